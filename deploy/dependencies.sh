@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs from Debian what depbroker needs, and nothing when nothing is missing.
+#
+#   deploy/dependencies.sh build    compilers, libraries, PostgreSQL: to build and to run
+#   deploy/dependencies.sh test     the above and what tests/run.sh uses
+#   deploy/dependencies.sh image    what the image test needs (tests/run.sh --nightly)
+#
+# Works as root or with sudo, on Debian 12 and 13.
+set -euo pipefail
+
+build_packages=(
+	gcc libc6-dev cmake ninja-build pkg-config ca-certificates
+	libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libpq-dev libjansson-dev libuv1-dev
+	postgresql
+)
+test_packages=(libcmocka-dev clang libclang-rt-dev openssl curl procps python3 jq)
+image_packages=(docker.io docker-compose debootstrap)
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null 2>&1; then
+		sudo "$@"
+	else
+		echo "dependencies.sh: needs root or sudo to install packages: $*" >&2
+		exit 1
+	fi
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" = "install ok installed" ]
+}
+
+missing_of() {
+	local package
+	for package in "$@"; do
+		is_installed "$package" || printf '%s\n' "$package"
+	done
+}
+
+lists_are_fresh=no
+refresh_lists() {
+	[ "$lists_are_fresh" = yes ] || as_root apt-get update -q
+	lists_are_fresh=yes
+}
+
+install_packages() {
+	refresh_lists
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+}
+
+# Debian's postgresql package would start a cluster of its own on the machine; depbroker and its tests
+# start private ones, so a machine that had no PostgreSQL before does not get a running one from us.
+without_default_cluster() {
+	if ! is_installed postgresql-common; then
+		as_root mkdir -p /etc/postgresql-common/createcluster.d
+		echo 'create_main_cluster = false' |
+			as_root tee /etc/postgresql-common/createcluster.d/depbroker.conf >/dev/null
+	fi
+}
+
+# Debian 12 has no yyjson. Its two packages come from Debian 13's suite on the mirror that this machine
+# already uses; the pin keeps every other package of that suite out.
+install_yyjson() {
+	local mirror
+	is_installed libyyjson-dev && return
+	refresh_lists
+	if ! apt-cache policy libyyjson-dev | grep -q 'Candidate: [0-9]'; then
+		mirror=$(apt-get indextargets --format '$(IDENTIFIER) $(CODENAME) $(SUITE) $(REPO_URI)' 2>/dev/null |
+			awk '$1 == "Packages" && ($2 == "bookworm" || $3 == "bookworm") { print $4; exit }')
+		if [ -z "$mirror" ]; then
+			echo "dependencies.sh: no Debian mirror found among this machine's apt sources" >&2
+			exit 1
+		fi
+		printf '%s\n' 'Package: *' 'Pin: release n=trixie' 'Pin-Priority: -1' '' \
+			'Package: libyyjson0 libyyjson-dev' 'Pin: release n=trixie' 'Pin-Priority: 500' |
+			as_root tee /etc/apt/preferences.d/depbroker-yyjson >/dev/null
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" |
+			as_root tee /etc/apt/sources.list.d/depbroker-yyjson.list >/dev/null
+		as_root apt-get update -q
+	fi
+	install_packages libyyjson-dev
+}
+
+case "${1:-}" in
+build) wanted=("${build_packages[@]}") ;;
+test) wanted=("${build_packages[@]}" "${test_packages[@]}") ;;
+image) wanted=("${image_packages[@]}") ;;
+*)
+	echo "usage: deploy/dependencies.sh build|test|image" >&2
+	exit 2
+	;;
+esac
+
+mapfile -t missing < <(missing_of "${wanted[@]}")
+if [ "${#missing[@]}" -gt 0 ]; then
+	without_default_cluster
+	install_packages "${missing[@]}"
+fi
+[ "$1" = image ] || install_yyjson

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// child.h - child processes on the event loop: spawn, watch, restart with back-off, stop gracefully.
+//
+// Ownership  the caller embeds struct child and keeps it until `stopped`.
+// Laws       1. a child that ends is started again after a back-off (100 ms doubling to 10 s, back to 100 ms after it has
+//               lived a minute), unless it is being stopped or `restart` is false
+//            2. child_stop sends `stop_signal`, after `stop_timeout_ms` SIGKILL, then calls `stopped`
+//            3. no orphan: a child of ours dies with us (child_tie_to_parent, or the internal-exec command for other programs)
+#pragma once
+
+#include "loop/loop.h"
+
+#include <sys/types.h>
+
+struct child_config {
+	const char *name; // for logs: "worker-1"
+	const char *const *arguments;   // argv, [0] the program; NULL ends it; borrowed until stopped
+	const char *const *environment; // NULL: ours
+	int stop_signal;         // default SIGTERM
+	int64_t stop_timeout_ms; // default 20,000
+	bool restart;
+};
+
+struct child {
+	struct child_config config;
+	uv_process_t process;
+	struct delay timer;
+	struct loop *loop;
+	pid_t pid; // 0 when it does not run
+	enum child_state { CHILD_IDLE, CHILD_RUNNING, CHILD_WAITING_TO_RESTART, CHILD_STOPPING, CHILD_STOPPED } state;
+	int64_t started_at_ms;
+	int64_t backoff_ms;
+	unsigned restarts;
+	// Called each time it ends by itself: how, and that it is about to be restarted or not. May be NULL.
+	void (*ended)(struct child *child, int exit_code, int signal);
+	// Called each time right before it is started, to change arguments or environment. May be NULL.
+	void (*starting)(struct child *child);
+	void (*stopped)(struct child *child);
+	void *owner;
+};
+
+MUST_USE enum err child_start(struct child *child, struct loop *loop, const struct child_config *config, struct fault *fault);
+void child_stop(struct child *child, void (*stopped)(struct child *child)); // works in any state
+// In the child, first thing: get `death_signal` when the parent dies; exits at once when it already has.
+void child_tie_to_parent(int death_signal, pid_t parent);

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// http_client.h - HTTP requests on the event loop (libcurl multi), one client per trust class (Apple, webhooks).
+//
+// Ownership  the caller embeds struct http_call, fills its input before http_call_start, and keeps it and everything it
+//            borrows until op.done; then http_call_fini. Nothing of libcurl is visible here.
+// Thread     loop thread only.
+// Laws       1. op.done is called exactly once, never from inside http_call_start or http_call_cancel
+//            2. fair: calls of one `lane_key` (a tenant) wait in a queue of their own; round robin over the keys, at most
+//               `in_flight_per_key` of one key and `in_flight` in all at a time; connections are shared over keys
+//            3. the deadline is absolute and counts waiting; sizes are checked while receiving; redirects, cookies, netrc and
+//               proxies from the environment are off (HTTPS_PROXY is read once into the configuration by whoever asks for it)
+//            4. the address guard sees every address before a socket is opened to it, so no DNS answer gets around it
+//            5. certificates are always verified; a test or a private MDM pins its own store by `ca_file`
+#pragma once
+
+#include "loop/loop.h"
+
+#include <netinet/in.h>
+
+struct http_client;
+
+enum http_address_guard {
+	HTTP_ADDRESS_ANY,         // Apple, and whatever the operator configured in its place
+	HTTP_ADDRESS_PUBLIC_ONLY, // public unicast, and the ranges of `allowed`
+};
+
+struct address_range {
+	int family; // AF_INET or AF_INET6
+	unsigned char bytes[16];
+	unsigned prefix_bits;
+};
+
+// "10.0.0.0/8, 127.0.0.1, fd00::/8" -> ranges. ERR_BAD_INPUT names the word that is not one. *out is malloc'ed.
+MUST_USE enum err address_ranges_parse(struct address_range **out, size_t *count, struct text list, struct fault *fault);
+// True when a client with this guard may connect to it. Special-purpose addresses (RFC 6890 and later) are not public;
+// IPv4 in IPv6 forms (mapped, 6to4, NAT64, Teredo) are judged as refused.
+bool address_is_allowed(enum http_address_guard guard, const struct address_range *allowed, size_t allowed_count,
+	const struct sockaddr *address);
+
+struct http_client_config {
+	const char *name;       // "apple", for logs
+	const char *user_agent; // never empty
+	const char *proxy;      // NULL: none
+	const char *ca_file;    // NULL: the system's store
+	bool http2;             // default HTTP/1.1
+	bool allow_plain_http;
+	enum http_address_guard guard;
+	const struct address_range *allowed; // borrowed for the client's life
+	size_t allowed_count;
+	unsigned in_flight;         // default 32
+	unsigned in_flight_per_key; // default 2
+	unsigned connections;       // idle ones kept, default 16
+};
+
+MUST_USE enum err http_client_open(struct http_client **out, struct loop *loop, const struct http_client_config *config,
+	struct fault *fault);
+// Cancels everything in flight, then calls `closed`.
+void http_client_close(struct http_client *client, void (*closed)(void *argument), void *argument);
+
+enum { HTTP_CALL_HEADERS_MAX = 16 };
+
+struct http_call {
+	struct op op; // OK means that an HTTP answer was received, whatever its status.
+	              // ERR_TIMEOUT, ERR_NETWORK, ERR_FORBIDDEN_ADDRESS, ERR_BUDGET (answer too large), ERR_BAD_ANSWER, ERR_CANCELLED
+
+	// Input, borrowed until op.done
+	int64_t lane_key;
+	const char *method; // "GET", "POST", "PUT", "DELETE" (a body is sent with any of them when it is not empty)
+	const char *url;
+	const char *headers[HTTP_CALL_HEADERS_MAX]; // "Name: value"; NULL ends the list
+	struct text body;
+	int64_t timeout_ms;
+	size_t answer_limit; // bytes of body; beyond it: ERR_BUDGET
+
+	// Output, valid from op.done to http_call_fini
+	unsigned status;
+	struct buffer answer;
+	int64_t took_ms;
+	int64_t sent_at_us; // wall clock when the request was handed to curl
+
+	void *inner; // http_client.c's own
+};
+
+void http_call_init(struct http_call *call, void (*done)(struct op *op)); // zeroes it and sets op.done
+// Called by the client right before the request is handed to curl, after any waiting: a webhook is signed here.
+void http_call_on_sending(struct http_call *call, void (*sending)(struct http_call *call));
+void http_call_start(struct http_call *call, struct http_client *client);
+void http_call_cancel(struct http_call *call); // completes later with ERR_CANCELLED; harmless when it is not running
+void http_call_fini(struct http_call *call);   // wipes the answer: it may hold a session token
+struct text http_call_header(const struct http_call *call, const char *name); // of the answer, case-insensitive; the last one wins
+
+// "Retry-After" in both forms (RFC 9110, section 10.2.3) as seconds from now_us; -1 when absent or malformed.
+int64_t http_retry_after_s(struct text value, int64_t now_us);
+
+struct http_client_counters {
+	uint64_t started, succeeded, failed, refused_addresses;
+	unsigned waiting, in_flight;
+};
+struct http_client_counters http_client_counters(const struct http_client *client);

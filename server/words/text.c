@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "depbroker/text.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct text text_of(const char *string)
+{
+	return string != NULL ? (struct text){ string, strlen(string) } : TEXT_NONE;
+}
+
+bool text_equal(struct text a, struct text b)
+{
+	return a.length == b.length && (a.length == 0 || memcmp(a.bytes, b.bytes, a.length) == 0);
+}
+
+bool text_equal_string(struct text a, const char *string)
+{
+	return text_equal(a, text_of(string));
+}
+
+bool text_equal_ignoring_case(struct text a, struct text b)
+{
+	return a.length == b.length && (a.length == 0 || strncasecmp(a.bytes, b.bytes, a.length) == 0);
+}
+
+bool text_starts_with(struct text whole, struct text start)
+{
+	return whole.length >= start.length && text_equal((struct text){ whole.bytes, start.length }, start);
+}
+
+bool text_contains_ignoring_case(struct text whole, const char *part)
+{
+	const size_t length = strlen(part);
+
+	for (size_t at = 0; at + length <= whole.length; at++) {
+		if (strncasecmp(whole.bytes + at, part, length) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct text text_trim(struct text t)
+{
+	while (t.length > 0 && is_blank(t.bytes[0])) {
+		t.bytes++;
+		t.length--;
+	}
+	while (t.length > 0 && is_blank(t.bytes[t.length - 1])) {
+		t.length--;
+	}
+	return t;
+}
+
+// Length of the well-formed UTF-8 sequence at `at`, 0 if there is none (RFC 3629: no surrogates, no overlong forms).
+static size_t utf8_sequence(const unsigned char *at, size_t left)
+{
+	unsigned char low = 0x80;
+	unsigned char high = 0xbf;
+	size_t length;
+
+	if (at[0] < 0x80) {
+		return 1;
+	} else if (at[0] >= 0xc2 && at[0] <= 0xdf) {
+		length = 2;
+	} else if (at[0] >= 0xe0 && at[0] <= 0xef) {
+		length = 3;
+		low = at[0] == 0xe0 ? 0xa0 : 0x80;
+		high = at[0] == 0xed ? 0x9f : 0xbf;
+	} else if (at[0] >= 0xf0 && at[0] <= 0xf4) {
+		length = 4;
+		low = at[0] == 0xf0 ? 0x90 : 0x80;
+		high = at[0] == 0xf4 ? 0x8f : 0xbf;
+	} else {
+		return 0;
+	}
+	if (length > left || at[1] < low || at[1] > high) {
+		return 0;
+	}
+	for (size_t i = 2; i < length; i++) {
+		if (at[i] < 0x80 || at[i] > 0xbf) {
+			return 0;
+		}
+	}
+	return length;
+}
+
+bool text_is_utf8(struct text t)
+{
+	size_t at = 0;
+
+	while (at < t.length) {
+		const size_t length = utf8_sequence((const unsigned char *)t.bytes + at, t.length - at);
+
+		if (length == 0 || t.bytes[at] == '\0') {
+			return false;
+		}
+		at += length;
+	}
+	return true;
+}
+
+void buffer_add(struct buffer *buffer, const void *bytes, size_t length)
+{
+	assert(buffer->limit > 0);
+	if (buffer->overflow || length > buffer->limit - buffer->length) {
+		buffer->overflow = true;
+		return;
+	}
+	if (buffer->length + length + 1 > buffer->capacity) {
+		size_t capacity = buffer->capacity < 64 ? 64 : buffer->capacity;
+
+		while (capacity < buffer->length + length + 1) {
+			capacity *= 2;
+		}
+		if (capacity > buffer->limit + 1) {
+			capacity = buffer->limit + 1;
+		}
+		buffer->bytes = reallocate(buffer->bytes, capacity);
+		buffer->capacity = capacity;
+	}
+	if (length > 0) {
+		memcpy(buffer->bytes + buffer->length, bytes, length);
+	}
+	buffer->length += length;
+	buffer->bytes[buffer->length] = '\0';
+}
+
+void buffer_add_text(struct buffer *buffer, struct text t)
+{
+	buffer_add(buffer, t.bytes, t.length);
+}
+
+void buffer_add_string(struct buffer *buffer, const char *string)
+{
+	buffer_add(buffer, string, strlen(string));
+}
+
+void buffer_add_format(struct buffer *buffer, const char *format, ...)
+{
+	char small[256];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(small, sizeof small, format, arguments);
+	va_end(arguments);
+	assert(length >= 0);
+	if ((size_t)length < sizeof small) {
+		buffer_add(buffer, small, (size_t)length);
+		return;
+	}
+	char *large = allocate((size_t)length + 1);
+
+	va_start(arguments, format);
+	(void)vsnprintf(large, (size_t)length + 1, format, arguments);
+	va_end(arguments);
+	buffer_add(buffer, large, (size_t)length);
+	free(large);
+}
+
+static void add_json_escape(struct buffer *buffer, unsigned char c)
+{
+	switch (c) {
+	case '"': buffer_add(buffer, "\\\"", 2); break;
+	case '\\': buffer_add(buffer, "\\\\", 2); break;
+	case '\n': buffer_add(buffer, "\\n", 2); break;
+	case '\r': buffer_add(buffer, "\\r", 2); break;
+	case '\t': buffer_add(buffer, "\\t", 2); break;
+	default: buffer_add_format(buffer, "\\u%04x", c); break;
+	}
+}
+
+void buffer_add_json(struct buffer *buffer, struct text t)
+{
+	const unsigned char *bytes = (const unsigned char *)t.bytes;
+	size_t plain = 0; // start of the run that needs no escape
+
+	buffer_add(buffer, "\"", 1);
+	for (size_t at = 0; at < t.length;) {
+		const size_t length = utf8_sequence(bytes + at, t.length - at);
+
+		if (length >= 1 && bytes[at] >= 0x20 && bytes[at] != '"' && bytes[at] != '\\' && bytes[at] != 0x7f) {
+			at += length;
+			continue;
+		}
+		buffer_add(buffer, bytes + plain, at - plain);
+		if (length == 0) {
+			buffer_add(buffer, "\xef\xbf\xbd", 3);
+		} else {
+			add_json_escape(buffer, bytes[at]);
+		}
+		at++;
+		plain = at;
+	}
+	if (t.length > plain) {
+		buffer_add(buffer, bytes + plain, t.length - plain);
+	}
+	buffer_add(buffer, "\"", 1);
+}
+
+void buffer_add_hex(struct buffer *buffer, const void *bytes, size_t length)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *in = bytes;
+
+	for (size_t i = 0; i < length; i++) {
+		const char pair[2] = { digits[in[i] >> 4], digits[in[i] & 15] };
+
+		buffer_add(buffer, pair, sizeof pair);
+	}
+}
+
+static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void buffer_add_base64(struct buffer *buffer, const void *bytes, size_t length)
+{
+	const unsigned char *in = bytes;
+
+	for (size_t at = 0; at < length; at += 3) {
+		const size_t left = length - at;
+		const uint32_t group = (uint32_t)in[at] << 16 | (left > 1 ? (uint32_t)in[at + 1] << 8 : 0) |
+			(left > 2 ? in[at + 2] : 0u);
+		const char four[4] = {
+			base64_alphabet[group >> 18 & 63],
+			base64_alphabet[group >> 12 & 63],
+			left > 1 ? base64_alphabet[group >> 6 & 63] : '=',
+			left > 2 ? base64_alphabet[group & 63] : '=',
+		};
+
+		buffer_add(buffer, four, sizeof four);
+	}
+}
+
+struct text buffer_text(const struct buffer *buffer)
+{
+	return (struct text){ buffer->bytes != NULL ? buffer->bytes : "", buffer->length };
+}
+
+void buffer_clear(struct buffer *buffer)
+{
+	buffer->length = 0;
+	buffer->overflow = false;
+	if (buffer->bytes != NULL) {
+		buffer->bytes[0] = '\0';
+	}
+}
+
+void buffer_wipe(struct buffer *buffer)
+{
+	if (buffer->bytes != NULL) {
+		wipe(buffer->bytes, buffer->capacity);
+	}
+	buffer_clear(buffer);
+}
+
+void buffer_fini(struct buffer *buffer)
+{
+	free(buffer->bytes);
+	*buffer = BUFFER(buffer->limit);
+}
+
+void buffer_fini_wiped(struct buffer *buffer)
+{
+	buffer_wipe(buffer);
+	buffer_fini(buffer);
+}
+
+char *buffer_take(struct buffer *buffer)
+{
+	char *bytes;
+
+	buffer_add(buffer, "", 0);
+	bytes = buffer->bytes;
+	*buffer = BUFFER(buffer->limit);
+	return bytes;
+}
+
+static int base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z') {
+		return c - 'A';
+	} else if (c >= 'a' && c <= 'z') {
+		return c - 'a' + 26;
+	} else if (c >= '0' && c <= '9') {
+		return c - '0' + 52;
+	}
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+bool base64_decode(struct buffer *out, struct text in)
+{
+	uint32_t group = 0;
+	unsigned bits = 0;
+
+	while (in.length > 0 && in.length % 4 == 0 && in.bytes[in.length - 1] == '=') {
+		in.length -= in.bytes[in.length - 2] == '=' ? 2 : 1;
+	}
+	if (in.length % 4 == 1) {
+		return false;
+	}
+	for (size_t i = 0; i < in.length; i++) {
+		const int value = base64_value(in.bytes[i]);
+
+		if (value < 0) {
+			return false;
+		}
+		group = group << 6 | (uint32_t)value;
+		bits += 6;
+		if (bits >= 8) {
+			const char byte = (char)(group >> (bits - 8) & 0xff);
+
+			buffer_add(out, &byte, 1);
+			bits -= 8;
+		}
+	}
+	return !out->overflow && (group & ((1u << bits) - 1)) == 0;
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9') {
+		return c - '0';
+	} else if (c >= 'a' && c <= 'f') {
+		return c - 'a' + 10;
+	}
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool hex_decode(struct buffer *out, struct text in)
+{
+	if (in.length % 2 != 0) {
+		return false;
+	}
+	for (size_t i = 0; i < in.length; i += 2) {
+		const int high = hex_value(in.bytes[i]);
+		const int low = hex_value(in.bytes[i + 1]);
+
+		if (high < 0 || low < 0) {
+			return false;
+		}
+		const char byte = (char)(high << 4 | low);
+
+		buffer_add(out, &byte, 1);
+	}
+	return !out->overflow;
+}
+
+void wipe(void *memory, size_t length)
+{
+	explicit_bzero(memory, length);
+}
+
+void *allocate(size_t size)
+{
+	return allocate_array(1, size);
+}
+
+void *allocate_array(size_t count, size_t size)
+{
+	void *memory = calloc(count > 0 ? count : 1, size > 0 ? size : 1);
+
+	if (memory == NULL) {
+		abort();
+	}
+	return memory;
+}
+
+void *reallocate(void *memory, size_t size)
+{
+	void *moved = realloc(memory, size > 0 ? size : 1);
+
+	if (moved == NULL) {
+		abort();
+	}
+	return moved;
+}
+
+char *duplicate(struct text t)
+{
+	char *copy = allocate(t.length + 1);
+
+	if (t.length > 0) {
+		memcpy(copy, t.bytes, t.length);
+	}
+	return copy;
+}
