@@ -7,10 +7,16 @@ target_compile_definitions(depbroker_flags INTERFACE _GNU_SOURCE DEPBROKER_VERSI
 target_compile_options(depbroker_flags INTERFACE
 	-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2
 	-Werror=format-security -Wimplicit-fallthrough -Wundef -Wpointer-arith -Wcast-qual
-	-fno-omit-frame-pointer -fno-strict-aliasing -fno-delete-null-pointer-checks -ftrivial-auto-var-init=zero
+	-fno-omit-frame-pointer -fno-strict-aliasing -fno-delete-null-pointer-checks
 	-fstack-protector-strong)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
 	target_compile_options(depbroker_flags INTERFACE -Wjump-misses-init -Wlogical-op -Wduplicated-cond)
+endif()
+# Clang has it without a second switch since 16.
+include(CheckCCompilerFlag)
+check_c_compiler_flag(-ftrivial-auto-var-init=zero DEPBROKER_HAVE_AUTO_VAR_INIT)
+if(DEPBROKER_HAVE_AUTO_VAR_INIT)
+	target_compile_options(depbroker_flags INTERFACE -ftrivial-auto-var-init=zero)
 endif()
 if(DEPBROKER_WERROR)
 	target_compile_options(depbroker_flags INTERFACE -Werror)

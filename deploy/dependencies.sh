@@ -4,10 +4,11 @@
 # Installs from Debian what depbroker needs, and nothing when nothing is missing.
 #
 #   deploy/dependencies.sh build    compilers, libraries, PostgreSQL: to build and to run
+#   deploy/dependencies.sh demo     the above and what deploy/quickstart.sh uses
 #   deploy/dependencies.sh test     the above and what tests/run.sh uses
 #   deploy/dependencies.sh image    what the image test needs (tests/run.sh --nightly)
 #
-# Works as root or with sudo, on Debian 12 and 13.
+# Works as root or with sudo, on Debian 12 and 13. Quiet unless something has to be installed.
 set -euo pipefail
 
 build_packages=(
@@ -15,8 +16,9 @@ build_packages=(
 	libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libpq-dev libjansson-dev libuv1-dev
 	postgresql
 )
-test_packages=(libcmocka-dev clang libclang-rt-dev openssl curl procps python3 jq)
-image_packages=(docker.io docker-compose debootstrap)
+demo_packages=(libcmocka-dev curl jq)
+test_packages=(clang libclang-rt-dev binutils openssl procps python3)
+image_packages=(docker.io docker-compose debootstrap curl jq)
 
 as_root() {
 	if [ "$(id -u)" -eq 0 ]; then
@@ -33,22 +35,25 @@ is_installed() {
 	[ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" = "install ok installed" ]
 }
 
+# One question for all of them: a machine that has everything waits for nothing.
 missing_of() {
-	local package
+	local installed package
+	installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null) || :
 	for package in "$@"; do
-		is_installed "$package" || printf '%s\n' "$package"
+		grep -qx "installed $package" <<<"$installed" || printf '%s\n' "$package"
 	done
 }
 
 lists_are_fresh=no
 refresh_lists() {
-	[ "$lists_are_fresh" = yes ] || as_root apt-get update -q
+	[ "$lists_are_fresh" = yes ] || as_root apt-get -o DPkg::Lock::Timeout=300 update -q
 	lists_are_fresh=yes
 }
 
 install_packages() {
 	refresh_lists
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+	echo "dependencies.sh: installing $*"
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-install-recommends "$@"
 }
 
 # Debian's postgresql package would start a cluster of its own on the machine; depbroker and its tests
@@ -86,10 +91,11 @@ install_yyjson() {
 
 case "${1:-}" in
 build) wanted=("${build_packages[@]}") ;;
-test) wanted=("${build_packages[@]}" "${test_packages[@]}") ;;
+demo) wanted=("${build_packages[@]}" "${demo_packages[@]}") ;;
+test) wanted=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}") ;;
 image) wanted=("${image_packages[@]}") ;;
 *)
-	echo "usage: deploy/dependencies.sh build|test|image" >&2
+	echo "usage: deploy/dependencies.sh build|demo|test|image" >&2
 	exit 2
 	;;
 esac
