@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// process.h - what every process of depbroker that may hold keys does first.
+#pragma once
+
+// No core dumps, no reading of our memory by other processes of the same user, files for ourselves only (umask 077).
+void process_harden(void);
