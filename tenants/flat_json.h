@@ -15,6 +15,8 @@ struct flat_json_member {
 	struct text value; // found; absent and null are TEXT_NONE (bytes == NULL), "" has bytes
 };
 
+enum { FLAT_JSON_MEMBERS_MAX = 32 };
+
 // ERR_BAD_INPUT with the position; `json` is then in an undefined state. Faults never quote values.
 MUST_USE enum err flat_json_read(struct flat_json_member *members, size_t count, char *json, size_t length,
 	struct fault *fault);

@@ -21,9 +21,9 @@ struct master_key {
 
 // The file holds 64 hexadecimal digits (a line end may follow) or exactly 32 raw bytes. It must be a regular file that
 // nobody else can read (mode 0600 or stricter) and belong to us or to root. ERR_SYSTEM with a sentence on what to do.
-// `create`: when there is no such file it is made, atomically, mode 0600, and on disk before this returns; when another
+// `create_missing`: when there is no such file it is made, atomically, mode 0600, and on disk before this returns; when another
 // process makes it at the same time, both load the same key.
-MUST_USE enum err master_key_load(struct master_key *key, const char *path, bool create, struct fault *fault);
+MUST_USE enum err master_key_load(struct master_key *key, const char *path, bool create_missing, struct fault *fault);
 void master_key_fini(struct master_key *key);
 
 struct data_key {

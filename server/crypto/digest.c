@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "depbroker/digest.h"
+
+#include <assert.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <pthread.h>
+
+// OpenSSL 3 looks algorithms up by name, which costs more than hashing a short text: so it is done once a process.
+static EVP_MD *sha256_method;
+static EVP_MAC *hmac_method;
+static pthread_once_t methods_once = PTHREAD_ONCE_INIT;
+
+static void methods_fetch(void)
+{
+	sha256_method = EVP_MD_fetch(NULL, "SHA256", NULL);
+	hmac_method = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	assert(sha256_method != NULL && hmac_method != NULL);
+}
+
+void sha256(unsigned char out[SHA256_SIZE], const struct digest_part *parts, size_t count)
+{
+	(void)pthread_once(&methods_once, methods_fetch);
+
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	bool good = context != NULL && EVP_DigestInit_ex2(context, sha256_method, NULL) == 1;
+
+	for (size_t i = 0; i < count; i++) {
+		good = good && EVP_DigestUpdate(context, parts[i].bytes, parts[i].length) == 1;
+	}
+	good = good && EVP_DigestFinal_ex(context, out, NULL) == 1;
+	assert(good);
+	EVP_MD_CTX_free(context);
+}
+
+static void hmac(unsigned char *out, size_t size, const char *digest, struct text key, const struct digest_part *parts,
+	size_t count)
+{
+	(void)pthread_once(&methods_once, methods_fetch);
+
+	char digest_name[8]; // OSSL_PARAM wants it writable
+	const OSSL_PARAM parameters[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest_name, 0),
+		OSSL_PARAM_construct_end(),
+	};
+	const unsigned char *key_bytes = (const unsigned char *)(key.length > 0 ? key.bytes : "");
+	EVP_MAC_CTX *context = EVP_MAC_CTX_new(hmac_method);
+	size_t written = 0;
+	bool good;
+
+	(void)OPENSSL_strlcpy(digest_name, digest, sizeof digest_name);
+	good = context != NULL && EVP_MAC_init(context, key_bytes, key.length, parameters) == 1;
+	for (size_t i = 0; i < count; i++) {
+		good = good && EVP_MAC_update(context, parts[i].bytes, parts[i].length) == 1;
+	}
+	good = good && EVP_MAC_final(context, out, &written, size) == 1 && written == size;
+	assert(good);
+	EVP_MAC_CTX_free(context);
+}
+
+void hmac_sha256(unsigned char out[SHA256_SIZE], struct text key, const struct digest_part *parts, size_t count)
+{
+	hmac(out, SHA256_SIZE, "SHA256", key, parts, count);
+}
+
+void hmac_sha1(unsigned char out[SHA1_SIZE], struct text key, const struct digest_part *parts, size_t count)
+{
+	hmac(out, SHA1_SIZE, "SHA1", key, parts, count);
+}
+
+bool equal_in_constant_time(const void *a, const void *b, size_t length)
+{
+	return CRYPTO_memcmp(a, b, length) == 0;
+}
