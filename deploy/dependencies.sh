@@ -3,7 +3,8 @@
 #
 # Installs from Debian what depbroker needs, and nothing when nothing is missing.
 #
-#   deploy/dependencies.sh build    compilers, libraries, PostgreSQL: to build and to run
+#   deploy/dependencies.sh compile  compilers and libraries
+#   deploy/dependencies.sh build    the above and PostgreSQL: to build and to run
 #   deploy/dependencies.sh demo     the above and what deploy/quickstart.sh uses
 #   deploy/dependencies.sh test     the above and what tests/run.sh uses
 #   deploy/dependencies.sh image    what the image test needs (tests/run.sh --nightly)
@@ -11,11 +12,11 @@
 # Works as root or with sudo, on Debian 12 and 13. Quiet unless something has to be installed.
 set -euo pipefail
 
-build_packages=(
+compile_packages=(
 	gcc libc6-dev cmake ninja-build pkg-config ca-certificates
 	libmicrohttpd-dev libcurl4-openssl-dev libssl-dev libpq-dev libjansson-dev libuv1-dev
-	postgresql
 )
+build_packages=("${compile_packages[@]}" postgresql)
 demo_packages=(libcmocka-dev curl jq)
 test_packages=(clang libclang-rt-dev binutils openssl procps python3)
 image_packages=(docker.io docker-compose debootstrap curl jq)
@@ -72,9 +73,9 @@ install_yyjson() {
 	local mirror
 	is_installed libyyjson-dev && return
 	refresh_lists
-	if ! apt-cache policy libyyjson-dev | grep -q 'Candidate: [0-9]'; then
+	if ! grep -q 'Candidate: [0-9]' <<<"$(apt-cache policy libyyjson-dev)"; then
 		mirror=$(apt-get indextargets --format '$(IDENTIFIER) $(CODENAME) $(SUITE) $(REPO_URI)' 2>/dev/null |
-			awk '$1 == "Packages" && ($2 == "bookworm" || $3 == "bookworm") { print $4; exit }')
+			awk '$1 == "Packages" && ($2 == "bookworm" || $3 == "bookworm") && !found++ { print $4 }')
 		if [ -z "$mirror" ]; then
 			echo "dependencies.sh: no Debian mirror found among this machine's apt sources" >&2
 			exit 1
@@ -90,12 +91,13 @@ install_yyjson() {
 }
 
 case "${1:-}" in
+compile) wanted=("${compile_packages[@]}") ;;
 build) wanted=("${build_packages[@]}") ;;
 demo) wanted=("${build_packages[@]}" "${demo_packages[@]}") ;;
 test) wanted=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}") ;;
 image) wanted=("${image_packages[@]}") ;;
 *)
-	echo "usage: deploy/dependencies.sh build|demo|test|image" >&2
+	echo "usage: deploy/dependencies.sh compile|build|demo|test|image" >&2
 	exit 2
 	;;
 esac
