@@ -173,7 +173,8 @@ static enum err check_names(const char *const *environment, struct fault *fault)
 	for (; *environment != NULL; environment++) {
 		const struct text name = { *environment, strcspn(*environment, "=") };
 
-		if (text_starts_with(name, TEXT("DEPBROKER_"))) {
+		// Names of the tests are in the environment of everything that a test starts.
+		if (text_starts_with(name, TEXT("DEPBROKER_")) && !text_starts_with(name, TEXT("DEPBROKER_TEST_"))) {
 			TRY(check_name(name, fault));
 		}
 	}

@@ -135,6 +135,16 @@ static void an_unknown_option_is_refused_and_the_nearest_one_named(void **state)
 	assert_refused("DEPBROKER_=", "is not an option");
 }
 
+static void names_of_the_tests_are_passed_over(void **state)
+{
+	const char *const environment[] = { "DEPBROKER_TEST_SEED=1", NULL };
+	struct config config CLEANUP(config_fini);
+	struct fault fault;
+
+	(void)state;
+	assert_int_equal(config_load(&config, environment, &fault), OK);
+}
+
 static void tls_listeners_are_refused_rather_than_ignored(void **state)
 {
 	(void)state;
@@ -250,6 +260,7 @@ int main(void)
 		cmocka_unit_test(values_of_the_environment_take_the_place_of_defaults),
 		cmocka_unit_test(a_wrong_value_gives_a_sentence_that_names_the_option),
 		cmocka_unit_test(an_unknown_option_is_refused_and_the_nearest_one_named),
+		cmocka_unit_test(names_of_the_tests_are_passed_over),
 		cmocka_unit_test(tls_listeners_are_refused_rather_than_ignored),
 		cmocka_unit_test(a_secret_is_read_from_its_file_without_one_newline),
 		cmocka_unit_test(a_secret_file_is_refused_when_everybody_can_read_it_or_it_is_not_one_line),
