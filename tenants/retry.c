@@ -17,9 +17,9 @@ int64_t retry_delay_ms(int attempts, uint64_t random, int64_t retry_after_s)
 	const int64_t base_ms = waits_s[attempts] * INT64_C(1000);
 	const int64_t span_ms = base_ms * 2 / 5; // from -20 % to +20 %
 	const int64_t wait_ms = base_ms - span_ms / 2 + (int64_t)(random % (uint64_t)(span_ms + 1));
-	const int64_t asked_ms = (retry_after_s < DAY_S ? retry_after_s : DAY_S) * 1000;
+	const int64_t asked_s = retry_after_s < 0 ? 0 : retry_after_s < DAY_S ? retry_after_s : DAY_S;
 
-	return attempts > 0 && asked_ms > wait_ms ? asked_ms : wait_ms;
+	return attempts > 0 && asked_s * 1000 > wait_ms ? asked_s * 1000 : wait_ms;
 }
 
 enum retry_outcome retry_outcome(int status)

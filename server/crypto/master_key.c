@@ -71,7 +71,7 @@ static enum err decode(struct master_key *key, struct text content, const char *
 
 	if (content.length == AEAD_KEY_SIZE) {
 		memcpy(key->bytes, content.bytes, AEAD_KEY_SIZE);
-	} else if (digits.length == HEX_SIZE && hex_decode(&bytes, digits)) {
+	} else if (content.length <= FILE_MAX && digits.length == HEX_SIZE && hex_decode(&bytes, digits)) {
 		memcpy(key->bytes, bytes.bytes, AEAD_KEY_SIZE);
 	} else {
 		return fault_set(fault, ERR_SYSTEM, "the master key file %s holds no key: it must have 64 hexadecimal digits or 32 raw "
