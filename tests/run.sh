@@ -136,7 +136,7 @@ run_fuzzers() {
 	for program in build/fuzz/fuzz_*; do
 		[ -x "$program" ] || continue
 		name=$(basename "$program")
-		mkdir -p "build/fuzz-found/$name"
+		mkdir -p "build/fuzz-found/$name" "tests/fuzz/corpus/$name"
 		check "$name-60s" "$program" -max_total_time=60 -timeout=10 -seed="$seed" \
 			-artifact_prefix="build/fuzz-found/$name/" "build/fuzz-found/$name" "tests/fuzz/corpus/$name"
 	done
@@ -165,6 +165,8 @@ check check-layers tests/check-layers.py --build "$BUILD_DIR"
 check check-layers-self-test tests/check-layers.py --self-test
 check check-sources tests/check-sources.py
 check check-sources-self-test tests/check-sources.py --self-test
+check check-docs tests/check-docs.py
+check check-docs-self-test tests/check-docs.py --self-test
 for script in tests/*.sh tests/*/*.sh deploy/*.sh .ci/run; do
 	[ ! -f "$script" ] || check "syntax-of-$(basename "$script")" bash -n "$script"
 done
