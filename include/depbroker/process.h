@@ -3,5 +3,6 @@
 // process.h - what every process of depbroker that may hold keys does first.
 #pragma once
 
-// No core dumps, no reading of our memory by other processes of the same user, files for ourselves only (umask 077).
+// No core dumps, no reading of our memory by other processes of the same user, files for ourselves only (umask 077),
+// and no death by SIGPIPE.
 void process_harden(void);

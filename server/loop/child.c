@@ -88,7 +88,7 @@ static int spawn(struct child *child)
 {
 	uv_stdio_container_t stdio[] = {
 		{ .flags = UV_IGNORE },
-		{ .flags = UV_INHERIT_FD, .data.fd = STDOUT_FILENO },
+		{ .flags = child->config.silent ? UV_IGNORE : UV_INHERIT_FD, .data.fd = STDOUT_FILENO },
 		{ .flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO },
 	};
 	uv_process_options_t options = {
@@ -103,7 +103,7 @@ static int spawn(struct child *child)
 		child->starting(child);
 	}
 	// libuv's interface is not const, but it changes neither list.
-	options.file = child->config.arguments[0];
+	options.file = child->config.program != NULL ? child->config.program : child->config.arguments[0];
 	memcpy(&options.args, &child->config.arguments, sizeof options.args);
 	memcpy(&options.env, &child->config.environment, sizeof options.env);
 	child->started_at_ms = clock_monotonic_ms();
@@ -159,8 +159,8 @@ enum err child_start(struct child *child, struct loop *loop, const struct child_
 	const int result = spawn(child);
 
 	if (result != 0) {
-		return fault_set(fault, ERR_SYSTEM, "%s cannot be started: %s: %s", config->name, config->arguments[0],
-			uv_strerror(result));
+		return fault_set(fault, ERR_SYSTEM, "%s cannot be started: %s: %s", config->name,
+			config->program != NULL ? config->program : config->arguments[0], uv_strerror(result));
 	}
 	return OK;
 }

@@ -19,11 +19,13 @@
 
 struct child_config {
 	const char *name; // for logs: "worker-1"
-	const char *const *arguments;   // argv, [0] the program; NULL ends it; borrowed until stopped
+	const char *program;            // its path; NULL: arguments[0]
+	const char *const *arguments;   // argv; NULL ends it; borrowed until stopped
 	const char *const *environment; // NULL: ours
 	int stop_signal;         // default SIGTERM
 	int64_t stop_timeout_ms; // default 20,000
 	bool restart;
+	bool silent;             // its standard output is nobody's business; standard error is ours in any case
 	int64_t sound_after_ms; // one that lived longer is restarted at once, without back-off; 0: never at once
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "depbroker/process.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -22,6 +23,7 @@ void process_harden(void)
 	const struct rlimit none = { 0, 0 };
 
 	(void)umask(077);
+	(void)signal(SIGPIPE, SIG_IGN); // a peer that goes away is an error of a call
 	if (setrlimit(RLIMIT_CORE, &none) != 0) {
 		abort();
 	}
