@@ -230,12 +230,14 @@ begin
 		instance_id bigint not null,
 		content_digest bytea not null check (octet_length(content_digest) = 32), -- SHA-256 of `content`
 		content text not null check (octet_length(content) <= 131072),          -- as sent to Apple
-		profile_uuid text not null check (octet_length(profile_uuid) between 1 and 64),
+		profile_uuid text check (octet_length(profile_uuid) between 1 and 64),
+		refused text check (octet_length(refused) <= 400), -- Apple's word: the same content is not tried again
 		token_id bigint not null, -- the token that it was defined with
 		defined_at timestamptz not null default now(),
 		primary key (tenant_id, instance_id, content_digest),
 		foreign key (tenant_id, instance_id) references depbroker.instances,
-		foreign key (tenant_id, token_id) references depbroker.server_tokens
+		foreign key (tenant_id, token_id) references depbroker.server_tokens,
+		check ((profile_uuid is null) = (refused is not null))
 	);
 
 	-- --- the stream ---
