@@ -11,8 +11,10 @@
 unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select instance_id, lane, acked_seq, attempts, next_try_at, first_failed_at from depbroker.positions"
-		" where tenant_id = $1 order by instance_id, lane",
+		"select p.instance_id, p.lane, p.acked_seq, p.attempts, p.next_try_at, p.first_failed_at, exists ("
+		"  select from depbroker.events e where e.tenant_id = $1 and e.instance_id = p.instance_id and e.lane = p.lane"
+		"    and e.seq > p.acked_seq)"
+		" from depbroker.positions p where p.tenant_id = $1 order by p.instance_id, p.lane",
 		PG_V_INT8(tenant_id));
 }
 
@@ -26,6 +28,7 @@ void store_position_read(const struct pg_transaction *t, unsigned statement, siz
 	out->attempts = (int)next_number(&at);
 	out->next_try_at_us = next_instant(&at);
 	out->first_failed_at_us = next_instant(&at);
+	out->pending = next_bool(&at);
 }
 
 void store_position_settle(struct pg_transaction *t, const struct stream_fence *fence, int64_t was_acked_seq,

@@ -134,7 +134,6 @@ unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const str
 	struct arrays arrays[COLUMNS];
 	unsigned statement;
 
-	assert(count <= STORE_LIST_MAX);
 	for (size_t i = 0; i < COLUMNS; i++) {
 		values[1 + i] = column_value(&arrays[i], &columns[i], rows, count);
 	}

@@ -36,6 +36,14 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 		PG_V_TEXT(node_id), PG_V_INT8(limit), PG_V_INT8(FORGOTTEN_AFTER_S));
 }
 
+unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select d.tenant_id, t.slug, d.wake, d.sync_requests, d.full_requests from depbroker.sync_due d"
+		" join depbroker.tenants t on t.tenant_id = $1 where d.tenant_id = $1",
+		PG_V_INT8(tenant_id));
+}
+
 void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out)
 {
 	struct columns at = { t, statement, row, 0 };

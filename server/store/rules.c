@@ -50,16 +50,24 @@ void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t
 
 // --- profiles ---
 
-unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest,
-	struct text content, struct text profile_uuid, int64_t token_id)
+enum { REFUSED_MAX = 400 };
+
+static struct text refused_of(const struct profile_row *profile)
+{
+	return profile->profile_uuid.length > 0 ? TEXT_NONE : store_clipped(profile->refused, REFUSED_MAX);
+}
+
+unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const struct profile_row *profile)
 {
 	return PG_ADD(t,
-		"insert into depbroker.profiles (tenant_id, instance_id, content_digest, content, profile_uuid, token_id)"
-		" values ($1, $2, $3, $4, $5, $6)"
+		"insert into depbroker.profiles (tenant_id, instance_id, content_digest, content, profile_uuid, refused, token_id)"
+		" values ($1, $2, $3, $4, $5, $6, $7)"
 		" on conflict (tenant_id, instance_id, content_digest) do update set content = excluded.content,"
-		" profile_uuid = excluded.profile_uuid, token_id = excluded.token_id, defined_at = excluded.defined_at",
-		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_BYTEA(content_digest), PG_V_TEXT(content),
-		PG_V_TEXT(profile_uuid), PG_V_INT8(token_id));
+		" profile_uuid = excluded.profile_uuid, refused = excluded.refused, token_id = excluded.token_id,"
+		" defined_at = excluded.defined_at",
+		PG_V_INT8(tenant_id), PG_V_INT8(profile->instance_id), PG_V_BYTEA(profile->content_digest),
+		PG_V_TEXT(profile->content), PG_V_TEXT(store_nullable(profile->profile_uuid)), PG_V_TEXT(refused_of(profile)),
+		PG_V_INT8(profile->token_id));
 }
 
 unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid)
@@ -71,7 +79,7 @@ unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struc
 unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select instance_id, encode(content_digest, 'hex'), content, profile_uuid, token_id, defined_at"
+		"select instance_id, encode(content_digest, 'hex'), content, profile_uuid, refused, token_id, defined_at"
 		" from depbroker.profiles where tenant_id = $1 order by defined_at desc, instance_id limit $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(STORE_LIST_MAX));
 }
@@ -84,6 +92,7 @@ void store_profile_read(const struct pg_transaction *t, unsigned statement, size
 	out->content_digest = next_text(&at);
 	out->content = next_text(&at);
 	out->profile_uuid = next_text(&at);
+	out->refused = next_text(&at);
 	out->token_id = next_number(&at);
 	out->defined_at_us = next_instant(&at);
 }
