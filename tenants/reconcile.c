@@ -156,7 +156,12 @@ static void take_record(struct device_row *next, const struct device_row *stored
 void reconcile_record(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,
 	const struct device_row *stored, const struct device_record *record, bool gone)
 {
-	const struct route_report report = { .gone = gone, .op_date_us = record->op_date_us, .fingerprint = record->fingerprint };
+	const struct route_report report = {
+		.gone = gone,
+		.op_date_us = record->op_date_us,
+		.assigned_at_us = record->device_assigned_date_us,
+		.fingerprint = record->fingerprint,
+	};
 	struct route_outcome route;
 
 	begin(outcome, settings, stored);
