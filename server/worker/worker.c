@@ -19,6 +19,7 @@ enum {
 	BEAT_EVERY_MS = NODE_ALIVE_S * 1000 / 3,
 	BEAT_AGAIN_MS = 500, // after one that failed
 	BEAT_TIMEOUT_MS = 3000,
+	BEATS_PER_PARTITIONS = 1000, // about an hour
 	POOL_SIZE = 6,
 	REASON_MAX = 300,
 };
@@ -33,10 +34,12 @@ struct worker {
 	struct pg_transaction beat; // also introduces us, and says goodbye
 	bool beat_runs;
 	struct delay beat_timer;
+	unsigned beats;
 	int64_t beat_sent_at_ms;
 	int64_t alive_until_ms; // of our clock that never goes back: we count as alive until then
 	bool introduced;
 	bool schema_is_ours;
+	unsigned schema_at, lint_at; // of the introduction's statements
 	struct pg_transaction claim;
 	bool claim_runs;
 	struct delay claim_timer;
@@ -115,12 +118,11 @@ static void on_run_ended(struct worker_process *process)
 // The first beat: whom we replace is released, and the schema must be the one that this program is made for.
 static void take_introduction(struct worker *worker)
 {
-	const unsigned schema = pg_statement_count(&worker->beat) - 2;
 	struct buffer complaints CLEANUP(buffer_fini) = BUFFER(REASON_MAX);
-	const int64_t version = store_schema_version(&worker->beat, schema);
+	const int64_t version = store_schema_version(&worker->beat, worker->schema_at);
 
 	worker->introduced = true;
-	worker->schema_is_ours = version == store_schema_expected() && !store_lint_read(&worker->beat, schema + 1, &complaints);
+	worker->schema_is_ours = version == store_schema_expected() && !store_lint_read(&worker->beat, worker->lint_at, &complaints);
 	if (worker->schema_is_ours) {
 		log_event(LOG_INFO, "worker.started", LOG_STRING("node", worker->process.node_id));
 	} else {
@@ -169,13 +171,15 @@ static void on_beat_time(struct delay *timer)
 	worker->beat_sent_at_ms = clock_monotonic_ms();
 	pg_transaction_init(&worker->beat, store_directory(), on_beat);
 	(void)store_node_beat(&worker->beat, text_of(worker->process.node_id));
-	(void)store_partitions_ensure(&worker->beat);
+	if (worker->beats++ % BEATS_PER_PARTITIONS == 0) {
+		(void)store_partitions_ensure(&worker->beat);
+	}
 	if (!worker->introduced) {
 		if (replaces != NULL) {
 			store_node_release(&worker->beat, text_of(replaces));
 		}
-		(void)store_schema_select(&worker->beat);
-		(void)store_lint_select(&worker->beat);
+		worker->schema_at = store_schema_select(&worker->beat);
+		worker->lint_at = store_lint_select(&worker->beat);
 	}
 	pg_start(&worker->beat, worker->process.pool, BEAT_TIMEOUT_MS);
 }
