@@ -215,6 +215,7 @@ static void deliver(struct live_request *request)
 
 static void answer_now(struct live_request *request, unsigned status, const char *content_type, char *body, size_t length)
 {
+	assert(status >= 200 && status <= 599);
 	request->status = status;
 	request->answer_body = body;
 	request->answer_length = length;
@@ -292,7 +293,7 @@ void http_answer_stream(struct http_request *request, unsigned status, const cha
 		stream_stop(mine->stream);
 		return;
 	}
-	assert(mine->is_handled);
+	assert(mine->is_handled && status >= 200 && status <= 599); // who decides on admission does not stream
 	mine->status = status;
 	add_standard_fields(mine, content_type);
 	deliver(mine);
@@ -415,7 +416,7 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, cons
 		const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 		const struct http_back *back = info->socket_context;
 
-		if (back->connection == NULL || back->connection->request == NULL) {
+		if (back == NULL || back->connection == NULL || back->connection->request == NULL) {
 			return MHD_NO;
 		}
 		request = *state = back->connection->request;

@@ -208,6 +208,25 @@ static void an_answer_may_come_later(void **state)
 	client_fini(&client);
 }
 
+static void a_handler_may_answer_for_another(void **state)
+{
+	struct world *world = *state;
+	struct client client = client_connect(world);
+	struct client other = client_connect(world);
+
+	client_send(&client, "GET /slow HTTP/1.1\r\n" HOST END);
+	world_wait(&world->parked_one);
+	struct response response = client_ask(&other, "POST /release HTTP/1.1\r\n" HOST END);
+
+	assert_int_equal(response.status, 200);
+	response_fini(&response);
+	response = client_read(&client);
+	assert_string_equal(response.body.bytes, "late");
+	response_fini(&response);
+	client_fini(&client);
+	client_fini(&other);
+}
+
 static void pipelined_requests_are_answered_in_order(void **state)
 {
 	struct client client = client_connect(*state);
@@ -726,6 +745,7 @@ int main(void)
 		cmocka_unit_test(a_refusal_without_a_body_keeps_the_connection),
 		cmocka_unit_test(who_is_admitted_later_is_asked_for_the_body_then),
 		cmocka_unit_test(an_answer_may_come_later),
+		cmocka_unit_test(a_handler_may_answer_for_another),
 		cmocka_unit_test(pipelined_requests_are_answered_in_order),
 		cmocka_unit_test(a_pipelined_malformed_request_is_refused_after_the_answer_before_it),
 		cmocka_unit_test(a_client_that_asks_to_close_is_left_after_the_answer),

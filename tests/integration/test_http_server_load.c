@@ -103,9 +103,9 @@ static void a_client_that_says_nothing_is_left(void **state)
 static void a_body_that_drips_is_cut_though_it_never_idles(void **state)
 {
 	static const char *const heads[] = {
-		"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\n\r\n",
+		"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1000\r\n\r\n",
 		"POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffff\r\n",
-		"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n",
+		"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n",
 	};
 
 	(void)state;
@@ -175,6 +175,41 @@ static void a_reader_that_takes_nothing_is_cut(void **state)
 
 	assert_true(response.is_cut);
 	response_fini(&response);
+	client_fini(&client);
+}
+
+static void a_reader_that_drips_is_cut(void **state)
+{
+	struct client client = client_connect(&world);
+	char byte;
+
+	(void)state;
+	client_send(&client, "GET /stream?size=100000000 HTTP/1.1\r\n" HOST END);
+	while (sem_trywait(&world.gone_one) != 0) {
+		assert_int_equal(recv(client.fd, &byte, 1, 0), 1); // always takes something, and never enough
+		(void)poll(NULL, 0, SHORT_MS / 10);
+	}
+	client_fini(&client);
+}
+
+// Its buffers and its pair of sockets go first, the connection itself later.
+static void an_idle_connection_is_trimmed_and_then_left(void **state)
+{
+	const unsigned before = count_descriptors();
+	struct client client = client_connect(&world);
+	struct response response = client_ask(&client, "GET /hello HTTP/1.1\r\n" HOST END);
+	const int64_t started = clock_monotonic_ms();
+
+	(void)state;
+	response_fini(&response);
+	while (count_descriptors() > before + 2) { // its two ends
+		assert_true(clock_monotonic_ms() - started < WORLD_WAIT_MS);
+		(void)world_counters(&world);
+	}
+	response = client_ask(&client, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nok");
+	assert_string_equal(response.body.bytes, "ok");
+	response_fini(&response);
+	assert_true(client_is_at_end(&client));
 	client_fini(&client);
 }
 
@@ -392,10 +427,8 @@ static void who_runs_out_of_descriptors_serves_again_when_there_are_some(void **
 
 	(void)state;
 	response_fini(&response);
-	struct client second = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+	struct client second = client_connect(&world);
 
-	(void)close(second.fd);
-	second = client_connect(&world);
 	response = client_ask(&second, "GET /hello HTTP/1.1\r\n" HOST END);
 	response_fini(&response);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -414,6 +447,24 @@ static void who_runs_out_of_descriptors_serves_again_when_there_are_some(void **
 	client_fini(&client);
 	client_fini(&second);
 	client_fini(&third);
+}
+
+static void the_limit_of_descriptors_is_raised_to_what_the_connections_need(void **state)
+{
+	struct rlimit limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_max < 4000) {
+		skip();
+	}
+	const struct rlimit low = { .rlim_cur = 256, .rlim_max = limit.rlim_max };
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_int_equal(start_world(NULL), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_true(limit.rlim_cur >= 3 * 1000);
+	world_stop(&world);
 }
 
 // ---- the end
@@ -525,6 +576,8 @@ int main(void)
 		WITH_DEADLINES(an_answer_that_is_late_becomes_a_problem_and_is_dropped),
 		WITH_DEADLINES(an_admission_that_is_late_becomes_a_problem_and_is_dropped),
 		WITH_DEADLINES(a_reader_that_takes_nothing_is_cut),
+		WITH_DEADLINES(a_reader_that_drips_is_cut),
+		WITH_DEADLINES(an_idle_connection_is_trimmed_and_then_left),
 		WITH_DEADLINES(a_stream_is_exempt_from_the_deadline_after_its_head),
 		WITH_WORLD(a_stream_comes_whole_to_a_slow_reader),
 		WITH_WORLD(who_listens_to_a_stream_and_hangs_up_is_noticed),
@@ -533,6 +586,7 @@ int main(void)
 		WITH_WORLD(many_clients_are_served_at_once),
 		cmocka_unit_test_setup_teardown(beyond_the_limit_clients_wait_for_their_turn, start_world_for_three, stop_world),
 		WITH_WORLD(who_runs_out_of_descriptors_serves_again_when_there_are_some),
+		cmocka_unit_test(the_limit_of_descriptors_is_raised_to_what_the_connections_need),
 		cmocka_unit_test(a_closing_server_ends_what_it_has_begun),
 		cmocka_unit_test(a_closing_server_cuts_what_does_not_end),
 		cmocka_unit_test(a_server_that_nobody_asked_closes_at_once),
