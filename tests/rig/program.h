@@ -3,6 +3,7 @@
 // program.h - what every test program does alike: options, a loop that SIGTERM or a parent's death ends, a state file.
 #pragma once
 
+#include "depbroker/text.h"
 #include "loop/loop.h"
 #include "loop/stop_signal.h"
 
