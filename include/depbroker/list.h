@@ -62,5 +62,5 @@ static inline void list_remove(struct list *link)
 	(list_is_empty(list) ? NULL : CONTAINER_OF((list)->next, type, member))
 
 // Visits every link; the visited one may be removed meanwhile.
-#define LIST_EACH(at, after, list) \
-	for (struct list *at = (list)->next, *after = at->next; at != (list); at = after, after = at->next)
+#define LIST_EACH(at, after, head) \
+	for (struct list *at = (head)->next, *after = at->next; at != (head); at = after, after = at->next)
