@@ -11,6 +11,8 @@
 #define CONNECTION_LIFE_S INT64_C(300)
 #define NAME_LIFE_S       INT64_C(300)
 
+enum { LINE_TOO_LARGE = 100 }; // CURLE_TOO_LARGE of curl 8.6
+
 // As buffer_add, but memory that is given up for larger is wiped: answers hold session tokens. False: beyond the limit.
 static bool add_secret(struct buffer *buffer, const void *bytes, size_t length)
 {
@@ -237,6 +239,8 @@ static enum err code_of(CURL *easy, CURLcode result)
 	case CURLE_OPERATION_TIMEDOUT: return ERR_TIMEOUT;
 	case CURLE_URL_MALFORMAT:
 	case CURLE_LOGIN_DENIED: return ERR_BAD_INPUT; // a user name in the URL
+	case CURLE_OUT_OF_MEMORY: // what curl calls a line of a head that is longer than 100 kB; newer ones:
+	case LINE_TOO_LARGE: return ERR_BUDGET;
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_CONTENT_ENCODING:
 	case CURLE_HTTP2:
@@ -253,6 +257,9 @@ enum err http_transfer_result(struct http_transfer *transfer, CURL *easy, CURLco
 	const enum err code = code_of(easy, result);
 	long status = 0;
 
+	if (result == CURLE_OK && !transfer->head_is_complete) { // curl does not mind
+		return fault_set(fault, ERR_NETWORK, "the connection ended within the head of the answer");
+	}
 	if (transfer->answer_is_too_large) {
 		return fault_set(fault, ERR_BUDGET, "the answer is larger than allowed (%zu bytes, %d of head)",
 			transfer->call->answer_limit, (int)HTTP_HEADS_MAX);
