@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int count_descriptors(void)
+int open_descriptors(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
 	int count = 0;
@@ -30,7 +30,7 @@ void http_world_open(struct http_world *world, struct http_client_config config,
 	process_harden(); // as every process that has a client: peers go away amid a write
 	loop_init(&world->loop); // the first loop of a process opens descriptors for all of them
 	loop_fini(&world->loop);
-	world->descriptors = count_descriptors();
+	world->descriptors = open_descriptors();
 	loop_init(&world->loop);
 	world->peer.on_request = on_request;
 	world->peer.owner = world;
@@ -65,7 +65,7 @@ void http_world_close(struct http_world *world)
 	raw_peer_close(&world->peer);
 	loop_run(&world->loop);
 	loop_fini(&world->loop);
-	assert_int_equal(count_descriptors(), world->descriptors);
+	assert_int_equal(open_descriptors(), world->descriptors);
 }
 
 static void on_done(struct op *op)

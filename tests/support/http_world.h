@@ -39,6 +39,8 @@ void http_trial_fini(struct http_trial *trial);
 // init, run and fini of a GET of `url`, or of a path of the peer.
 enum err http_outcome(struct http_world *world, const char *url);
 
+int open_descriptors(void); // of this process
+
 #define HTTP_WAIT_UNTIL(world, condition)                       \
 	while (!(condition)) {                                      \
 		(void)uv_run(&(world)->loop.uv, UV_RUN_ONCE);           \
