@@ -12,6 +12,7 @@
 //            5. nothing blocks: host names are resolved by uv_getaddrinfo, connecting and reading follow the socket
 #pragma once
 
+#include "depbroker/text.h"
 #include "loop/loop.h"
 
 struct pg_pool;
