@@ -16,6 +16,7 @@ struct position_row {
 	int attempts; // failed ones of the next event
 	int64_t next_try_at_us;
 	int64_t first_failed_at_us;
+	bool pending; // read only: there is something to deliver
 };
 
 unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id);

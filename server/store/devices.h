@@ -4,23 +4,10 @@
 #pragma once
 
 #include "store/store.h"
-#include "tenants/assign.h"
+#include "tenants/device_row.h"
 #include "tenants/event.h"
-#include "depbroker/device.h"
 
-struct device_row {
-	struct device_record apple; // as reported last: op_date_us is the last operation's, operation and response_status are not stored
-	int64_t gone_at_us;         // INSTANT_NONE: present
-	int64_t instance_id;        // 0: held
-	int64_t rules_version;
-	enum assign_state assign_state;
-	int64_t assign_at_us; // INSTANT_NONE: nothing to do
-	int64_t assign_attempts;
-	struct text assigned_profile_uuid;
-	int64_t first_seen_at_us, changed_at_us;
-};
-
-// Worker scope, in a fenced transaction: rows become these. At most STORE_LIST_MAX.
+// Worker scope, in a fenced transaction: rows become these, however many.
 unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count);
 
 // Any tenant scope.

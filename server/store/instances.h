@@ -54,14 +54,14 @@ struct profile_row {
 	int64_t instance_id;
 	struct text content_digest; // SHA-256, hexadecimal
 	struct text content;
-	struct text profile_uuid;
+	struct text profile_uuid; // empty: Apple refused to define it
+	struct text refused;      // Apple's word then
 	int64_t token_id;
 	int64_t defined_at_us;
 };
 
-// Worker scope. The same content again (another token's server, or Apple lost it) replaces the UUID.
-unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest,
-	struct text content, struct text profile_uuid, int64_t token_id); // content_digest: 32 bytes
+// Worker scope. The same content again (another token's server, or Apple lost it) replaces the row. content_digest: 32 bytes here.
+unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const struct profile_row *profile);
 unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid); // Apple does not know it any more
 unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id); // newest first
 void store_profile_read(const struct pg_transaction *t, unsigned statement, size_t row, struct profile_row *out);
