@@ -108,7 +108,7 @@ struct pg_connection {
 	unsigned results;             // seen so far
 	unsigned result_of_commit;    // the index of COMMIT's
 	int64_t deadline_ms;
-	bool is_bad; // to be dropped after this transaction
+	bool is_bad; // to be dropped: the server is going away, or is not the primary any more
 };
 
 enum { PG_ERROR_SIZE = 512 };

@@ -116,33 +116,6 @@ static bool flush(struct pg_connection *connection)
 	return true;
 }
 
-bool pg_pipeline_prepare(struct pg_connection *connection)
-{
-	// A server that went away while we were not looking: better to know now than to wonder later what it did.
-	if (PQconsumeInput(connection->pg) == 0 || PQstatus(connection->pg) != CONNECTION_OK) {
-		pg_connection_break(connection, PQerrorMessage(connection->pg));
-		return false;
-	}
-	return true;
-}
-
-void pg_pipeline_send(struct pg_connection *connection, struct pg_inner *transaction)
-{
-	connection->state = PG_BUSY;
-	connection->transaction = transaction;
-	connection->results = 0;
-	connection->result_of_commit = RESULTS_BEFORE + transaction->count;
-	connection->deadline_ms = transaction->deadline_ms;
-	connection->is_bad = false;
-	transaction->stage = PG_SENT;
-	transaction->connection = connection;
-	if (!send_all(connection->pg, transaction)) {
-		pg_connection_break(connection, PQerrorMessage(connection->pg));
-		return;
-	}
-	(void)flush(connection);
-}
-
 static void start_rollback(struct pg_connection *connection)
 {
 	connection->state = PG_ROLLING_BACK;
@@ -262,16 +235,51 @@ static void take_results(struct pg_connection *connection)
 	}
 }
 
-void pg_pipeline_work(struct pg_connection *connection)
+// Reads what the server has to say. False: broken.
+static bool hear(struct pg_connection *connection)
 {
 	const bool is_alive = PQconsumeInput(connection->pg) == 1;
 
 	take_results(connection); // also what came right before the end
 	if (!pg_connection_is_connected(connection)) {
-		return;
+		return false;
 	}
 	(void)PQisBusy(connection->pg); // reads notices and changed settings while nothing else is expected
 	if (!is_alive || PQstatus(connection->pg) != CONNECTION_OK) {
+		pg_connection_break(connection, PQerrorMessage(connection->pg));
+		return false;
+	}
+	if (connection->state == PG_FREE && connection->is_bad) {
+		pg_connection_break(connection, "the server is shutting down");
+		return false;
+	}
+	return true;
+}
+
+void pg_pipeline_work(struct pg_connection *connection)
+{
+	if (hear(connection)) {
+		(void)flush(connection);
+	}
+}
+
+bool pg_pipeline_prepare(struct pg_connection *connection)
+{
+	// A server that went away while we were not looking: better to know now than to wonder later what it did.
+	return hear(connection);
+}
+
+void pg_pipeline_send(struct pg_connection *connection, struct pg_inner *transaction)
+{
+	connection->state = PG_BUSY;
+	connection->transaction = transaction;
+	connection->results = 0;
+	connection->result_of_commit = RESULTS_BEFORE + transaction->count;
+	connection->deadline_ms = transaction->deadline_ms;
+	connection->is_bad = false;
+	transaction->stage = PG_SENT;
+	transaction->connection = connection;
+	if (!send_all(connection->pg, transaction)) {
 		pg_connection_break(connection, PQerrorMessage(connection->pg));
 		return;
 	}
