@@ -26,10 +26,11 @@ begin
 		end if;
 	end loop;
 
-	alter schema depbroker owner to depbroker_owner;
+	grant all on schema depbroker to depbroker_owner; -- whoever owns a table of it must
 	alter table depbroker.schema_migrations owner to depbroker_owner;
-	grant usage on schema depbroker to depbroker_directory, depbroker_api, depbroker_worker;
+	alter schema depbroker owner to depbroker_owner;
 	set local role depbroker_owner;
+	grant usage on schema depbroker to depbroker_directory, depbroker_api, depbroker_worker;
 	grant select on depbroker.schema_migrations to depbroker_directory, depbroker_api, depbroker_worker;
 
 	-- Whose rows this transaction may see. Never set: error 42704. Empty (the directory's scope): error 22P02.

@@ -13,7 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IDLE_MS = 15000, TRIM_AFTER_MS = 1000, LINGER_MS = 2000, PAIR_BUFFER = 32 * 1024, OUT_LIMIT = 64 * 1024 * 1024 };
+enum {
+	LINGER_MS = 2000,
+	PAIR_BUFFER = 32 * 1024, // how much of a stream waits here instead of with its owner
+	OUT_LIMIT = 64 * 1024 * 1024,
+	SLOWEST_BODY = 16, // bytes a millisecond: what a body may take longer when it is announced as long
+};
 
 static void must(int result)
 {
@@ -64,16 +69,16 @@ static bool open_back(struct http_connection *connection)
 
 	back->server = connection->server;
 	back->fd = ends[0];
+	back->other_fd = ends[1];
+	list_add_last(&back->server->pending, &back->link);
 	back->connection = connection;
 	back->poll_is_open = true;
 	back->server->backs++;
 	connection->back = back;
 	must(uv_poll_init(&connection->server->loop->uv, &back->poll, back->fd));
-	connection->server->adding = back;
 	const enum MHD_Result result = MHD_add_connection(connection->server->daemon, ends[1],
 		(const struct sockaddr *)&nameless, sizeof nameless); // takes the descriptor in any case
 
-	connection->server->adding = NULL;
 	if (result != MHD_YES) {
 		drop_back(connection);
 	}
@@ -81,6 +86,15 @@ static bool open_back(struct http_connection *connection)
 }
 
 // ---- ends
+
+static void free_in(struct http_connection *connection)
+{
+	if (connection->in != NULL) {
+		wipe(connection->in, CLIENT_BLOCK); // there were keys in it
+		free(connection->in);
+		connection->in = NULL;
+	}
+}
 
 static void on_handle_closed(struct http_connection *connection)
 {
@@ -90,7 +104,7 @@ static void on_handle_closed(struct http_connection *connection)
 		return;
 	}
 	(void)close(connection->client);
-	free(connection->in);
+	free_in(connection);
 	buffer_fini_wiped(&connection->out);
 	list_remove(&connection->link);
 	free(connection);
@@ -155,6 +169,17 @@ static void start_head(struct http_connection *connection, int64_t deadline_ms)
 	delay_start(&connection->deadline, deadline_ms);
 }
 
+// Between two requests a client may rest half as long again as a head may take. Soon it holds no more than it must.
+static int64_t idle_ms(const struct http_connection *connection)
+{
+	return (int64_t)connection->server->config.head_timeout_ms * 3 / 2;
+}
+
+static int64_t trim_after_ms(const struct http_connection *connection)
+{
+	return idle_ms(connection) / 15;
+}
+
 static void end_answer(struct http_connection *connection)
 {
 	if (connection->closes_after || connection->server->is_closing) {
@@ -163,7 +188,7 @@ static void end_answer(struct http_connection *connection)
 	}
 	release_request(connection);
 	connection->is_trimmed = false;
-	start_head(connection, connection->in_length > 0 ? connection->server->config.head_timeout_ms : TRIM_AFTER_MS);
+	start_head(connection, connection->in_length > 0 ? connection->server->config.head_timeout_ms : trim_after_ms(connection));
 }
 
 void connection_stop(struct http_connection *connection)
@@ -366,7 +391,8 @@ void connection_admitted(struct http_connection *connection)
 	connection->closes_after = connection->closes_after || connection->request->head.closes;
 	connection->back_is_done = connection->back_is_empty = false;
 	connection->phase = READING_BODY;
-	delay_start(&connection->deadline, connection->server->config.body_timeout_ms);
+	delay_start(&connection->deadline, connection->server->config.body_timeout_ms +
+		(int64_t)(connection->request->head.content_length / SLOWEST_BODY));
 	write_back_head(connection);
 	server_wake(connection->server, connection);
 }
@@ -607,9 +633,8 @@ static void on_head_deadline(struct http_connection *connection)
 	} else {
 		connection->is_trimmed = true;
 		drop_back(connection);
-		free(connection->in);
-		connection->in = NULL;
-		delay_start(&connection->deadline, IDLE_MS - TRIM_AFTER_MS);
+		free_in(connection);
+		delay_start(&connection->deadline, idle_ms(connection) - trim_after_ms(connection));
 	}
 }
 

@@ -36,7 +36,7 @@ struct http_server {
 	struct list connections;
 	struct list woken; // connections that must move on
 	struct list requests;
-	struct http_back *adding; // while libmicrohttpd is told of it
+	struct list pending; // backs that libmicrohttpd was given, but has not looked at
 	bool must_run;
 	bool is_closing;
 	bool is_over; // closed; what is left are requests whose handlers have yet to answer
@@ -51,8 +51,10 @@ struct http_server {
 
 // Our end of the pair of sockets.
 struct http_back {
+	struct list link;
 	uv_poll_t poll;
 	int fd;
+	int other_fd; // libmicrohttpd's, by which it is recognised
 	int events;
 	struct http_server *server;
 	struct http_connection *connection; // NULL once it was given up

@@ -78,6 +78,20 @@ static void draw_id(char id[33])
 	memcpy(id, hex.bytes, 33);
 }
 
+static const struct problem *read_head(struct live_request *request, struct text head)
+{
+	const struct problem *refusal = gate_parse(&request->head, head);
+	struct text decoded;
+
+	if (refusal == NULL && !route_decode(&request->own, request->head.path, false, &decoded)) {
+		refusal = &gate_bad_path;
+	}
+	if (refusal == NULL && !route_parse_query(&request->own, request->head.query, &request->query)) {
+		refusal = &gate_bad_query;
+	}
+	return refusal;
+}
+
 struct live_request *request_new(struct http_connection *connection, struct text head, const struct problem **refusal)
 {
 	struct live_request *request = allocate(sizeof *request);
@@ -88,10 +102,7 @@ struct live_request *request_new(struct http_connection *connection, struct text
 	char *copy = arena_copy(&request->own, head);
 
 	assert(copy != NULL);
-	*refusal = gate_parse(&request->head, (struct text){ copy, head.length });
-	if (*refusal == NULL && !route_parse_query(&request->own, request->head.query, &request->query)) {
-		*refusal = &gate_bad_query;
-	}
+	*refusal = read_head(request, (struct text){ copy, head.length });
 	if (*refusal != NULL) {
 		arena_fini(&request->own);
 		free(request);
@@ -204,6 +215,7 @@ static void deliver(struct live_request *request)
 
 static void answer_now(struct live_request *request, unsigned status, const char *content_type, char *body, size_t length)
 {
+	assert(status >= 200 && status <= 599);
 	request->status = status;
 	request->answer_body = body;
 	request->answer_length = length;
@@ -281,7 +293,7 @@ void http_answer_stream(struct http_request *request, unsigned status, const cha
 		stream_stop(mine->stream);
 		return;
 	}
-	assert(mine->is_handled);
+	assert(mine->is_handled && status >= 200 && status <= 599); // who decides on admission does not stream
 	mine->status = status;
 	add_standard_fields(mine, content_type);
 	deliver(mine);
@@ -315,16 +327,15 @@ void request_client_gone(struct live_request *request)
 
 // ---- route and admission
 
-static bool decode_parameters(struct live_request *request)
+static void decode_parameters(struct live_request *request)
 {
 	for (size_t i = 0; i < HTTP_PARAMETERS_MAX; i++) {
 		struct text *parameter = &request->public.parameters[i];
+		const bool is_decoded = parameter->bytes == NULL || route_decode(&request->own, *parameter, false, parameter);
 
-		if (parameter->bytes != NULL && !route_decode(&request->own, *parameter, false, parameter)) {
-			return false;
-		}
+		assert(is_decoded); // as the whole path was
+		(void)is_decoded;
 	}
-	return true;
 }
 
 void request_start(struct live_request *request)
@@ -342,7 +353,8 @@ void request_start(struct live_request *request)
 		answer_problem_now(request, allow[0] != '\0' ? &method_not_allowed : &route_not_found);
 		return;
 	}
-	const struct problem *refusal = decode_parameters(request) ? request_check_body(request, &body) : &gate_bad_path;
+	decode_parameters(request);
+	const struct problem *refusal = request_check_body(request, &body);
 
 	if (refusal != NULL) {
 		public->server->counters.refused_by_gate++;
@@ -404,7 +416,7 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, cons
 		const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 		const struct http_back *back = info->socket_context;
 
-		if (back->connection == NULL || back->connection->request == NULL) {
+		if (back == NULL || back->connection == NULL || back->connection->request == NULL) {
 			return MHD_NO;
 		}
 		request = *state = back->connection->request;

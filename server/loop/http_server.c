@@ -5,10 +5,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +24,7 @@ enum {
 	ACCEPTS_A_ROUND = 32,
 	ACCEPT_AGAIN_MS = 100,
 	PUMPS_A_ROUND = 8,
+	DESCRIPTORS_OF_OTHERS = 256,
 };
 
 static void must(int result)
@@ -142,17 +143,32 @@ static void on_daemon(uv_poll_t *poll, int status, int events)
 	CONTAINER_OF(poll, struct http_server, daemon_poll)->must_run = true;
 }
 
+// Version 0.9 looks at a new connection at once, version 1.0 in its next run; until then we may have given it up.
+static struct http_back *find_pending(struct http_server *server, int fd)
+{
+	LIST_EACH(at, after, &server->pending) {
+		struct http_back *back = CONTAINER_OF(at, struct http_back, link);
+
+		if (back->other_fd == fd) {
+			return back;
+		}
+	}
+	return NULL;
+}
+
 static void on_mhd_connection(void *argument, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
 {
 	struct http_server *server = argument;
 	struct http_back *back = *context;
 
-	(void)mhd;
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		assert(server->adding != NULL);
-		*context = server->adding;
-		server->adding->known_to_mhd = true;
-	} else {
+		*context = find_pending(server, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+		back = *context;
+		if (back != NULL) {
+			list_remove(&back->link);
+			back->known_to_mhd = true;
+		}
+	} else if (back != NULL) {
 		back->known_to_mhd = false;
 		server_forget_back(back);
 	}
@@ -164,6 +180,7 @@ void server_forget_back(struct http_back *back)
 
 	server->must_run = true;
 	if (!back->poll_is_open && !back->known_to_mhd) {
+		list_remove(&back->link);
 		free(back);
 		server->backs--;
 	}
@@ -321,6 +338,22 @@ static enum err listen_on(struct http_server *server, struct fault *fault)
 
 // ---- open and close
 
+// A busy connection takes three descriptors: the client's and a pair (http_inner.h). The usual soft limit is 1,024.
+static void allow_descriptors(const struct http_server_config *config)
+{
+	const rlim_t wanted = (rlim_t)config->connection_limit * 3 + DESCRIPTORS_OF_OTHERS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+		return;
+	}
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+		log_event(LOG_WARNING, "http.few_descriptors", LOG_INT("limit", (int64_t)limit.rlim_cur),
+			LOG_INT("wanted", (int64_t)wanted));
+	}
+}
+
 static void set_defaults(struct http_server_config *config)
 {
 	config->body_limit = config->body_limit != 0 ? config->body_limit : DEFAULT_BODY_LIMIT;
@@ -359,6 +392,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
 	list_init(&server->connections);
 	list_init(&server->woken);
 	list_init(&server->requests);
+	list_init(&server->pending);
 	set_defaults(&server->config);
 	result = listen_on(server, fault);
 	if (result == OK) {
@@ -371,6 +405,7 @@ enum err http_server_open(struct http_server **out, struct loop *loop, const str
 		free(server);
 		return result;
 	}
+	allow_descriptors(&server->config);
 	watch_all(server);
 	*out = server;
 	return OK;

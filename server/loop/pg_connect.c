@@ -260,6 +260,7 @@ static void connected(struct pg_connection *connection)
 	connection->was_connected = true;
 	pg_pool_note_connected(pool);
 	connection->is_bad = false;
+	connection->is_tls = PQsslInUse(connection->pg) == 1;
 	connection->state = PG_FREE;
 	list_add_first(&pool->free, &connection->link);
 	pg_pool_serve(pool);
@@ -404,9 +405,11 @@ static void on_timer(struct delay *timer)
 		(void)snprintf(message, sizeof message, "the server at \"%.100s\" did not answer within %d ms", PQhost(connection->pg),
 			connection->pool->connect_timeout_ms);
 		attempt_failed(connection, message);
-	} else {
+	} else if (connection->state == PG_RESTING) {
 		connection->host_at = 0;
 		try_next(connection);
+	} else {
+		pg_pipeline_work(connection);
 	}
 }
 

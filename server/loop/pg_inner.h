@@ -93,7 +93,8 @@ struct pg_connection {
 	struct list link; // of the pool's free ones
 	PGconn *pg;       // in all states from CONNECTING to ROLLING_BACK
 	struct pg_watch *watch;
-	struct delay timer; // RESTING: until the next round; CONNECTING: until the next address
+	struct delay timer; // RESTING: until the next round; CONNECTING: until the next address; at work: until looking again
+	bool is_tls;
 	bool is_wanted_writable;
 	bool was_connected; // once, at any time
 	unsigned failed_rounds;

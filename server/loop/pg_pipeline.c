@@ -19,6 +19,9 @@
 #define OID_TEXT            25
 #define RESULTS_BEFORE      3 // of begin, the settings, the tenant
 #define ROLLBACK_TIMEOUT_MS 5000
+// TLS takes whole records of up to 16 KiB from the socket, libpq takes from TLS what fits into its buffer, and does not tell
+// whether something is left. If so, the socket does not become readable again; so we look again after a while.
+#define LOOK_AGAIN_MS       5
 
 // What the settings are worth in one statement, valid until the end of the transaction. The last three are those that decide
 // how results look as text, whatever the role, the database or the server prefer. Role and time-out are parameters, so nothing
@@ -113,6 +116,9 @@ static bool flush(struct pg_connection *connection)
 		return false;
 	}
 	pg_connection_want_writable(connection, left > 0);
+	if (connection->is_tls && pg_connection_is_working(connection)) {
+		delay_start(&connection->timer, LOOK_AGAIN_MS);
+	}
 	return true;
 }
 
@@ -258,6 +264,7 @@ static bool hear(struct pg_connection *connection)
 
 void pg_pipeline_work(struct pg_connection *connection)
 {
+	delay_stop(&connection->timer);
 	if (hear(connection)) {
 		(void)flush(connection);
 	}

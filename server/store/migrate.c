@@ -12,7 +12,7 @@
 extern const struct embedded_file migrations_files[];
 extern const size_t migrations_count;
 
-enum { MIGRATION_TIMEOUT_MS = 600000, COLLISIONS_MAX = 50, STATEMENT_MAX = 4 * 1024 * 1024 };
+enum { MIGRATION_TIMEOUT_MS = 600000, COLLISIONS_MAX = 20, STATEMENT_MAX = 4 * 1024 * 1024 };
 
 static int64_t number_of(const struct embedded_file *file)
 {
@@ -52,12 +52,10 @@ static void begin(struct migration *migration, enum migration_state state)
 {
 	migration->state = state;
 	pg_transaction_init(&migration->transaction, pg_scope_login(), on_done);
-	if (state != MIGRATION_BOOTSTRAP) {
-		(void)PG_ADD(&migration->transaction,
-			"select set_config('role', pg_get_userbyid(nspowner), true), set_config('statement_timeout', $1, true)"
-			" from pg_namespace where nspname = 'depbroker'",
-			PG_V_STRING("600000")); // MIGRATION_TIMEOUT_MS
-	}
+	(void)PG_ADD(&migration->transaction,
+		"select set_config('role', pg_get_userbyid(nspowner), true), set_config('statement_timeout', $1, true)"
+		" from pg_namespace where nspname = 'depbroker'",
+		PG_V_STRING("600000")); // MIGRATION_TIMEOUT_MS
 }
 
 static void start(struct migration *migration)
@@ -203,10 +201,11 @@ static void after_lint(struct migration *migration)
 	}
 }
 
-// What happens when other processes make the same objects at the same time. Also when the connection broke: reading tells.
+// What happens when other processes do the same at the same time: they make the same objects, or the schema gets another owner
+// while we wait for its lock. Also when the connection broke: reading tells what was done.
 static bool is_collision(const struct pg_transaction *t)
 {
-	static const char *const states[] = { "42P06", "42P07", "42710", "XX000" };
+	static const char *const states[] = { "42P06", "42P07", "42710", "42501", "XX000" };
 
 	for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
 		if (strcmp(t->sqlstate, states[i]) == 0) {

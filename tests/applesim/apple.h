@@ -7,7 +7,7 @@
 #pragma once
 
 #include "applesim/fault_plan.h"
-#include "applesim/json.h"
+#include "rig/json.h"
 #include "applesim/world.h"
 #include "rig/web.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "applesim/fault_plan.h"
 
-#include "applesim/json.h"
+#include "rig/json.h"
 
 #include <stdlib.h>
 #include <string.h>

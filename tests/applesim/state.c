@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "applesim/state.h"
 
-#include "applesim/json.h"
+#include "rig/json.h"
 #include "rig/program.h"
 
 #include <stdlib.h>

@@ -11,21 +11,9 @@
 
 #include "depbroker/clock.h"
 #include "depbroker/text.h"
+#include "rig/text_index.h"
 
 enum { UUID_SIZE = 32, SESSIONS_MAX = 8, SESSION_SIZE = 60 };
-
-struct text_index { // from a text to a thing; copies its keys, and never forgets one
-	struct text_slot {
-		char *key; // NULL: free
-		void *value;
-	} *slots;
-	size_t capacity;
-	size_t count;
-};
-
-void *text_index_find(const struct text_index *index, struct text key);
-void text_index_put(struct text_index *index, const char *key, void *value); // NULL: as if it were not in
-void text_index_fini(struct text_index *index);
 
 struct profile {
 	char uuid[UUID_SIZE + 1];

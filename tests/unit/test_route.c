@@ -152,6 +152,25 @@ static void a_deletion_that_apple_repeats_does_not_undo_the_fetch_that_brought_t
 	assert_true(route(A, stored, again).write); // a new one counts
 }
 
+static void a_deletion_from_before_the_assignment_that_a_fetch_shows_is_stale(void **state)
+{
+	const struct route_report fetched = {
+		.op_date_us = INSTANT_NONE, .assigned_at_us = 70 * SECOND_US, .fingerprint = print_1,
+	};
+	struct route_report deletion = { .gone = true, .op_date_us = 69 * SECOND_US };
+	const struct route_stored before[] = { unknown, present_at(A), gone };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+		const struct route_stored stored = apply(before[i], route(A, before[i], fetched), fetched);
+
+		assert_true(route(A, stored, deletion).stale);
+		assert_false(route(A, stored, fetched).write);
+	}
+	deletion.op_date_us = 70 * SECOND_US; // in the same second: the later report counts
+	assert_true(route(A, apply(unknown, route(A, unknown, fetched), fetched), deletion).write);
+}
+
 static void a_device_that_no_generation_saw_may_come_back_by_any_report(void **state)
 {
 	const struct route_stored stored = apply(present_at(A), route(A, present_at(A), not_seen), not_seen);
@@ -167,6 +186,7 @@ static struct route_report random_report(void)
 	return (struct route_report){
 		.gone = random_chance(30),
 		.op_date_us = random_chance(40) ? INSTANT_NONE : (int64_t)random_below(10) * SECOND_US,
+		.assigned_at_us = random_chance(50) ? INSTANT_NONE : (int64_t)random_below(10) * SECOND_US,
 		.fingerprint = random_chance(20) ? NULL : random_chance(50) ? print_1 : print_2,
 	};
 }
@@ -233,6 +253,7 @@ int main(void)
 		cmocka_unit_test(a_younger_op_date_is_kept_even_if_nothing_else_changed),
 		cmocka_unit_test(a_fetch_does_not_overwrite_the_op_date),
 		cmocka_unit_test(a_deletion_that_apple_repeats_does_not_undo_the_fetch_that_brought_the_device_back),
+		cmocka_unit_test(a_deletion_from_before_the_assignment_that_a_fetch_shows_is_stale),
 		cmocka_unit_test(a_device_that_no_generation_saw_may_come_back_by_any_report),
 		cmocka_unit_test(events_alone_tell_who_has_a_device_and_repetitions_tell_nothing),
 	};
