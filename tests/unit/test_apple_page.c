@@ -3,8 +3,8 @@
 // Pages of devices: Apple's own answers, and every odd value.
 #include "apple/apple.h"
 
-#include "depbroker/digest.h"
 #include "apple/apple_extra.h"
+#include "depbroker/digest.h"
 #include "support/apple_laws.h"
 #include "support/cmocka_all.h"
 #include "support/vectors.h"
