@@ -91,6 +91,7 @@ struct tenant {
 	uint64_t devices_made;
 	char *texts; // a JSON object: name, org_name, org_id, ... as /account tells them
 	char *name;
+	char administrator[40]; // who assigns devices to it
 	char server_uuid[UUID_SIZE + 1];
 	char *certificate;
 	struct credentials token;

@@ -60,6 +60,22 @@ int64_t ask_number(const struct store_world *world, const char *sql)
 	return number;
 }
 
+const char *const client_tables[] = { "tenants", "sync_due", "tenant_status", "data_keys", "secrets", "key_pairs", "server_tokens",
+	"instances", "rules", "profiles", "sync_stream", "devices", "events", "page_ledger", "positions", "attempts", NULL };
+
+char *rows_of_tenant(const struct store_world *world, int64_t tenant_id)
+{
+	struct buffer sql CLEANUP(buffer_fini) = BUFFER(16384);
+
+	buffer_add_string(&sql, "select concat_ws(' '");
+	for (size_t i = 0; client_tables[i] != NULL; i++) {
+		buffer_add_format(&sql, ", '%s', (select md5(string_agg(x::text, '|' order by x::text)) from depbroker.%s x where tenant_id = %lld)",
+			client_tables[i], client_tables[i], (long long)tenant_id);
+	}
+	buffer_add_string(&sql, ")");
+	return test_postgres_ask(world->postgres, sql.bytes);
+}
+
 // --- transactions ---
 
 struct pg_transaction *begin(struct pg_call *call, struct pg_scope scope)

@@ -27,7 +27,10 @@ void run_and_end(struct pg_call *call, struct store_world *world);
 void refuse(struct pg_call *call, struct store_world *world, enum err expected); // it must fail with this; ended, too
 void end(struct pg_call *call);
 
-int64_t ask_number(const struct store_world *world, const char *sql); // as the superuser
+// As the superuser.
+int64_t ask_number(const struct store_world *world, const char *sql);
+extern const char *const client_tables[]; // every table with rows of clients, without partitions; NULL ends them
+char *rows_of_tenant(const struct store_world *world, int64_t tenant_id); // a digest of each table's; the caller frees
 
 int64_t new_tenant(struct store_world *world, const char *slug); // active
 int64_t new_object_id(struct store_world *world);
