@@ -14,18 +14,24 @@ declare
 	client_table text;
 begin
 	foreach wanted_role in array array['depbroker_owner', 'depbroker_directory', 'depbroker_api', 'depbroker_worker'] loop
-		begin
-			execute format('create role %I nologin nosuperuser nobypassrls noinherit nocreaterole nocreatedb', wanted_role);
-		exception when duplicate_object or unique_violation then
-			null;
-		end;
-		execute format('grant %I to %I', wanted_role, session_user);
+		if to_regrole(wanted_role) is null then
+			begin
+				execute format('create role %I nologin nosuperuser nobypassrls noinherit nocreaterole nocreatedb', wanted_role);
+			exception when duplicate_object or unique_violation then
+				null;
+			end;
+		end if;
+		if not pg_has_role(session_user, wanted_role, 'member') then
+			execute format('grant %I to %I', wanted_role, session_user);
+		end if;
 	end loop;
 
-	alter schema depbroker owner to depbroker_owner;
+	grant all on schema depbroker to depbroker_owner; -- whoever owns a table of it must
 	alter table depbroker.schema_migrations owner to depbroker_owner;
-	grant usage on schema depbroker to depbroker_directory, depbroker_api, depbroker_worker;
+	alter schema depbroker owner to depbroker_owner;
 	set local role depbroker_owner;
+	grant usage on schema depbroker to depbroker_directory, depbroker_api, depbroker_worker;
+	grant select on depbroker.schema_migrations to depbroker_directory, depbroker_api, depbroker_worker;
 
 	-- Whose rows this transaction may see. Never set: error 42704. Empty (the directory's scope): error 22P02.
 	create function depbroker.current_tenant() returns bigint
@@ -118,7 +124,7 @@ begin
 		hash bytea not null check (octet_length(hash) = 32), -- SHA-256 of the whole key
 		name text not null check (octet_length(name) between 1 and 200),
 		role text not null check (role in ('admin', 'operator', 'technician', 'viewer')),
-		tenant_ids bigint[], -- null: every client
+		tenant_ids bigint[] check (cardinality(tenant_ids) <= 1000 and array_position(tenant_ids, null) is null), -- null: every client
 		created_at timestamptz not null default now(),
 		expires_at timestamptz not null,
 		revoked_at timestamptz,
@@ -202,7 +208,8 @@ begin
 		name text collate "C" not null check (name ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'), -- in webhooks: never changed
 		kind text not null check (kind in ('nanomdm', 'micromdm', 'fleet', 'jamf', 'generic')),
 		enrolment_url text not null check (octet_length(enrolment_url) between 1 and 2000),
-		allowed_hosts text[] not null check (cardinality(allowed_hosts) between 1 and 50),
+		allowed_hosts text[] not null check (cardinality(allowed_hosts) between 1 and 50 and '' <> all (allowed_hosts)
+			and array_to_string(allowed_hosts, '', ' ') !~ '[[:space:]]'), -- blanks would join two of them
 		profile text not null default '{}' check (octet_length(profile) <= 65536), -- further members of Apple's profile, JSON
 		webhook_url text check (octet_length(webhook_url) between 1 and 2000),
 		webhook_secret_version int not null default 1,
@@ -360,6 +367,7 @@ begin
 		took_ms int not null,
 		primary key (tenant_id, instance_id, seq, attempt, at)
 	) partition by range (at);
+	create index attempts_newest on depbroker.attempts (tenant_id, instance_id, at);
 
 	-- --- walls ---
 
@@ -447,35 +455,51 @@ begin
 		), client_relation as (
 			select r.*, a.attnum as tenant_column
 			from relation r join pg_attribute a on a.attrelid = r.oid and a.attname = 'tenant_id' and not a.attisdropped
-		), runtime_role as (
+		), our_role as (
 			select oid, rolname, rolsuper, rolbypassrls from pg_roles
 			where rolname in ('depbroker_owner', 'depbroker_directory', 'depbroker_api', 'depbroker_worker')
+		), wall as ( -- a policy, and whether all that it says is "the own client"; null where it says nothing
+			select p.polrelid, p.polname, p.polpermissive, p.polroles, p.polcmd,
+				pg_get_expr(p.polqual, p.polrelid) ~ own.client as reads_own,
+				pg_get_expr(p.polwithcheck, p.polrelid) ~ own.client as writes_own
+			from pg_policy p, (select '^\(tenant_id = \( SELECT depbroker\.current_tenant\(\)( AS current_tenant)?\)\)$' as client) own
+		), granted as ( -- tables and their columns, without what an owner may do
+			select r.oid, r.relname, a.grantee, a.privilege_type from relation r, aclexplode(r.relacl) a where a.grantee <> r.relowner
+			union all
+			select r.oid, r.relname, a.grantee, a.privilege_type
+			from relation r join pg_attribute c on c.attrelid = r.oid, aclexplode(c.attacl) a where a.grantee <> r.relowner
 		)
 		select 'row level security is not enabled and forced', relname::text from client_relation
 			where not (relrowsecurity and relforcerowsecurity)
 		union all
 		select 'no permissive policy for the own client', relname::text from client_relation
-			where not exists (select from pg_policy p where p.polrelid = client_relation.oid and p.polpermissive
-				and pg_get_expr(p.polqual, p.polrelid) like '%current_tenant()%')
+			where not exists (select from wall w where w.polrelid = client_relation.oid and w.polpermissive and w.polcmd = '*' and w.reads_own)
 		union all
 		select 'no restrictive policy for the own client', relname::text from client_relation
-			where not exists (select from pg_policy p where p.polrelid = client_relation.oid and not p.polpermissive
-				and pg_get_expr(p.polqual, p.polrelid) like '%current_tenant()%')
+			where not exists (select from wall w where w.polrelid = client_relation.oid and not w.polpermissive and w.polcmd = '*' and w.reads_own
+				and (w.polroles = array[0::oid] or client_relation.relname in ('tenants', 'sync_due', 'tenant_status')))
 		union all
-		select 'a policy does not name the client', c.relname || '.' || p.polname from client_relation c join pg_policy p on p.polrelid = c.oid
-			where pg_get_expr(p.polqual, p.polrelid) not like '%current_tenant()%'
-				and not (c.relname in ('tenants', 'sync_due', 'tenant_status') and p.polname = 'directory'
-					and p.polroles = array[(select oid from runtime_role where rolname = 'depbroker_directory')])
+		select 'policies do not ask for the client of the transaction', 'current_tenant'
+			where not exists (select from pg_proc p where p.oid = to_regprocedure('depbroker.current_tenant()') and not p.prosecdef
+				and p.prosrc = 'select current_setting(''depbroker.tenant'')::bigint')
 		union all
-		select 'the directory may read a client''s table', c.relname::text from client_relation c
-			where c.relname not in ('tenants', 'sync_due', 'tenant_status')
-				and exists (select from aclexplode(c.relacl) a join runtime_role r on r.oid = a.grantee where r.rolname = 'depbroker_directory')
+		select 'a policy does not name the client', c.relname || '.' || w.polname from client_relation c join wall w on w.polrelid = c.oid
+			where not (coalesce(w.reads_own, w.writes_own, false) and coalesce(w.writes_own, true))
+				and not (c.relname in ('tenants', 'sync_due', 'tenant_status') and w.polname = 'directory'
+					and w.polroles = array[(select oid from our_role where rolname = 'depbroker_directory')])
 		union all
-		select 'everybody may use a table', r.relname::text from relation r
-			where exists (select from aclexplode(r.relacl) a where a.grantee = 0)
+		select 'a table has no client', relname::text from relation
+			where oid not in (select oid from client_relation)
+				and relname not in ('schema_migrations', 'installation', 'nodes', 'api_keys')
 		union all
-		select 'a partition has grants of its own', r.relname::text from relation r
-			where r.relispartition and exists (select from aclexplode(r.relacl) a where a.grantee <> r.relowner)
+		select distinct 'the directory may use a client''s table', g.relname::text
+			from granted g join client_relation c on c.oid = g.oid join our_role r on r.oid = g.grantee
+			where c.relname not in ('tenants', 'sync_due', 'tenant_status') and r.rolname = 'depbroker_directory'
+		union all
+		select distinct 'everybody may use a table', relname::text from granted where grantee = 0
+		union all
+		select distinct 'a partition has grants of its own', g.relname::text from granted g join relation r on r.oid = g.oid
+			where r.relispartition
 		union all
 		select 'a key does not begin with the client', i.indexrelid::regclass::text
 			from pg_index i join client_relation c on c.oid = i.indrelid
@@ -485,14 +509,13 @@ begin
 			from pg_constraint con join client_relation c on c.oid = con.conrelid join client_relation f on f.oid = con.confrelid
 			where con.contype = 'f' and (con.conkey[1] <> c.tenant_column or con.confkey[1] <> f.tenant_column)
 		union all
-		select 'a role can get around row level security', rolname::text from runtime_role where rolsuper or rolbypassrls
+		select 'a role can get around row level security', rolname::text from our_role where rolsuper or rolbypassrls
 		union all
 		select 'a table has another owner', r.relname::text from relation r
-			where r.relowner <> (select oid from runtime_role where rolname = 'depbroker_owner')
+			where r.relowner <> (select oid from our_role where rolname = 'depbroker_owner')
 		union all
-		select 'a role that runs depbroker owns or inherits from the owner', m.rolname::text
-			from pg_auth_members am join pg_roles m on m.oid = am.member join pg_roles g on g.oid = am.roleid
-			where g.rolname = 'depbroker_owner' and m.rolname in ('depbroker_directory', 'depbroker_api', 'depbroker_worker')
+		select 'a role is a member of another one', m.rolname::text
+			from pg_auth_members am join our_role m on m.oid = am.member
 		union all
 		select 'a view gets around row level security', c.relname::text from pg_class c
 			where c.relnamespace = 'depbroker'::regnamespace and c.relkind in ('v', 'm')
@@ -506,7 +529,7 @@ begin
 			where p.pronamespace = 'depbroker'::regnamespace and p.prosecdef
 				and (p.proacl is null or exists (select from aclexplode(p.proacl) a where a.grantee = 0))
 		union all
-		select 'a role may truncate, reference or trigger', r.relname::text from relation r, aclexplode(r.relacl) a
-			where a.privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER') and a.grantee <> r.relowner
+		select distinct 'a role may truncate, reference or trigger', relname::text from granted
+			where privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER')
 	$function$;
 end

@@ -17,7 +17,9 @@ struct migration {
 	// Inside
 	struct pg_pool *pool;
 	struct pg_transaction transaction;
-	size_t next;
+	struct buffer statement; // of the migration that is being applied
+	size_t next;             // index of the first one that is not applied
+	unsigned collisions;     // with other processes that do the same, since the last one was applied
 	enum migration_state { MIGRATION_BOOTSTRAP, MIGRATION_READ, MIGRATION_APPLY, MIGRATION_LINT } state;
 };
 
