@@ -11,11 +11,12 @@
 #define ENCODED_LIMIT_MIB 256   // of one transaction's values
 #define PARAMETERS_MAX    65535 // of the protocol
 
-// "none" would mean: whoever has connected.
+#define LOGIN "none" // SET ROLE's word for: whoever has connected
+
 static bool is_role(const char *role)
 {
 	return role != NULL && role[strspn(role, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' && role[0] != '\0' &&
-		strlen(role) < 64 && strcmp(role, "none") != 0;
+		strlen(role) < 64 && strcmp(role, LOGIN) != 0;
 }
 
 struct pg_scope pg_scope_tenant(const char *role, int64_t tenant_id)
@@ -28,6 +29,11 @@ struct pg_scope pg_scope_directory(const char *role)
 {
 	assert(is_role(role));
 	return (struct pg_scope){ .role = role, .directory = true };
+}
+
+struct pg_scope pg_scope_login(void)
+{
+	return (struct pg_scope){ .role = LOGIN, .directory = true };
 }
 
 static void free_results(struct pg_inner *inner)
@@ -53,7 +59,8 @@ void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope sco
 {
 	struct pg_inner *inner = allocate(sizeof *inner);
 
-	assert(is_role(scope.role) && (scope.tenant_id > 0) != scope.directory); // else it was not made by one of the two
+	assert((scope.tenant_id > 0) != scope.directory); // made by one of the above
+	assert(is_role(scope.role) || (scope.directory && strcmp(scope.role, LOGIN) == 0));
 	*inner = (struct pg_inner){ .outer = transaction, .scope = scope,
 		.encoded = BUFFER((size_t)ENCODED_LIMIT_MIB * 1024 * 1024),
 		.deferred = { .run = on_finished } };
