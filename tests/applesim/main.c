@@ -44,7 +44,6 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct applesim *sim = timer->data;
 
-	sim->apple_server.date_offset_s = sim->world.skew_s;
 	if (clock_monotonic_ms() >= sim->save_not_before_ms) {
 		save(sim);
 	}
@@ -65,6 +64,7 @@ static enum err start(struct applesim *sim, const char *listen, const char *cont
 	TRY(rig_program_start(&sim->program, parent, fault));
 	sim->apple_server.handle = apple_handle;
 	sim->apple_server.context = &sim->apple;
+	sim->apple_server.date_offset_s = &sim->world.skew_s;
 	TRY(web_server_open(&sim->apple_server, &sim->program.loop, listen, fault));
 	sim->control_server.handle = control_handle;
 	sim->control_server.context = &sim->control;

@@ -290,8 +290,10 @@ def events_are_printed_and_the_state_survives():
         program.stop()
 
 
-if __name__ == "__main__":
-    code = run_tests()
+def stop():
     PEER.close()
     RECEIVER.stop()
-    sys.exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests(stop))

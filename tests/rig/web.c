@@ -84,7 +84,8 @@ static void end_connection(struct connection *connection, bool reset)
 
 static const char *date_now(struct web_server *server)
 {
-	const time_t now = (time_t)(clock_wall_us() / SECOND_US + server->date_offset_s);
+	const int64_t offset_s = server->date_offset_s != NULL ? *server->date_offset_s : 0;
+	const time_t now = (time_t)(clock_wall_us() / SECOND_US + offset_s);
 	struct tm parts;
 
 	if (now != server->date_at_s) {
