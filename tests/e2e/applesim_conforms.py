@@ -13,7 +13,8 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from apple_client import AppleClient, authorization  # noqa: E402
-from apple_rig import (APPLE, CERTIFICATE, CONTROL, HAVE_SHARED, check_named, define, expect, in_folder, new_tenant, openssl, shared_json, stop, truth)  # noqa: E402
+from apple_rig import (APPLE, CERTIFICATE, CONTROL, HAVE_SHARED, check_named, define, expect, in_folder,  # noqa: E402
+                       new_tenant, openssl, shared_json, stop, truth)
 from programs import Control, Program, equal, run_tests, test  # noqa: E402
 
 WEEK_S = 7 * 24 * 3600
@@ -184,8 +185,8 @@ def a_session_token_rotates_and_the_old_one_has_grace():
 @test
 def user_agent_and_content_type_are_insisted_on():
     _, client = new_tenant()
-    for agent, word in ((None, "USER_AGENT_MISSING"), ("", "USER_AGENT_MISSING"), ("Go-http-client/1.1", "USER_AGENT_INVALID"),
-                        ("curl/7.88.1", "USER_AGENT_INVALID")):
+    for agent, word in ((None, "USER_AGENT_MISSING"), ("", "USER_AGENT_MISSING"),
+                        ("Go-http-client/1.1", "USER_AGENT_INVALID"), ("curl/7.88.1", "USER_AGENT_INVALID")):
         expect(client.call("POST", "/server/devices", {}, User_Agent=agent), 400, word)
         expect(client.call("GET", "/account", User_Agent=agent), 400, word)
     for media in (None, "application/json", "application/json; charset=UTF-8", "text/plain"):
@@ -241,7 +242,8 @@ def the_account_tells_who_it_is_per_version():
 FIELDS_SINCE = {
     2: {"os", "device_family"},
     8: {"mdm_migration_deadline"},
-    10: {"imei", "meid", "eid", "wifi_mac_address", "bluetooth_mac_address", "ethernet_mac_address", "is_replacement_device"},
+    10: {"imei", "meid", "eid", "wifi_mac_address", "bluetooth_mac_address", "ethernet_mac_address",
+         "is_replacement_device"},
 }
 
 
@@ -305,7 +307,7 @@ def pages_have_limits_and_cursors_like_apples():
     equal((len(page["devices"]), page["more_to_follow"]), (10, True), "first page")
     serials = [device["serial_number"] for device in page["devices"]]
     for expected in ((10, True), (5, False)):
-        equal(client.call("POST", "/devices/sync", {"cursor": page["cursor"]}).text, "INVALID_CURSOR", "list not read to its end")
+        expect(client.call("POST", "/devices/sync", {"cursor": page["cursor"]}), 400, "INVALID_CURSOR")  # not read to its end
         page = client.ask("POST", "/server/devices", {"limit": 10, "cursor": page["cursor"]})
         equal((len(page["devices"]), page["more_to_follow"]), expected, "page")
         serials += [device["serial_number"] for device in page["devices"]]
@@ -342,7 +344,8 @@ def cursors_are_checked():
     expect(client.call("POST", "/devices/sync", {}), 400, "CURSOR_REQUIRED")
     expect(client.call("POST", "/devices/sync", {"cursor": ""}), 400, "CURSOR_REQUIRED")
     expect(client.call("POST", "/devices/sync", {"cursor": None}), 400, "CURSOR_REQUIRED")
-    for bad in (foreign, forged, "garbage", cursor[:-2], cursor[:5] + ("A" if cursor[5] != "A" else "B") + cursor[6:], "x" * 2000, 5):
+    changed = cursor[:5] + ("A" if cursor[5] != "A" else "B") + cursor[6:]
+    for bad in (foreign, forged, changed, "garbage", cursor[:-2], "x" * 2000, 5):
         for path in ("/server/devices", "/devices/sync"):
             expect(client.call("POST", path, {"cursor": bad}), 400, "INVALID_CURSOR")
     CONTROL.post("/clock", {"advance_s": WEEK_S - 60})
@@ -360,17 +363,19 @@ def changes_come_in_order_and_once():
     tenant, client = new_tenant(devices=2)
     cursor = client.fetch()[1]
     added = CONTROL.post(f"/tenants/{tenant}/devices", {"count": 2})["serials"]
-    CONTROL.call("PATCH", f"/tenants/{tenant}/devices/{added[0]}", {"color": "PURPLE", "asset_tag": None, "new_field": {"a": 1}})
+    facts = {"color": "PURPLE", "asset_tag": None, "new_field": {"a": 1}}
+    CONTROL.call("PATCH", f"/tenants/{tenant}/devices/{added[0]}", facts)
     CONTROL.call("DELETE", f"/tenants/{tenant}/devices/{added[1]}")
     page = client.ask("POST", "/devices/sync", {"cursor": cursor})
     check_named("FetchDeviceResponse", page)
     changes, cursor = page["devices"], page["cursor"]
     equal([(change["serial_number"], change["op_type"]) for change in changes],
           [(added[0], "added"), (added[1], "added"), (added[0], "modified"), (added[1], "deleted")], "changes")
-    equal((changes[2]["color"], changes[2]["asset_tag"], changes[2]["new_field"]), ("PURPLE", None, {"a": 1}), "facts")
+    equal({name: changes[2][name] for name in facts}, facts, "facts")
     equal(client.sync(cursor)[0], [], "nothing new")
-    told = [(change["serial_number"], change["op_type"]) for change in CONTROL.get(f"/tenants/{tenant}/changes?after=2")["changes"]]
-    equal(told, [(change["serial_number"], change["op_type"]) for change in changes], "the truth's changes")
+    told = CONTROL.get(f"/tenants/{tenant}/changes?after=2")["changes"]
+    equal([(change["serial_number"], change["op_type"], change["op_date"]) for change in told],
+          [(change["serial_number"], change["op_type"], change["op_date"]) for change in changes], "the truth's changes")
     again = client.sync(client.fetch()[1])[0]
     equal(again, [], "after a new full list")
 
@@ -406,11 +411,16 @@ def a_moved_device_loses_its_profile():
     cursors = here.fetch()[1], there.fetch()[1]
     here.ask("POST", "/profile/devices", {"profile_uuid": define(here), "devices": [serial]})
     CONTROL.post(f"/tenants/{one}/devices/{serial}/move", {"to": two, "op_type": "modified"})
-    equal([change["op_type"] for change in here.sync(cursors[0])[0]], ["modified", "deleted"], "the old server")
+    there.ask("POST", "/profile/devices", {"profile_uuid": define(there), "devices": [serial]})
+    changes = here.sync(cursors[0])[0]
+    equal([(change["op_type"], "profile_uuid" in change, "device_assigned_by" in change) for change in changes],
+          [("modified", False, False), ("deleted", False, False)], "the old server does not see what the new one has")
+    there.ask("DELETE", "/profile/devices", {"devices": [serial]})
     change = there.sync(cursors[1])[0][0]
-    equal((change["op_type"], change["profile_status"], "profile_uuid" in change), ("modified", "empty", False), "the new server")
+    equal((change["op_type"], change["profile_status"], "profile_uuid" in change), ("modified", "empty", False), "the new one")
     equal(CONTROL.get(f"/devices/{serial}")["tenant"], two, "the truth")
-    equal(here.ask("POST", "/devices", {"devices": [serial]})["devices"][serial]["response_status"], "NOT_ACCESSIBLE", "details")
+    details = here.ask("POST", "/devices", {"devices": [serial]})["devices"][serial]
+    equal(details["response_status"], "NOT_ACCESSIBLE", "details")
 
 
 @test
@@ -439,7 +449,8 @@ def a_profile_is_checked():
     for change, word in (
             ({"profile_name": None}, "CONFIG_NAME_REQUIRED"), ({"profile_name": ""}, "CONFIG_NAME_INVALID"),
             ({"profile_name": "ü" * 126}, "CONFIG_NAME_INVALID"), ({"profile_name": 5}, "CONFIG_NAME_INVALID"),
-            ({"url": None}, "CONFIG_URL_REQUIRED"), ({"url": ""}, "CONFIG_URL_INVALID"), ({"url": "mdm"}, "CONFIG_URL_INVALID"),
+            ({"url": None}, "CONFIG_URL_REQUIRED"), ({"url": ""}, "CONFIG_URL_INVALID"),
+            ({"url": "mdm"}, "CONFIG_URL_INVALID"), ({"configuration_web_url": "x"}, "CONFIG_URL_INVALID"),
             ({"url": "https://a b/"}, "CONFIG_URL_INVALID"), ({"url": "https://a/%zz"}, "CONFIG_URL_INVALID"),
             ({"url": "https://a/" + "x" * 1991}, "CONFIG_URL_INVALID"), ({"url": "https:///x"}, "CONFIG_URL_INVALID"),
             ({"department": "d" * 126}, "DEPARTMENT_INVALID"), ({"org_magic": "m" * 257}, "MAGIC_INVALID"),
@@ -450,8 +461,9 @@ def a_profile_is_checked():
             ({"skip_setup_items": "TOS"}, "MALFORMED_REQUEST_BODY"), ({"anchor_certs": ["%"]}, "MALFORMED_REQUEST_BODY")):
         body = {name: value for name, value in {**good, **change}.items() if value is not None}
         expect(client.call("POST", "/profile", body), 400, word)
-    for change in ({"profile_name": "ü" * 125}, {"is_mdm_removable": False, "is_supervised": True}, {"language": "de", "region": "DE"},
-                   {"url": "https://a/" + "x" * 1990}, {"anchor_certs": ["aGVsbG8="]}, {"future": [1]}):
+    for change in ({"profile_name": "ü" * 125}, {"is_mdm_removable": False, "is_supervised": True},
+                   {"language": "de", "region": "DE"}, {"url": "https://a/" + "x" * 1990}, {"anchor_certs": ["aGVsbG8="]},
+                   {"future": [1]}):
         answer = client.ask("POST", "/profile", {**good, **change})
         check_named("DefineProfileResponse", answer)
         if not re.fullmatch("[0-9A-F]{32}", answer["profile_uuid"]):
@@ -462,13 +474,14 @@ def a_profile_is_checked():
 def a_profile_is_given_back_with_defaults():
     _, client = new_tenant(devices=1)
     serial = client.fetch()[0][0]["serial_number"]
-    answer = client.ask("POST", "/profile", {"profile_name": "n", "url": "https://m.example/", "devices": [serial], "future": 1,
-                                             "org_magic": "m", "skip_setup_items": ["TOS"]})
+    given = {"profile_name": "n", "url": "https://m.example/", "future": 1, "org_magic": "m", "skip_setup_items": ["TOS"]}
+    answer = client.ask("POST", "/profile", {**given, "devices": [serial]})
     equal(answer["devices"], {serial: "SUCCESS"}, "assigned at once")
     profile = client.ask("GET", "/profile?profile_uuid=" + answer["profile_uuid"])
     check_named("Profile", profile)
-    equal(("devices" in profile, profile["is_mdm_removable"], profile["allow_pairing"], profile["future"], profile["profile_uuid"],
-           profile["skip_setup_items"]), (False, True, True, 1, answer["profile_uuid"], ["TOS"]), "profile")
+    usual = {"allow_pairing": True, "is_supervised": False, "is_mandatory": False, "is_mdm_removable": True,
+             "await_device_configured": False, "auto_advance_setup": False, "is_multi_user": False}
+    equal(profile, {**given, **usual, "profile_uuid": answer["profile_uuid"]}, "profile")
     if define(client) == define(client):
         raise AssertionError("each definition is another profile")
     expect(client.call("GET", "/profile"), 400, "PROFILE_UUID_REQUIRED")
@@ -490,11 +503,12 @@ def assignment_walks_every_device():
     for method in ("POST", "PUT"):
         answer = client.ask(method, "/profile/devices", {"profile_uuid": uuid, "devices": serials[:2] + ["ELSEWHERE"]})
         check_named("AssignProfileResponse", answer)
-        equal(answer, {"profile_uuid": uuid, "devices": {serials[0]: "SUCCESS", serials[1]: "SUCCESS", "ELSEWHERE": "NOT_ACCESSIBLE"}},
-              "results")
+        results = {serials[0]: "SUCCESS", serials[1]: "SUCCESS", "ELSEWHERE": "NOT_ACCESSIBLE"}
+        equal(answer, {"profile_uuid": uuid, "devices": results}, "results")
     changes = client.sync(cursor)[0]
     equal([change["op_type"] for change in changes], ["modified"] * 4, "changes")
-    equal((changes[0]["profile_uuid"], changes[0]["profile_status"], "profile_assign_time" in changes[0]), (uuid, "assigned", True), "")
+    equal((changes[0]["profile_uuid"], changes[0]["profile_status"]), (uuid, "assigned"), "profile")
+    equal(changes[0]["profile_assign_time"], changes[2]["op_date"], "the last assignment's time")
     equal(truth(tenant)[serials[0]]["profile_url"], "https://mdm.example.com/enroll", "the truth")
     equal(CONTROL.get(f"/tenants/{tenant}/truth")["counts"]["assigned_needlessly"], 2, "needless assignments")
     expect(client.call("POST", "/profile/devices", {"profile_uuid": uuid}), 400, "DEVICE_ID_REQUIRED")
@@ -505,8 +519,8 @@ def assignment_walks_every_device():
 @test
 def more_than_a_thousand_devices_are_not_assigned():
     tenant, client = new_tenant(devices=1001)
-    answer = client.ask("POST", "/profile/devices", {"profile_uuid": define(client), "devices": list(truth(tenant))})["devices"]
-    equal(sorted(answer.values()), ["FAILED"] + ["SUCCESS"] * 1000, "results")
+    answer = client.ask("POST", "/profile/devices", {"profile_uuid": define(client), "devices": list(truth(tenant))})
+    equal(sorted(answer["devices"].values()), ["FAILED"] + ["SUCCESS"] * 1000, "results")
 
 
 @test
@@ -533,7 +547,8 @@ def a_device_that_left_and_came_back_has_no_profile():
     CONTROL.call("DELETE", f"/tenants/{tenant}/devices/{serial}")
     CONTROL.post(f"/tenants/{tenant}/devices", {"devices": [serial], "assigned_by_default": True})
     last = client.sync(cursor)[0][-1]
-    equal((last["op_type"], last["profile_status"], "profile_uuid" in last, last["device_assigned_by"]), ("added", "empty", False, "-1"), "")
+    equal((last["op_type"], last["profile_status"], "profile_uuid" in last), ("added", "empty", False), "the last change")
+    equal(last["device_assigned_by"], "-1", "nobody did it")
 
 
 @test
@@ -597,7 +612,8 @@ def activation_lock_answers_per_device():
     mac = next(d["serial_number"] for d in client.fetch()[0] if d["device_family"] != "AppleTV")
     for status in ("SUCCESS", "DEVICE_ALREADY_LOCKED"):
         equal(client.ask("POST", "/device/activationlock", {"device": mac})["response_status"], status, "lock")
-    expect(client.call("POST", "/device/activationlock", {"device": mac, "escrow_key": "short"}), 400, "MALFORMED_REQUEST_BODY")
+    short = {"device": mac, "escrow_key": "short"}
+    expect(client.call("POST", "/device/activationlock", short), 400, "MALFORMED_REQUEST_BODY")
 
 
 @test
@@ -616,7 +632,8 @@ def service_discovery_is_kept():
     path = "/account-driven-enrollment/profile"
     expect(client.call("GET", path), 404, "NOT_FOUND")
     expect(client.call("POST", path, {}), 400, "MDM_SERVICE_DISCOVERY_URL_REQUIRED")
-    expect(client.call("POST", path, {"mdm_service_discovery_url": "http://a.example"}), 400, "MDM_SERVICE_DISCOVERY_URL_NOT_VALID")
+    insecure = {"mdm_service_discovery_url": "http://a.example"}
+    expect(client.call("POST", path, insecure), 400, "MDM_SERVICE_DISCOVERY_URL_NOT_VALID")
     equal(client.call("POST", path, {"mdm_service_discovery_url": "https://a.example/x"}).status, 200, "set")
     answer = client.ask("GET", path)
     check_named("GetAccountDrivenEnrollmentProfileResponse", answer)
@@ -667,14 +684,14 @@ def the_token_file_has_apples_layout():
         out.write(file)
     dump = openssl("asn1parse", "-inform", "DER", "-in", "token.der").stdout.decode()
     shape = [" ".join(re.search(r" l= *(\S+ .*)", line).group(1).split()) for line in dump.strip().split("\n")]
-    wanted = [r"inf cons: SEQUENCE", r"\d+ prim: OBJECT :pkcs7-envelopedData", r"inf cons: cont \[ 0 \]", r"inf cons: SEQUENCE",
-              r"1 prim: INTEGER :00", r"\d+ cons: SET", r"\d+ cons: SEQUENCE", r"1 prim: INTEGER :00"]
+    wanted = [r"inf cons: SEQUENCE", r"\d+ prim: OBJECT :pkcs7-envelopedData", r"inf cons: cont \[ 0 \]",
+              r"inf cons: SEQUENCE", r"1 prim: INTEGER :00", r"\d+ cons: SET", r"\d+ cons: SEQUENCE", r"1 prim: INTEGER :00"]
     for index, pattern in enumerate(wanted):
         if not re.fullmatch(pattern, shape[index]):
             raise AssertionError(f"element {index}: {shape[index]}")
     text = "\n".join(shape)
     for pattern in (r"INTEGER :1234\n", r"OBJECT :rsaEncryption\n0 prim: NULL\n256 prim: OCTET STRING",
-                    r"inf cons: SEQUENCE\n9 prim: OBJECT :pkcs7-data\n29 cons: SEQUENCE\n9 prim: OBJECT :aes-128-cbc\n16 prim: OCTET",
+                    r"inf cons: SEQUENCE\n9 prim: OBJECT :pkcs7-data\n29 cons: SEQUENCE\n9 prim: OBJECT :aes-128-cbc\n16 prim: ",
                     r"inf cons: cont \[ 0 \]\n\d+ prim: OCTET STRING", r"0 prim: EOC$"):
         if not re.search(pattern, text):
             raise AssertionError(f"no {pattern} in\n{text}")
@@ -685,9 +702,11 @@ def the_token_file_opens_with_its_key_only():
     tenant, _ = new_tenant()
     with open(in_folder("open.p7m"), "wb") as out:
         out.write(CONTROL.call("POST", f"/tenants/{tenant}/token?expires_in_s=86400", CERTIFICATE))
-    plain = openssl("cms", "-decrypt", "-inform", "SMIME", "-in", "open.p7m", "-recip", "cert.pem", "-inkey", "key.pem").stdout
+    decrypt = ("cms", "-decrypt", "-inform", "SMIME", "-in", "open.p7m")
+    plain = openssl(*decrypt, "-recip", "cert.pem", "-inkey", "key.pem").stdout
     head, body = plain.split(b"\r\n\r\n", 1)
-    equal(head.decode().split("\r\n"), ["Content-Type: text/plain;charset=UTF-8", "Content-Transfer-Encoding: 7bit"], "inner headers")
+    equal(head.decode().split("\r\n"),
+          ["Content-Type: text/plain;charset=UTF-8", "Content-Transfer-Encoding: 7bit"], "inner headers")
     begin, text, end = body.decode().replace("\r", "").strip().split("\n")
     equal((begin, end), ("-----BEGIN MESSAGE-----", "-----END MESSAGE-----"), "frame")
     token = json.loads(text)
@@ -698,8 +717,9 @@ def the_token_file_opens_with_its_key_only():
     expiry = datetime.datetime.fromisoformat(token["access_token_expiry"].replace("Z", "+00:00")).timestamp()
     equal(int(expiry), kept["expires_at_s"], "expiry")
     equal(AppleClient(APPLE, token).sign_on().status, 200, "it works")
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "other.pem", "-out", "other-cert.pem", "-subj", "/CN=other")
-    wrong = openssl("cms", "-decrypt", "-inform", "SMIME", "-in", "open.p7m", "-recip", "other-cert.pem", "-inkey", "other.pem", check=False)
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout", "other.pem",
+            "-out", "other-cert.pem")
+    wrong = openssl(*decrypt, "-recip", "other-cert.pem", "-inkey", "other.pem", check=False)
     if wrong.returncode == 0:
         raise AssertionError("another key opened it")
     CONTROL.call("PUT", f"/tenants/{tenant}/certificate", b"no certificate", status=400)

@@ -60,8 +60,8 @@ def terms_and_tokens_can_be_refused_until_further_notice():
 def a_fault_can_wait_for_a_page():
     tenant, client = new_tenant(devices=40)
     for page, at in (("first", 0), ("middle", 1), (3, 2), ("last", 3)):
-        CONTROL.post("/faults", {"tenant": tenant, "endpoint": "/server/devices", "page": page, "status": 503, "body": "<html>",
-                                 "content_type": "text/html", "retry_after": 7})
+        CONTROL.post("/faults", {"tenant": tenant, "endpoint": "/server/devices", "page": page, "status": 503,
+                                 "body": "<html>", "content_type": "text/html", "retry_after": 7})
         cursor = None
         for number in range(4):
             body = {"limit": 10, **({"cursor": cursor} if cursor else {})}
