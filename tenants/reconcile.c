@@ -16,7 +16,7 @@ static struct text wanted_of(const struct reconcile_settings *settings, const st
 	return routed && !is_gone(row) ? settings->wanted_profile_uuid : TEXT_NONE;
 }
 
-static struct assign_view view_of(const struct reconcile_settings *settings, const struct device_row *row)
+struct assign_view reconcile_assign_view(const struct reconcile_settings *settings, const struct device_row *row)
 {
 	return (struct assign_view){
 		.wanted_profile_uuid = wanted_of(settings, row),
@@ -115,7 +115,7 @@ static void tell_assigned(struct reconcile_outcome *outcome, const struct reconc
 static void apply_assignment(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, bool reported)
 {
 	struct device_row *next = &outcome->next;
-	const struct assign_view view = view_of(settings, next);
+	const struct assign_view view = reconcile_assign_view(settings, next);
 	const struct text wanted = view.wanted_profile_uuid;
 	const bool accepted = next->assign_state == ASSIGN_CONFIRMING && text_equal(next->assigned_profile_uuid, wanted);
 	struct assign_next after;
@@ -156,7 +156,12 @@ static void take_record(struct device_row *next, const struct device_row *stored
 void reconcile_record(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,
 	const struct device_row *stored, const struct device_record *record, bool gone)
 {
-	const struct route_report report = { .gone = gone, .op_date_us = record->op_date_us, .fingerprint = record->fingerprint };
+	const struct route_report report = {
+		.gone = gone,
+		.op_date_us = record->op_date_us,
+		.assigned_at_us = record->device_assigned_date_us,
+		.fingerprint = record->fingerprint,
+	};
 	struct route_outcome route;
 
 	begin(outcome, settings, stored);

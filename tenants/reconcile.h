@@ -31,6 +31,9 @@ struct reconcile_outcome {
 	size_t event_count;
 };
 
+// How assign.h sees a row.
+struct assign_view reconcile_assign_view(const struct reconcile_settings *settings, const struct device_row *row);
+
 // A record of Apple's. `stored` NULL: the device is new. `gone`: the record says that Apple has it no more.
 void reconcile_record(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,
 	const struct device_row *stored, const struct device_record *record, bool gone);

@@ -9,18 +9,24 @@ static bool is_older(const struct route_stored *stored, const struct route_repor
 		report->op_date_us < stored->op_date_us;
 }
 
-// A fetch that shows a device which was deleted is younger than that deletion, although it has no date. Apple repeats
-// deletions (dep-api.md, section 7): one microsecond more makes the repetition the older one, and any other operation,
-// dated in whole seconds, stays younger. The other way round nothing is done: a device that a generation has not seen may
-// come back by whatever Apple reports.
+// A fetch has no date, but what it shows cannot be older than the device's assignment, nor than the deletion after which it is
+// there again: one microsecond more makes a repetition of that deletion the older one, and any other operation, dated in
+// whole seconds, stays younger. The other way round nothing is done: a device that a generation has not seen may come back by
+// whatever Apple reports.
 static int64_t next_op_date(const struct route_stored *stored, const struct route_report *report)
 {
-	if (!stored->known || report->op_date_us != INSTANT_NONE) {
+	int64_t op_date_us = stored->known ? stored->op_date_us : INSTANT_NONE;
+
+	if (report->op_date_us != INSTANT_NONE) {
 		return report->op_date_us;
 	}
-	const bool returned = stored->gone && !report->gone && stored->op_date_us != INSTANT_NONE;
-
-	return returned ? stored->op_date_us + 1 : stored->op_date_us;
+	if (report->gone) {
+		return op_date_us;
+	}
+	if (stored->gone && op_date_us != INSTANT_NONE) {
+		op_date_us++;
+	}
+	return report->assigned_at_us > 0 && report->assigned_at_us > op_date_us ? report->assigned_at_us : op_date_us;
 }
 
 static bool says_something_else(const struct route_stored *stored, const struct route_report *report)

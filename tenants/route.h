@@ -8,7 +8,8 @@
 //               order removed, added; an event of a held device goes to nobody and is kept for the history
 //            4. without an instance that the rules name, a device is held. It is never guessed
 //            5. a report that is older than what is stored changes nothing (dep-api.md, section 7). One without op_date
-//               (a fetch, a complete generation) is never older
+//               (a fetch, a complete generation) is never older. So a deletion that Apple repeats never takes away a device
+//               that a fetch has shown to be assigned since
 #pragma once
 
 #include "depbroker/device.h"
@@ -31,6 +32,7 @@ struct route_stored { // the device's row; zeroed when there is none
 struct route_report {
 	bool gone;                        // Apple says so, or a complete generation has not seen it
 	int64_t op_date_us;               // INSTANT_NONE: none
+	int64_t assigned_at_us;           // device_assigned_date of the record; INSTANT_NONE or 0: none
 	const unsigned char *fingerprint; // of the record; NULL: nothing is said about the device itself (a generation, other rules)
 };
 

@@ -52,14 +52,14 @@ struct http_server_config {
 	size_t route_count;
 	// Called after the head was read and a route found; ends, now or later, in http_admit or in an answer. NULL admits all.
 	void (*admit)(struct http_request *request);
-	// Called once when an answer was sent or dropped, right before the request is freed. May be NULL.
+	// Called once when an answer was sent or dropped, right before the request is freed; not for what no route took. May be NULL.
 	void (*finished)(struct http_request *request, unsigned status, int64_t took_us);
 	void *context;
 	size_t body_limit;   // default 1 MiB
 	int head_timeout_ms; // default 10,000
-	int body_timeout_ms; // default 30,000
+	int body_timeout_ms; // default 30,000; and a second more for each 16 KB that Content-Length announces
 	int answer_timeout_ms; // default 30,000, from `handle` to the answer; streams are exempt after their head
-	int write_timeout_ms;  // default 30,000 without a byte taken by the client
+	int write_timeout_ms;  // default 30,000, for a block of 16 KiB to be taken by the client
 	unsigned connection_limit; // default 1000
 };
 
@@ -68,7 +68,8 @@ MUST_USE enum err http_server_open(struct http_server **out, struct loop *loop, 
 	struct fault *fault);
 unsigned http_server_port(const struct http_server *server);
 
-// Stops listening, lets requests in flight end until `drain_ms` have passed, then closes and calls `closed`.
+// Stops listening, lets requests in flight end until `drain_ms` have passed, then closes and calls `closed`. Nothing may use
+// the server after it. A handler that has not answered by then still must: its request lives on, and `finished` follows.
 void http_server_close(struct http_server *server, int64_t drain_ms, void (*closed)(void *argument), void *argument);
 
 // For `admit`: go on with the body and the handler.
@@ -101,6 +102,7 @@ struct http_stream {
 	void *inner; // http_server.c's own
 };
 
+// From `handle`, not from `admit`.
 void http_answer_stream(struct http_request *request, unsigned status, const char *content_type, struct http_stream *stream);
 MUST_USE bool http_stream_write(struct http_stream *stream, struct text bytes);
 void http_stream_end(struct http_stream *stream); // nothing may touch the stream or the request afterwards

@@ -214,11 +214,15 @@ static void collect(struct parameters *parameters, const struct pg_pool *pool, c
 	set(parameters, "port", host->port);
 }
 
-// Notices may quote values, and libpq would write them to standard error.
-static void ignore_notice(void *argument, const PGresult *result)
+// Notices may quote values, so nobody gets to see them. But while nothing is under way, the server's last words are one, too.
+static void on_notice(void *argument, const PGresult *result)
 {
-	(void)argument;
-	(void)result;
+	struct pg_connection *connection = argument;
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	if (connection->state == PG_FREE && sqlstate != NULL && pg_error_breaks_connection(sqlstate)) {
+		connection->is_bad = true;
+	}
 }
 
 static void connect_to(struct pg_connection *connection, const struct pg_host *host, const char *address)
@@ -235,7 +239,7 @@ static void connect_to(struct pg_connection *connection, const struct pg_host *h
 		attempt_failed(connection, PQerrorMessage(connection->pg));
 		return;
 	}
-	(void)PQsetNoticeReceiver(connection->pg, ignore_notice, NULL);
+	(void)PQsetNoticeReceiver(connection->pg, on_notice, connection);
 	delay_start(&connection->timer, connection->pool->connect_timeout_ms);
 	watch_open(connection, UV_WRITABLE);
 }
@@ -255,6 +259,8 @@ static void connected(struct pg_connection *connection)
 	pool->counters.reconnects += connection->was_connected ? 1 : 0;
 	connection->was_connected = true;
 	pg_pool_note_connected(pool);
+	connection->is_bad = false;
+	connection->is_tls = PQsslInUse(connection->pg) == 1;
 	connection->state = PG_FREE;
 	list_add_first(&pool->free, &connection->link);
 	pg_pool_serve(pool);
@@ -399,9 +405,11 @@ static void on_timer(struct delay *timer)
 		(void)snprintf(message, sizeof message, "the server at \"%.100s\" did not answer within %d ms", PQhost(connection->pg),
 			connection->pool->connect_timeout_ms);
 		attempt_failed(connection, message);
-	} else {
+	} else if (connection->state == PG_RESTING) {
 		connection->host_at = 0;
 		try_next(connection);
+	} else {
+		pg_pipeline_work(connection);
 	}
 }
 

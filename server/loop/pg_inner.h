@@ -93,7 +93,8 @@ struct pg_connection {
 	struct list link; // of the pool's free ones
 	PGconn *pg;       // in all states from CONNECTING to ROLLING_BACK
 	struct pg_watch *watch;
-	struct delay timer; // RESTING: until the next round; CONNECTING: until the next address
+	struct delay timer; // RESTING: until the next round; CONNECTING: until the next address; at work: until looking again
+	bool is_tls;
 	bool is_wanted_writable;
 	bool was_connected; // once, at any time
 	unsigned failed_rounds;
@@ -108,7 +109,7 @@ struct pg_connection {
 	unsigned results;             // seen so far
 	unsigned result_of_commit;    // the index of COMMIT's
 	int64_t deadline_ms;
-	bool is_bad; // to be dropped after this transaction
+	bool is_bad; // to be dropped: the server is going away, or is not the primary any more
 };
 
 enum { PG_ERROR_SIZE = 512 };

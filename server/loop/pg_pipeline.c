@@ -19,6 +19,9 @@
 #define OID_TEXT            25
 #define RESULTS_BEFORE      3 // of begin, the settings, the tenant
 #define ROLLBACK_TIMEOUT_MS 5000
+// TLS takes whole records of up to 16 KiB from the socket, libpq takes from TLS what fits into its buffer, and does not tell
+// whether something is left. If so, the socket does not become readable again; so we look again after a while.
+#define LOOK_AGAIN_MS       5
 
 // What the settings are worth in one statement, valid until the end of the transaction. The last three are those that decide
 // how results look as text, whatever the role, the database or the server prefer. Role and time-out are parameters, so nothing
@@ -113,34 +116,10 @@ static bool flush(struct pg_connection *connection)
 		return false;
 	}
 	pg_connection_want_writable(connection, left > 0);
-	return true;
-}
-
-bool pg_pipeline_prepare(struct pg_connection *connection)
-{
-	// A server that went away while we were not looking: better to know now than to wonder later what it did.
-	if (PQconsumeInput(connection->pg) == 0 || PQstatus(connection->pg) != CONNECTION_OK) {
-		pg_connection_break(connection, PQerrorMessage(connection->pg));
-		return false;
+	if (connection->is_tls && pg_connection_is_working(connection)) {
+		delay_start(&connection->timer, LOOK_AGAIN_MS);
 	}
 	return true;
-}
-
-void pg_pipeline_send(struct pg_connection *connection, struct pg_inner *transaction)
-{
-	connection->state = PG_BUSY;
-	connection->transaction = transaction;
-	connection->results = 0;
-	connection->result_of_commit = RESULTS_BEFORE + transaction->count;
-	connection->deadline_ms = transaction->deadline_ms;
-	connection->is_bad = false;
-	transaction->stage = PG_SENT;
-	transaction->connection = connection;
-	if (!send_all(connection->pg, transaction)) {
-		pg_connection_break(connection, PQerrorMessage(connection->pg));
-		return;
-	}
-	(void)flush(connection);
 }
 
 static void start_rollback(struct pg_connection *connection)
@@ -262,16 +241,52 @@ static void take_results(struct pg_connection *connection)
 	}
 }
 
-void pg_pipeline_work(struct pg_connection *connection)
+// Reads what the server has to say. False: broken.
+static bool hear(struct pg_connection *connection)
 {
 	const bool is_alive = PQconsumeInput(connection->pg) == 1;
 
 	take_results(connection); // also what came right before the end
 	if (!pg_connection_is_connected(connection)) {
-		return;
+		return false;
 	}
 	(void)PQisBusy(connection->pg); // reads notices and changed settings while nothing else is expected
 	if (!is_alive || PQstatus(connection->pg) != CONNECTION_OK) {
+		pg_connection_break(connection, PQerrorMessage(connection->pg));
+		return false;
+	}
+	if (connection->state == PG_FREE && connection->is_bad) {
+		pg_connection_break(connection, "the server is shutting down");
+		return false;
+	}
+	return true;
+}
+
+void pg_pipeline_work(struct pg_connection *connection)
+{
+	delay_stop(&connection->timer);
+	if (hear(connection)) {
+		(void)flush(connection);
+	}
+}
+
+bool pg_pipeline_prepare(struct pg_connection *connection)
+{
+	// A server that went away while we were not looking: better to know now than to wonder later what it did.
+	return hear(connection);
+}
+
+void pg_pipeline_send(struct pg_connection *connection, struct pg_inner *transaction)
+{
+	connection->state = PG_BUSY;
+	connection->transaction = transaction;
+	connection->results = 0;
+	connection->result_of_commit = RESULTS_BEFORE + transaction->count;
+	connection->deadline_ms = transaction->deadline_ms;
+	connection->is_bad = false;
+	transaction->stage = PG_SENT;
+	transaction->connection = connection;
+	if (!send_all(connection->pg, transaction)) {
 		pg_connection_break(connection, PQerrorMessage(connection->pg));
 		return;
 	}
