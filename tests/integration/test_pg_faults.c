@@ -346,6 +346,42 @@ static void a_commit_that_is_answered_with_rollback_is_an_error(void **state)
 	close_through(&world, &proxy);
 }
 
+// "Z", length, status: a ReadyForQuery message, which answers the sync.
+static void lose_the_end(struct buffer *from_server)
+{
+	static const char end[] = { 'Z', 0, 0, 0, 5, 'I' };
+
+	if (from_server->length >= sizeof end && memcmp(from_server->bytes + from_server->length - sizeof end, end, sizeof end) == 0) {
+		from_server->length -= sizeof end;
+	}
+}
+
+static void a_commit_that_was_answered_counts_also_when_the_end_is_lost(void **state)
+{
+	const struct pg_pool_config config = config_of(1);
+	struct pg_world world;
+	struct proxy proxy;
+	struct pg_call call;
+
+	(void)state;
+	open_through(&world, &proxy, &config);
+	proxy.change = lose_the_end;
+	call_with(&call, "select 42");
+	pg_call_start(&call, &world, 200);
+	assert_int_equal(pg_call_wait(&call, &world), OK);
+	assert_int_equal(pg_int8(&call.transaction, 0, 0, 0), 42);
+	assert_false(pg_pool_is_connected(world.pool));
+	pg_transaction_fini(&call.transaction);
+	call_with(&call, "select 1 / 0"); // an error is as certain
+	proxy.change = NULL;
+	pg_world_wait_connected(&world, 1);
+	proxy.change = lose_the_end;
+	pg_call_start(&call, &world, 200);
+	assert_int_equal(pg_call_wait(&call, &world), ERR_BAD_INPUT);
+	pg_transaction_fini(&call.transaction);
+	close_through(&world, &proxy);
+}
+
 static void a_large_transaction_through_a_slow_reader_arrives_whole(void **state)
 {
 	const size_t length = (size_t)4 * 1024 * 1024;
@@ -565,6 +601,7 @@ int main(void)
 		cmocka_unit_test_setup(statements_that_together_take_too_long_meet_the_deadline, empty_things),
 		cmocka_unit_test(a_cancelled_transaction_that_never_ends_costs_its_connection_at_its_deadline),
 		cmocka_unit_test(a_commit_that_is_answered_with_rollback_is_an_error),
+		cmocka_unit_test(a_commit_that_was_answered_counts_also_when_the_end_is_lost),
 		cmocka_unit_test(a_large_transaction_through_a_slow_reader_arrives_whole),
 		cmocka_unit_test(closing_cancels_what_is_under_way_and_leaves_no_descriptor),
 		cmocka_unit_test(what_is_started_while_the_pool_closes_is_cancelled_too),

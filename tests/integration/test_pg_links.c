@@ -10,6 +10,7 @@
 #include "support/postgres.h"
 
 #include <fcntl.h>
+#include <libpq-fe.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -409,6 +410,22 @@ static void finish_one_of_many(struct pg_call *call, struct pg_world *world, int
 	pg_transaction_fini(&call->transaction);
 }
 
+// What a stranger finds on the same connections.
+static void assert_nothing_is_left_behind(const char *url)
+{
+	PGconn *stranger = PQconnectdb(url);
+	PGresult *result = PQexec(stranger, "select current_user, coalesce(current_setting('depbroker.tenant', true), ''), "
+		"current_setting('statement_timeout'), (select count(*) from pg_prepared_statements)");
+
+	assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
+	assert_string_equal(PQgetvalue(result, 0, 0), "postgres");
+	assert_string_equal(PQgetvalue(result, 0, 1), "");
+	assert_string_equal(PQgetvalue(result, 0, 2), "0");
+	assert_string_equal(PQgetvalue(result, 0, 3), "0");
+	PQclear(result);
+	PQfinish(stranger);
+}
+
 static void a_lost_server_behind_pgbouncer_leaves_it_unknown(struct pg_world *world)
 {
 	struct pg_call call;
@@ -456,6 +473,7 @@ static void everything_works_through_pgbouncer_in_transaction_mode(void **state)
 		}
 	}
 	assert_int_equal(pg_pool_counters(world.pool).reconnects, 0);
+	assert_nothing_is_left_behind(url);
 	a_lost_server_behind_pgbouncer_leaves_it_unknown(&world);
 	pg_world_wait_connected(&world, AT_ONCE);
 	assert_works(&world);
