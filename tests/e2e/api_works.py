@@ -454,7 +454,7 @@ def requests_in_flight_end_before_it_stops():
         while part := connection.recv(65536):
             answer += part
     equal(answer.startswith(b"HTTP/1.1 201 "), True, answer[:100])
-    other.stop()
+    other.wait_for_end()
     other.remove()
 
 

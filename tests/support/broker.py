@@ -130,13 +130,16 @@ class Broker:
 
     def stop(self):
         """Gracefully, and demands that it is."""
-        self.admin.close()
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            code = self.process.wait(WAIT_S)
-            self.process = None
-            if code != 0 or "Sanitizer" in self.log() or "runtime error" in self.log():
-                raise SystemExit(f"depbroker ended with {code}: {self.log()[-4000:]}")
+            self.wait_for_end()
+
+    def wait_for_end(self):
+        self.admin.close()
+        code = self.process.wait(WAIT_S)
+        self.process = None
+        if code != 0 or "Sanitizer" in self.log() or "runtime error" in self.log():
+            raise AssertionError(f"depbroker ended with {code}: {self.log()[-4000:]}")
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
