@@ -8,10 +8,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
-from broker import ANSWERS, Broker, Client, Postgres, free_port  # noqa: E402
+from broker import ANSWERS, Broker, Client, Postgres, free_port, wait_until  # noqa: E402
 from programs import SHARED, Control, Program, equal, run_tests, test  # noqa: E402
 
 POSTGRES = Postgres()
@@ -261,23 +262,21 @@ def a_removed_token_leaves_the_client_pinned():
 @test
 def two_first_tokens_at_once_pin_one_server_only():
     tenant = new_tenant()
-    servers = [new_server(), new_server()]
-    files = [token_file(server, new_certificate(tenant)[1]) for server in servers]
-    CONTROL.post("/faults", {"endpoint": "/account", "delay_ms": 300, "times": 2})
-    clients = [subprocess.Popen(["curl", "-sS", "-X", "PUT", "-H", f"Authorization: Bearer {API.key}", "--data-binary", "@-",
-                                 f"http://127.0.0.1:{BROKER.port}/api/v1{tenant}/token"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-               for _ in files]
-    for client, file in zip(clients, files):
-        client.stdin.write(file)
-        client.stdin.close()
-    answers = [json.loads(client.stdout.read()) for client in clients]
-    for client in clients:
-        client.wait()
-        client.stdout.close()
-    CONTROL.call("DELETE", "/faults")
+    files = [token_file(new_server(), new_certificate(tenant)[1]) for _ in range(2)]
+    lock = POSTGRES.hold("select from depbroker.sync_stream where tenant_id ="
+                         f" (select tenant_id from depbroker.tenants where slug = '{tenant.split('/')[-1]}') for update")
+    answers = []
+    threads = [threading.Thread(target=lambda file=file: answers.append(Client(BROKER, API.key).ask("PUT", f"{tenant}/token", file)))
+               for file in files]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: POSTGRES.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == ["2"], "both are about to be taken")
+    lock.release()
+    for thread in threads:
+        thread.join()
+    answers = [answer.json() for answer in answers]
     taken = [answer["token"]["server_uuid"] for answer in answers if "token" in answer]
-    codes = [answer["code"] for answer in answers if "code" in answer]
-    equal((len(taken), codes), (1, ["token_identity_mismatch"]), answers)
+    equal((len(taken), [answer["code"] for answer in answers if "code" in answer]), (1, ["token_identity_mismatch"]), answers)
     equal(API.get(f"{tenant}/token")["server_uuid"], taken[0], "token")
     equal(API.get(tenant)["identity"]["server_uuid"], taken[0], "pinned")
 

@@ -69,14 +69,28 @@ class Postgres:
         return self.run(self.psql, "-h", self.folder, "-U", "owner", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", database,
                         input=statement).stdout.splitlines()
 
-    def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
+    def hold(self, statement):
+        """A transaction that has run the statement and keeps its locks until release()."""
+        return Lock(self, statement)
 
     def stop(self):
-        self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGINT)
         self.process.wait(WAIT_S)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Lock:
+    def __init__(self, postgres, statement):
+        self.psql = subprocess.Popen([postgres.psql, "-h", postgres.folder, "-U", "owner", "-X", "-q", "-A", "-t", "depbroker"],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", **postgres.as_user)
+        self.psql.stdin.write(f"begin;\n{statement};\nselect 'held';\n")
+        self.psql.stdin.flush()
+        while self.psql.stdout.readline() != "held\n":
+            if self.psql.poll() is not None:
+                raise AssertionError("the lock was not got")
+
+    def release(self):
+        self.psql.communicate("commit;\n")
 
 
 class Broker:
