@@ -9,11 +9,11 @@
 #pragma once
 
 #include "depbroker/clock.h"
+#include "depbroker/retry_after.h"
 
 enum { RETRY_ATTEMPTS = 10 };
 
-#define RETRY_EXHAUSTED  INT64_C(-1)
-#define RETRY_AFTER_NONE INT64_C(-1)
+#define RETRY_EXHAUSTED INT64_C(-1)
 
 // Milliseconds to wait after `attempts` failed attempts (0: none yet, at once), RETRY_EXHAUSTED from RETRY_ATTEMPTS on.
 // `random` is any number, all 64 bits random. `retry_after_s` is what the endpoint asked for, or RETRY_AFTER_NONE.
@@ -27,6 +27,3 @@ enum retry_outcome {
 };
 
 enum retry_outcome retry_outcome(int status); // 0: no answer at all
-
-// The value of Retry-After: seconds, or an HTTP date (IMF-fixdate). RETRY_AFTER_NONE for anything else.
-int64_t retry_after_parse(struct text value, int64_t now_us);

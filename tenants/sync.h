@@ -36,7 +36,7 @@ struct sync_state { // zeroed: a tenant that was never synced. One row, plain co
 	int64_t full_due_at_us;          // a full fetch is due then, besides the schedule; 0: not
 	int stuck_runs;                  // in a row that ended on a cursor that does not move
 	int exhausted_runs;              // in a row that ended on EXHAUSTED_CURSOR
-	int failures;                    // runs in a row that failed, for the back-off
+	int failures;                    // in a row without a page applied between them, for the back-off
 };
 
 struct sync_settings {

@@ -64,6 +64,9 @@ SAYINGS = [
 # The only SQL outside of server/store: what pg.c wraps around everybody's statements (pg.h, law 2).
 WRAPPING = re.compile(r"^\s*select\s+(pg_catalog\.)?set_config\s*\(", re.IGNORECASE)
 
+# Functions that only some files may name.
+RESERVED = [("pg_scope_login", re.compile(r"^server/(loop/|store/migrate\.c$)"))]
+
 FORBIDDEN_SYMBOLS = [  # of the core: it opens nothing, asks no clock, and knows no library
     re.compile(r"^(uv_|curl_|PQ|MHD_|EVP_|CMS_|SSL_|OPENSSL_|json_|yyjson_)"),
     re.compile(r"^(loop|deferred|delay|offload|http|pg|child|store|worker|api|supervisor)_"),
@@ -122,6 +125,14 @@ def check_literal(room, value):
     return None
 
 
+def check_reserved(path, text):
+    code = c_source.only_code(text)
+    for name, places in RESERVED:
+        match = re.search(r"\b" + name + r"\b", code)
+        if match and not places.search(path):
+            yield c_source.line_of(code, match.start()), f"{name} is not for this file"
+
+
 def check_sources(root):
     complaints = []
     for path in c_source.files_below(root, ["include", "tenants", "server"], (".c", ".h")):
@@ -132,6 +143,7 @@ def check_sources(root):
         text = c_source.read(root, path)
         found = [(line, check_include(root, path, room, name, angle)) for line, angle, name in c_source.includes(text)]
         found += [(line, check_literal(room, value)) for line, value in c_source.literals(text)]
+        found += check_reserved(path, text)
         complaints += [f"{path}:{line}: {complaint}" for line, complaint in found if complaint]
     return complaints
 
@@ -184,6 +196,9 @@ PLANTS = [  # path, text, and what must be said about it; None: it must pass
     ("server/other.c", "#include <openssl/evp.h>\n", "server may not use this library"),
     ("server/worker/g.c", '#include "support/files.h"\n', "no such header"),
     ("server/worker/h.c", '#include "tests/support/files.h"\n', "server/worker may not know tests"),
+    ("server/store/migrate.c", "x(pg_scope_login());\n", None),
+    ("server/store/e.c", "x(pg_scope_login());\n", "pg_scope_login is not for this file"),
+    ("server/api/f.c", "// pg_scope_login\n", None),
     ("server/cellar/b.c", "int x;\n", "server/cellar is not a room"),
 ]
 HEADERS = ["include/depbroker/text.h", "tenants/route.h", "server/loop/loop.h", "server/crypto/seal.h",

@@ -52,6 +52,9 @@ struct apple_session { // one a server token
 	char token[APPLE_SESSION_TOKEN_MAX + 1]; // empty: none yet. Whoever stores it seals it
 	unsigned generation;  // grows with every new token
 	bool signed_in_anew;  // set by each GET /session that worked; the caller who checks the identity then clears it
+	// Inside
+	struct apple_call *signing_in; // whose GET /session is out; NULL: nobody's
+	struct list waiting;           // calls that go on with what it brings
 };
 
 void apple_session_init(struct apple_session *session, const struct apple_server *server, const struct server_token *token);
@@ -69,23 +72,27 @@ struct apple_call {
 
 	// Inside
 	struct http_call http;
-	struct deferred early; // a failure that is found before anything is sent
+	struct deferred early; // completes what is decided before anything is sent
 	struct apple_session *session;
+	struct list link; // in session->waiting
 	const struct apple_endpoint *endpoint;
 	const char *method;
 	struct buffer url;
+	struct buffer session_url;
 	struct buffer body;
 	struct buffer credentials; // the header line with the session or the OAuth signature; wiped
 	enum apple_call_state {
 		APPLE_IDLE,
-		APPLE_FAILING,    // waits for the deferred completion
+		APPLE_ENDING,     // waits for the deferred completion with op.rc
+		APPLE_WAITING,    // another call's GET /session is out
 		APPLE_SIGNING_IN, // GET /session is out
 		APPLE_ASKING,     // the request itself is out
 	} state;
 	unsigned sent_generation; // of the session that the request went out with
 	bool renewed;             // the session was refused once already
 	bool nonce_renewed;       // GET /session was refused once already
-	int64_t timeout_ms;
+	bool cancelled;
+	int64_t timeout_ms; // of each request; apple_call_init sets it
 	enum err (*read)(struct apple_call *call); // turns the answer into the output
 	void *output;
 	struct text asked_uuid;
@@ -121,7 +128,6 @@ struct apple_page {
 	// Where everything lives
 	char *memory;
 	struct buffer extras;
-	void *document;
 };
 
 // Pure. Both take `bytes` (malloc'ed), which lives on in the page, also after an error; apple_page_fini in any case.
@@ -136,7 +142,6 @@ struct apple_account { // absent members are empty
 	unsigned fetch_limit; // the page sizes that Apple advertises as the maximum; 0: it does not
 	unsigned sync_limit;
 	char *memory;
-	void *document;
 };
 void apple_account_fini(struct apple_account *account);
 

@@ -40,7 +40,10 @@ static void hmac(unsigned char *out, size_t size, const char *digest, struct tex
 {
 	(void)pthread_once(&methods_once, methods_fetch);
 
-	char digest_name[8]; // OSSL_PARAM wants it writable
+	char digest_name[8] = ""; // OSSL_PARAM wants it writable, and measures it
+
+	(void)OPENSSL_strlcpy(digest_name, digest, sizeof digest_name);
+
 	const OSSL_PARAM parameters[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest_name, 0),
 		OSSL_PARAM_construct_end(),
@@ -50,7 +53,6 @@ static void hmac(unsigned char *out, size_t size, const char *digest, struct tex
 	size_t written = 0;
 	bool good;
 
-	(void)OPENSSL_strlcpy(digest_name, digest, sizeof digest_name);
 	good = context != NULL && EVP_MAC_init(context, key_bytes, key.length, parameters) == 1;
 	for (size_t i = 0; i < count; i++) {
 		good = good && EVP_MAC_update(context, parts[i].bytes, parts[i].length) == 1;

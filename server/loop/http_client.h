@@ -12,11 +12,15 @@
 //               proxies from the environment are off (HTTPS_PROXY is read once into the configuration by whoever asks for it)
 //            4. the address guard sees every address before a socket is opened to it, so no DNS answer gets around it
 //            5. certificates are always verified; a test or a private MDM pins its own store by `ca_file`
+//            6. a request may reach the other side twice, when a kept connection ends under it before any answer, so
+//               whatever is sent must bear repetition
 #pragma once
 
+#include "depbroker/text.h"
 #include "loop/loop.h"
 
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 struct http_client;
 
@@ -38,15 +42,15 @@ MUST_USE enum err address_ranges_parse(struct address_range **out, size_t *count
 bool address_is_allowed(enum http_address_guard guard, const struct address_range *allowed, size_t allowed_count,
 	const struct sockaddr *address);
 
-struct http_client_config {
+struct http_client_config { // all its texts are borrowed for the client's life
 	const char *name;       // "apple", for logs
 	const char *user_agent; // never empty
-	const char *proxy;      // NULL: none
+	const char *proxy;      // NULL: none; only with HTTP_ADDRESS_ANY, for the proxy connects where it likes
 	const char *ca_file;    // NULL: the system's store
 	bool http2;             // default HTTP/1.1
 	bool allow_plain_http;
 	enum http_address_guard guard;
-	const struct address_range *allowed; // borrowed for the client's life
+	const struct address_range *allowed; // borrowed, too
 	size_t allowed_count;
 	unsigned in_flight;         // default 32
 	unsigned in_flight_per_key; // default 2
@@ -62,7 +66,8 @@ enum { HTTP_CALL_HEADERS_MAX = 16 };
 
 struct http_call {
 	struct op op; // OK means that an HTTP answer was received, whatever its status.
-	              // ERR_TIMEOUT, ERR_NETWORK, ERR_FORBIDDEN_ADDRESS, ERR_BUDGET (answer too large), ERR_BAD_ANSWER, ERR_CANCELLED
+	              // ERR_TIMEOUT, ERR_NETWORK, ERR_FORBIDDEN_ADDRESS, ERR_BUDGET (answer too large), ERR_BAD_ANSWER, ERR_CANCELLED,
+	              // ERR_BAD_INPUT (a URL or header that cannot be sent)
 
 	// Input, borrowed until op.done
 	int64_t lane_key;

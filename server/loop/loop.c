@@ -16,6 +16,7 @@ static void run_deferred(struct loop *loop)
 	struct list now;
 
 	if (list_is_empty(&loop->deferred)) {
+		must(uv_idle_stop(&loop->no_sleep)); // all that was deferred may have been forgotten
 		return;
 	}
 	// Only those of this round: a call that defers again waits for the next one, so that nothing starves.

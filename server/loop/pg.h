@@ -12,6 +12,7 @@
 //            5. nothing blocks: host names are resolved by uv_getaddrinfo, connecting and reading follow the socket
 #pragma once
 
+#include "depbroker/text.h"
 #include "loop/loop.h"
 
 struct pg_pool;
@@ -32,7 +33,7 @@ void pg_pool_close(struct pg_pool *pool, void (*closed)(void *argument), void *a
 bool pg_pool_is_connected(const struct pg_pool *pool);      // at least one connection works
 struct text pg_pool_last_error(const struct pg_pool *pool); // why not; never holds a password
 
-// Whose rows. Made only by these two, so that "nobody's" cannot be written.
+// Whose rows. Made only by these, so that "nobody's" cannot be written.
 struct pg_scope {
 	const char *role; // a role the connection may take: "depbroker_worker"
 	int64_t tenant_id;
@@ -40,6 +41,7 @@ struct pg_scope {
 };
 struct pg_scope pg_scope_tenant(const char *role, int64_t tenant_id); // asserts tenant_id > 0
 struct pg_scope pg_scope_directory(const char *role);                 // no tenant: a tenant table read under it is an error
+struct pg_scope pg_scope_login(void); // as the login itself, no tenant: for migrations only
 
 enum pg_kind {
 	PG_NULL, PG_INT8, PG_INT4, PG_BOOL, PG_TEXT, PG_BYTEA, PG_TIMESTAMPTZ, PG_JSONB,

@@ -2,7 +2,7 @@
 //
 // The HTTP server as a client sees it: routes, admission, bodies, order.
 #include "support/cmocka_all.h"
-#include "support/http_world.h"
+#include "support/http_server_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 //
 // The HTTP server under clients that are slow, many, or gone, and at its own end.
 #include "support/cmocka_all.h"
-#include "support/http_world.h"
+#include "support/http_server_world.h"
 
 #include "depbroker/clock.h"
 

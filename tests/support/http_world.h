@@ -1,73 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// http_world.h - an HTTP server on a thread of its own, and a client that writes and reads raw bytes on real sockets.
-//
-// Thread     world_* and client_* are called by the test's thread; handlers run on the server's.
+// http_world.h - an HTTP client and a raw peer on one loop, for the tests of the client.
 #pragma once
 
-#include "loop/http_server.h"
+#include "loop/http_client.h"
+#include "support/raw_peer.h"
 
-#include <pthread.h>
-#include <semaphore.h>
-
-enum { WORLD_WAIT_MS = 20000, PARKED_MAX = 64 };
-
-struct world {
+struct http_world {
 	struct loop loop;
-	struct http_server *server;
-	struct http_server_config config; // to be changed between world_init and world_start
-	pthread_t thread;
-	uv_async_t call;
-	void (*function)(struct world *world);
-	sem_t called;
-	sem_t parked_one; // posted for each request that is parked
-	sem_t gone_one;   // posted when a stream hears that its client is gone
-	int64_t drain_ms;
-	// Of the server's thread; the test reads them in world_call or after world_stop.
-	struct http_request *parked[PARKED_MAX];
-	size_t parked_count;
-	unsigned handled;
-	unsigned admitted;
-	unsigned finished;
-	unsigned last_status;
-	size_t stream_bytes_written;
-	struct http_server_counters counters;
-	bool is_closed;
+	struct raw_peer peer;
+	struct http_client *client;
+	bool client_is_closed;
+	int descriptors; // open before the world began: as many must be open after its end
 };
 
-void world_init(struct world *world);
-void world_start(struct world *world);
-void world_call(struct world *world, void (*function)(struct world *world)); // on the server's thread; waits for its end
-void world_stop(struct world *world);                                        // closes the server, ends the thread
-void world_wait(sem_t *semaphore);
-void world_begin_close(struct world *world); // does not wait
-struct http_server_counters world_counters(struct world *world);
-void world_answer_parked(struct world *world); // for world_call: answers all with 200 "late"
-void world_admit_parked(struct world *world);
-
-struct client {
-	int fd;
-	struct buffer in; // not yet looked at
+struct http_trial {
+	struct http_call call;
+	struct http_world *world;
+	bool is_inside; // http_call_start or http_call_cancel: no completion may come from there
+	unsigned completions;
+	char url[512];
+	void (*done)(struct http_trial *trial); // may be NULL
 };
 
-struct response {
-	unsigned status;
-	struct buffer head;
-	struct buffer body; // decoded
-	bool is_cut;        // the connection ended in the middle
-};
+// A configuration that may be empty; name and user agent are filled in. The peer answers by `on_request`.
+void http_world_open(struct http_world *world, struct http_client_config config,
+	void (*on_request)(struct raw_peer *peer, struct raw_connection *connection));
+void http_world_close_client(struct http_world *world); // returns when it is closed
+void http_world_close(struct http_world *world);        // everything, and checks that nothing is left
 
-struct client client_connect(const struct world *world);
-void client_fini(struct client *client);
-void client_send(struct client *client, const char *bytes);
-void client_send_bytes(struct client *client, const char *bytes, size_t length);
-bool client_try_send(struct client *client, const char *bytes, size_t length); // false: the server does not take it
-struct response client_read(struct client *client); // one answer; fails the test when nothing comes
-struct response client_read_head_answer(struct client *client); // of a HEAD request
-struct response client_ask(struct client *client, const char *bytes);
-bool client_is_at_end(struct client *client); // waits for the server to close; false when it sends something
-bool response_has(const struct response *response, const char *header_line);
-void response_fini(struct response *response);
-void assert_is_problem(const struct response *response, unsigned status, const char *code);
+void http_trial_init(struct http_trial *trial, struct http_world *world, const char *path); // GET, of the peer
+void http_trial_start(struct http_trial *trial);
+void http_trial_cancel(struct http_trial *trial);
+void http_trial_wait(struct http_trial *trial); // until it has completed
+enum err http_trial_run(struct http_trial *trial); // starts and waits
+void http_trial_fini(struct http_trial *trial);
 
-unsigned count_descriptors(void);
+// init, run and fini of a GET of `url`, or of a path of the peer.
+enum err http_outcome(struct http_world *world, const char *url);
+
+int open_descriptors(void); // of this process
+
+#define HTTP_WAIT_UNTIL(world, condition)                       \
+	while (!(condition)) {                                      \
+		(void)uv_run(&(world)->loop.uv, UV_RUN_ONCE);           \
+	}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/call.h"
+
+#include "depbroker/log.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DETAIL_SIZE = 512 };
+
+static const char *const role_names[] = {
+	[ROLE_ANYBODY] = "anybody",
+	[ROLE_VIEWER] = "viewer",
+	[ROLE_TECHNICIAN] = "technician",
+	[ROLE_OPERATOR] = "operator",
+	[ROLE_ADMIN] = "admin",
+};
+
+const char *role_name(enum role role)
+{
+	return role_names[role];
+}
+
+// ROLE_ANYBODY for a word that is none: it may do nothing that needs a key.
+static enum role role_of(struct text name)
+{
+	for (enum role role = ROLE_VIEWER; role <= ROLE_ADMIN; role++) {
+		if (text_equal_string(name, role_names[role])) {
+			return role;
+		}
+	}
+	return ROLE_ANYBODY;
+}
+
+// --- answers ---
+
+static void answer_problem(struct call *call, enum api_problem which, struct text extra, const char *detail)
+{
+	struct problem problem = api_problem(which);
+
+	problem.detail = detail[0] != '\0' ? detail : NULL;
+	problem.extra = extra;
+	if (problem.status == 401) {
+		http_answer_header(call->request, "WWW-Authenticate", "Bearer realm=\"depbroker\"");
+	}
+	if (problem.status == 503) {
+		http_answer_header(call->request, "Retry-After", "5");
+	}
+	http_answer_problem(call->request, &problem);
+}
+
+void call_problem(struct call *call, enum api_problem which, const char *format, ...)
+{
+	char detail[DETAIL_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(detail, sizeof detail, format, arguments);
+	va_end(arguments);
+	answer_problem(call, which, TEXT_NONE, detail);
+}
+
+void call_problem_with(struct call *call, enum api_problem which, struct text extra, const char *format, ...)
+{
+	char detail[DETAIL_SIZE];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(detail, sizeof detail, format, arguments);
+	va_end(arguments);
+	answer_problem(call, which, extra, detail);
+}
+
+void call_problem_of(struct call *call, enum err rc, const struct fault *fault)
+{
+	switch (err_class(rc)) {
+	case ERR_CLASS_RETRY:
+	case ERR_CLASS_DROP:
+		log_event(LOG_WARNING, "api.failed", LOG_STRING("request_id", call->request->id), LOG_STRING("error", err_name(rc)),
+			LOG_STRING("reason", fault->text));
+		call_problem(call, rc == ERR_UNKNOWN ? PROBLEM_OUTCOME_UNKNOWN : PROBLEM_DATABASE_UNAVAILABLE, "%s", err_text(rc));
+		return;
+	case ERR_CLASS_NONE:
+	case ERR_CLASS_TENANT:
+	case ERR_CLASS_CALLER:
+	case ERR_CLASS_PAGE:
+		log_event(LOG_ERROR, "api.failed", LOG_STRING("request_id", call->request->id), LOG_STRING("error", err_name(rc)),
+			LOG_STRING("reason", fault->text));
+		call_problem(call, PROBLEM_INTERNAL, "%s", err_text(rc));
+		return;
+	}
+}
+
+void call_answer(struct call *call, unsigned status, struct buffer *body)
+{
+	if (body->overflow) {
+		buffer_fini(body);
+		call_problem(call, PROBLEM_ANSWER_TOO_LARGE, "it has more than %d bytes", CALL_ANSWER_MAX);
+		return;
+	}
+	http_answer_buffer(call->request, status, "application/json", body);
+}
+
+void call_answer_empty(struct call *call, unsigned status)
+{
+	http_answer_empty(call->request, status);
+}
+
+// --- transactions ---
+
+static void on_transaction(struct op *op)
+{
+	struct pg_transaction *transaction = CONTAINER_OF(op, struct pg_transaction, op);
+	struct call *call = CONTAINER_OF(transaction, struct call, transaction);
+
+	call->endpoint->step(call);
+}
+
+static void end_transaction(struct call *call)
+{
+	if (call->has_transaction) {
+		pg_transaction_fini(&call->transaction);
+		call->has_transaction = false;
+	}
+}
+
+struct pg_transaction *call_transaction(struct call *call, struct pg_scope scope)
+{
+	end_transaction(call);
+	pg_transaction_init(&call->transaction, scope, on_transaction);
+	call->has_transaction = true;
+	return &call->transaction;
+}
+
+void call_start(struct call *call)
+{
+	pg_start(&call->transaction, call->service->pool, STORE_TIMEOUT_MS);
+}
+
+bool call_failed(struct call *call)
+{
+	if (call->transaction.op.rc == OK) {
+		return false;
+	}
+	call_problem_of(call, call->transaction.op.rc, &call->transaction.op.fault);
+	return true;
+}
+
+// --- small helpers of endpoints ---
+
+void *call_own(struct call *call, size_t size)
+{
+	call->own = arena_take(&call->request->arena, size);
+	assert(call->own != NULL); // the first things in an arena of 2 MiB
+	return call->own;
+}
+
+void call_on_finish(struct call *call, void (*finish)(struct call *call))
+{
+	call->finish = finish;
+}
+
+const int64_t *call_tenants(const struct call *call, size_t *count)
+{
+	*count = call->key.all_tenants ? 0 : call->key.tenant_count;
+	return call->key.all_tenants ? NULL : call->key.tenant_ids;
+}
+
+bool call_may_see(const struct call *call, int64_t tenant_id)
+{
+	for (size_t i = 0; i < call->key.tenant_count && !call->key.all_tenants; i++) {
+		if (call->key.tenant_ids[i] == tenant_id) {
+			return true;
+		}
+	}
+	return call->key.all_tenants;
+}
+
+bool call_flag(struct call *call, const char *name, bool *out)
+{
+	const struct text value = http_request_query(call->request, name);
+
+	*out = text_equal(value, TEXT("true"));
+	if (*out || value.bytes == NULL || text_equal(value, TEXT("false"))) {
+		return true;
+	}
+	call_problem(call, PROBLEM_BAD_PARAMETER, "%s is true or false", name);
+	return false;
+}
+
+// --- admission ---
+
+static bool key_is_good(struct call *call)
+{
+	const int64_t now_us = clock_wall_us();
+
+	if (pg_row_count(&call->admission, 0) != 1) {
+		return false;
+	}
+	store_api_key_read(&call->admission, 0, 0, &call->key);
+	return api_key_matches(&call->presented, call->key.hash) && call->key.revoked_at_us == INSTANT_NONE &&
+		call->key.expires_at_us > now_us;
+}
+
+static void refuse_key(struct call *call)
+{
+	call_problem(call, PROBLEM_UNAUTHENTICATED, "%s", "");
+}
+
+static bool query_is_known(struct call *call)
+{
+	for (size_t i = 0; i < http_request_query_count(call->request); i++) {
+		const struct text name = http_request_query_name(call->request, i);
+		bool known = false;
+
+		for (size_t at = 0; at < ENDPOINT_QUERY_MAX && call->endpoint->query[at] != NULL; at++) {
+			known = known || text_equal_string(name, call->endpoint->query[at]);
+		}
+		if (!known) {
+			call_problem(call, PROBLEM_UNKNOWN_PARAMETER, "%.*s", name.length > 60 ? 60 : (int)name.length, name.bytes);
+			return false;
+		}
+	}
+	return true;
+}
+
+// Somebody else's tenant is refused by the same words as one that does not exist.
+static bool find_tenant(struct call *call)
+{
+	if (pg_row_count(&call->admission, 1) == 1) {
+		store_tenant_read(&call->admission, 1, 0, &call->tenant);
+		store_tenant_status_read(&call->admission, 1, 0, &call->tenant_status);
+		if (call_may_see(call, call->tenant.tenant_id)) {
+			return true;
+		}
+	}
+	call_problem(call, PROBLEM_TENANT_NOT_FOUND, "%.*s", (int)(call->request->parameters[0].length > 80 ? 80 :
+		call->request->parameters[0].length), call->request->parameters[0].bytes);
+	return false;
+}
+
+static void on_admission(struct op *op)
+{
+	struct pg_transaction *admission = CONTAINER_OF(op, struct pg_transaction, op);
+	struct call *call = CONTAINER_OF(admission, struct call, admission);
+
+	if (op->rc != OK) {
+		call_problem_of(call, op->rc, &op->fault);
+		return;
+	}
+	const bool good = key_is_good(call);
+
+	api_key_fini(&call->presented);
+	if (!good) {
+		refuse_key(call);
+		return;
+	}
+	call->role = role_of(call->key.role);
+	if (call->role < call->endpoint->least) {
+		call_problem(call, PROBLEM_FORBIDDEN, "it needs %s, and the key is of a %s", role_name(call->endpoint->least),
+			role_name(call->role));
+		return;
+	}
+	if ((call->endpoint->of_tenant && !find_tenant(call)) || !query_is_known(call)) {
+		return;
+	}
+	http_admit(call->request);
+}
+
+static void ask_for_key(struct call *call)
+{
+	struct text header = http_request_header(call->request, "Authorization");
+	static const struct text scheme = { "Bearer ", 7 };
+
+	if (header.length < scheme.length || !text_equal_ignoring_case((struct text){ header.bytes, scheme.length }, scheme)) {
+		refuse_key(call);
+		return;
+	}
+	header.bytes += scheme.length;
+	header.length -= scheme.length;
+	if (!api_key_parse(&call->presented, header)) {
+		refuse_key(call);
+		return;
+	}
+	pg_transaction_init(&call->admission, store_directory(), on_admission);
+	call->has_admission = true;
+	(void)store_api_key_by_id(&call->admission, text_of(call->presented.id));
+	if (call->endpoint->of_tenant) {
+		(void)store_tenant_by_slug(&call->admission, call->request->parameters[0]);
+	}
+	pg_start(&call->admission, call->service->pool, STORE_TIMEOUT_MS);
+}
+
+void call_admit(struct http_request *request)
+{
+	struct call *call = allocate(sizeof *call);
+
+	call->service = request->context;
+	call->request = request;
+	call->endpoint = request->route->tag;
+	request->state = call;
+	assert(call->endpoint != NULL);
+	if (call->endpoint->least == ROLE_ANYBODY) {
+		if (query_is_known(call)) {
+			http_admit(request);
+		}
+		return;
+	}
+	ask_for_key(call);
+}
+
+void call_handle(struct http_request *request)
+{
+	struct call *call = request->state;
+
+	call->endpoint->step(call);
+}
+
+void call_finished(struct http_request *request, unsigned status, int64_t took_us)
+{
+	struct call *call = request->state;
+
+	if (call == NULL) { // refused before anybody was asked
+		return;
+	}
+	log_event(status >= 500 ? LOG_WARNING : text_equal(request->method, TEXT("GET")) ? LOG_DEBUG : LOG_INFO, "api.request",
+		LOG_STRING("request_id", request->id), LOG_TEXT("method", request->method),
+		LOG_STRING("route", request->route->pattern), LOG_INT("status", status), LOG_INT("took_us", took_us),
+		LOG_TEXT("key", call->key.key_id), LOG_TEXT("tenant", call->tenant.slug));
+	if (call->finish != NULL) {
+		call->finish(call);
+	}
+	end_transaction(call);
+	if (call->has_admission) {
+		pg_transaction_fini(&call->admission);
+	}
+	json_decref(call->body);
+	api_key_fini(&call->presented);
+	free(call);
+}

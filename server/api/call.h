@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// call.h - one REST request from admission to answer.
+//
+//   admit: key and tenant are read in one transaction, the role is checked -> body -> the endpoint's step, as often as it
+//   waits -> one answer -> finished: everything is wiped and freed
+//
+// Ownership  a call lives from admission until its request is finished. Rows of the admission (key, tenant) live as long; rows
+//            of call->transaction until the next call_transaction or the end. call->own is the endpoint's, in the request's arena.
+// Thread     loop thread only.
+// Laws       1. default deny: no endpoint without a role; what a key may not see does not exist for it, byte for byte
+//            2. a step ends in exactly one of: something started that calls the step again, or an answer
+//            3. what holds secrets is given to call_on_finish right when it is made
+#pragma once
+
+#include "api/problems.h"
+#include "api/service.h"
+#include "depbroker/clock.h"
+#include "depbroker/op.h"
+#include "store/api_keys.h"
+#include "store/tenants.h"
+
+#include <jansson.h>
+
+enum role { ROLE_ANYBODY, ROLE_VIEWER, ROLE_TECHNICIAN, ROLE_OPERATOR, ROLE_ADMIN }; // each may do what those before it may
+const char *role_name(enum role role);
+
+enum { ENDPOINT_QUERY_MAX = 6, CALL_ANSWER_MAX = 64 << 20 };
+
+struct call;
+
+struct endpoint { // the tag of a route
+	enum role least;   // of the key; ROLE_ANYBODY: no key is asked for
+	bool of_tenant;    // the first parameter of the path is a tenant's slug
+	void (*step)(struct call *call);
+	const char *query[ENDPOINT_QUERY_MAX]; // the query parameters it knows
+};
+
+struct call {
+	struct service *service;
+	struct http_request *request;
+	const struct endpoint *endpoint;
+	struct pg_transaction admission;
+	bool has_admission;
+	struct api_key presented; // wiped after the comparison, but for its id
+	struct api_key_row key;
+	enum role role;
+	struct tenant_row tenant; // of an endpoint of a tenant
+	struct tenant_status_row tenant_status;
+	struct pg_transaction transaction;
+	bool has_transaction;
+	json_t *body;
+	int state; // of the endpoint's step; 0 at first
+	void *own;
+	void (*finish)(struct call *call);
+};
+
+// For http_server.h.
+void call_admit(struct http_request *request);
+void call_handle(struct http_request *request);
+void call_finished(struct http_request *request, unsigned status, int64_t took_us);
+
+// --- for endpoints ---
+
+void *call_own(struct call *call, size_t size); // zeroed; call->own from now on
+void call_on_finish(struct call *call, void (*finish)(struct call *call)); // to wipe and free what call->own holds
+
+// A new transaction with the rows of one; the former one's rows are gone.
+struct pg_transaction *call_transaction(struct call *call, struct pg_scope scope);
+void call_start(struct call *call); // the endpoint's step is called when it is over
+// After call_start: true when it failed, and the failure has been answered.
+MUST_USE bool call_failed(struct call *call);
+
+bool call_may_see(const struct call *call, int64_t tenant_id);
+// NULL: all tenants. Otherwise these only.
+const int64_t *call_tenants(const struct call *call, size_t *count);
+
+// A flag such as ?dry_run=true. False: it has another value, and that has been answered.
+MUST_USE bool call_flag(struct call *call, const char *name, bool *out);
+
+// --- answers ---
+
+void call_answer(struct call *call, unsigned status, struct buffer *body); // takes the body; too large a one becomes a problem
+void call_answer_empty(struct call *call, unsigned status);
+void call_problem(struct call *call, enum api_problem which, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void call_problem_with(struct call *call, enum api_problem which, struct text extra, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+void call_problem_of(struct call *call, enum err rc, const struct fault *fault); // what a transaction ended with

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// POST /tenants/{tenant}/instances, PATCH .../{instance}
+#include "api/body.h"
+#include "api/instance_json.h"
+#include "api/instance_profile.h"
+#include "api/resources.h"
+#include "store/secrets.h"
+#include "store/stream.h"
+#include "store/tokens.h"
+#include "tenants/url_guard.h"
+#include "tenants/webhook.h"
+
+#include <assert.h>
+
+_Static_assert((int)STORE_HOSTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the hosts");
+
+static const char *const kinds[] = { "nanomdm", "micromdm", "fleet", "jamf", "generic", NULL };
+
+struct writing {
+	struct instance_row row;
+	struct buffer profile;
+	struct data_key data_key;
+	struct buffer webhook_secret; // its spelling
+	unsigned read_back;
+};
+
+static void finish(struct call *call)
+{
+	struct writing *writing = call->own;
+
+	buffer_fini(&writing->profile);
+	buffer_fini_wiped(&writing->webhook_secret);
+	data_key_fini(&writing->data_key);
+}
+
+static struct writing *begin(struct call *call)
+{
+	struct writing *writing = call_own(call, sizeof *writing);
+
+	writing->profile = BUFFER(INSTANCE_PROFILE_MAX);
+	writing->webhook_secret = BUFFER(128);
+	writing->row.profile = TEXT("{}");
+	call_on_finish(call, finish);
+	return writing;
+}
+
+// --- what both accept ---
+
+enum { ENROLMENT_URL, ALLOWED_HOSTS, WEBHOOK_URL, PROFILE, COMMON };
+#define COMMON_MEMBERS(is_required)                                                                                                 \
+	[ENROLMENT_URL] = { "enrolment_url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },          \
+	[ALLOWED_HOSTS] = { "allowed_hosts", BODY_TEXTS, .required = (is_required), .minimum = 1, .maximum = STORE_HOSTS_MAX },           \
+	[WEBHOOK_URL] = { "webhook_url", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = URL_GUARD_URL_MAX },                       \
+	[PROFILE] = { "profile", BODY_OBJECT }
+
+static bool hosts_are_good(struct call *call, const struct instance_row *row)
+{
+	struct fault fault;
+
+	for (size_t i = 0; i < row->allowed_host_count; i++) {
+		if (url_guard_check_host(row->allowed_hosts[i], &fault) != OK) {
+			call_problem(call, PROBLEM_BAD_BODY, "allowed_hosts[%zu]: %s", i, fault.text);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool urls_are_good(struct call *call, const struct instance_row *row)
+{
+	struct fault fault;
+
+	if (url_guard_check(row->enrolment_url, row->allowed_hosts, row->allowed_host_count, &fault) != OK) {
+		call_problem(call, PROBLEM_URL_NOT_ALLOWED, "enrolment_url: %s", fault.text);
+		return false;
+	}
+	if (row->webhook_url.length > 0 && url_check(row->webhook_url, &fault) != OK) {
+		call_problem(call, PROBLEM_BAD_BODY, "webhook_url: %s", fault.text);
+		return false;
+	}
+	return true;
+}
+
+// The profile is checked against the hosts as they will be, also when only these change.
+static bool profile_is_good(struct call *call, struct writing *writing, json_t *profile)
+{
+	struct fault fault;
+	const enum err rc = instance_profile_write(&writing->profile, profile, writing->row.allowed_hosts,
+		writing->row.allowed_host_count, &fault);
+
+	if (rc != OK) {
+		call_problem(call, rc == ERR_FORBIDDEN_ADDRESS ? PROBLEM_URL_NOT_ALLOWED : PROBLEM_BAD_BODY, "%s", fault.text);
+		return false;
+	}
+	writing->row.profile = buffer_text(&writing->profile);
+	return true;
+}
+
+static bool stored_profile_is_good(struct call *call, struct writing *writing)
+{
+	json_t *profile = json_loadb(writing->row.profile.bytes, writing->row.profile.length, 0, NULL);
+	bool good = false;
+
+	if (profile == NULL) {
+		call_problem(call, PROBLEM_INTERNAL, "the stored profile cannot be read");
+	} else {
+		good = profile_is_good(call, writing, profile);
+	}
+	json_decref(profile);
+	return good;
+}
+
+static bool take_common(struct call *call, struct writing *writing, const struct body_value *values)
+{
+	struct instance_row *row = &writing->row;
+
+	row->enrolment_url = values[ENROLMENT_URL].given ? values[ENROLMENT_URL].text : row->enrolment_url;
+	row->webhook_url = values[WEBHOOK_URL].given ? values[WEBHOOK_URL].text : row->webhook_url;
+	if (values[ALLOWED_HOSTS].given) {
+		row->allowed_host_count = values[ALLOWED_HOSTS].count;
+		for (size_t i = 0; i < row->allowed_host_count; i++) {
+			row->allowed_hosts[i] = values[ALLOWED_HOSTS].texts[i];
+		}
+	}
+	if (!hosts_are_good(call, row) || !urls_are_good(call, row)) {
+		return false;
+	}
+	return values[PROFILE].given ? profile_is_good(call, writing, values[PROFILE].object) : stored_profile_is_good(call, writing);
+}
+
+static void answer(struct call *call, unsigned status)
+{
+	const struct writing *writing = call->own;
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	struct instance_row row;
+
+	store_instance_read(&call->transaction, writing->read_back, 0, &row);
+	instance_json(&json, NULL, &row, buffer_text(&writing->webhook_secret));
+	call_answer(call, status, &body);
+}
+
+// --- POST ---
+
+static const struct body_member creation_members[] = {
+	COMMON_MEMBERS(true),
+	{ "name", BODY_TEXT, .required = true, .minimum = 1, .maximum = 63 },
+	{ "kind", BODY_TEXT, .required = true, .words = kinds },
+};
+
+static bool read_creation(struct call *call)
+{
+	enum { NAME = COMMON, KIND, COUNT };
+	struct body_value values[COUNT];
+	struct writing *writing = begin(call);
+
+	if (!body_read(call, creation_members, values, COUNT)) {
+		return false;
+	}
+	if (!is_slug(values[NAME].text)) {
+		call_problem(call, PROBLEM_BAD_BODY, "name is of lower-case letters, digits and inner hyphens");
+		return false;
+	}
+	writing->row.name = values[NAME].text;
+	writing->row.kind = values[KIND].text;
+	return take_common(call, writing, values);
+}
+
+enum { NEXT_ID, DATA_KEY, EXISTING };
+
+static void ask_number_and_key(struct call *call)
+{
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	(void)store_object_next_id(transaction);
+	(void)store_data_key_current(transaction, tenant_id);
+	(void)store_instance_list(transaction, tenant_id);
+	call_start(call);
+}
+
+static bool take_number_and_key(struct call *call)
+{
+	struct writing *writing = call->own;
+	struct fault fault;
+	enum err rc;
+
+	if (pg_row_count(&call->transaction, EXISTING) >= STORE_INSTANCES_MAX) {
+		call_problem(call, PROBLEM_TOO_MANY_INSTANCES, "%d", STORE_INSTANCES_MAX);
+		return false;
+	}
+	writing->row.instance_id = store_object_next_id_read(&call->transaction, NEXT_ID);
+	writing->row.webhook_secret_version = 1;
+	rc = store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &writing->data_key, &fault);
+	if (rc != OK) {
+		call_problem_of(call, rc, &fault);
+	}
+	return rc == OK;
+}
+
+static void make_webhook_secret(struct writing *writing)
+{
+	unsigned char random[WEBHOOK_SECRET_NEW];
+	struct webhook_secret secret CLEANUP(webhook_secret_fini);
+
+	random_bytes(random, sizeof random);
+	webhook_secret_make(&secret, random);
+	wipe(random, sizeof random);
+	webhook_secret_write(&writing->webhook_secret, &secret);
+	assert(!writing->webhook_secret.overflow);
+}
+
+static void insert_instance(struct call *call)
+{
+	struct writing *writing = call->own;
+	struct sealed sealed CLEANUP(sealed_fini);
+	const int64_t tenant_id = call->tenant.tenant_id;
+	const struct seal_binding binding = {
+		.kind = SECRET_WEBHOOK,
+		.tenant_id = tenant_id,
+		.data_key_version = writing->data_key.version,
+		.object_id = writing->row.instance_id,
+		.secret_version = (int)writing->row.webhook_secret_version,
+	};
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	make_webhook_secret(writing);
+	seal(&sealed, &writing->data_key, &binding, buffer_text(&writing->webhook_secret));
+	store_instance_insert(transaction, tenant_id, &writing->row);
+	store_secret_put(transaction, &binding, &sealed);
+	writing->read_back = store_instance_by_name(transaction, tenant_id, writing->row.name);
+	call_start(call);
+}
+
+static void answer_created(struct call *call)
+{
+	char *location = arena_format(&call->request->arena, "/api/v1/tenants/%.*s/instances/%.*s", TEXT_ARGS(call->tenant.slug),
+		TEXT_ARGS(((const struct writing *)call->own)->row.name));
+
+	if (location != NULL) {
+		http_answer_header(call->request, "Location", location);
+	}
+	answer(call, 201);
+}
+
+void instances_create(struct call *call)
+{
+	enum { NEW, NUMBERING, INSERTING };
+
+	switch (call->state) {
+	case NEW:
+		if (!read_creation(call)) {
+			return;
+		}
+		AWAIT(call, NUMBERING, ask_number_and_key(call));
+		if (call_failed(call) || !take_number_and_key(call)) {
+			return;
+		}
+		AWAIT(call, INSERTING, insert_instance(call));
+		if (call->transaction.op.rc == ERR_CONFLICT) {
+			call_problem(call, PROBLEM_NAME_TAKEN, "%.*s", TEXT_ARGS(((const struct writing *)call->own)->row.name));
+		} else if (!call_failed(call)) {
+			answer_created(call);
+		}
+	}
+}
+
+// --- PATCH: name and kind stay what they are ---
+
+static const struct body_member change_members[] = { COMMON_MEMBERS(false) };
+
+static void ask_one(struct call *call)
+{
+	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
+		call->request->parameters[1]);
+	call_start(call);
+}
+
+static bool read_change(struct call *call)
+{
+	struct body_value values[COMMON];
+	struct writing *writing = begin(call);
+
+	if (pg_row_count(&call->transaction, 0) == 0) {
+		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
+		return false;
+	}
+	store_instance_read(&call->transaction, 0, 0, &writing->row);
+	return body_read(call, change_members, values, COMMON) && take_common(call, writing, values);
+}
+
+// The row borrows from the transaction that it was read in, which ends when the next one begins.
+static void keep(struct call *call, struct text *t)
+{
+	char *copy = arena_copy(&call->request->arena, *t);
+
+	assert(copy != NULL); // all of a row is far below the arena's budget
+	*t = (struct text){ copy, t->length };
+}
+
+static void update_instance(struct call *call)
+{
+	struct writing *writing = call->own;
+	struct instance_row *row = &writing->row;
+	const int64_t tenant_id = call->tenant.tenant_id;
+
+	keep(call, &row->enrolment_url);
+	keep(call, &row->webhook_url);
+	for (size_t i = 0; i < row->allowed_host_count; i++) {
+		keep(call, &row->allowed_hosts[i]);
+	}
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	(void)store_instance_update(transaction, tenant_id, row);
+	writing->read_back = store_instance_by_name(transaction, tenant_id, call->request->parameters[1]);
+	call_start(call);
+}
+
+void instance_change(struct call *call)
+{
+	enum { NEW, READING, UPDATING };
+
+	switch (call->state) {
+	case NEW:
+		AWAIT(call, READING, ask_one(call));
+		if (call_failed(call) || !read_change(call)) {
+			return;
+		}
+		AWAIT(call, UPDATING, update_instance(call));
+		if (!call_failed(call)) {
+			answer(call, 200);
+		}
+	}
+}

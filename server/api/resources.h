@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// resources.h - the steps of all endpoints; routes.c says which route leads to which.
+#pragma once
+
+#include "api/call.h"
+
+// tenants.c
+void tenants_list(struct call *call);
+void tenants_create(struct call *call);
+void tenant_show(struct call *call);
+void tenant_change(struct call *call);
+// status.c
+void status_show(struct call *call);
+// token_keys.c
+void token_keys_list(struct call *call);
+void token_keys_create(struct call *call);
+void token_key_certificate(struct call *call);
+// token.c
+void token_show(struct call *call);
+void token_remove(struct call *call);
+// token_upload.c
+void token_upload(struct call *call);
+// sync.c
+void sync_show(struct call *call);
+void sync_request(struct call *call);
+// instances.c
+void instances_list(struct call *call);
+void instance_show(struct call *call);
+void instance_enable(struct call *call);
+void instance_deliveries(struct call *call);
+// instance_write.c
+void instances_create(struct call *call);
+void instance_change(struct call *call);
+// rules.c
+void rules_show(struct call *call);
+void rules_put(struct call *call);
+// devices.c
+void devices_list(struct call *call);
+void device_show(struct call *call);
+// events.c
+void events_list(struct call *call);
+void device_history(struct call *call);
+// openapi.c
+void openapi_show(struct call *call);

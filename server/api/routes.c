@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/routes.h"
+
+#include "api/resources.h"
+#include "tenants/token.h"
+
+#define LIST_QUERY { "limit", "cursor" }
+#define LOG_QUERY  { "limit", "after" }
+#define ROUTE(route_method, route_pattern, ...) \
+	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle, .tag = &(const struct endpoint){ __VA_ARGS__ } }
+// Of one tenant: `rest` stands after its slug.
+#define TENANT_ROUTE(route_method, rest, ...) ROUTE(route_method, "/api/v1/tenants/{tenant}" rest, .of_tenant = true, __VA_ARGS__)
+
+const struct http_route api_routes[] = {
+	ROUTE("GET", "/openapi.json", .least = ROLE_ANYBODY, .step = openapi_show),
+	ROUTE("GET", "/api/v1/openapi.json", .least = ROLE_ANYBODY, .step = openapi_show),
+	ROUTE("GET", "/api/v1/status", .least = ROLE_VIEWER, .step = status_show, .query = LIST_QUERY),
+	ROUTE("GET", "/api/v1/tenants", .least = ROLE_VIEWER, .step = tenants_list, .query = LIST_QUERY),
+	ROUTE("POST", "/api/v1/tenants", .least = ROLE_OPERATOR, .step = tenants_create),
+
+	TENANT_ROUTE("GET", "", .least = ROLE_VIEWER, .step = tenant_show),
+	TENANT_ROUTE("PATCH", "", .least = ROLE_TECHNICIAN, .step = tenant_change),
+	TENANT_ROUTE("GET", "/token/keys", .least = ROLE_VIEWER, .step = token_keys_list, .query = LIST_QUERY),
+	TENANT_ROUTE("POST", "/token/keys", .least = ROLE_TECHNICIAN, .step = token_keys_create),
+	TENANT_ROUTE("GET", "/token/keys/{key}/certificate", .least = ROLE_VIEWER, .step = token_key_certificate),
+	TENANT_ROUTE("GET", "/token", .least = ROLE_VIEWER, .step = token_show),
+	{ .method = "PUT", .pattern = "/api/v1/tenants/{tenant}/token", .handle = call_handle, .body_limit = TOKEN_FILE_MAX,
+		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = token_upload, .query = { "dry_run" } } },
+	TENANT_ROUTE("DELETE", "/token", .least = ROLE_TECHNICIAN, .step = token_remove),
+	TENANT_ROUTE("GET", "/sync", .least = ROLE_VIEWER, .step = sync_show),
+	TENANT_ROUTE("POST", "/sync", .least = ROLE_TECHNICIAN, .step = sync_request),
+	TENANT_ROUTE("GET", "/instances", .least = ROLE_VIEWER, .step = instances_list, .query = LIST_QUERY),
+	TENANT_ROUTE("POST", "/instances", .least = ROLE_TECHNICIAN, .step = instances_create),
+	TENANT_ROUTE("GET", "/instances/{instance}", .least = ROLE_VIEWER, .step = instance_show),
+	TENANT_ROUTE("PATCH", "/instances/{instance}", .least = ROLE_TECHNICIAN, .step = instance_change),
+	TENANT_ROUTE("POST", "/instances/{instance}/enable", .least = ROLE_TECHNICIAN, .step = instance_enable),
+	TENANT_ROUTE("GET", "/instances/{instance}/deliveries", .least = ROLE_VIEWER, .step = instance_deliveries, .query = { "limit" }),
+	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show),
+	TENANT_ROUTE("PUT", "/rules", .least = ROLE_TECHNICIAN, .step = rules_put),
+	TENANT_ROUTE("GET", "/devices", .least = ROLE_VIEWER, .step = devices_list,
+		.query = { "limit", "cursor", "instance", "held", "gone" }),
+	TENANT_ROUTE("GET", "/devices/{serial}", .least = ROLE_VIEWER, .step = device_show),
+	TENANT_ROUTE("GET", "/devices/{serial}/history", .least = ROLE_VIEWER, .step = device_history, .query = LOG_QUERY),
+	TENANT_ROUTE("GET", "/events", .least = ROLE_VIEWER, .step = events_list, .query = LOG_QUERY),
+};
+
+const size_t api_route_count = sizeof api_routes / sizeof *api_routes;

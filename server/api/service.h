@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// service.h - what one api process holds, seen by everything in this room.
+#pragma once
+
+#include "crypto/seal.h"
+#include "depbroker/config.h"
+#include "loop/http_client.h"
+#include "loop/http_server.h"
+#include "loop/pg.h"
+
+struct service {
+	const struct config *config;
+	struct loop loop;
+	struct pg_pool *pool;
+	struct master_key master;
+	struct http_client *apple;
+	struct http_server *public_listener; // NULL: not open yet, or closed
+	struct http_server *admin_listener;
+	struct readiness *readiness;
+};

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PUT /tenants/{tenant}/token: the .p7m of Apple, as it is.
+//
+//   open with the tenant's keys -> not expired -> ask Apple whose it is -> compare -> switch, in one transaction
+//
+// Laws  1. until the last transaction is committed, the old token is the current one, and nothing of the new one is stored
+//       2. a token of another server or organisation is never taken; the transaction itself proves the pinned identity again
+#include "api/alarm.h"
+#include "api/json_out.h"
+#include "api/resources.h"
+#include "api/token_identity.h"
+#include "api/token_json.h"
+#include "api/token_opening.h"
+#include "apple/apple.h"
+#include "store/secrets.h"
+#include "store/stream.h"
+#include "store/tokens.h"
+
+enum { PATIENCE_MS = 20000, SERVER_UUID_MAX = 200, EXTRA_MAX = 65536 };
+
+struct upload {
+	struct call *call;
+	struct alarm *alarm;
+	bool dry_run;
+	int64_t token_id;
+	struct data_key data_key;
+	struct token_opening opening;
+	struct apple_server server;
+	struct apple_session session;
+	struct apple_call apple;
+	bool asks_apple;
+	struct apple_account account;
+	struct token_row token;
+	unsigned read_back;
+};
+
+static void finish(struct call *call)
+{
+	struct upload *upload = call->own;
+
+	alarm_stop(upload->alarm);
+	if (upload->asks_apple) {
+		apple_call_fini(&upload->apple);
+		apple_session_fini(&upload->session);
+	}
+	apple_account_fini(&upload->account);
+	token_opening_fini(&upload->opening);
+	data_key_fini(&upload->data_key);
+}
+
+static bool begin(struct call *call)
+{
+	struct upload *upload = call_own(call, sizeof *upload);
+
+	upload->call = call;
+	call_on_finish(call, finish);
+	return call_flag(call, "dry_run", &upload->dry_run);
+}
+
+// --- the keys ---
+
+enum { NEXT_ID, DATA_KEY, PAIRS, PRIVATE_KEYS }; // the statements
+
+static void ask_keys(struct call *call)
+{
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	(void)store_object_next_id(transaction);
+	(void)store_data_key_current(transaction, tenant_id);
+	(void)store_key_pair_list(transaction, tenant_id);
+	(void)store_secret_select(transaction, tenant_id, SECRET_PRIVATE_KEY, 0);
+	call_start(call);
+}
+
+static bool is_candidate(const struct key_pair_row *pair)
+{
+	return text_equal(pair->state, TEXT("staged")) || text_equal(pair->state, TEXT("current"));
+}
+
+static enum err open_private_key(struct call *call, int64_t key_pair_id, struct buffer *out, struct fault *fault)
+{
+	const struct upload *upload = call->own;
+
+	for (size_t row = 0; row < pg_row_count(&call->transaction, PRIVATE_KEYS); row++) {
+		if (store_secret_object_id(&call->transaction, PRIVATE_KEYS, row) == key_pair_id) {
+			return store_secret_open(&call->transaction, PRIVATE_KEYS, row, call->tenant.tenant_id, SECRET_PRIVATE_KEY,
+				&upload->data_key, out, fault);
+		}
+	}
+	return fault_set(fault, ERR_NOT_FOUND, "a key pair without its private key");
+}
+
+static enum err take_candidates(struct call *call, struct fault *fault)
+{
+	struct upload *upload = call->own;
+	struct token_opening *opening = &upload->opening;
+
+	upload->token_id = store_object_next_id_read(&call->transaction, NEXT_ID);
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &upload->data_key, fault));
+	for (size_t row = 0; row < pg_row_count(&call->transaction, PAIRS) && opening->count < TOKEN_CANDIDATES_MAX; row++) {
+		struct token_candidate *candidate = &opening->candidates[opening->count];
+		struct key_pair_row pair;
+
+		store_key_pair_read(&call->transaction, PAIRS, row, &pair);
+		if (is_candidate(&pair)) {
+			*candidate = (struct token_candidate){ .key_pair_id = pair.key_pair_id, .certificate_pem = pair.certificate_pem,
+				.private_key_der = BUFFER(SEALED_SECRET_MAX) };
+			opening->count++;
+			TRY(open_private_key(call, pair.key_pair_id, &candidate->private_key_der, fault));
+		}
+	}
+	return OK;
+}
+
+static bool has_candidates(struct call *call)
+{
+	const struct upload *upload = call->own;
+	struct fault fault = { 0 };
+	const enum err rc = take_candidates(call, &fault);
+
+	if (rc != OK) {
+		call_problem_of(call, rc, &fault);
+	} else if (upload->opening.count == 0) {
+		call_problem(call, PROBLEM_NO_KEY_PAIR, "%s", "");
+	}
+	return rc == OK && upload->opening.count > 0;
+}
+
+// --- the file ---
+
+static void on_opened(struct op *op)
+{
+	struct token_opening *opening = CONTAINER_OF(CONTAINER_OF(op, struct offload, op), struct token_opening, offload);
+	struct upload *upload = CONTAINER_OF(opening, struct upload, opening);
+
+	upload->call->endpoint->step(upload->call);
+}
+
+static void open_file(struct call *call)
+{
+	struct upload *upload = call->own;
+
+	op_init(&upload->opening.offload.op, on_opened);
+	upload->opening.file = call->request->body;
+	token_opening_start(&upload->opening, &call->service->loop);
+}
+
+static void refuse_wrong_key(struct call *call)
+{
+	struct buffer extra CLEANUP(buffer_fini) = BUFFER(EXTRA_MAX);
+	struct json_out json = { .out = &extra };
+
+	put_list(&json, "key_pairs");
+	for (size_t row = 0; row < pg_row_count(&call->transaction, PAIRS) && row < TOKEN_CANDIDATES_MAX; row++) {
+		struct key_pair_row pair;
+
+		store_key_pair_read(&call->transaction, PAIRS, row, &pair);
+		if (is_candidate(&pair)) {
+			put_object(&json, NULL);
+			put_id(&json, "id", pair.key_pair_id);
+			put_text(&json, "state", pair.state);
+			put_text(&json, "fingerprint", pair.fingerprint);
+			put_object_end(&json);
+		}
+	}
+	put_list_end(&json);
+	call_problem_with(call, PROBLEM_TOKEN_WRONG_KEY, buffer_text(&extra), "none of the tenant's key pairs opens it; they have the "
+		"SHA-256 fingerprints in key_pairs");
+}
+
+static bool file_was_opened(struct call *call)
+{
+	const struct token_opening *opening = &((const struct upload *)call->own)->opening;
+
+	switch (opening->verdict) {
+	case TOKEN_OPENED: break;
+	case TOKEN_FILE_IS_NONE: call_problem(call, PROBLEM_TOKEN_FILE_UNREADABLE, "%s", opening->fault.text); return false;
+	case TOKEN_OF_ANOTHER_KEY: refuse_wrong_key(call); return false;
+	case TOKEN_CONTENT_IS_NONE: call_problem(call, PROBLEM_TOKEN_CONTENT_UNREADABLE, "%s", opening->fault.text); return false;
+	case TOKEN_OUR_KEY_IS_BROKEN: call_problem_of(call, ERR_CRYPTO, &opening->fault); return false;
+	}
+	if (opening->token.expires_at_us != INSTANT_NONE && opening->token.expires_at_us <= clock_wall_us()) {
+		char when[INSTANT_TEXT_SIZE];
+
+		call_problem(call, PROBLEM_TOKEN_EXPIRED, "at %s", instant_format(when, opening->token.expires_at_us, false));
+		return false;
+	}
+	return true;
+}
+
+// --- Apple's word ---
+
+static void on_account(struct op *op)
+{
+	struct upload *upload = CONTAINER_OF(CONTAINER_OF(op, struct apple_call, op), struct upload, apple);
+
+	upload->call->endpoint->step(upload->call);
+}
+
+// Well before the listener would answer in our place.
+static void on_alarm(void *argument)
+{
+	struct upload *upload = argument;
+
+	apple_call_cancel(&upload->apple);
+}
+
+static void ask_apple(struct call *call)
+{
+	struct upload *upload = call->own;
+	const struct text url = call->tenant.apple_url;
+
+	upload->server = (struct apple_server){
+		.loop = &call->service->loop,
+		.client = call->service->apple,
+		.base_url = url.length > 0 ? arena_copy(&call->request->arena, url) : call->service->config->apple_url,
+		.protocol_version = (int)call->tenant.protocol_version,
+		.lane_key = call->tenant.tenant_id,
+	};
+	apple_session_init(&upload->session, &upload->server, &upload->opening.token);
+	apple_call_init(&upload->apple, on_account);
+	upload->asks_apple = true;
+	upload->alarm = alarm_start(&call->service->loop, PATIENCE_MS, on_alarm, upload);
+	apple_account(&upload->apple, &upload->session, &upload->account);
+}
+
+static enum api_problem problem_of_apple(enum err rc)
+{
+	if (rc == ERR_TERMS) {
+		return PROBLEM_APPLE_TERMS_UNSIGNED;
+	}
+	if (rc == ERR_TOKEN_DEAD) {
+		return PROBLEM_TOKEN_REFUSED_BY_APPLE;
+	}
+	return rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_THROTTLED || rc == ERR_UNAVAILABLE || rc == ERR_CANCELLED
+		? PROBLEM_APPLE_UNREACHABLE : PROBLEM_APPLE_ANSWER_UNUSABLE;
+}
+
+static bool apple_knows_it(struct call *call)
+{
+	const struct upload *upload = call->own;
+	const enum err rc = upload->apple.op.rc;
+	struct buffer extra CLEANUP(buffer_fini) = BUFFER(EXTRA_MAX);
+	struct json_out json = { .out = &extra };
+
+	if (rc != OK) {
+		put_text(&json, "apple_error", text_of(upload->apple.apple_error));
+		put_int_or_null(&json, "apple_status", upload->apple.status);
+		call_problem_with(call, problem_of_apple(rc), buffer_text(&extra), "%s", upload->apple.op.fault.text);
+		return false;
+	}
+	if (upload->account.server_uuid.length == 0 || upload->account.server_uuid.length > SERVER_UUID_MAX) {
+		call_problem(call, PROBLEM_APPLE_ANSWER_UNUSABLE, "it names no server_uuid");
+		return false;
+	}
+	return true;
+}
+
+// --- whose it is ---
+
+enum { OWNER, PINNED };
+
+static void ask_identity(struct call *call)
+{
+	const struct upload *upload = call->own;
+	struct pg_transaction *transaction = call_transaction(call, store_directory());
+
+	(void)store_tenant_by_server(transaction, upload->account.server_uuid);
+	(void)store_tenant_by_id(transaction, call->tenant.tenant_id);
+	call_start(call);
+}
+
+static void refuse_owned(struct call *call, struct text owner)
+{
+	struct buffer extra CLEANUP(buffer_fini) = BUFFER(EXTRA_MAX);
+	struct json_out json = { .out = &extra };
+
+	if (owner.length > 0) {
+		put_text(&json, "tenant", owner);
+	}
+	call_problem_with(call, PROBLEM_SERVER_BELONGS_TO_ANOTHER_TENANT, buffer_text(&extra), "%s%.*s",
+		owner.length > 0 ? "it is " : "it is one that this key may not see", TEXT_ARGS(owner.length > 0 ? owner : TEXT("")));
+}
+
+static bool identity_fits(struct call *call)
+{
+	const struct upload *upload = call->own;
+	struct buffer differences CLEANUP(buffer_fini) = BUFFER(EXTRA_MAX);
+	struct tenant_row row;
+
+	store_tenant_read(&call->transaction, PINNED, 0, &row);
+	if (token_identity_differences(&differences, &row, &upload->account) > 0) {
+		call_problem_with(call, PROBLEM_TOKEN_IDENTITY_MISMATCH, buffer_text(&differences), "the token is of \"%.*s\", server \"%.*s\"",
+			(int)(upload->account.org_name.length < 100 ? upload->account.org_name.length : 100), upload->account.org_name.bytes,
+			(int)(upload->account.server_name.length < 100 ? upload->account.server_name.length : 100),
+			upload->account.server_name.bytes);
+		return false;
+	}
+	if (pg_row_count(&call->transaction, OWNER) > 0) {
+		store_tenant_read(&call->transaction, OWNER, 0, &row);
+		if (row.tenant_id != call->tenant.tenant_id) {
+			refuse_owned(call, call_may_see(call, row.tenant_id) ? row.slug : TEXT(""));
+			return false;
+		}
+	}
+	return true;
+}
+
+// --- the switch ---
+
+static void fill_token(struct upload *upload)
+{
+	const struct server_token *token = &upload->opening.token;
+	const struct apple_account *account = &upload->account;
+	const size_t end = token->consumer_key.length < 12 ? 0 : 4; // of a short one nothing is shown
+
+	upload->token = (struct token_row){
+		.token_id = upload->token_id,
+		.key_pair_id = upload->opening.candidates[upload->opening.opened_by].key_pair_id,
+		.consumer_key_end = { token->consumer_key.bytes + token->consumer_key.length - end, end },
+		.expires_at_us = token->expires_at_us,
+		.server_uuid = account->server_uuid,
+		.server_name = account->server_name,
+		.admin_id = account->admin_id,
+		.org_id = account->org_id,
+		.org_id_hash = account->org_id_hash,
+		.org_name = account->org_name,
+		.org_type = account->org_type,
+		.taken_at_us = INSTANT_NONE,
+	};
+}
+
+static struct tenant_row identity_of(const struct call *call)
+{
+	const struct upload *upload = call->own;
+
+	return (struct tenant_row){
+		.tenant_id = call->tenant.tenant_id,
+		.server_uuid = upload->account.server_uuid,
+		.server_name = upload->account.server_name,
+		.org_id = upload->account.org_id,
+		.org_id_hash = upload->account.org_id_hash,
+		.org_name = upload->account.org_name,
+		.org_type = upload->account.org_type,
+	};
+}
+
+static void seal_token(struct pg_transaction *transaction, const struct upload *upload)
+{
+	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
+	struct sealed sealed CLEANUP(sealed_fini);
+	const struct seal_binding binding = {
+		.kind = SECRET_SERVER_TOKEN,
+		.tenant_id = upload->call->tenant.tenant_id,
+		.data_key_version = upload->data_key.version,
+		.object_id = upload->token_id,
+		.secret_version = 1,
+	};
+
+	server_token_write(&plain, &upload->opening.token);
+	seal(&sealed, &upload->data_key, &binding, buffer_text(&plain));
+	store_secret_put(transaction, &binding, &sealed);
+}
+
+static void take_token(struct call *call)
+{
+	struct upload *upload = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	const struct tenant_row identity = identity_of(call);
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	store_token_take(transaction, tenant_id, &upload->token);
+	store_tenant_pin(transaction, &identity);
+	seal_token(transaction, upload);
+	(void)store_tenant_status_token(transaction, tenant_id, TEXT("active"), upload->token.expires_at_us);
+	upload->read_back = store_token_current(transaction, tenant_id);
+	call_start(call);
+}
+
+static bool was_taken(struct call *call)
+{
+	const enum err rc = call->transaction.op.rc;
+
+	if (rc == ERR_CONFLICT) {
+		refuse_owned(call, TEXT(""));
+	} else if (rc == ERR_FENCED) {
+		call_problem(call, PROBLEM_TOKEN_IDENTITY_MISMATCH, "the tenant was pinned to another server at the same moment");
+	} else {
+		return !call_failed(call);
+	}
+	return false;
+}
+
+static void answer(struct call *call, const struct token_row *token)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+
+	put_object(&json, NULL);
+	put_bool(&json, "dry_run", ((const struct upload *)call->own)->dry_run);
+	token_json(&json, "token", token, TEXT("active"));
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+static void answer_taken(struct call *call)
+{
+	struct token_row token;
+
+	store_token_read(&call->transaction, ((const struct upload *)call->own)->read_back, 0, &token);
+	answer(call, &token);
+}
+
+void token_upload(struct call *call)
+{
+	enum { NEW, READING_KEYS, OPENING, ASKING_APPLE, COMPARING, TAKING };
+
+	switch (call->state) {
+	case NEW:
+		if (!begin(call)) {
+			return;
+		}
+		AWAIT(call, READING_KEYS, ask_keys(call));
+		if (call_failed(call) || !has_candidates(call)) {
+			return;
+		}
+		AWAIT(call, OPENING, open_file(call));
+		if (!file_was_opened(call)) {
+			return;
+		}
+		AWAIT(call, ASKING_APPLE, ask_apple(call));
+		if (!apple_knows_it(call)) {
+			return;
+		}
+		AWAIT(call, COMPARING, ask_identity(call));
+		if (call_failed(call) || !identity_fits(call)) {
+			return;
+		}
+		fill_token(call->own);
+		if (((const struct upload *)call->own)->dry_run) {
+			answer(call, &((const struct upload *)call->own)->token);
+			return;
+		}
+		AWAIT(call, TAKING, take_token(call));
+		if (was_taken(call)) {
+			answer_taken(call);
+		}
+	}
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "loop/http_transfer.h"
+
+#include "depbroker/log.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define CONNECTION_LIFE_S INT64_C(300)
+#define NAME_LIFE_S       INT64_C(300)
+
+enum { LINE_TOO_LARGE = 100 }; // CURLE_TOO_LARGE of curl 8.6
+
+// As buffer_add, but memory that is given up for larger is wiped: answers hold session tokens. False: beyond the limit.
+static bool add_secret(struct buffer *buffer, const void *bytes, size_t length)
+{
+	if (length > buffer->limit - buffer->length) {
+		return false;
+	}
+	if (buffer->length + length + 1 > buffer->capacity) {
+		const size_t twice = buffer->capacity < 1024 ? 1024 : buffer->capacity * 2;
+		const size_t needed = buffer->length + length + 1;
+		struct buffer larger = BUFFER(buffer->limit);
+
+		larger.capacity = twice > needed ? twice : needed;
+		larger.bytes = allocate(larger.capacity);
+		buffer_add(&larger, buffer->bytes, buffer->length);
+		buffer_fini_wiped(buffer);
+		*buffer = larger;
+	}
+	buffer_add(buffer, bytes, length);
+	return true;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t length, void *argument)
+{
+	struct http_transfer *transfer = argument;
+
+	(void)one;
+	if (length > 0 && !add_secret(&transfer->call->answer, bytes, length)) {
+		transfer->answer_is_too_large = true;
+		return 0;
+	}
+	return length;
+}
+
+// Lines of interim answers (1xx, a proxy's) give way to those of the next head; trailers, after the body, are dropped.
+static size_t on_head(char *line, size_t one, size_t length, void *argument)
+{
+	struct http_transfer *transfer = argument;
+
+	(void)one;
+	transfer->heads_length += length;
+	if (transfer->heads_length > HTTP_HEADS_MAX) {
+		transfer->answer_is_too_large = true;
+		return 0;
+	}
+	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+		buffer_wipe(&transfer->head);
+		transfer->head_is_complete = false;
+	}
+	if (!transfer->head_is_complete && !add_secret(&transfer->head, line, length)) {
+		return 0;
+	}
+	if (length > 0 && (line[0] == '\r' || line[0] == '\n')) {
+		transfer->head_is_complete = true;
+	}
+	return length;
+}
+
+static void log_refused(const struct http_transfer *transfer, const struct sockaddr *address)
+{
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
+	char spelling[INET6_ADDRSTRLEN] = "of no IP family";
+
+	if (address->sa_family == AF_INET) {
+		(void)inet_ntop(AF_INET, &v4->sin_addr, spelling, sizeof spelling);
+	} else if (address->sa_family == AF_INET6) {
+		(void)inet_ntop(AF_INET6, &v6->sin6_addr, spelling, sizeof spelling);
+	}
+	log_event(LOG_INFO, "http.address_refused", LOG_STRING("client", transfer->config->name),
+		LOG_STRING("address", spelling));
+}
+
+// The only place where sockets come from. curl connects to this very address, so no name, spelling or second lookup gets
+// around it. One refused address refuses the name: its other addresses are not tried any more.
+static curl_socket_t on_open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct http_transfer *transfer = argument;
+	const struct http_client_config *config = transfer->config;
+
+	(void)purpose;
+	if (!address_is_allowed(config->guard, config->allowed, config->allowed_count, &address->addr)) {
+		if (!transfer->address_is_refused) {
+			(*transfer->refused_addresses)++;
+			log_refused(transfer, &address->addr);
+		}
+		transfer->address_is_refused = true;
+	}
+	return transfer->address_is_refused ? CURL_SOCKET_BAD : curl_loop_socket(transfer->curl, address);
+}
+
+static bool is_token_char(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		(c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+// "Name: value" in visible ASCII. Anything else could end the line early, or mean something special to curl.
+static bool is_header(const char *line)
+{
+	const char *value;
+	size_t name = 0;
+
+	while (is_token_char(line[name])) {
+		name++;
+	}
+	if (name == 0 || line[name] != ':') {
+		return false;
+	}
+	for (value = line + name + 1; *value != '\0'; value++) {
+		if ((*value < ' ' && *value != '\t') || *value > '~') {
+			return false;
+		}
+	}
+	return text_trim(text_of(line + name + 1)).length > 0;
+}
+
+static bool is_named(const char *line, const char *name)
+{
+	const size_t length = strlen(name);
+
+	return strncasecmp(line, name, length) == 0 && line[length] == ':';
+}
+
+static void add_header(struct http_transfer *transfer, size_t *count, const char *line)
+{
+	struct curl_slist *node = &transfer->headers[*count];
+
+	node->next = NULL;
+	memcpy(&node->data, &line, sizeof node->data); // curl's interface is not const, but it only reads
+	if (*count > 0) {
+		transfer->headers[*count - 1].next = node;
+	}
+	++*count;
+}
+
+static enum err make_headers(struct http_transfer *transfer, struct fault *fault)
+{
+	const struct http_call *call = transfer->call;
+	bool has_type = false;
+	size_t count = 0;
+
+	for (size_t i = 0; i < HTTP_CALL_HEADERS_MAX && call->headers[i] != NULL; i++) {
+		if (!is_header(call->headers[i])) {
+			return fault_set(fault, ERR_BAD_INPUT, "header %zu is not \"Name: value\" in visible ASCII", i + 1);
+		}
+		has_type = has_type || is_named(call->headers[i], "Content-Type");
+		add_header(transfer, &count, call->headers[i]);
+	}
+	add_header(transfer, &count, "Expect:"); // curl's own are left out this way: no waiting for "100 Continue",
+	if (!has_type) {
+		add_header(transfer, &count, "Content-Type:"); // and a body is not a form unless somebody says so
+	}
+	return OK;
+}
+
+static void set_request(struct http_transfer *transfer, CURL *easy)
+{
+	const struct http_call *call = transfer->call;
+	const bool has_body = call->body.length > 0 || strcmp(call->method, "POST") == 0 || strcmp(call->method, "PUT") == 0;
+
+	CURL_SET(easy, CURLOPT_URL, call->url);
+	CURL_SET(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	CURL_SET(easy, CURLOPT_PROTOCOLS_STR, transfer->config->allow_plain_http ? "http,https" : "https");
+	if (has_body) {
+		CURL_SET(easy, CURLOPT_POSTFIELDS, call->body.length > 0 ? call->body.bytes : "");
+		CURL_SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.length);
+	}
+	CURL_SET(easy, CURLOPT_CUSTOMREQUEST, call->method);
+	CURL_SET(easy, CURLOPT_HTTPHEADER, transfer->headers);
+	CURL_SET(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); // a proxy gets none of them
+	CURL_SET(easy, CURLOPT_USERAGENT, transfer->config->user_agent);
+	CURL_SET(easy, CURLOPT_HTTP_VERSION, (long)(transfer->config->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+	CURL_SET(easy, CURLOPT_PIPEWAIT, transfer->config->http2 ? 1L : 0L);
+}
+
+// What curl would take from its environment or from the other side, if we let it.
+static void set_isolation(const struct http_transfer *transfer, CURL *easy)
+{
+	CURL_SET(easy, CURLOPT_PROXY, transfer->config->proxy != NULL ? transfer->config->proxy : "");
+	CURL_SET(easy, CURLOPT_NOPROXY, "");
+	CURL_SET(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	CURL_SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	CURL_SET(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	CURL_SET(easy, CURLOPT_ACCEPT_ENCODING, NULL); // what is received is what is counted
+}
+
+static void set_connection(struct http_transfer *transfer, CURL *easy)
+{
+	CURL_SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	CURL_SET(easy, CURLOPT_OPENSOCKETDATA, transfer);
+	CURL_SET(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	CURL_SET(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	CURL_SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (transfer->config->ca_file != NULL) {
+		CURL_SET(easy, CURLOPT_CAINFO, transfer->config->ca_file);
+	}
+	CURL_SET(easy, CURLOPT_CAPATH, NULL); // no second store; with one, curl would read the file for each connection, too
+	CURL_SET(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S); // so that certificates are looked at again
+	CURL_SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, NAME_LIFE_S);
+}
+
+enum err http_transfer_prepare(struct http_transfer *transfer, CURL *easy, struct fault *fault)
+{
+	TRY(make_headers(transfer, fault));
+	curl_loop_prepare(transfer->curl, easy);
+	set_request(transfer, easy);
+	set_isolation(transfer, easy);
+	set_connection(transfer, easy);
+	CURL_SET(easy, CURLOPT_PRIVATE, transfer);
+	CURL_SET(easy, CURLOPT_ERRORBUFFER, transfer->reason);
+	CURL_SET(easy, CURLOPT_WRITEFUNCTION, on_body);
+	CURL_SET(easy, CURLOPT_WRITEDATA, transfer);
+	CURL_SET(easy, CURLOPT_HEADERFUNCTION, on_head);
+	CURL_SET(easy, CURLOPT_HEADERDATA, transfer);
+	transfer->reason[0] = '\0';
+	transfer->call->answer = BUFFER(transfer->call->answer_limit);
+	transfer->head = BUFFER(HTTP_HEADS_MAX);
+	return OK;
+}
+
+static enum err code_of(CURL *easy, CURLcode result)
+{
+	long sent = 0;
+
+	switch ((int)result) { // of curl's many codes these mean something else than a bad network
+	case CURLE_OK: return OK;
+	case CURLE_OPERATION_TIMEDOUT: return ERR_TIMEOUT;
+	case CURLE_URL_MALFORMAT:
+	case CURLE_LOGIN_DENIED: return ERR_BAD_INPUT; // a user name in the URL
+	case CURLE_OUT_OF_MEMORY: // what curl calls a line of a head that is longer than 100 kB; newer ones:
+	case LINE_TOO_LARGE: return ERR_BUDGET;
+	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_BAD_CONTENT_ENCODING:
+	case CURLE_HTTP2:
+	case CURLE_HTTP2_STREAM: return ERR_BAD_ANSWER;
+	case CURLE_UNSUPPORTED_PROTOCOL: // of the URL, or an answer that is not HTTP
+		(void)curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+		return sent > 0 ? ERR_BAD_ANSWER : ERR_BAD_INPUT;
+	default: return ERR_NETWORK;
+	}
+}
+
+enum err http_transfer_result(struct http_transfer *transfer, CURL *easy, CURLcode result, struct fault *fault)
+{
+	const enum err code = code_of(easy, result);
+	long status = 0;
+
+	if (result == CURLE_OK && !transfer->head_is_complete) { // curl does not mind
+		return fault_set(fault, ERR_NETWORK, "the connection ended within the head of the answer");
+	}
+	if (transfer->answer_is_too_large) {
+		return fault_set(fault, ERR_BUDGET, "the answer is larger than allowed (%zu bytes, %d of head)",
+			transfer->call->answer_limit, (int)HTTP_HEADS_MAX);
+	}
+	if (code == OK) {
+		(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+		transfer->call->status = (unsigned)status;
+		return OK;
+	}
+	if (transfer->address_is_refused) {
+		return fault_set(fault, ERR_FORBIDDEN_ADDRESS, "the host has an address that may not be reached");
+	}
+	return fault_set(fault, code, "%s", transfer->reason[0] != '\0' ? transfer->reason : curl_easy_strerror(result));
+}
+
+void http_transfer_wipe(struct http_transfer *transfer)
+{
+	buffer_fini_wiped(&transfer->head);
+	buffer_fini_wiped(&transfer->call->answer);
+	transfer->call->status = 0;
+	transfer->heads_length = 0;
+	transfer->head_is_complete = false;
+	transfer->address_is_refused = false;
+	transfer->answer_is_too_large = false;
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A transaction is one pipeline, which ends in one sync:
+//
+//   begin | the settings | the tenant | the statements | commit | sync
+//
+// After an error the server skips the rest up to the sync. It then still is inside the failed transaction, because it has
+// skipped the commit, too; so a rollback follows, after the transaction's owner has been told.
+#include "loop/pg_inner.h"
+
+#include "depbroker/clock.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OID_TEXT            25
+#define RESULTS_BEFORE      3 // of begin, the settings, the tenant
+#define ROLLBACK_TIMEOUT_MS 5000
+// TLS takes whole records of up to 16 KiB from the socket, libpq takes from TLS what fits into its buffer, and does not tell
+// whether something is left. If so, the socket does not become readable again; so we look again after a while.
+#define LOOK_AGAIN_MS       5
+
+// What the settings are worth in one statement, valid until the end of the transaction. The last three are those that decide
+// how results look as text, whatever the role, the database or the server prefer. Role and time-out are parameters, so nothing
+// needs to be quoted.
+static const char settings[] = "select pg_catalog.set_config('role', $1, true), pg_catalog.set_config('statement_timeout', $2, true), "
+	"pg_catalog.set_config('datestyle', 'ISO', true), pg_catalog.set_config('timezone', 'UTC', true), "
+	"pg_catalog.set_config('bytea_output', 'hex', true)";
+
+static bool send_plain(PGconn *pg, const char *sql)
+{
+	return PQsendQueryParams(pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+// The server's limit on each statement ends a little before our deadline, so that what takes too long is usually ended by the
+// server, which tells that nothing was done, and not by us, who would not know.
+static int64_t statement_timeout_ms(const struct pg_inner *transaction)
+{
+	const int64_t left_ms = transaction->deadline_ms - clock_monotonic_ms();
+	const int64_t most_ms = left_ms - left_ms / 10;
+	const int64_t timeout_ms = most_ms < transaction->pool->statement_timeout_ms ? most_ms : transaction->pool->statement_timeout_ms;
+
+	return timeout_ms > 1 ? timeout_ms : 1; // 0 would be no limit
+}
+
+static bool send_settings(PGconn *pg, const struct pg_inner *transaction)
+{
+	char timeout[32];
+	const Oid types[] = { OID_TEXT, OID_TEXT };
+	const char *const values[] = { transaction->scope.role, timeout };
+
+	(void)snprintf(timeout, sizeof timeout, "%" PRId64, statement_timeout_ms(transaction));
+	return PQsendQueryParams(pg, settings, 2, types, values, NULL, NULL, 0) == 1;
+}
+
+// SET LOCAL and not set_config(): Citus hands only the former on to the nodes that hold the rows. It takes no parameters, but
+// an integer needs none. The directory's scope sets it, too: to a text that is no number, so that whoever reads the tenant
+// there gets an error, also when the role or the URL give the setting a value.
+static bool send_tenant(PGconn *pg, const struct pg_scope *scope)
+{
+	char sql[64] = "set local depbroker.tenant = ''";
+
+	if (!scope->directory) {
+		(void)snprintf(sql, sizeof sql, "set local depbroker.tenant = '%" PRId64 "'", scope->tenant_id);
+	}
+	return send_plain(pg, sql);
+}
+
+static bool send_statement(PGconn *pg, const struct pg_statement *statement, const char *encoded)
+{
+	Oid *types = allocate_array(statement->count, sizeof *types);
+	const char **values = allocate_array(statement->count, sizeof *values);
+	int *lengths = allocate_array(statement->count, sizeof *lengths);
+	int *formats = allocate_array(statement->count, sizeof *formats);
+	bool sent;
+
+	for (size_t i = 0; i < statement->count; i++) {
+		const struct pg_parameter *parameter = &statement->parameters[i];
+
+		types[i] = parameter->type;
+		values[i] = parameter->is_null ? NULL : encoded + parameter->offset;
+		lengths[i] = (int)parameter->length;
+		formats[i] = 1;
+	}
+	sent = PQsendQueryParams(pg, statement->sql, (int)statement->count, types, values, lengths, formats, 0) == 1;
+	free(types);
+	free(values);
+	free(lengths);
+	free(formats);
+	return sent;
+}
+
+static bool send_all(PGconn *pg, const struct pg_inner *transaction)
+{
+	if (!send_plain(pg, "begin") || !send_settings(pg, transaction) || !send_tenant(pg, &transaction->scope)) {
+		return false;
+	}
+	for (unsigned i = 0; i < transaction->count; i++) {
+		if (!send_statement(pg, &transaction->statements[i], transaction->encoded.bytes)) {
+			return false;
+		}
+	}
+	return send_plain(pg, "commit") && PQpipelineSync(pg) == 1;
+}
+
+// False: broken.
+static bool flush(struct pg_connection *connection)
+{
+	const int left = PQflush(connection->pg);
+
+	if (left < 0) {
+		pg_connection_break(connection, PQerrorMessage(connection->pg));
+		return false;
+	}
+	pg_connection_want_writable(connection, left > 0);
+	if (connection->is_tls && pg_connection_is_working(connection)) {
+		delay_start(&connection->timer, LOOK_AGAIN_MS);
+	}
+	return true;
+}
+
+static void start_rollback(struct pg_connection *connection)
+{
+	connection->state = PG_ROLLING_BACK;
+	connection->deadline_ms = clock_monotonic_ms() + ROLLBACK_TIMEOUT_MS;
+	pg_pool_watch_deadline(connection->pool, connection->deadline_ms);
+	if (!send_plain(connection->pg, "rollback") || PQpipelineSync(connection->pg) != 1) {
+		pg_connection_break(connection, PQerrorMessage(connection->pg));
+		return;
+	}
+	(void)flush(connection);
+}
+
+// A result that tells of success; kept when it is a statement's.
+static void take_success(struct pg_connection *connection, PGresult *result)
+{
+	struct pg_inner *transaction = connection->transaction;
+	const unsigned index = connection->results++;
+
+	if (transaction != NULL && index == connection->result_of_commit) {
+		// The tag of a commit that could not commit says ROLLBACK.
+		transaction->is_committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
+		if (!transaction->is_committed && transaction->failed == OK) {
+			transaction->failed = fault_set(&transaction->outer->op.fault, ERR_DATABASE, "the server rolled back instead of committing");
+		}
+	} else if (transaction != NULL && index >= RESULTS_BEFORE && index < connection->result_of_commit) {
+		transaction->statements[index - RESULTS_BEFORE].result = result;
+		return;
+	}
+	pg_result_free(result);
+}
+
+// False: broken.
+static bool take_error(struct pg_connection *connection, PGresult *result)
+{
+	struct pg_inner *transaction = connection->transaction;
+	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const unsigned index = connection->results++;
+
+	if (sqlstate == NULL || pg_error_leaves_unknown(sqlstate)) { // libpq's own, about the connection; or the server's last words
+		pg_connection_break(connection, sqlstate == NULL ? PQresultErrorMessage(result) :
+			PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+		PQclear(result);
+		return false;
+	}
+	connection->is_bad = connection->is_bad || pg_error_breaks_connection(sqlstate);
+	if (transaction != NULL && transaction->failed == OK) {
+		transaction->failed = pg_error_take(transaction, result, (int)index - RESULTS_BEFORE);
+	}
+	PQclear(result);
+	return true;
+}
+
+// The sync: the pipeline is over.
+static void take_end(struct pg_connection *connection)
+{
+	struct pg_inner *transaction = connection->transaction;
+	const PGTransactionStatusType status = PQtransactionStatus(connection->pg);
+
+	if (connection->state == PG_BUSY && transaction != NULL) {
+		assert(transaction->is_committed || transaction->failed != OK);
+		connection->transaction = NULL;
+		pg_finish(transaction, transaction->failed);
+	}
+	if (connection->is_bad) {
+		pg_connection_break(connection, "this server does not take changes any more");
+	} else if (status == PQTRANS_IDLE) {
+		connection->state = PG_FREE;
+		list_add_first(&connection->pool->free, &connection->link); // the last used is the one with the warmest caches
+		pg_pool_serve(connection->pool);
+	} else if (connection->state == PG_BUSY) {
+		start_rollback(connection);
+	} else {
+		pg_connection_break(connection, "the server does not end a transaction");
+	}
+}
+
+// False: broken.
+static bool take_result(struct pg_connection *connection, PGresult *result)
+{
+	const ExecStatusType status = PQresultStatus(result);
+
+	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
+		take_success(connection, result);
+		return true;
+	}
+	if (status == PGRES_FATAL_ERROR) {
+		return take_error(connection, result);
+	}
+	PQclear(result);
+	if (status == PGRES_PIPELINE_ABORTED) {
+		connection->results++; // the consequence of an error that was taken already
+	} else if (status == PGRES_PIPELINE_SYNC) {
+		take_end(connection);
+	} else {
+		pg_connection_break(connection, "the server sent an answer that no statement asks for");
+		return false;
+	}
+	return true;
+}
+
+static void take_results(struct pg_connection *connection)
+{
+	bool after_null = false;
+
+	// The state may change with each result: to free, to broken, or on to the next transaction.
+	while (pg_connection_is_working(connection) && PQisBusy(connection->pg) == 0) {
+		PGresult *result = PQgetResult(connection->pg);
+
+		if (result == NULL && after_null) { // one NULL ends a statement's results; two would be no end
+			pg_connection_break(connection, "the server's answers do not fit the statements");
+			return;
+		}
+		after_null = result == NULL;
+		if (result != NULL && !take_result(connection, result)) {
+			return;
+		}
+	}
+}
+
+// Reads what the server has to say. False: broken.
+static bool hear(struct pg_connection *connection)
+{
+	const bool is_alive = PQconsumeInput(connection->pg) == 1;
+
+	take_results(connection); // also what came right before the end
+	if (!pg_connection_is_connected(connection)) {
+		return false;
+	}
+	(void)PQisBusy(connection->pg); // reads notices and changed settings while nothing else is expected
+	if (!is_alive || PQstatus(connection->pg) != CONNECTION_OK) {
+		pg_connection_break(connection, PQerrorMessage(connection->pg));
+		return false;
+	}
+	if (connection->state == PG_FREE && connection->is_bad) {
+		pg_connection_break(connection, "the server is shutting down");
+		return false;
+	}
+	return true;
+}
+
+void pg_pipeline_work(struct pg_connection *connection)
+{
+	delay_stop(&connection->timer);
+	if (hear(connection)) {
+		(void)flush(connection);
+	}
+}
+
+bool pg_pipeline_prepare(struct pg_connection *connection)
+{
+	// A server that went away while we were not looking: better to know now than to wonder later what it did.
+	return hear(connection);
+}
+
+void pg_pipeline_send(struct pg_connection *connection, struct pg_inner *transaction)
+{
+	connection->state = PG_BUSY;
+	connection->transaction = transaction;
+	connection->results = 0;
+	connection->result_of_commit = RESULTS_BEFORE + transaction->count;
+	connection->deadline_ms = transaction->deadline_ms;
+	connection->is_bad = false;
+	transaction->stage = PG_SENT;
+	transaction->connection = connection;
+	if (!send_all(connection->pg, transaction)) {
+		pg_connection_break(connection, PQerrorMessage(connection->pg));
+		return;
+	}
+	(void)flush(connection);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// deliveries.h - how far each instance's lanes of a client's log are delivered.
+//
+// Laws  1. a position moves forward only, by whoever owns the client: epoch and owner are proved in the statement (ERR_FENCED)
+//       2. two settlements of one position: the second finds another acked_seq and changes nothing (ERR_FENCED)
+#pragma once
+
+#include "store/devices.h"
+#include "store/stream.h"
+
+struct position_row {
+	int64_t instance_id;
+	int lane;
+	int64_t acked_seq;
+	int attempts; // failed ones of the next event
+	int64_t next_try_at_us;
+	int64_t first_failed_at_us;
+	bool pending; // read only: there is something to deliver
+};
+
+unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id);
+void store_position_read(const struct pg_transaction *t, unsigned statement, size_t row, struct position_row *out);
+// Worker scope. `was_acked_seq` is what the owner believes.
+void store_position_settle(struct pg_transaction *t, const struct stream_fence *fence, int64_t was_acked_seq,
+	const struct position_row *next);
+
+struct attempt_row {
+	int64_t instance_id, seq;
+	int attempt; // from 1
+	int64_t at_us;
+	int status; // 0: no answer
+	struct text error;
+	int64_t took_ms;
+};
+unsigned store_attempt_insert(struct pg_transaction *t, int64_t tenant_id, const struct attempt_row *attempts, size_t count);
+unsigned store_attempt_list(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int limit); // newest first
+void store_attempt_read(const struct pg_transaction *t, unsigned statement, size_t row, struct attempt_row *out);

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/devices.h"
+
+#include "store/store_inner.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The one list of what is stored of a device: parameter, column, its type, how it is kept in struct device_row, and where.
+// The serial number, which is the key, is $2.
+#define DEVICE_COLUMNS(X)                                                       \
+	X(3, model, text, TEXT, apple.model)                                        \
+	X(4, description, text, TEXT, apple.description)                            \
+	X(5, color, text, TEXT, apple.color)                                        \
+	X(6, asset_tag, text, TEXT, apple.asset_tag)                                \
+	X(7, device_family, text, TEXT, apple.device_family)                        \
+	X(8, os, text, TEXT, apple.os)                                              \
+	X(9, profile_status, text, TEXT, apple.profile_status)                      \
+	X(10, profile_uuid, text, TEXT, apple.profile_uuid)                         \
+	X(11, device_assigned_by, text, TEXT, apple.device_assigned_by)             \
+	X(12, profile_assign_time, timestamptz, INSTANT, apple.profile_assign_time_us) \
+	X(13, profile_push_time, timestamptz, INSTANT, apple.profile_push_time_us)  \
+	X(14, device_assigned_date, timestamptz, INSTANT, apple.device_assigned_date_us) \
+	X(15, mdm_migration_deadline, timestamptz, INSTANT, apple.mdm_migration_deadline_us) \
+	X(16, extra, text, TEXT, apple.extra)                                       \
+	X(17, op_date, timestamptz, INSTANT, apple.op_date_us)                      \
+	X(18, fingerprint, bytea, FINGERPRINT, apple.fingerprint)                   \
+	X(19, gone_at, timestamptz, INSTANT, gone_at_us)                            \
+	X(20, instance_id, bigint, NUMBER_OR_NULL, instance_id)                     \
+	X(21, rules_version, bigint, NUMBER, rules_version)                         \
+	X(22, assign_state, bigint, STATE, assign_state)                            \
+	X(23, assign_at, timestamptz, INSTANT, assign_at_us)                        \
+	X(24, assign_attempts, bigint, NUMBER, assign_attempts)                     \
+	X(25, assigned_profile_uuid, text, TEXT, assigned_profile_uuid)             \
+	X(26, first_seen_at, timestamptz, INSTANT, first_seen_at_us)                \
+	X(27, changed_at, timestamptz, INSTANT, changed_at_us)
+
+enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER, STATE_MEMBER, FINGERPRINT_MEMBER };
+
+#define AS_NAME(number, name, type, kept, member)      ", " #name
+#define AS_VALUE(number, name, type, kept, member)     ", " VALUE_##kept("n." #name)
+#define AS_ARRAY(number, name, type, kept, member)     ", $" #number "::" #type "[]"
+#define AS_CHANGE(number, name, type, kept, member)    ", " #name " = excluded." #name
+#define AS_DEFINITION(number, name, type, kept, member) { kept##_MEMBER, offsetof(struct device_row, member) },
+
+#define VALUE_TEXT(name)           name
+#define VALUE_INSTANT(name)        name
+#define VALUE_NUMBER(name)         name
+#define VALUE_NUMBER_OR_NULL(name) "nullif(" name ", 0)"
+#define VALUE_STATE(name)          name
+#define VALUE_FINGERPRINT(name)    name
+
+static const struct device_column {
+	enum kept_as kept;
+	size_t offset;
+} columns[] = {
+	{ TEXT_MEMBER, offsetof(struct device_row, apple.serial_number) },
+	DEVICE_COLUMNS(AS_DEFINITION)
+};
+
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+// --- in ---
+
+static struct text text_of_member(const struct device_column *column, const void *member)
+{
+	struct text text;
+
+	if (column->kept == FINGERPRINT_MEMBER) {
+		return (struct text){ member, DEVICE_FINGERPRINT_SIZE };
+	}
+	memcpy(&text, member, sizeof text);
+	return store_nullable(text);
+}
+
+static int64_t number_of_member(const struct device_column *column, const void *member)
+{
+	int64_t number;
+	enum assign_state state;
+
+	if (column->kept == STATE_MEMBER) {
+		memcpy(&state, member, sizeof state);
+		return state;
+	}
+	memcpy(&number, member, sizeof number);
+	return number;
+}
+
+static enum pg_kind array_kind(const struct device_column *column)
+{
+	switch (column->kept) {
+	case TEXT_MEMBER:
+		return PG_TEXT_ARRAY;
+	case FINGERPRINT_MEMBER:
+		return PG_BYTEA_ARRAY;
+	case INSTANT_MEMBER:
+		return PG_TIMESTAMPTZ_ARRAY;
+	case NUMBER_MEMBER:
+	case NUMBER_OR_NULL_MEMBER:
+	case STATE_MEMBER:
+		break;
+	}
+	return PG_INT8_ARRAY;
+}
+
+struct arrays { // of one column
+	struct text *texts;
+	int64_t *numbers;
+};
+
+static struct pg_value column_value(struct arrays *arrays, const struct device_column *column, const struct device_row *rows,
+	size_t count)
+{
+	const bool is_text = column->kept == TEXT_MEMBER || column->kept == FINGERPRINT_MEMBER;
+
+	arrays->texts = is_text ? allocate_array(count, sizeof *arrays->texts) : NULL;
+	arrays->numbers = is_text ? NULL : allocate_array(count, sizeof *arrays->numbers);
+	for (size_t i = 0; i < count; i++) {
+		const void *member = (const char *)&rows[i] + column->offset;
+
+		if (is_text) {
+			arrays->texts[i] = text_of_member(column, member);
+		} else {
+			arrays->numbers[i] = number_of_member(column, member);
+		}
+	}
+	return (struct pg_value){ .kind = array_kind(column), .numbers = arrays->numbers, .texts = arrays->texts, .count = count };
+}
+
+unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
+{
+	struct pg_value values[1 + COLUMNS] = { PG_V_INT8(tenant_id) };
+	struct arrays arrays[COLUMNS];
+	unsigned statement;
+
+	for (size_t i = 0; i < COLUMNS; i++) {
+		values[1 + i] = column_value(&arrays[i], &columns[i], rows, count);
+	}
+	statement = pg_add(t,
+		"insert into depbroker.devices (tenant_id, serial_number" DEVICE_COLUMNS(AS_NAME) ")"
+		" select $1, n.serial_number" DEVICE_COLUMNS(AS_VALUE)
+		" from unnest($2::text[]" DEVICE_COLUMNS(AS_ARRAY) ") as n (serial_number" DEVICE_COLUMNS(AS_NAME) ")"
+		" on conflict (tenant_id, serial_number) do update set tenant_id = excluded.tenant_id" DEVICE_COLUMNS(AS_CHANGE),
+		values, 1 + COLUMNS);
+	for (size_t i = 0; i < COLUMNS; i++) {
+		free(arrays[i].texts);
+		free(arrays[i].numbers);
+	}
+	return statement;
+}
+
+// --- out ---
+
+#define DEVICE "select serial_number" DEVICE_COLUMNS(AS_NAME) " from depbroker.devices where tenant_id = $1 "
+
+unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	return PG_ADD(t, DEVICE "and serial_number = any ($2)", PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
+}
+
+unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id,
+	int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		DEVICE "and serial_number > $2 and ($3 or gone_at is null) and ($4 = -1 or coalesce(instance_id, 0) = $4)"
+		" order by serial_number limit $5",
+		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(after)), PG_V_BOOL(with_gone), PG_V_INT8(instance_id),
+		PG_V_INT8(limit));
+}
+
+unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, DEVICE "and assign_at <= $2 order by assign_at, serial_number limit $3", PG_V_INT8(tenant_id),
+		PG_V_INSTANT(now_us), PG_V_INT8(limit));
+}
+
+unsigned store_device_to_route(struct pg_transaction *t, int64_t tenant_id, int64_t rules_version, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, DEVICE "and rules_version < $2 and gone_at is null order by rules_version, serial_number limit $3",
+		PG_V_INT8(tenant_id), PG_V_INT8(rules_version), PG_V_INT8(limit));
+}
+
+unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t, "select min(assign_at) from depbroker.devices where tenant_id = $1 and assign_at is not null",
+		PG_V_INT8(tenant_id));
+}
+
+int64_t store_device_next_assign_read(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_instant(t, statement, 0, 0);
+}
+
+static void read_member(struct columns *at, const struct device_column *column, void *member)
+{
+	switch (column->kept) {
+	case TEXT_MEMBER:
+		*(struct text *)member = next_text(at);
+		break;
+	case INSTANT_MEMBER:
+		*(int64_t *)member = next_instant(at);
+		break;
+	case NUMBER_MEMBER:
+	case NUMBER_OR_NULL_MEMBER:
+		*(int64_t *)member = next_number(at);
+		break;
+	case STATE_MEMBER:
+		*(enum assign_state *)member = (enum assign_state)next_number(at);
+		break;
+	case FINGERPRINT_MEMBER:
+		next_bytes(at, member, DEVICE_FINGERPRINT_SIZE);
+		break;
+	}
+}
+
+void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->apple.operation = DEVICE_PRESENT;
+	out->apple.response_status = TEXT_NONE;
+	for (size_t i = 0; i < COLUMNS; i++) {
+		read_member(&at, &columns[i], (char *)out + columns[i].offset);
+	}
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// devices.h - a client's devices, and its log.
+#pragma once
+
+#include "store/store.h"
+#include "tenants/device_row.h"
+#include "tenants/event.h"
+
+// Worker scope, in a fenced transaction: rows become these, however many.
+unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count);
+
+// Any tenant scope.
+unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
+// By serial number, the first `limit` after `after`; gone ones only with `with_gone`. `instance_id` -1: any, 0: held, else this one's.
+unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id, int limit);
+unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit); // assign_at reached, earliest first
+unsigned store_device_to_route(struct pg_transaction *t, int64_t tenant_id, int64_t rules_version, int limit); // chosen by older rules
+void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out);
+// The earliest assign_at; INSTANT_NONE when there is none.
+unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id);
+int64_t store_device_next_assign_read(const struct pg_transaction *t, unsigned statement);
+
+enum { EVENT_LANES = 8 };
+
+struct stored_event {
+	struct event_row event; // `instance` is read from the instance's row and not written
+	int64_t instance_id;    // 0: nobody is told
+	int lane;               // of its serial number
+};
+
+// Worker scope, in a fenced transaction: numbered from fence.event_seq + 1 by the caller.
+unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const struct stored_event *events, size_t count);
+// Any tenant scope, by number, the first `limit` after `after_seq`.
+unsigned store_event_list(struct pg_transaction *t, int64_t tenant_id, int64_t after_seq, int limit);
+unsigned store_event_by_serial(struct pg_transaction *t, int64_t tenant_id, struct text serial, int64_t after_seq, int limit);
+unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int lane, int64_t after_seq, int limit);
+void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out);
+// Any scope.
+unsigned store_incarnation(struct pg_transaction *t);
+int64_t store_incarnation_read(const struct pg_transaction *t, unsigned statement);

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/devices.h"
+#include "store/store_inner.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+// --- in ---
+
+enum { SEQ, AT, TYPE, INSTANCE, LANE, NUMBER_COLUMNS };
+enum { SERIAL, DEVICE, TEXT_COLUMNS };
+
+unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const struct stored_event *events, size_t count)
+{
+	int64_t *numbers = allocate_array(count, NUMBER_COLUMNS * sizeof *numbers);
+	struct text *texts = allocate_array(count, TEXT_COLUMNS * sizeof *texts);
+	unsigned statement;
+
+	for (size_t i = 0; i < count; i++) {
+		numbers[SEQ * count + i] = events[i].event.seq;
+		numbers[AT * count + i] = events[i].event.at_us;
+		numbers[TYPE * count + i] = events[i].event.type;
+		numbers[INSTANCE * count + i] = events[i].instance_id;
+		numbers[LANE * count + i] = events[i].lane;
+		texts[SERIAL * count + i] = store_nullable(events[i].event.serial_number);
+		texts[DEVICE * count + i] = store_nullable(events[i].event.device_json);
+	}
+	statement = PG_ADD(t,
+		"insert into depbroker.events (tenant_id, seq, at, type, instance_id, lane, serial_number, device)"
+		" select $1, n.seq, n.at, n.type, nullif(n.instance_id, 0), n.lane, n.serial_number, n.device"
+		" from unnest($2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])"
+		" as n (seq, at, type, instance_id, lane, serial_number, device)",
+		PG_V_INT8(tenant_id), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + SEQ * count, count),
+		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, numbers + AT * count, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + TYPE * count, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + INSTANCE * count, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + LANE * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, texts + SERIAL * count, count),
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + DEVICE * count, count));
+	free(numbers);
+	free(texts);
+	return statement;
+}
+
+// --- out ---
+
+#define EVENT                                                                                                   \
+	"select e.seq, e.at, e.type, e.serial_number, i.name, e.device, e.instance_id, e.lane"                      \
+	" from depbroker.events e"                                                                                  \
+	" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = e.instance_id"                    \
+	" where e.tenant_id = $1 and e.seq > $2 "
+
+unsigned store_event_list(struct pg_transaction *t, int64_t tenant_id, int64_t after_seq, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, EVENT "order by e.seq limit $3", PG_V_INT8(tenant_id), PG_V_INT8(after_seq), PG_V_INT8(limit));
+}
+
+unsigned store_event_by_serial(struct pg_transaction *t, int64_t tenant_id, struct text serial, int64_t after_seq, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, EVENT "and e.serial_number = $4 order by e.seq limit $3", PG_V_INT8(tenant_id), PG_V_INT8(after_seq),
+		PG_V_INT8(limit), PG_V_TEXT(serial));
+}
+
+unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int lane, int64_t after_seq,
+	int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, EVENT "and e.instance_id = $4 and e.lane = $5 order by e.seq limit $3", PG_V_INT8(tenant_id),
+		PG_V_INT8(after_seq), PG_V_INT8(limit), PG_V_INT8(instance_id), PG_V_INT8(lane));
+}
+
+void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->event.seq = next_number(&at);
+	out->event.at_us = next_instant(&at);
+	out->event.type = (enum event_type)next_number(&at);
+	out->event.serial_number = next_text(&at);
+	out->event.instance = next_text(&at);
+	out->event.device_json = next_text(&at);
+	out->instance_id = next_number(&at);
+	out->lane = (int)next_number(&at);
+}
+
+unsigned store_incarnation(struct pg_transaction *t)
+{
+	return pg_add(t, "select incarnation from depbroker.installation", NULL, 0);
+}
+
+int64_t store_incarnation_read(const struct pg_transaction *t, unsigned statement)
+{
+	return store_number(t, statement);
+}

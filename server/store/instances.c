@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/instances.h"
+
+#include "store/devices.h"
+#include "store/store_inner.h"
+
+#include <assert.h>
+
+#define INSTANCE                                                                                                  \
+	"select instance_id, name, kind, enrolment_url, array_to_string(allowed_hosts, ' '), profile, webhook_url, "  \
+	"webhook_secret_version, webhook_disabled_at, webhook_disabled_reason, created_at, updated_at "               \
+	"from depbroker.instances "
+
+static struct pg_value hosts_of(const struct instance_row *instance)
+{
+	assert(instance->allowed_host_count <= STORE_HOSTS_MAX);
+	return PG_V_TEXTS(PG_TEXT_ARRAY, instance->allowed_hosts, instance->allowed_host_count);
+}
+
+static struct text profile_of(const struct instance_row *instance)
+{
+	return instance->profile.length > 0 ? instance->profile : TEXT("{}");
+}
+
+void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance)
+{
+	store_start_over(t, tenant_id, true);
+	(void)PG_ADD(t,
+		"insert into depbroker.instances (tenant_id, instance_id, name, kind, enrolment_url, allowed_hosts, profile,"
+		" webhook_url, webhook_secret_version) values ($1, $2, $3, $4, $5, $6, $7, $8, coalesce(nullif($9, 0), 1))",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_TEXT(instance->name), PG_V_TEXT(instance->kind),
+		PG_V_TEXT(instance->enrolment_url), hosts_of(instance), PG_V_TEXT(profile_of(instance)),
+		PG_V_TEXT(store_nullable(instance->webhook_url)), PG_V_INT8(instance->webhook_secret_version));
+	// Events before now cannot concern it.
+	(void)PG_ADD(t,
+		"insert into depbroker.positions (tenant_id, instance_id, lane, acked_seq)"
+		" select $1, $2, lane, s.event_seq from depbroker.sync_stream s, generate_series(0, $3 - 1) lane where s.tenant_id = $1",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_INT8(EVENT_LANES));
+}
+
+unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance)
+{
+	store_start_over(t, tenant_id, true);
+	return PG_ADD(t,
+		"update depbroker.instances set enrolment_url = $3, allowed_hosts = $4, profile = $5, webhook_url = $6,"
+		" updated_at = now() where tenant_id = $1 and instance_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_TEXT(instance->enrolment_url), hosts_of(instance),
+		PG_V_TEXT(profile_of(instance)), PG_V_TEXT(store_nullable(instance->webhook_url)));
+}
+
+void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
+{
+	(void)PG_ADD(t,
+		"update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = $1",
+		PG_V_INT8(tenant_id));
+	(void)PG_ADD(t,
+		"update depbroker.positions set attempts = 0, next_try_at = '-infinity', first_failed_at = null"
+		" where tenant_id = $1 and instance_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance_id));
+	(void)PG_ADD(t,
+		"update depbroker.instances set webhook_disabled_at = null, webhook_disabled_reason = null, updated_at = now()"
+		" where tenant_id = $1 and instance_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance_id));
+}
+
+unsigned store_instance_disable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text reason)
+{
+	return PG_ADD(t,
+		"update depbroker.instances set webhook_disabled_at = now(), webhook_disabled_reason = $3"
+		" where tenant_id = $1 and instance_id = $2 and webhook_disabled_at is null",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_TEXT(store_not_null(reason)));
+}
+
+unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t, INSTANCE "where tenant_id = $1 order by name limit $2", PG_V_INT8(tenant_id),
+		PG_V_INT8(STORE_INSTANCES_MAX));
+}
+
+unsigned store_instance_by_name(struct pg_transaction *t, int64_t tenant_id, struct text name)
+{
+	return PG_ADD(t, INSTANCE "where tenant_id = $1 and name = $2", PG_V_INT8(tenant_id), PG_V_TEXT(name));
+}
+
+void store_instance_read(const struct pg_transaction *t, unsigned statement, size_t row, struct instance_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+	struct text hosts;
+	struct text host;
+
+	out->instance_id = next_number(&at);
+	out->name = next_text(&at);
+	out->kind = next_text(&at);
+	out->enrolment_url = next_text(&at);
+	hosts = next_text(&at);
+	out->profile = next_text(&at);
+	out->webhook_url = next_text(&at);
+	out->webhook_secret_version = next_number(&at);
+	out->webhook_disabled_at_us = next_instant(&at);
+	out->webhook_disabled_reason = next_text(&at);
+	out->created_at_us = next_instant(&at);
+	out->updated_at_us = next_instant(&at);
+	out->allowed_host_count = 0;
+	while (store_next_item(&hosts, ' ', &host)) {
+		assert(out->allowed_host_count < STORE_HOSTS_MAX); // the schema's limit, too
+		out->allowed_hosts[out->allowed_host_count++] = host;
+	}
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// instances.h - the downstream MDM servers of one client, its rules, and the profiles defined at Apple for them.
+#pragma once
+
+#include "store/store.h"
+
+enum { STORE_INSTANCES_MAX = 200, STORE_HOSTS_MAX = 50 };
+
+struct instance_row {
+	int64_t instance_id;
+	struct text name;
+	struct text kind;
+	struct text enrolment_url;
+	struct text allowed_hosts[STORE_HOSTS_MAX];
+	size_t allowed_host_count;
+	struct text profile; // further members of Apple's profile, a JSON object
+	struct text webhook_url;
+	int64_t webhook_secret_version;
+	int64_t webhook_disabled_at_us;
+	struct text webhook_disabled_reason;
+	int64_t created_at_us, updated_at_us;
+};
+
+// Api scope: with its positions. A name that exists: ERR_CONFLICT. The client's run starts over.
+void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
+// Api scope: enrolment_url, allowed_hosts, profile, webhook_url become these. The client's run starts over.
+unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
+// Api scope: deliveries go on from where they stopped, at once.
+void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
+// Worker scope.
+unsigned store_instance_disable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text reason);
+unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id); // by name, at most STORE_INSTANCES_MAX
+unsigned store_instance_by_name(struct pg_transaction *t, int64_t tenant_id, struct text name);
+void store_instance_read(const struct pg_transaction *t, unsigned statement, size_t row, struct instance_row *out);
+
+struct rules_row {
+	int64_t version; // 0: no rules yet
+	int64_t default_instance_id; // 0: hold
+	struct text default_instance; // its name; empty: hold
+	int64_t made_at_us;
+	struct text made_by;
+};
+
+// Api scope: the next version becomes the one in force, and the client's run starts over. `expected_version` -1: whatever is in force; otherwise
+// ERR_FENCED when another one is. Gives the new version.
+unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version, int64_t default_instance_id,
+	struct text made_by);
+int64_t store_rules_put_read(const struct pg_transaction *t, unsigned statement);
+unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id); // one row or none
+void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t row, struct rules_row *out);
+
+struct profile_row {
+	int64_t instance_id;
+	struct text content_digest; // SHA-256, hexadecimal
+	struct text content;
+	struct text profile_uuid; // empty: Apple refused to define it
+	struct text refused;      // Apple's word then
+	int64_t token_id;
+	int64_t defined_at_us;
+};
+
+// Worker scope. The same content again (another token's server, or Apple lost it) replaces the row. content_digest: 32 bytes here.
+unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const struct profile_row *profile);
+unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid); // Apple does not know it any more
+unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id); // newest first
+void store_profile_read(const struct pg_transaction *t, unsigned statement, size_t row, struct profile_row *out);

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/instances.h"
+#include "store/store_inner.h"
+
+// --- rules ---
+
+unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version, int64_t default_instance_id,
+	struct text made_by)
+{
+	return PG_ADD(t,
+		"with moved as ("
+		"  update depbroker.sync_stream set rules_version = rules_version + 1, config_version = config_version + 1,"
+		"    profile_needed = true"
+		"  where tenant_id = $1 and ($2 = -1 or rules_version = $2) returning rules_version),"
+		" put as ("
+		"  insert into depbroker.rules (tenant_id, version, default_instance_id, made_by)"
+		"  select $1, rules_version, nullif($3, 0), $4 from moved returning version),"
+		" woken as ("
+		"  update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = $1)"
+		" select (select version from put), depbroker.require_fence(exists (select from moved))",
+		PG_V_INT8(tenant_id), PG_V_INT8(expected_version), PG_V_INT8(default_instance_id), PG_V_TEXT(made_by));
+}
+
+int64_t store_rules_put_read(const struct pg_transaction *t, unsigned statement)
+{
+	return store_number(t, statement);
+}
+
+unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select r.version, r.default_instance_id, i.name, r.made_at, r.made_by"
+		" from depbroker.sync_stream s"
+		" join depbroker.rules r on r.tenant_id = $1 and r.version = s.rules_version"
+		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = r.default_instance_id"
+		" where s.tenant_id = $1",
+		PG_V_INT8(tenant_id));
+}
+
+void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t row, struct rules_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->version = next_number(&at);
+	out->default_instance_id = next_number(&at);
+	out->default_instance = next_text(&at);
+	out->made_at_us = next_instant(&at);
+	out->made_by = next_text(&at);
+}
+
+// --- profiles ---
+
+enum { REFUSED_MAX = 400 };
+
+static struct text refused_of(const struct profile_row *profile)
+{
+	return profile->profile_uuid.length > 0 ? TEXT_NONE : store_clipped(profile->refused, REFUSED_MAX);
+}
+
+unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const struct profile_row *profile)
+{
+	return PG_ADD(t,
+		"insert into depbroker.profiles (tenant_id, instance_id, content_digest, content, profile_uuid, refused, token_id)"
+		" values ($1, $2, $3, $4, $5, $6, $7)"
+		" on conflict (tenant_id, instance_id, content_digest) do update set content = excluded.content,"
+		" profile_uuid = excluded.profile_uuid, refused = excluded.refused, token_id = excluded.token_id,"
+		" defined_at = excluded.defined_at",
+		PG_V_INT8(tenant_id), PG_V_INT8(profile->instance_id), PG_V_BYTEA(profile->content_digest),
+		PG_V_TEXT(profile->content), PG_V_TEXT(store_nullable(profile->profile_uuid)), PG_V_TEXT(refused_of(profile)),
+		PG_V_INT8(profile->token_id));
+}
+
+unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid)
+{
+	return PG_ADD(t, "delete from depbroker.profiles where tenant_id = $1 and profile_uuid = $2", PG_V_INT8(tenant_id),
+		PG_V_TEXT(profile_uuid));
+}
+
+unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select instance_id, encode(content_digest, 'hex'), content, profile_uuid, refused, token_id, defined_at"
+		" from depbroker.profiles where tenant_id = $1 order by defined_at desc, instance_id limit $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(STORE_LIST_MAX));
+}
+
+void store_profile_read(const struct pg_transaction *t, unsigned statement, size_t row, struct profile_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->instance_id = next_number(&at);
+	out->content_digest = next_text(&at);
+	out->content = next_text(&at);
+	out->profile_uuid = next_text(&at);
+	out->refused = next_text(&at);
+	out->token_id = next_number(&at);
+	out->defined_at_us = next_instant(&at);
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// secrets.h - wrapped data keys and sealed secrets of one client. Sealing itself is server/crypto/seal.h.
+#pragma once
+
+#include "crypto/seal.h"
+#include "store/store.h"
+
+unsigned store_data_key_insert(struct pg_transaction *t, int64_t tenant_id, int version, struct text wrapped);
+unsigned store_data_key_current(struct pg_transaction *t, int64_t tenant_id); // one row
+// Unwraps the row of store_data_key_current. ERR_NOT_FOUND: no row.
+MUST_USE enum err store_data_key_read(const struct pg_transaction *t, unsigned statement, const struct master_key *master,
+	int64_t tenant_id, struct data_key *out, struct fault *fault);
+
+// A new version of a secret, or the first; older versions of the object go away in the same transaction.
+void store_secret_put(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed);
+unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id);
+// The newest version, or no row. `object_id` 0: of every object of this kind.
+unsigned store_secret_select(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id);
+int64_t store_secret_object_id(const struct pg_transaction *t, unsigned statement, size_t row);
+int store_secret_version(const struct pg_transaction *t, unsigned statement, size_t row);
+// Opens a row of store_secret_select. ERR_CRYPTO: it was not made for this place. `plain`: see unseal.
+MUST_USE enum err store_secret_open(const struct pg_transaction *t, unsigned statement, size_t row, int64_t tenant_id,
+	enum secret_kind kind, const struct data_key *key, struct buffer *plain, struct fault *fault);

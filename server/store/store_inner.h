@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// store_inner.h - what the files of this room share, and nobody else includes.
+//
+// Law  whoever changes a client's stream row and others of its rows in one transaction locks the stream row first, so that
+//      the API and the worker never wait for each other in a circle
+#pragma once
+
+#include "depbroker/clock.h"
+#include "store/store.h"
+
+// Part of an api transaction that changes what a run goes by: the run that is under way fails at its next write, and the
+// client is due at once. First of its statements, because of the law above. `routes`: devices are to be looked at, too.
+void store_start_over(struct pg_transaction *t, int64_t tenant_id, bool routes);
+
+// --- values in ---
+
+struct text store_nullable(struct text value);               // NULL when it is empty
+struct text store_not_null(struct text value);               // never NULL
+struct text store_clipped(struct text value, size_t limit);  // never NULL; cut between two characters
+
+// 0 means "never" in plain structs of the core; the column is NULL then.
+static inline int64_t store_instant_or_null(int64_t instant_us)
+{
+	return instant_us == 0 ? INSTANT_NONE : instant_us;
+}
+
+// --- a row's columns, read in the order of its statement's list ---
+
+struct columns {
+	const struct pg_transaction *transaction;
+	unsigned statement;
+	size_t row;
+	unsigned next;
+};
+
+struct text next_text(struct columns *at);
+int64_t next_number(struct columns *at);
+bool next_bool(struct columns *at);
+int64_t next_instant(struct columns *at);
+int64_t next_instant_or_0(struct columns *at);
+void next_bytes(struct columns *at, unsigned char *out, size_t size); // of a bytea column that has exactly this size
+
+// The first column of the first row of statements that give one number.
+int64_t store_number(const struct pg_transaction *t, unsigned statement);
+
+// Cuts one item off the front of a list whose items are separated by `separator`. False when nothing is left.
+MUST_USE bool store_next_item(struct text *rest, char separator, struct text *item);

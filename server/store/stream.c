@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/stream.h"
+
+#include "depbroker/digest.h"
+#include "store/store_inner.h"
+
+#include <string.h>
+
+enum { ERROR_MAX = 400, APPLE_ERROR_MAX = 80 };
+
+#define STREAM                                                                                                        \
+	"s.epoch, s.owner, s.write_seq, s.event_seq, s.config_version, s.rules_version, s.cursor, s.phase, s.generation, " \
+	"s.cursor_at, s.fetch_started_at, s.fetch_completed_at, s.full_due_at, s.stuck_runs, s.exhausted_runs, s.failures, " \
+	"s.sync_next_at, s.sync_requests_done, s.full_requests_done, s.reason, s.error_text, s.apple_error, "             \
+	"s.run_started_at, s.run_pages, s.run_devices, s.synced_at, s.profile_needed, now()"
+
+unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	return PG_ADD(t,
+		"update depbroker.sync_stream as s set epoch = s.epoch + 1, owner = $2, run_started_at = now(), run_pages = 0,"
+		" run_devices = 0, updated_at = now()"
+		" where s.tenant_id = $1 and (s.owner is null or s.owner = $2 or not exists ("
+		"  select from depbroker.nodes n where n.node_id = s.owner and n.alive_until > now()))"
+		" returning " STREAM,
+		PG_V_INT8(tenant_id), PG_V_TEXT(node_id));
+}
+
+unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t, "select " STREAM " from depbroker.sync_stream s where s.tenant_id = $1", PG_V_INT8(tenant_id));
+}
+
+// What is NULL in the row is 0 in the core's state, as in that of a client that was never synced.
+static void read_sync(struct columns *at, struct sync_state *out)
+{
+	out->phase = next_number(at) == SYNC_PHASE_CHANGES ? SYNC_PHASE_CHANGES : SYNC_PHASE_FETCH;
+	out->generation = next_number(at);
+	out->cursor_at_us = next_instant_or_0(at);
+	out->fetch_started_at_us = next_instant_or_0(at);
+	out->fetch_completed_at_us = next_instant_or_0(at);
+	out->full_due_at_us = next_instant_or_0(at);
+	out->stuck_runs = (int)next_number(at);
+	out->exhausted_runs = (int)next_number(at);
+	out->failures = (int)next_number(at);
+}
+
+void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->epoch = next_number(&at);
+	out->owner = next_text(&at);
+	out->write_seq = next_number(&at);
+	out->event_seq = next_number(&at);
+	out->config_version = next_number(&at);
+	out->rules_version = next_number(&at);
+	out->cursor = next_text(&at);
+	read_sync(&at, &out->sync);
+	out->sync.has_cursor = out->cursor.length > 0;
+	out->sync_next_at_us = next_instant(&at);
+	out->sync_requests_done = next_number(&at);
+	out->full_requests_done = next_number(&at);
+	out->reason = next_text(&at);
+	out->error_text = next_text(&at);
+	out->apple_error = next_text(&at);
+	out->run_started_at_us = next_instant(&at);
+	out->run_pages = next_number(&at);
+	out->run_devices = next_number(&at);
+	out->synced_at_us = next_instant(&at);
+	out->profile_needed = next_bool(&at);
+	out->now_us = next_instant(&at);
+}
+
+// --- fenced writes ---
+
+#define FENCED(changes)                                                                                               \
+	"with moved as ("                                                                                                 \
+	"  update depbroker.sync_stream set write_seq = write_seq + 1, event_seq = event_seq + $7, updated_at = now()" changes \
+	"  where tenant_id = $1 and owner = $2 and epoch = $3 and write_seq = $4 and event_seq = $5 and config_version = $6" \
+	"  returning 1)"                                                                                                  \
+	" select depbroker.require_fence(exists (select from moved))"
+
+#define NEXT                                                                                                          \
+	", cursor = $8, phase = $9, generation = $10, cursor_at = $11, fetch_started_at = $12, fetch_completed_at = $13"  \
+	", full_due_at = $14, stuck_runs = $15, exhausted_runs = $16, failures = $17"                                     \
+	", sync_next_at = coalesce($18, '-infinity'), sync_requests_done = $19, full_requests_done = $20, reason = $21"   \
+	", error_text = $22, apple_error = $23, run_started_at = $24, run_pages = $25, run_devices = $26, synced_at = $27" \
+	", profile_needed = $28"
+
+enum { FENCE_VALUES = 7, NEXT_VALUES = 21 };
+
+static void set_fence(struct pg_value values[FENCE_VALUES], const struct stream_fence *fence, int64_t events)
+{
+	memcpy(values, (const struct pg_value[FENCE_VALUES]){
+		PG_V_INT8(fence->tenant_id), PG_V_TEXT(fence->node_id), PG_V_INT8(fence->epoch), PG_V_INT8(fence->write_seq),
+		PG_V_INT8(fence->event_seq), PG_V_INT8(fence->config_version), PG_V_INT8(events),
+	}, FENCE_VALUES * sizeof *values);
+}
+
+static void set_next(struct pg_value values[NEXT_VALUES], const struct stream_row *next)
+{
+	const struct sync_state *sync = &next->sync;
+
+	memcpy(values, (const struct pg_value[NEXT_VALUES]){
+		PG_V_TEXT(sync->has_cursor ? store_nullable(next->cursor) : TEXT_NONE), PG_V_INT8(sync->phase),
+		PG_V_INT8(sync->generation), PG_V_INSTANT(store_instant_or_null(sync->cursor_at_us)),
+		PG_V_INSTANT(store_instant_or_null(sync->fetch_started_at_us)),
+		PG_V_INSTANT(store_instant_or_null(sync->fetch_completed_at_us)),
+		PG_V_INSTANT(store_instant_or_null(sync->full_due_at_us)), PG_V_INT8(sync->stuck_runs),
+		PG_V_INT8(sync->exhausted_runs), PG_V_INT8(sync->failures), PG_V_INSTANT(next->sync_next_at_us),
+		PG_V_INT8(next->sync_requests_done), PG_V_INT8(next->full_requests_done), PG_V_TEXT(store_not_null(next->reason)),
+		PG_V_TEXT(store_clipped(next->error_text, ERROR_MAX)), PG_V_TEXT(store_clipped(next->apple_error, APPLE_ERROR_MAX)),
+		PG_V_INSTANT(next->run_started_at_us), PG_V_INT8(next->run_pages), PG_V_INT8(next->run_devices),
+		PG_V_INSTANT(next->synced_at_us), PG_V_BOOL(next->profile_needed),
+	}, NEXT_VALUES * sizeof *values);
+}
+
+void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events,
+	const struct stream_row *next)
+{
+	struct pg_value values[FENCE_VALUES + NEXT_VALUES];
+
+	set_fence(values, fence, events);
+	if (next == NULL) {
+		(void)pg_add(t, FENCED(""), values, FENCE_VALUES);
+		return;
+	}
+	set_next(values + FENCE_VALUES, next);
+	(void)pg_add(t, FENCED(NEXT), values, FENCE_VALUES + NEXT_VALUES);
+}
+
+void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
+	int64_t due_at_us, int64_t wake)
+{
+	struct pg_value values[FENCE_VALUES + NEXT_VALUES];
+
+	set_fence(values, fence, 0);
+	if (next == NULL) {
+		(void)pg_add(t, FENCED(", owner = null"), values, FENCE_VALUES);
+	} else {
+		set_next(values + FENCE_VALUES, next);
+		(void)pg_add(t, FENCED(", owner = null" NEXT), values, FENCE_VALUES + NEXT_VALUES);
+	}
+	(void)PG_ADD(t,
+		"update depbroker.sync_due set claimed_by = null, due_at = case when wake = $3 then coalesce($4, now()) else now() end"
+		" where tenant_id = $1 and claimed_by = $2",
+		PG_V_INT8(fence->tenant_id), PG_V_TEXT(fence->node_id), PG_V_INT8(wake), PG_V_INSTANT(due_at_us));
+}
+
+unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events,
+	const struct ledger_entry *entry)
+{
+	const struct text digest = { (const char *)entry->page_digest, entry->page_digest != NULL ? SHA256_SIZE : 0 };
+
+	return PG_ADD(t,
+		"insert into depbroker.page_ledger (tenant_id, write_seq, epoch, event_seq, kind, generation, records, devices_changed,"
+		" page_digest) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+		PG_V_INT8(fence->tenant_id), PG_V_INT8(fence->write_seq + 1), PG_V_INT8(fence->epoch),
+		PG_V_INT8(fence->event_seq + events), PG_V_STRING(entry->kind), PG_V_INT8(entry->generation),
+		PG_V_INT8(entry->records), PG_V_INT8(entry->devices_changed), PG_V_BYTEA(digest));
+}

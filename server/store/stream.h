@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// stream.h - who runs a client, and how far it is: due rows, heart-beats, and the one row that fences every write.
+//
+//   claim (directory) -> take (worker: epoch + 1) -> fenced writes -> finish (worker: owner gone, next due time)
+//
+// Laws  1. a write of a worker begins with store_stream_advance in the same transaction: it proves epoch, owner, write number and
+//          configuration, or the transaction fails with ERR_FENCED and changes nothing
+//       2. after ERR_UNKNOWN the owner reads its row: write_seq says whether the write was made
+//       3. only the database's clock decides whether a node is alive
+#pragma once
+
+#include "store/store.h"
+#include "tenants/sync.h"
+
+// --- nodes and due clients: directory scope ---
+
+enum { NODE_ALIVE_S = 10 }; // a heart-beat is good for this long; it is renewed every third of it
+
+unsigned store_node_beat(struct pg_transaction *t, struct text node_id);
+// The node has ended: its clients are due at once, and anybody may take them.
+void store_node_release(struct pg_transaction *t, struct text node_id);
+
+struct due_row {
+	int64_t tenant_id;
+	struct text slug;
+	int64_t wake, sync_requests, full_requests;
+};
+
+// Up to `limit` active clients that are due and that no living other node has. They are ours in the due table now, and due again in
+// a minute in case we forget them.
+unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit);
+unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
+void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out);
+
+// Api or worker scope: look at the client now.
+enum due_request { DUE_WAKE, DUE_SYNC, DUE_FULL };
+unsigned store_due_request(struct pg_transaction *t, int64_t tenant_id, enum due_request request);
+
+// --- the stream ---
+
+struct stream_row {
+	int64_t epoch;
+	struct text owner;
+	int64_t write_seq, event_seq, config_version, rules_version;
+	struct text cursor; // empty: none
+	struct sync_state sync;
+	int64_t sync_next_at_us;
+	int64_t sync_requests_done, full_requests_done;
+	struct text reason, error_text, apple_error;
+	int64_t run_started_at_us, run_pages, run_devices;
+	int64_t synced_at_us;
+	bool profile_needed; // rules or instances changed since routes and profiles were looked at
+	int64_t now_us;      // the database's clock
+};
+
+// Worker scope. The epoch grows. No row: somebody else who is alive has it.
+unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
+// Any tenant scope.
+unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id);
+void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out);
+
+struct stream_fence { // what the owner believes
+	int64_t tenant_id;
+	struct text node_id;
+	int64_t epoch, write_seq, event_seq, config_version;
+};
+
+// Law 1. Afterwards write_seq is one more and event_seq `events` more; cursor, sync state and counters become those of `next`
+// (cursor, sync, sync_next_at_us, *_done, reason, error_text, apple_error, run_*, synced_at_us, profile_needed).
+// `next` NULL: they stay as they are.
+void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct stream_row *next);
+
+// The last write of a run: as store_stream_advance, and the client has no owner any more; it is due at `due_at_us`, or at once when
+// something asked for it since `wake`.
+void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
+	int64_t due_at_us, int64_t wake);
+
+struct ledger_entry {
+	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign"
+	int64_t generation;
+	int records, devices_changed;
+	const unsigned char *page_digest; // SHA-256; NULL: none
+};
+// In the transaction of the write, after store_stream_advance.
+unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct ledger_entry *entry);

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/store_inner.h"
+#include "store/tenants.h"
+
+enum { ERROR_MAX = 400 };
+
+unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text token_state,
+	int64_t expires_at_us)
+{
+	return PG_ADD(t,
+		"update depbroker.tenant_status set token_state = $2, token_expires_at = $3, updated_at = now() where tenant_id = $1",
+		PG_V_INT8(tenant_id), PG_V_TEXT(token_state), PG_V_INSTANT(expires_at_us));
+}
+
+static void count_devices(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)PG_ADD(t,
+		"with newest as ("
+		"  select distinct on (instance_id) instance_id, profile_uuid from depbroker.profiles"
+		"  where tenant_id = $1 order by instance_id, defined_at desc),"
+		" counted as ("
+		"  select count(*) as devices, count(*) filter (where d.instance_id is null) as held,"
+		"    count(*) filter (where d.profile_uuid = n.profile_uuid and d.profile_status in ('assigned', 'pushed')) as assigned"
+		"  from depbroker.devices d left join newest n on n.instance_id = d.instance_id"
+		"  where d.tenant_id = $1 and d.gone_at is null)"
+		" update depbroker.tenant_status as s set devices = c.devices, assigned = c.assigned, held = c.held"
+		" from counted c where s.tenant_id = $1",
+		PG_V_INT8(tenant_id));
+}
+
+// A lane in which nothing is left is delivered up to the end of the log, wherever its position stands.
+unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status,
+	bool count)
+{
+	if (count) {
+		count_devices(t, tenant_id);
+	}
+	return PG_ADD(t,
+		"with log as (select event_seq from depbroker.sync_stream where tenant_id = $1),"
+		" lane as ("
+		"  select case when exists ("
+		"      select from depbroker.events e where e.tenant_id = $1 and e.instance_id = p.instance_id and e.lane = p.lane"
+		"        and e.seq > p.acked_seq)"
+		"    then p.acked_seq end as waits_after"
+		"  from depbroker.positions p join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id"
+		"  where p.tenant_id = $1 and i.webhook_url is not null and i.webhook_disabled_at is null)"
+		" update depbroker.tenant_status as s set sync_phase = $2, sync_reason = $3, sync_error = $4, synced_at = $5,"
+		"  sync_next_at = $6, token_state = coalesce(nullif($7, ''), s.token_state), event_seq = log.event_seq,"
+		"  announced_seq = coalesce((select min(waits_after) from lane), log.event_seq), updated_at = now()"
+		" from log where s.tenant_id = $1",
+		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(status->sync_phase)), PG_V_TEXT(store_not_null(status->sync_reason)),
+		PG_V_TEXT(store_clipped(status->sync_error, ERROR_MAX)), PG_V_INSTANT(status->synced_at_us),
+		PG_V_INSTANT(status->sync_next_at_us), PG_V_TEXT(store_not_null(status->token_state)));
+}

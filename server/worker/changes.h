@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// changes.h - the rows and events of one write, collected from the core's outcomes.
+//
+// Ownership  texts of rows are borrowed from what was read or parsed; JSON of events is in the tenant's scratch arena. Everything is
+//            gone with changes_reset and changes_fini.
+#pragma once
+
+#include "store/devices.h"
+#include "worker/tenant.h"
+
+struct changes {
+	struct tenant *tenant;
+	struct device_row *rows;
+	size_t row_count, row_room;
+	struct stored_event *events;
+	size_t event_count, event_room;
+	struct buffer json; // scratch
+};
+
+void changes_init(struct changes *changes, struct tenant *tenant);
+void changes_reset(struct changes *changes);
+void changes_fini(struct changes *changes);
+void changes_add(struct changes *changes, const struct reconcile_outcome *outcome, int64_t now_us);
+// Inserts what was collected, and the ledger's line when there is anything.
+void changes_build(const struct changes *changes, struct pg_transaction *t, const struct ledger_entry *entry);

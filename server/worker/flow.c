@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/flow.h"
+
+#include "depbroker/log.h"
+
+#include <stdio.h>
+
+static void on_start(struct deferred *start)
+{
+	struct flow *flow = CONTAINER_OF(start, struct flow, start);
+
+	flow->step(flow);
+}
+
+static void on_call(struct op *op)
+{
+	struct flow *flow = CONTAINER_OF(CONTAINER_OF(op, struct apple_call, op), struct flow, call);
+
+	flow->step(flow);
+}
+
+static void on_read(struct op *op)
+{
+	struct flow *flow = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct flow, read);
+
+	flow->step(flow);
+}
+
+static void on_write(struct op *op)
+{
+	struct flow *flow = CONTAINER_OF(op, struct fenced_write, op)->owner;
+
+	flow->step(flow);
+}
+
+void flow_init(struct flow *flow, struct tenant *tenant, void (*step)(struct flow *flow))
+{
+	*flow = (struct flow){ .tenant = tenant, .step = step, .retry_after_s = -1 };
+	apple_call_init(&flow->call, on_call);
+	changes_init(&flow->changes, tenant);
+}
+
+void flow_start(struct flow *flow, void (*done)(struct op *op))
+{
+	op_init(&flow->op, done);
+	flow->failure = OK;
+	flow->retry_after_s = -1;
+	flow->start.run = on_start;
+	loop_defer(&flow->tenant->process->loop, &flow->start);
+}
+
+void flow_fini(struct flow *flow)
+{
+	apple_page_fini(&flow->page);
+	changes_fini(&flow->changes);
+	if (flow->read_is_open) {
+		pg_transaction_fini(&flow->read);
+	}
+	apple_call_fini(&flow->call);
+}
+
+void flow_end(struct flow *flow, enum err rc)
+{
+	op_done(&flow->op, rc);
+}
+
+bool flow_must_stop(const struct flow *flow)
+{
+	return flow->stop || flow->tenant->process->stopping;
+}
+
+void flow_begin_read(struct flow *flow)
+{
+	if (flow->read_is_open) {
+		pg_transaction_fini(&flow->read);
+	}
+	flow->read_is_open = true;
+	flow->rows = NULL;
+	flow->row_count = 0;
+	changes_reset(&flow->changes);
+	arena_reset(&flow->tenant->scratch);
+	pg_transaction_init(&flow->read, store_worker(flow->tenant->due.tenant_id), on_read);
+}
+
+void flow_start_read(struct flow *flow)
+{
+	pg_start(&flow->read, flow->tenant->process->pool, STORE_TIMEOUT_MS);
+}
+
+void flow_read_present(struct flow *flow)
+{
+	flow_begin_read(flow);
+	(void)store_device_list(&flow->read, flow->tenant->due.tenant_id, text_of(flow->after), false, -1, STORE_LIST_MAX);
+	flow_start_read(flow);
+}
+
+bool flow_read_all(const struct flow *flow)
+{
+	return flow->row_count < STORE_LIST_MAX;
+}
+
+void flow_take_rows(struct flow *flow)
+{
+	flow->row_count = pg_row_count(&flow->read, 0);
+	flow->rows = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *flow->rows);
+	for (size_t i = 0; i < flow->row_count; i++) {
+		store_device_read(&flow->read, 0, i, &flow->rows[i]);
+	}
+	if (flow->row_count > 0) {
+		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(flow->rows[flow->row_count - 1].apple.serial_number));
+	}
+}
+
+void flow_write(struct flow *flow, void (*build)(struct fenced_write *write, struct pg_transaction *t), const struct stream_row *next)
+{
+	struct fenced_write *write = flow->tenant->write;
+
+	fenced_write_prepare(write, flow);
+	write->build = build;
+	write->next = next;
+	fenced_write_start(write, on_write);
+}
+
+static void build_changes(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct flow *flow = write->owner;
+
+	changes_build(&flow->changes, t, &flow->entry);
+}
+
+void flow_write_changes(struct flow *flow, struct ledger_entry entry, const struct stream_row *next)
+{
+	struct fenced_write *write = flow->tenant->write;
+
+	flow->entry = entry;
+	flow->tenant->counts_changed = flow->tenant->counts_changed || flow->changes.row_count > 0;
+	fenced_write_prepare(write, flow);
+	write->build = build_changes;
+	write->events = (int64_t)flow->changes.event_count;
+	write->next = next;
+	fenced_write_start(write, on_write);
+}
+
+enum err flow_written(const struct flow *flow)
+{
+	return flow->tenant->write->op.rc;
+}
+
+void flow_note_failure(struct flow *flow, enum err rc, const char *event)
+{
+	struct tenant *tenant = flow->tenant;
+
+	flow->failure = rc;
+	flow->retry_after_s = flow->call.retry_after_s;
+	tenant_note_error(tenant, &flow->call.op.fault, flow->call.apple_error);
+	log_event(LOG_WARNING, event, LOG_STRING("tenant", tenant->slug), LOG_STRING("error", err_name(rc)),
+		LOG_STRING("reason", flow->call.op.fault.text), LOG_STRING("apple_error", flow->call.apple_error),
+		LOG_INT("status", flow->call.status));
+}

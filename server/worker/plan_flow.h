@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// plan_flow.h - after rules, instances or profiles have changed: the default instance's profile is defined at Apple, unless it is already,
+// and every present device is looked at again.
+//
+// Ownership  see flow.h; plan_flow_fini in the end.
+// Laws       1. a profile that Apple refuses is not tried again with the same content
+//            2. stream.profile_needed is taken back only after every device was looked at, in a write that proves that no
+//               configuration changed meanwhile
+#pragma once
+
+#include "worker/flow.h"
+
+struct plan_flow {
+	struct flow flow;
+
+	// Inside
+	enum plan_flow_state { PLAN_IDLE, PLAN_DEFINING, PLAN_WRITING_PROFILE, PLAN_READING, PLAN_WRITING, PLAN_WRITING_DONE } state;
+	char defined_uuid[APPLE_PROFILE_UUID_MAX + 1];
+};
+
+bool plan_is_needed(const struct tenant *tenant);
+void plan_flow_init(struct plan_flow *plan, struct tenant *tenant);
+void plan_flow_fini(struct plan_flow *plan);

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// process.h - what all runs of one worker process share.
+//
+// Ownership  owned by worker.c; runs borrow it and end before it does.
+// Laws       1. at most RUNS_MAX clients are in flight in a process, so its memory does not grow with the number of clients
+//            2. a process whose heart-beat has not reached the database for NODE_ALIVE_S stops its runs by itself
+#pragma once
+
+#include "crypto/seal.h"
+#include "depbroker/config.h"
+#include "loop/http_client.h"
+#include "store/store.h"
+
+enum { RUNS_MAX = 32 };
+
+struct worker_process {
+	const struct config *config;
+	struct loop loop;
+	struct pg_pool *pool;
+	struct http_client *apple;
+	struct http_client *webhooks;
+	struct master_key master_key;
+	char node_id[201];
+	struct list runs;
+	unsigned run_count;
+	bool stopping;
+	void (*run_ended)(struct worker_process *process);
+};

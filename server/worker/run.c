@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/run.h"
+
+#include "depbroker/log.h"
+#include "worker/assign_flow.h"
+#include "worker/delivery.h"
+#include "worker/plan_flow.h"
+#include "worker/sync_flow.h"
+
+#include <stdlib.h>
+
+enum { LOADS_MAX = 5, LOOK_AGAIN_MS = 1000 };
+
+struct run {
+	struct list link;
+	struct worker_process *process;
+	struct tenant tenant;
+	struct fenced_write write;
+	struct delay tick; // while deliveries are waited for
+	struct pg_transaction transaction;
+	bool transaction_is_open;
+
+	struct sync_flow sync;
+	struct plan_flow plan;
+	struct assign_flow assign;
+	struct delivery delivery;
+	bool flows_are_open;
+
+	enum run_state {
+		RUN_IDLE, RUN_LOADING, RUN_PLANNING, RUN_SYNCING, RUN_ASSIGNING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_READING_END,
+		RUN_FINISHING,
+	} state;
+	int loads;
+	int rounds;       // of plan, sync and assign with what was loaded
+	bool asked_for;   // something else came up meanwhile: end, to begin anew
+	enum err failure; // of the database: what was loaded is not to be relied on any more
+	unsigned closing;
+};
+
+static void step(struct run *run);
+
+// --- completions ---
+
+static void on_transaction(struct op *op)
+{
+	step(CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct run, transaction));
+}
+
+static void on_flow(struct op *op)
+{
+	step(CONTAINER_OF(op, struct flow, op)->owner);
+}
+
+static void on_written(struct op *op)
+{
+	step(CONTAINER_OF(op, struct fenced_write, op)->owner);
+}
+
+static void on_progress(struct flow *flow)
+{
+	struct run *run = flow->owner;
+
+	delivery_poke(&run->delivery);
+}
+
+static bool waits(const struct run *run)
+{
+	return run->state == RUN_WAITING || run->state == RUN_DRAINING;
+}
+
+static void on_idle(struct delivery *delivery)
+{
+	struct run *run = delivery->owner;
+
+	if (waits(run)) {
+		delay_stop(&run->tick);
+		step(run);
+	}
+}
+
+static void on_tick(struct delay *tick)
+{
+	struct run *run = CONTAINER_OF(tick, struct run, tick);
+
+	if (waits(run)) {
+		step(run);
+	}
+}
+
+// --- loading ---
+
+static void begin_transaction(struct run *run)
+{
+	if (run->transaction_is_open) {
+		pg_transaction_fini(&run->transaction);
+	}
+	run->transaction_is_open = true;
+	pg_transaction_init(&run->transaction, store_worker(run->tenant.due.tenant_id), on_transaction);
+}
+
+static void start_transaction(struct run *run)
+{
+	pg_start(&run->transaction, run->process->pool, STORE_TIMEOUT_MS);
+}
+
+static void load(struct run *run)
+{
+	run->loads++;
+	begin_transaction(run);
+	tenant_load_add(&run->tenant, &run->transaction);
+	start_transaction(run);
+}
+
+static void open_flow(struct run *run, struct flow *flow)
+{
+	flow->owner = run;
+	flow->progress = on_progress;
+}
+
+static void open_flows(struct run *run)
+{
+	sync_flow_init(&run->sync, &run->tenant);
+	plan_flow_init(&run->plan, &run->tenant);
+	assign_flow_init(&run->assign, &run->tenant);
+	open_flow(run, &run->sync.flow);
+	open_flow(run, &run->plan.flow);
+	open_flow(run, &run->assign.flow);
+	delivery_init(&run->delivery, &run->tenant, on_idle, run);
+	run->flows_are_open = true;
+	run->failure = OK;
+	run->asked_for = false;
+	run->rounds = 0;
+}
+
+static void close_flows(struct run *run)
+{
+	if (run->flows_are_open) {
+		run->flows_are_open = false;
+		delivery_fini(&run->delivery);
+		assign_flow_fini(&run->assign);
+		plan_flow_fini(&run->plan);
+		sync_flow_fini(&run->sync);
+	}
+	if (run->transaction_is_open) {
+		run->transaction_is_open = false;
+		pg_transaction_fini(&run->transaction);
+	}
+	tenant_clear(&run->tenant);
+}
+
+// False: somebody else has the client, or it cannot be loaded, which the log says.
+static bool was_loaded(struct run *run)
+{
+	struct fault fault = run->transaction.op.fault;
+	enum err rc = run->transaction.op.rc;
+
+	if (rc == OK) {
+		rc = tenant_load_read(&run->tenant, &run->transaction, &fault);
+	}
+	if (rc == OK) {
+		open_flows(run);
+		return true;
+	}
+	log_event(rc == ERR_FENCED ? LOG_INFO : LOG_ERROR, "run.not_loaded", LOG_STRING("tenant", run->tenant.slug),
+		LOG_STRING("error", err_name(rc)), LOG_STRING("reason", fault.text));
+	return false;
+}
+
+// --- what is due ---
+
+static bool is_requested(const struct run *run)
+{
+	return run->tenant.due.sync_requests > run->tenant.stream.sync_requests_done ||
+		run->tenant.due.full_requests > run->tenant.stream.full_requests_done;
+}
+
+static bool is_sync_time(const struct run *run)
+{
+	return tenant_now_us(&run->tenant) >= run->tenant.stream.sync_next_at_us;
+}
+
+// After a refusal Apple is left alone until the time that was decided then.
+static bool may_ask_apple(const struct run *run)
+{
+	switch (run->tenant.reason) {
+	case SYNC_REASON_NONE:
+	case SYNC_REASON_UP_TO_DATE:
+	case SYNC_REASON_STUCK_CURSOR:
+	case SYNC_REASON_EXHAUSTED_CURSOR:
+	case SYNC_REASON_PAGE_LIMIT:
+	case SYNC_REASON_INTERRUPTED: return run->tenant.has_token;
+	case SYNC_REASON_CURSOR_LOST_TWICE:
+	case SYNC_REASON_TERMS:
+	case SYNC_REASON_TOKEN_DEAD:
+	case SYNC_REASON_IDENTITY:
+	case SYNC_REASON_THROTTLED:
+	case SYNC_REASON_BACKOFF: break;
+	}
+	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
+}
+
+static bool must_plan(const struct run *run)
+{
+	return run->tenant.stream.profile_needed || (plan_is_needed(&run->tenant) && may_ask_apple(run));
+}
+
+static bool must_sync(const struct run *run)
+{
+	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
+}
+
+static bool goes_on(const struct run *run)
+{
+	return run->failure == OK && !run->process->stopping && run->tenant.is_active && !run->asked_for;
+}
+
+// --- the steps ---
+
+static void start_flow(struct flow *flow)
+{
+	flow_start(flow, on_flow);
+}
+
+// A call of planning or assigning failed: the client waits as after a failed sync.
+static void take_flow_result(struct run *run, const struct flow *flow)
+{
+	struct tenant *tenant = &run->tenant;
+	struct sync_run machine = { .state = tenant->stream.sync, .settings = tenant->settings };
+	struct sync_decision decision;
+
+	if (flow->op.rc != OK) {
+		run->failure = flow->op.rc;
+		log_event(LOG_WARNING, "run.interrupted", LOG_STRING("tenant", tenant->slug), LOG_STRING("error", err_name(flow->op.rc)),
+			LOG_STRING("reason", flow->op.fault.text));
+		return;
+	}
+	if (flow == &run->sync.flow || flow->failure == OK || flow->failure == ERR_REFUSED || flow->failure == ERR_PROFILE_GONE) {
+		return;
+	}
+	decision = sync_failed(&machine, flow->failure, flow->retry_after_s, tenant_occasion(tenant));
+	if (decision.action == SYNC_WAIT) {
+		tenant->stream.sync = machine.state;
+		tenant->stream.sync_next_at_us = decision.wait_until_us;
+		tenant->reason = decision.reason;
+	}
+}
+
+static void wait_for_deliveries(struct run *run)
+{
+	delay_start(&run->tick, LOOK_AGAIN_MS);
+}
+
+static void look_for_requests(struct run *run)
+{
+	begin_transaction(run);
+	(void)store_due_select(&run->transaction, run->tenant.due.tenant_id);
+	start_transaction(run);
+}
+
+static void take_requests(struct run *run)
+{
+	struct due_row due;
+
+	if (run->transaction.op.rc == OK && pg_row_count(&run->transaction, 0) == 1) {
+		store_due_read(&run->transaction, 0, 0, &due);
+		run->asked_for = due.wake != run->tenant.due.wake || due.sync_requests != run->tenant.due.sync_requests ||
+			due.full_requests != run->tenant.due.full_requests;
+	}
+}
+
+// A profile that Apple lost is defined anew once in a run, and assigned.
+static bool must_go_round(struct run *run)
+{
+	const bool again = goes_on(run) && run->assign.profile_lost && run->rounds == 0;
+
+	run->rounds++;
+	return again;
+}
+
+// --- the end ---
+
+static void read_end(struct run *run)
+{
+	begin_transaction(run);
+	(void)store_device_next_assign(&run->transaction, run->tenant.due.tenant_id);
+	start_transaction(run);
+}
+
+static void earlier(int64_t *due_us, int64_t at_us)
+{
+	if (at_us != INSTANT_NONE && at_us < *due_us) {
+		*due_us = at_us;
+	}
+}
+
+static int64_t due_at(const struct run *run)
+{
+	const struct tenant *tenant = &run->tenant;
+	const int64_t now_us = tenant_now_us(tenant);
+	int64_t due_us = now_us + DAY_S * SECOND_US;
+	int64_t assign_us = store_device_next_assign_read(&run->transaction, 0);
+
+	if (run->process->stopping) {
+		return now_us; // another process goes on at once
+	}
+	if (tenant->has_token) {
+		earlier(&due_us, tenant->stream.sync_next_at_us);
+		if (assign_us != INSTANT_NONE && !may_ask_apple(run) && assign_us < tenant->stream.sync_next_at_us) {
+			assign_us = tenant->stream.sync_next_at_us;
+		}
+		earlier(&due_us, assign_us);
+	}
+	earlier(&due_us, delivery_next_try_us(&run->delivery));
+	return due_us > now_us + SECOND_US ? due_us : now_us + SECOND_US;
+}
+
+static struct text token_state(const struct tenant *tenant)
+{
+	switch (tenant->reason) {
+	case SYNC_REASON_UP_TO_DATE: return TEXT("active");
+	case SYNC_REASON_TOKEN_DEAD: return TEXT("rejected");
+	case SYNC_REASON_TERMS: return TEXT("terms_unsigned");
+	case SYNC_REASON_NONE:
+	case SYNC_REASON_STUCK_CURSOR:
+	case SYNC_REASON_EXHAUSTED_CURSOR:
+	case SYNC_REASON_CURSOR_LOST_TWICE:
+	case SYNC_REASON_PAGE_LIMIT:
+	case SYNC_REASON_IDENTITY:
+	case SYNC_REASON_THROTTLED:
+	case SYNC_REASON_BACKOFF:
+	case SYNC_REASON_INTERRUPTED: break;
+	}
+	return TEXT_NONE;
+}
+
+static bool session_is_new(const struct tenant *tenant)
+{
+	return tenant->session_is_open && tenant->session.token[0] != '\0' &&
+		tenant->session.generation != tenant->session_generation;
+}
+
+static void put_session(const struct tenant *tenant, struct pg_transaction *t)
+{
+	const struct seal_binding binding = {
+		.kind = SECRET_APPLE_SESSION,
+		.tenant_id = tenant->due.tenant_id,
+		.data_key_version = tenant->data_key.version,
+		.object_id = tenant->token_id,
+		.secret_version = tenant->session_version + 1,
+	};
+	struct sealed sealed;
+
+	seal(&sealed, &tenant->data_key, &binding, text_of(tenant->session.token));
+	store_secret_put(t, &binding, &sealed);
+	sealed_fini(&sealed);
+}
+
+static void build_end(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct run *run = write->owner;
+	const struct tenant *tenant = &run->tenant;
+	const struct tenant_status_row status = {
+		.token_state = tenant->has_token ? token_state(tenant) : TEXT_NONE,
+		.sync_phase = tenant->stream.sync.phase == SYNC_PHASE_FETCH ? TEXT("fetch") : TEXT("changes"),
+		.sync_reason = text_of(sync_reason_name(tenant->reason)),
+		.sync_error = text_of(tenant->error_text),
+		.synced_at_us = tenant->stream.synced_at_us,
+		.sync_next_at_us = tenant->has_token ? tenant->stream.sync_next_at_us : INSTANT_NONE,
+		.event_seq = tenant->stream.event_seq,
+	};
+
+	(void)store_tenant_status_run(t, tenant->due.tenant_id, &status, tenant->counts_changed);
+	if (session_is_new(tenant)) {
+		put_session(tenant, t);
+	}
+}
+
+static void finish(struct run *run)
+{
+	struct tenant *tenant = &run->tenant;
+	struct stream_row *next = &run->sync.flow.next;
+
+	*next = tenant->stream;
+	next->reason = text_of(sync_reason_name(tenant->reason));
+	next->error_text = text_of(tenant->error_text);
+	next->apple_error = text_of(tenant->apple_error);
+	tenant->counts_changed = tenant->counts_changed || run->delivery.delivered > 0;
+	fenced_write_prepare(&run->write, run);
+	run->write.build = build_end;
+	run->write.next = next;
+	run->write.finish = true;
+	run->write.due_at_us = due_at(run);
+	fenced_write_start(&run->write, on_written);
+}
+
+static void log_end(const struct run *run)
+{
+	const struct tenant *tenant = &run->tenant;
+
+	log_event(LOG_INFO, "run.finished", LOG_STRING("tenant", tenant->slug), LOG_STRING("reason", sync_reason_name(tenant->reason)),
+		LOG_INT("pages", tenant->stream.run_pages), LOG_INT("devices", tenant->stream.run_devices),
+		LOG_INT("event_seq", tenant->stream.event_seq), LOG_INT("delivered", (int64_t)run->delivery.delivered),
+		LOG_INT("due_in_ms", (run->write.due_at_us - tenant_now_us(tenant)) / 1000));
+}
+
+static void on_all_closed(struct run *run)
+{
+	struct worker_process *process = run->process;
+
+	list_remove(&run->link);
+	process->run_count--;
+	free(run);
+	process->run_ended(process);
+}
+
+static void on_write_closed(struct fenced_write *write)
+{
+	struct run *run = CONTAINER_OF(write, struct run, write);
+
+	if (--run->closing == 0) {
+		on_all_closed(run);
+	}
+}
+
+static void on_tick_closed(struct delay *tick)
+{
+	struct run *run = CONTAINER_OF(tick, struct run, tick);
+
+	if (--run->closing == 0) {
+		on_all_closed(run);
+	}
+}
+
+static void end(struct run *run)
+{
+	close_flows(run);
+	run->state = RUN_IDLE;
+	run->closing = 2;
+	fenced_write_close(&run->write, on_write_closed);
+	delay_close(&run->tick, on_tick_closed);
+}
+
+// --- the run ---
+
+static void step(struct run *run)
+{
+	switch (run->state) {
+	case RUN_IDLE:
+		do {
+			AWAIT(run, RUN_LOADING, load(run));
+			if (!was_loaded(run)) {
+				break;
+			}
+			delivery_begin(&run->delivery);
+			do {
+				do {
+					if (goes_on(run) && must_plan(run)) {
+						AWAIT(run, RUN_PLANNING, start_flow(&run->plan.flow));
+						take_flow_result(run, &run->plan.flow);
+					}
+					if (goes_on(run) && must_sync(run)) {
+						AWAIT(run, RUN_SYNCING, start_flow(&run->sync.flow));
+						take_flow_result(run, &run->sync.flow);
+					}
+					if (goes_on(run) && may_ask_apple(run)) {
+						AWAIT(run, RUN_ASSIGNING, start_flow(&run->assign.flow));
+						take_flow_result(run, &run->assign.flow);
+					}
+				} while (must_go_round(run));
+				if (goes_on(run) && delivery_is_busy(&run->delivery)) {
+					AWAIT(run, RUN_WAITING, wait_for_deliveries(run));
+				}
+				if (goes_on(run) && delivery_is_busy(&run->delivery)) {
+					AWAIT(run, RUN_LOOKING, look_for_requests(run));
+					take_requests(run);
+					delivery_begin(&run->delivery);
+				}
+			} while (goes_on(run) && delivery_is_busy(&run->delivery));
+			delivery_stop(&run->delivery);
+			while (delivery_is_busy(&run->delivery)) {
+				AWAIT(run, RUN_DRAINING, wait_for_deliveries(run));
+			}
+			if (run->failure == OK) {
+				AWAIT(run, RUN_READING_END, read_end(run));
+				run->failure = run->transaction.op.rc;
+			}
+			if (run->failure == OK) {
+				AWAIT(run, RUN_FINISHING, finish(run));
+				run->failure = run->write.op.rc;
+			}
+			if (run->failure == OK) {
+				log_end(run);
+				break;
+			}
+			close_flows(run);
+		} while (run->loads < LOADS_MAX && !run->process->stopping);
+		end(run);
+		return;
+	}
+}
+
+void run_start(struct worker_process *process, const struct due_row *due)
+{
+	struct run *run = allocate(sizeof *run);
+
+	run->process = process;
+	process->run_count++;
+	list_add_last(&process->runs, &run->link);
+	tenant_init(&run->tenant, process, &run->write, due);
+	fenced_write_init(&run->write, &run->tenant);
+	delay_init(&run->tick, &process->loop, on_tick);
+	step(run);
+}
+
+void run_stop_all(struct worker_process *process)
+{
+	process->stopping = true;
+	LIST_EACH(at, after, &process->runs) {
+		struct run *run = CONTAINER_OF(at, struct run, link);
+
+		if (run->flows_are_open) {
+			apple_call_cancel(&run->sync.flow.call);
+			apple_call_cancel(&run->plan.flow.call);
+			apple_call_cancel(&run->assign.flow.call);
+			delivery_stop(&run->delivery);
+		}
+		if (waits(run)) {
+			delay_start(&run->tick, 0);
+		}
+	}
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// run.h - one client, taken by this process, from the claim to the last write.
+//
+//   load -> define, replan -> sync -> assign -> wait for deliveries -> finish
+//
+// Ownership  run_start allocates; a run frees itself when it has ended and then calls process->run_ended.
+// Laws       1. one run a client in all processes: the database decides (stream.h)
+//            2. when a write of it fails, a run begins anew from what the database holds, a few times; then it lets go
+#pragma once
+
+#include "worker/process.h"
+
+#include "store/stream.h"
+
+void run_start(struct worker_process *process, const struct due_row *due);
+// Every run of the process: end after the present step.
+void run_stop_all(struct worker_process *process);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sync_flow.h - reads a client's devices from Apple, page by page, each applied in one fenced write.
+//
+// Ownership  see flow.h; sync_flow_fini in the end.
+// Laws       1. it ends as sync.h decides: tenant->stream.sync, sync_next_at_us and tenant->reason say how; they go to the database with
+//               the run's next write
+//            2. a page's rows, events and cursor are one transaction, and so is the decision that follows from it
+//            3. no page is believed before the identity behind its session has been compared with the pinned one
+#pragma once
+
+#include "tenants/page.h"
+#include "tenants/seen.h"
+#include "worker/flow.h"
+
+struct sync_flow {
+	struct flow flow;
+
+	// Inside
+	enum sync_flow_state {
+		SYNC_IDLE, SYNC_SIGNING_IN, SYNC_READING_ACCOUNT, SYNC_QUARANTINING, SYNC_ASKING, SYNC_READING_ROWS, SYNC_WRITING_PAGE,
+		SYNC_READING_PRESENT, SYNC_WRITING_REMOVAL,
+	} state;
+	struct sync_run machine, attempted;
+	struct sync_decision decision, decided;
+	struct apple_account account;
+	struct page_plan plan;
+	struct seen seen; // of the generation that is being fetched
+	bool seen_is_open;
+};
+
+void sync_flow_init(struct sync_flow *sync, struct tenant *tenant);
+void sync_flow_fini(struct sync_flow *sync);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/tenant.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MEMORY_BYTES = 64 << 20, CONTENT_MAX = 128 * 1024 };
+
+static void set_up(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due)
+{
+	*tenant = (struct tenant){
+		.process = process,
+		.write = write,
+		.due = *due,
+		.memory = ARENA(MEMORY_BYTES),
+		.scratch = ARENA(TENANT_ARENA_BYTES),
+		.cursor_text = BUFFER(APPLE_CURSOR_MAX + 1),
+		.profile_content = BUFFER(CONTENT_MAX),
+	};
+}
+
+void tenant_init(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due)
+{
+	set_up(tenant, process, write, due);
+	(void)snprintf(tenant->slug, sizeof tenant->slug, "%.*s", TEXT_ARGS(due->slug));
+	tenant->due.slug = text_of(tenant->slug);
+}
+
+void tenant_clear(struct tenant *tenant)
+{
+	const struct due_row due = tenant->due;
+	char slug[sizeof tenant->slug];
+
+	memcpy(slug, tenant->slug, sizeof slug);
+	if (tenant->session_is_open) {
+		apple_session_fini(&tenant->session);
+	}
+	if (tenant->has_token) {
+		server_token_fini(&tenant->token);
+	}
+	if (tenant->has_data_key) {
+		data_key_fini(&tenant->data_key);
+	}
+	for (size_t i = 0; i < tenant->instance_count; i++) {
+		webhook_secret_fini(&tenant->instances[i].webhook_secret);
+	}
+	arena_fini(&tenant->memory);
+	arena_fini(&tenant->scratch);
+	buffer_fini(&tenant->cursor_text);
+	buffer_fini(&tenant->profile_content);
+	set_up(tenant, tenant->process, tenant->write, &due);
+	memcpy(tenant->slug, slug, sizeof slug);
+}
+
+int64_t tenant_now_us(const struct tenant *tenant)
+{
+	return clock_wall_us() + tenant->clock_offset_us;
+}
+
+struct sync_occasion tenant_occasion(const struct tenant *tenant)
+{
+	struct sync_occasion occasion = { .now_us = tenant_now_us(tenant) };
+
+	random_bytes(&occasion.random, sizeof occasion.random);
+	return occasion;
+}
+
+struct stream_fence tenant_fence(const struct tenant *tenant)
+{
+	return (struct stream_fence){
+		.tenant_id = tenant->due.tenant_id,
+		.node_id = text_of(tenant->process->node_id),
+		.epoch = tenant->stream.epoch,
+		.write_seq = tenant->stream.write_seq,
+		.event_seq = tenant->stream.event_seq,
+		.config_version = tenant->stream.config_version,
+	};
+}
+
+struct reconcile_settings tenant_reconcile_settings(const struct tenant *tenant)
+{
+	return (struct reconcile_settings){
+		.rules = { .default_instance_id = tenant->default_instance_id },
+		.rules_version = tenant->rules_version,
+		.wanted_profile_uuid = text_of(tenant->profile_uuid),
+		.now_us = tenant_now_us(tenant),
+	};
+}
+
+const struct tenant_instance *tenant_instance_by_id(const struct tenant *tenant, int64_t instance_id)
+{
+	for (size_t i = 0; i < tenant->instance_count; i++) {
+		if (tenant->instances[i].instance_id == instance_id) {
+			return &tenant->instances[i];
+		}
+	}
+	return NULL;
+}
+
+void tenant_note_error(struct tenant *tenant, const struct fault *fault, const char *apple_error)
+{
+	(void)snprintf(tenant->error_text, sizeof tenant->error_text, "%s", fault->text);
+	(void)snprintf(tenant->apple_error, sizeof tenant->apple_error, "%s", apple_error);
+}
+
+void tenant_forget_error(struct tenant *tenant)
+{
+	tenant->error_text[0] = '\0';
+	tenant->apple_error[0] = '\0';
+}
+
+void *tenant_scratch(struct tenant *tenant, size_t size)
+{
+	void *memory = arena_take(&tenant->scratch, size);
+
+	assert(memory != NULL);
+	return memory;
+}
+
+char *tenant_scratch_copy(struct tenant *tenant, struct text t)
+{
+	char *copy = arena_copy(&tenant->scratch, t);
+
+	assert(copy != NULL);
+	return copy;
+}

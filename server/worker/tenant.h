@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tenant.h - one client as a run knows it: what was read when it was taken, and what the run has learned since.
+//
+// Ownership  a struct tenant owns everything in it until tenant_clear, which wipes the secrets.
+// Laws       1. the server token is here only while the client runs
+//            2. `stream` is what the database holds, as far as this owner knows: only fenced_write.c and tenant_load change it
+#pragma once
+
+#include "apple/apple.h"
+#include "depbroker/arena.h"
+#include "depbroker/digest.h"
+#include "store/deliveries.h"
+#include "store/instances.h"
+#include "store/secrets.h"
+#include "store/stream.h"
+#include "store/tenants.h"
+#include "store/tokens.h"
+#include "tenants/reconcile.h"
+#include "tenants/webhook.h"
+#include "worker/process.h"
+
+// What a step needs is bounded by APPLE_ANSWER_MAX and STORE_LIST_MAX, far below this; a step that needs more is a bug.
+enum { TENANT_ARENA_BYTES = 64 << 20 };
+
+struct fenced_write;
+
+struct tenant_instance {
+	int64_t instance_id;
+	struct text name, enrolment_url, members, webhook_url; // in tenant->memory
+	struct text allowed_hosts[STORE_HOSTS_MAX];
+	size_t allowed_host_count;
+	bool webhook_enabled;
+	struct webhook_secret webhook_secret;
+};
+
+struct tenant {
+	struct worker_process *process;
+	struct due_row due; // as claimed; slug in `slug`
+	char slug[65];
+	struct arena memory; // of what was loaded
+	struct arena scratch; // of the step that is under way; reset by each step
+
+	struct fenced_write *write; // the run's only one
+
+	struct stream_row stream; // texts: cursor in cursor_text, the others static or empty
+	struct buffer cursor_text;
+	int64_t clock_offset_us; // the database's clock minus ours
+
+	bool is_active;
+	struct text server_uuid; // pinned
+	struct sync_settings settings;
+
+	bool has_token;
+	int64_t token_id;
+	struct server_token token;
+	struct data_key data_key;
+	bool has_data_key;
+	struct apple_server apple_server;
+	struct apple_session session;
+	int session_version;         // of the stored one; 0: none is stored
+	unsigned session_generation; // that is stored
+	bool session_is_open;
+
+	int64_t incarnation;
+	int64_t rules_version;
+	int64_t default_instance_id;
+	struct tenant_instance *instances;
+	size_t instance_count;
+	struct position_row *positions;
+	size_t position_count;
+	int64_t next_assign_us;
+
+	char profile_uuid[APPLE_PROFILE_UUID_MAX + 1]; // of the default instance; empty: not defined
+	bool profile_refused;
+	unsigned char profile_digest[SHA256_SIZE];
+	struct buffer profile_content;
+
+	// What the run has to say about itself in the end
+	enum sync_reason reason; // of the last decision to wait, this run's or the stored one
+	char error_text[401];
+	char apple_error[APPLE_ERROR_MAX + 1];
+	bool counts_changed;
+};
+
+void tenant_init(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due);
+void tenant_clear(struct tenant *tenant); // back to what tenant_init left; wipes
+
+// Adds the statements that take and read the client, and reads them when they have come back.
+// ERR_FENCED: somebody else who is alive has it. Any other: a secret does not open, and what is stored is at fault.
+void tenant_load_add(struct tenant *tenant, struct pg_transaction *t);
+MUST_USE enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault);
+
+int64_t tenant_now_us(const struct tenant *tenant); // the database's clock, as near as we know it
+struct sync_occasion tenant_occasion(const struct tenant *tenant);
+struct stream_fence tenant_fence(const struct tenant *tenant);
+struct reconcile_settings tenant_reconcile_settings(const struct tenant *tenant);
+const struct tenant_instance *tenant_instance_by_id(const struct tenant *tenant, int64_t instance_id); // NULL: none
+// Keeps what went wrong for the client's row and the log.
+void tenant_note_error(struct tenant *tenant, const struct fault *fault, const char *apple_error);
+void tenant_forget_error(struct tenant *tenant);
+
+void *tenant_scratch(struct tenant *tenant, size_t size); // of this step; never NULL
+char *tenant_scratch_copy(struct tenant *tenant, struct text t);

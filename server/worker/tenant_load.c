@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Taking a client: everything that a run needs to know, in one round trip, secrets opened.
+#include "tenants/profile.h"
+#include "worker/tenant.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+// The statements, in their order.
+enum {
+	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_WEBHOOK_SECRETS,
+	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_INCARNATION, LOAD_COUNT,
+};
+
+void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
+{
+	const int64_t id = tenant->due.tenant_id;
+	unsigned last;
+
+	(void)store_stream_take(t, id, text_of(tenant->process->node_id));
+	(void)store_tenant_by_id(t, id);
+	(void)store_data_key_current(t, id);
+	(void)store_token_current(t, id);
+	(void)store_secret_select(t, id, SECRET_SERVER_TOKEN, 0);
+	(void)store_secret_select(t, id, SECRET_APPLE_SESSION, 0);
+	(void)store_instance_list(t, id);
+	(void)store_secret_select(t, id, SECRET_WEBHOOK, 0);
+	(void)store_rules_current(t, id);
+	(void)store_profile_list(t, id);
+	(void)store_position_list(t, id);
+	(void)store_device_next_assign(t, id);
+	last = store_incarnation(t);
+	assert(last == LOAD_COUNT - 1);
+}
+
+// Into the tenant's memory. 200 instances (STORE_INSTANCES_MAX) with all that they may have do not fill it.
+static struct text keep(struct tenant *tenant, struct text t)
+{
+	const char *copy;
+
+	if (t.length == 0) {
+		return TEXT_NONE;
+	}
+	copy = arena_copy(&tenant->memory, t);
+	assert(copy != NULL);
+	return (struct text){ copy, t.length };
+}
+
+static void *room(struct tenant *tenant, size_t count, size_t size)
+{
+	void *memory = arena_take(&tenant->memory, (count + 1) * size);
+
+	assert(memory != NULL);
+	return memory;
+}
+
+static enum sync_reason reason_of(struct text name)
+{
+	for (int reason = SYNC_REASON_NONE; reason <= SYNC_REASON_INTERRUPTED; reason++) {
+		if (text_equal_string(name, sync_reason_name((enum sync_reason)reason))) {
+			return (enum sync_reason)reason;
+		}
+	}
+	return SYNC_REASON_NONE;
+}
+
+static void read_stream(struct tenant *tenant, const struct pg_transaction *t)
+{
+	struct stream_row row;
+
+	store_stream_read(t, LOAD_STREAM, 0, &row);
+	buffer_clear(&tenant->cursor_text);
+	buffer_add_text(&tenant->cursor_text, row.cursor);
+	row.cursor = row.cursor.length > 0 ? buffer_text(&tenant->cursor_text) : TEXT_NONE;
+	row.owner = TEXT_NONE;
+	tenant->reason = reason_of(row.reason);
+	row.reason = TEXT_NONE;
+	(void)snprintf(tenant->error_text, sizeof tenant->error_text, "%.*s", TEXT_ARGS(row.error_text));
+	(void)snprintf(tenant->apple_error, sizeof tenant->apple_error, "%.*s", TEXT_ARGS(row.apple_error));
+	row.error_text = TEXT_NONE;
+	row.apple_error = TEXT_NONE;
+	tenant->stream = row;
+	tenant->clock_offset_us = row.now_us - clock_wall_us();
+}
+
+static void read_tenant(struct tenant *tenant, const struct pg_transaction *t)
+{
+	const struct config *config = tenant->process->config;
+	struct tenant_row row;
+	struct text url;
+
+	store_tenant_read(t, LOAD_TENANT, 0, &row);
+	tenant->is_active = text_equal_string(row.state, "active");
+	tenant->server_uuid = keep(tenant, row.server_uuid);
+	tenant->settings = (struct sync_settings){
+		.tenant_id = row.tenant_id,
+		.interval_s = row.sync_interval_s > 0 ? row.sync_interval_s : config->sync_interval_s,
+	};
+	url = keep(tenant, row.apple_url.length > 0 ? row.apple_url : text_of(config->apple_url));
+	tenant->apple_server = (struct apple_server){
+		.loop = &tenant->process->loop,
+		.client = tenant->process->apple,
+		.base_url = url.bytes,
+		.protocol_version = (int)row.protocol_version,
+		.lane_key = row.tenant_id,
+	};
+}
+
+// Only what Apple gave us, so a session that does not open is forgotten and got anew.
+static void read_session(struct tenant *tenant, const struct pg_transaction *t)
+{
+	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(APPLE_SESSION_TOKEN_MAX);
+
+	apple_session_init(&tenant->session, &tenant->apple_server, &tenant->token);
+	tenant->session_is_open = true;
+	for (size_t row = 0; row < pg_row_count(t, LOAD_SESSION_SECRET); row++) {
+		if (store_secret_object_id(t, LOAD_SESSION_SECRET, row) != tenant->token_id) {
+			continue;
+		}
+		tenant->session_version = store_secret_version(t, LOAD_SESSION_SECRET, row);
+		if (store_secret_open(t, LOAD_SESSION_SECRET, row, tenant->due.tenant_id, SECRET_APPLE_SESSION, &tenant->data_key, &plain,
+				NULL) == OK) {
+			memcpy(tenant->session.token, plain.bytes, plain.length);
+			tenant->session.token[plain.length] = '\0';
+		}
+	}
+	tenant->session_generation = tenant->session.generation;
+}
+
+static enum err read_token(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
+	struct token_row row;
+
+	if (pg_row_count(t, LOAD_TOKEN) == 0) {
+		return OK;
+	}
+	store_token_read(t, LOAD_TOKEN, 0, &row);
+	for (size_t i = 0; i < pg_row_count(t, LOAD_TOKEN_SECRET); i++) {
+		if (store_secret_object_id(t, LOAD_TOKEN_SECRET, i) == row.token_id) {
+			TRY(store_secret_open(t, LOAD_TOKEN_SECRET, i, tenant->due.tenant_id, SECRET_SERVER_TOKEN, &tenant->data_key, &plain,
+				fault));
+			TRY(token_parse(&tenant->token, buffer_text(&plain), fault));
+			tenant->has_token = true;
+			tenant->token_id = row.token_id;
+			read_session(tenant, t);
+			return OK;
+		}
+	}
+	return fault_set(fault, ERR_BUG, "the secret of server token %lld is missing", (long long)row.token_id);
+}
+
+static enum err read_webhook_secret(struct tenant *tenant, const struct pg_transaction *t, struct tenant_instance *instance,
+	struct fault *fault)
+{
+	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(2 * WEBHOOK_SECRET_MAX + 16);
+
+	for (size_t i = 0; i < pg_row_count(t, LOAD_WEBHOOK_SECRETS); i++) {
+		if (store_secret_object_id(t, LOAD_WEBHOOK_SECRETS, i) == instance->instance_id) {
+			TRY(store_secret_open(t, LOAD_WEBHOOK_SECRETS, i, tenant->due.tenant_id, SECRET_WEBHOOK, &tenant->data_key, &plain, fault));
+			return webhook_secret_parse(&instance->webhook_secret, buffer_text(&plain), fault);
+		}
+	}
+	instance->webhook_enabled = false; // nothing is ever sent unsigned
+	return OK;
+}
+
+static enum err read_instances(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	const size_t count = pg_row_count(t, LOAD_INSTANCES);
+
+	tenant->instances = room(tenant, count, sizeof *tenant->instances);
+	for (size_t i = 0; i < count; i++) {
+		struct tenant_instance *instance = &tenant->instances[i];
+		struct instance_row row;
+
+		store_instance_read(t, LOAD_INSTANCES, i, &row);
+		instance->instance_id = row.instance_id;
+		instance->name = keep(tenant, row.name);
+		instance->enrolment_url = keep(tenant, row.enrolment_url);
+		instance->members = keep(tenant, row.profile);
+		instance->webhook_url = keep(tenant, row.webhook_url);
+		instance->allowed_host_count = row.allowed_host_count;
+		for (size_t host = 0; host < row.allowed_host_count; host++) {
+			instance->allowed_hosts[host] = keep(tenant, row.allowed_hosts[host]);
+		}
+		instance->webhook_enabled = row.webhook_url.length > 0 && row.webhook_disabled_at_us == INSTANT_NONE;
+		tenant->instance_count = i + 1;
+		TRY(read_webhook_secret(tenant, t, instance, fault));
+	}
+	return OK;
+}
+
+static void read_rules(struct tenant *tenant, const struct pg_transaction *t)
+{
+	struct rules_row row;
+
+	if (pg_row_count(t, LOAD_RULES) == 1) {
+		store_rules_read(t, LOAD_RULES, 0, &row);
+		tenant->rules_version = row.version;
+		tenant->default_instance_id = row.default_instance_id;
+	}
+}
+
+// Whether the default instance's profile, as it is now, is defined at Apple.
+static void read_profiles(struct tenant *tenant, const struct pg_transaction *t)
+{
+	const struct tenant_instance *instance = tenant_instance_by_id(tenant, tenant->default_instance_id);
+	struct buffer wanted CLEANUP(buffer_fini) = BUFFER(2 * SHA256_SIZE);
+
+	if (instance == NULL) {
+		return;
+	}
+	profile_write(&tenant->profile_content, &(struct profile_source){ .tenant_slug = tenant->due.slug, .instance_name = instance->name,
+		.enrolment_url = instance->enrolment_url, .members = instance->members });
+	sha256(tenant->profile_digest, &(struct digest_part){ tenant->profile_content.bytes, tenant->profile_content.length }, 1);
+	buffer_add_hex(&wanted, tenant->profile_digest, sizeof tenant->profile_digest);
+	for (size_t i = 0; i < pg_row_count(t, LOAD_PROFILES); i++) {
+		struct profile_row row;
+
+		store_profile_read(t, LOAD_PROFILES, i, &row);
+		if (row.instance_id == instance->instance_id && text_equal(row.content_digest, buffer_text(&wanted))) {
+			(void)snprintf(tenant->profile_uuid, sizeof tenant->profile_uuid, "%.*s", TEXT_ARGS(row.profile_uuid));
+			tenant->profile_refused = row.profile_uuid.length == 0;
+			return;
+		}
+	}
+}
+
+static void read_positions(struct tenant *tenant, const struct pg_transaction *t)
+{
+	tenant->position_count = pg_row_count(t, LOAD_POSITIONS);
+	tenant->positions = room(tenant, tenant->position_count, sizeof *tenant->positions);
+	for (size_t i = 0; i < tenant->position_count; i++) {
+		store_position_read(t, LOAD_POSITIONS, i, &tenant->positions[i]);
+	}
+}
+
+enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	const int64_t id = tenant->due.tenant_id;
+
+	if (pg_row_count(t, LOAD_STREAM) != 1 || pg_row_count(t, LOAD_TENANT) != 1) {
+		return fault_set(fault, ERR_FENCED, "another worker has it");
+	}
+	read_stream(tenant, t);
+	read_tenant(tenant, t);
+	TRY(store_data_key_read(t, LOAD_DATA_KEY, &tenant->process->master_key, id, &tenant->data_key, fault));
+	tenant->has_data_key = true;
+	TRY(read_token(tenant, t, fault));
+	TRY(read_instances(tenant, t, fault));
+	read_rules(tenant, t);
+	read_profiles(tenant, t);
+	read_positions(tenant, t);
+	tenant->next_assign_us = store_device_next_assign_read(t, LOAD_NEXT_ASSIGN);
+	tenant->incarnation = store_incarnation_read(t, LOAD_INCARNATION);
+	return OK;
+}

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/worker.h"
+
+#include "depbroker/clock.h"
+#include "depbroker/log.h"
+#include "loop/stop_signal.h"
+#include "store/migrate.h"
+#include "store/stream.h"
+#include "worker/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	CLAIM_EVERY_MS = 250,
+	CLAIM_SOON_MS = 5, // a run has ended: its place is free
+	BEAT_EVERY_MS = NODE_ALIVE_S * 1000 / 3,
+	BEAT_AGAIN_MS = 500, // after one that failed
+	BEAT_TIMEOUT_MS = 3000,
+	BEATS_PER_PARTITIONS = 1000, // about an hour
+	POOL_SIZE = 6,
+	REASON_MAX = 300,
+};
+
+#define USER_AGENT "depbroker/" DEPBROKER_VERSION
+
+struct worker {
+	struct worker_process process;
+	struct address_range *allowed;
+	size_t allowed_count;
+	struct stop_signals signals;
+	struct pg_transaction beat; // also introduces us, and says goodbye
+	bool beat_runs;
+	struct delay beat_timer;
+	unsigned beats;
+	int64_t beat_sent_at_ms;
+	int64_t alive_until_ms; // of our clock that never goes back: we count as alive until then
+	bool introduced;
+	bool schema_is_ours;
+	unsigned schema_at, lint_at; // of the introduction's statements
+	struct pg_transaction claim;
+	bool claim_runs;
+	struct delay claim_timer;
+	bool ending; // asked to stop
+	bool released;
+	unsigned closing;
+};
+
+static void try_to_end(struct worker *worker);
+
+static struct worker *worker_of(struct worker_process *process)
+{
+	return CONTAINER_OF(process, struct worker, process);
+}
+
+// --- claiming ---
+
+static void on_claimed(struct op *op)
+{
+	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, claim);
+	size_t count = 0;
+
+	worker->claim_runs = false;
+	if (op->rc == OK) {
+		count = pg_row_count(&worker->claim, 0);
+		for (size_t i = 0; i < count; i++) {
+			struct due_row due;
+
+			store_due_read(&worker->claim, 0, i, &due);
+			run_start(&worker->process, &due);
+		}
+	} else if (!worker->process.stopping) {
+		log_event(LOG_WARNING, "worker.claim_failed", LOG_STRING("error", err_name(op->rc)), LOG_STRING("reason", op->fault.text));
+	}
+	pg_transaction_fini(&worker->claim);
+	if (!worker->ending) {
+		delay_start(&worker->claim_timer, CLAIM_EVERY_MS);
+	}
+	try_to_end(worker);
+}
+
+static bool may_claim(const struct worker *worker)
+{
+	return worker->introduced && worker->schema_is_ours && !worker->process.stopping && !worker->claim_runs &&
+		worker->process.run_count < RUNS_MAX;
+}
+
+static void on_claim_time(struct delay *timer)
+{
+	struct worker *worker = CONTAINER_OF(timer, struct worker, claim_timer);
+
+	if (!may_claim(worker)) {
+		if (!worker->ending) {
+			delay_start(&worker->claim_timer, CLAIM_EVERY_MS);
+		}
+		return;
+	}
+	worker->claim_runs = true;
+	pg_transaction_init(&worker->claim, store_directory(), on_claimed);
+	(void)store_due_claim(&worker->claim, text_of(worker->process.node_id), (int)(RUNS_MAX - worker->process.run_count));
+	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
+}
+
+static void on_run_ended(struct worker_process *process)
+{
+	struct worker *worker = worker_of(process);
+
+	if (!worker->ending) {
+		delay_start(&worker->claim_timer, CLAIM_SOON_MS);
+	}
+	try_to_end(worker);
+}
+
+// --- the heart-beat ---
+
+// The first beat: whom we replace is released, and the schema must be the one that this program is made for.
+static void take_introduction(struct worker *worker)
+{
+	struct buffer complaints CLEANUP(buffer_fini) = BUFFER(REASON_MAX);
+	const int64_t version = store_schema_version(&worker->beat, worker->schema_at);
+
+	worker->introduced = true;
+	worker->schema_is_ours = version == store_schema_expected() && !store_lint_read(&worker->beat, worker->lint_at, &complaints);
+	if (worker->schema_is_ours) {
+		log_event(LOG_INFO, "worker.started", LOG_STRING("node", worker->process.node_id));
+	} else {
+		log_event(LOG_ERROR, "worker.schema_refused", LOG_INT("version", version), LOG_INT("expected", store_schema_expected()),
+			LOG_STRING("complaints", complaints.length > 0 ? complaints.bytes : ""));
+	}
+}
+
+// Law 2 of process.h: nobody trusts us to be alive any more, so others may have our clients.
+static void stop_when_cut_off(struct worker *worker)
+{
+	if (worker->introduced && !worker->process.stopping && clock_monotonic_ms() > worker->alive_until_ms) {
+		log_event(LOG_ERROR, "worker.cut_off", LOG_STRING("reason", "the heart-beat does not reach the database"));
+		run_stop_all(&worker->process);
+	}
+}
+
+static void on_beat(struct op *op)
+{
+	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, beat);
+
+	worker->beat_runs = false;
+	if (op->rc == OK) {
+		worker->alive_until_ms = worker->beat_sent_at_ms + NODE_ALIVE_S * 1000;
+		if (!worker->introduced) {
+			take_introduction(worker);
+		}
+		worker->process.stopping = worker->ending;
+	} else {
+		log_event(LOG_WARNING, "worker.beat_failed", LOG_STRING("error", err_name(op->rc)), LOG_STRING("reason", op->fault.text));
+		stop_when_cut_off(worker);
+	}
+	pg_transaction_fini(&worker->beat);
+	if (!worker->ending) {
+		delay_start(&worker->beat_timer, op->rc == OK ? BEAT_EVERY_MS : BEAT_AGAIN_MS);
+	}
+	try_to_end(worker);
+}
+
+static void on_beat_time(struct delay *timer)
+{
+	struct worker *worker = CONTAINER_OF(timer, struct worker, beat_timer);
+	const char *replaces = worker->process.config->replaces_node;
+
+	worker->beat_runs = true;
+	worker->beat_sent_at_ms = clock_monotonic_ms();
+	pg_transaction_init(&worker->beat, store_directory(), on_beat);
+	(void)store_node_beat(&worker->beat, text_of(worker->process.node_id));
+	if (worker->beats++ % BEATS_PER_PARTITIONS == 0) {
+		(void)store_partitions_ensure(&worker->beat);
+	}
+	if (!worker->introduced) {
+		if (replaces != NULL) {
+			store_node_release(&worker->beat, text_of(replaces));
+		}
+		worker->schema_at = store_schema_select(&worker->beat);
+		worker->lint_at = store_lint_select(&worker->beat);
+	}
+	pg_start(&worker->beat, worker->process.pool, BEAT_TIMEOUT_MS);
+}
+
+// --- the end ---
+
+static void on_closed(void *argument)
+{
+	struct worker *worker = argument;
+
+	if (--worker->closing == 0) {
+		stop_signals_close(&worker->signals);
+	}
+}
+
+static void on_delay_closed(struct delay *delay)
+{
+	(void)delay;
+}
+
+static void close_all(struct worker *worker)
+{
+	worker->closing = 3;
+	http_client_close(worker->process.apple, on_closed, worker);
+	http_client_close(worker->process.webhooks, on_closed, worker);
+	pg_pool_close(worker->process.pool, on_closed, worker);
+	delay_close(&worker->beat_timer, on_delay_closed);
+	delay_close(&worker->claim_timer, on_delay_closed);
+}
+
+static void on_released(struct op *op)
+{
+	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, beat);
+
+	if (op->rc != OK) {
+		log_event(LOG_WARNING, "worker.not_released", LOG_STRING("reason", op->fault.text));
+	}
+	pg_transaction_fini(&worker->beat);
+	log_event(LOG_INFO, "worker.stopped", LOG_STRING("node", worker->process.node_id));
+	close_all(worker);
+}
+
+static void try_to_end(struct worker *worker)
+{
+	if (!worker->ending || worker->released || worker->beat_runs || worker->claim_runs || worker->process.run_count > 0) {
+		return;
+	}
+	worker->released = true;
+	pg_transaction_init(&worker->beat, store_directory(), on_released);
+	store_node_release(&worker->beat, text_of(worker->process.node_id));
+	pg_start(&worker->beat, worker->process.pool, BEAT_TIMEOUT_MS);
+}
+
+static void on_stop(struct stop_signals *signals)
+{
+	struct worker *worker = signals->owner;
+
+	log_event(LOG_INFO, "worker.stopping", LOG_INT("runs", worker->process.run_count));
+	worker->ending = true;
+	delay_stop(&worker->claim_timer);
+	delay_stop(&worker->beat_timer);
+	run_stop_all(&worker->process);
+	try_to_end(worker);
+}
+
+// --- the beginning ---
+
+static void make_node_id(struct worker *worker)
+{
+	unsigned char random[8];
+	struct buffer id CLEANUP(buffer_fini) = BUFFER(64);
+
+	if (worker->process.config->node_id != NULL) {
+		(void)snprintf(worker->process.node_id, sizeof worker->process.node_id, "%s", worker->process.config->node_id);
+		return;
+	}
+	random_bytes(random, sizeof random);
+	buffer_add_hex(&id, random, sizeof random);
+	(void)snprintf(worker->process.node_id, sizeof worker->process.node_id, "worker-%s", id.bytes);
+}
+
+static enum err open_clients(struct worker *worker, struct fault *fault)
+{
+	const struct config *config = worker->process.config;
+	const struct http_client_config apple = {
+		.name = "apple",
+		.user_agent = USER_AGENT,
+		.proxy = config->https_proxy,
+		.ca_file = config->apple_ca_file,
+		.allow_plain_http = true, // a client's apple_url may be a simulator; Apple's own is https
+		.guard = HTTP_ADDRESS_ANY,
+		.in_flight = 32,
+		.in_flight_per_key = 2,
+		.connections = 16,
+	};
+	struct http_client_config webhooks = {
+		.name = "webhooks",
+		.user_agent = USER_AGENT,
+		.allow_plain_http = true,
+		.guard = HTTP_ADDRESS_PUBLIC_ONLY,
+		.in_flight = 64,
+		.in_flight_per_key = 8, // the lanes of one instance
+		.connections = 64,
+	};
+
+	TRY(address_ranges_parse(&worker->allowed, &worker->allowed_count, text_of(config->webhook_allow), fault));
+	webhooks.allowed = worker->allowed;
+	webhooks.allowed_count = worker->allowed_count;
+	TRY(http_client_open(&worker->process.apple, &worker->process.loop, &apple, fault));
+	return http_client_open(&worker->process.webhooks, &worker->process.loop, &webhooks, fault);
+}
+
+static enum err open_all(struct worker *worker, struct fault *fault)
+{
+	const struct config *config = worker->process.config;
+	const struct pg_pool_config pool = { .url = config->database_url, .application_name = "depbroker/worker", .size = POOL_SIZE };
+
+	TRY(master_key_load(&worker->process.master_key, config->master_key_file, true, fault));
+	TRY(open_clients(worker, fault));
+	return pg_pool_open(&worker->process.pool, &worker->process.loop, &pool, fault);
+}
+
+int worker_main(const struct config *config)
+{
+	struct worker worker = { .process = { .config = config, .run_ended = on_run_ended } };
+	struct fault fault;
+
+	make_node_id(&worker);
+	list_init(&worker.process.runs);
+	loop_init(&worker.process.loop);
+	if (open_all(&worker, &fault) != OK) { // wrong configuration: nothing runs yet, the process ends
+		log_event(LOG_ERROR, "worker.failed", LOG_STRING("reason", fault.text));
+		return EXIT_FAILURE;
+	}
+	worker.signals = (struct stop_signals){ .stop = on_stop, .owner = &worker };
+	stop_signals_open(&worker.signals, &worker.process.loop);
+	delay_init(&worker.beat_timer, &worker.process.loop, on_beat_time);
+	delay_init(&worker.claim_timer, &worker.process.loop, on_claim_time);
+	delay_start(&worker.beat_timer, 0);
+	delay_start(&worker.claim_timer, CLAIM_SOON_MS);
+	loop_run(&worker.process.loop);
+	loop_fini(&worker.process.loop);
+	master_key_fini(&worker.process.master_key);
+	free(worker.allowed);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tenants/event.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+static const char *const names[] = {
+	[EVENT_DEVICE_ADDED] = "device.added",
+	[EVENT_DEVICE_CHANGED] = "device.changed",
+	[EVENT_DEVICE_REMOVED] = "device.removed",
+	[EVENT_DEVICE_ASSIGNED] = "device.assigned",
+	[EVENT_DEVICE_HELD] = "device.held",
+	[EVENT_PING] = "ping",
+};
+
+const char *event_type_name(enum event_type type)
+{
+	return (size_t)type < sizeof names / sizeof *names ? names[type] : NULL;
+}
+
+// Always with six digits: the length is part of the format.
+static void add_timestamp(struct buffer *out, int64_t at_us)
+{
+	char seconds[INSTANT_TEXT_SIZE];
+	const size_t length = strlen(instant_format(seconds, at_us, false));
+
+	assert(length > 0); // no event happens before 1970 or after 9999
+	buffer_add(out, seconds, length - 1);
+	buffer_add_format(out, ".%06dZ", (int)(at_us % SECOND_US));
+}
+
+static void add_text_member(struct buffer *out, const char *start, struct text value)
+{
+	if (value.length > 0) {
+		buffer_add_string(out, start);
+		buffer_add_json(out, value);
+	}
+}
+
+void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incarnation, const struct event_row *row)
+{
+	const char *name = event_type_name(row->type);
+
+	assert(name != NULL);
+	buffer_add_string(out, "{\"type\":\"");
+	buffer_add_string(out, name);
+	buffer_add_string(out, "\",\"timestamp\":\"");
+	add_timestamp(out, row->at_us);
+	buffer_add_string(out, "\",\"data\":{\"tenant\":");
+	buffer_add_json(out, tenant_slug);
+	buffer_add_format(out, ",\"seq\":%" PRId64 ",\"incarnation\":%" PRId64, row->seq, incarnation);
+	add_text_member(out, ",\"serial_number\":", row->serial_number);
+	add_text_member(out, ",\"instance\":", row->instance);
+	if (row->device_json.length > 0) {
+		buffer_add_string(out, ",\"device\":");
+		buffer_add_text(out, row->device_json);
+	}
+	buffer_add_string(out, "}}");
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// event.h - the log's events, and the webhook body that is composed of a row (docs/reference/webhooks.md).
+//
+// Laws       1. pure: a row always gives the same bytes, since the message id is bound to them (docs/decisions/0005);
+//               a new shape is a new format, never a change of this one
+//            2. device_json is stored text and embedded verbatim; what is empty is left out
+#pragma once
+
+#include "depbroker/clock.h"
+
+enum event_type { // numbers are stored: never change them
+	EVENT_DEVICE_ADDED = 1,    // routed to the instance
+	EVENT_DEVICE_CHANGED = 2,  // Apple reports something else about it
+	EVENT_DEVICE_REMOVED = 3,  // left the instance: released at Apple, or routed elsewhere
+	EVENT_DEVICE_ASSIGNED = 4, // Apple accepted the instance's enrolment profile for it
+	EVENT_DEVICE_HELD = 5,     // waits for a person to decide
+	EVENT_PING = 6,
+};
+
+const char *event_type_name(enum event_type type); // "device.added"; NULL for a number that is none of them
+
+struct event_row {
+	int64_t seq;
+	int64_t at_us;
+	enum event_type type;
+	struct text serial_number; // empty: not about a device
+	struct text instance;      // its name when the event was made; empty: of no instance
+	struct text device_json;   // of device_json_write (tenants/device.h); empty: none
+};
+
+// Appends {"type":"device.added","timestamp":"2026-11-24T13:00:00.000000Z","data":{"tenant":"acme","seq":17,"incarnation":1,
+// "serial_number":"C02XK1ABCD","instance":"main","device":{...}}}, without line breaks.
+void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incarnation, const struct event_row *row);

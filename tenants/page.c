@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tenants/page.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct candidate {
+	const struct device_record *record;
+	uint32_t index;
+};
+
+static int compare_serials(struct text a, struct text b)
+{
+	const size_t shorter = a.length < b.length ? a.length : b.length;
+	const int order = shorter > 0 ? memcmp(a.bytes, b.bytes, shorter) : 0;
+
+	return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+// Of one serial number the record that counts comes last. INSTANT_NONE is the smallest number, and so the oldest.
+static int compare(const void *left, const void *right)
+{
+	const struct candidate *a = left;
+	const struct candidate *b = right;
+	const int serials = compare_serials(a->record->serial_number, b->record->serial_number);
+
+	if (serials != 0) {
+		return serials;
+	}
+	if (a->record->op_date_us != b->record->op_date_us) {
+		return a->record->op_date_us > b->record->op_date_us ? 1 : -1;
+	}
+	return (a->index > b->index) - (a->index < b->index);
+}
+
+static bool counts(const struct candidate *sorted, size_t at, size_t count)
+{
+	return at + 1 == count ||
+		!text_equal(sorted[at].record->serial_number, sorted[at + 1].record->serial_number);
+}
+
+static void mark_those_that_count(bool *marks, const struct device_record *records, size_t count)
+{
+	struct candidate *sorted = allocate_array(count, sizeof *sorted);
+
+	for (size_t i = 0; i < count; i++) {
+		sorted[i] = (struct candidate){ &records[i], (uint32_t)i };
+	}
+	qsort(sorted, count, sizeof *sorted, compare);
+	for (size_t i = 0; i < count; i++) {
+		marks[sorted[i].index] = counts(sorted, i, count);
+	}
+	free(sorted);
+}
+
+void page_plan_make(struct page_plan *plan, const struct device_record *records, size_t count)
+{
+	assert(count <= UINT32_MAX);
+	*plan = (struct page_plan){ 0 };
+	if (count == 0) {
+		return;
+	}
+	bool *marks = allocate_array(count, sizeof *marks);
+
+	plan->items = allocate_array(count, sizeof *plan->items);
+	mark_those_that_count(marks, records, count);
+	for (size_t i = 0; i < count; i++) {
+		if (marks[i]) {
+			const bool gone = records[i].operation == DEVICE_DELETED;
+
+			plan->items[plan->count++] = (struct page_item){ (uint32_t)i, gone };
+			plan->gone += gone ? 1 : 0;
+		}
+	}
+	plan->duplicates = count - plan->count;
+	free(marks);
+}
+
+void page_plan_fini(struct page_plan *plan)
+{
+	free(plan->items);
+	*plan = (struct page_plan){ 0 };
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// profile.h - the enrolment profile that is defined at Apple for an instance (dep-api.md, section 9).
+//
+// Laws       1. pure: the same instance gives the same bytes, and so the same UUID
+//            2. `url` is the instance's and cannot be overridden; `devices` is never part of it: define, then assign
+#pragma once
+
+#include "depbroker/text.h"
+
+struct profile_source {
+	struct text tenant_slug;
+	struct text instance_name;
+	struct text enrolment_url;
+	struct text members; // further members, one JSON object; checked when it was stored. Empty: none
+};
+
+// Appends {"profile_name":"acme main","url":"https://...", further members}.
+void profile_write(struct buffer *out, const struct profile_source *source);

@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One client's transactions see and change nothing of another one: by the policies alone, by the statements alone, and by the
+// references. Two clients have the same numbers, names and serial numbers, so that only the client tells their rows apart.
+#include "store/api_keys.h"
+#include "store/deliveries.h"
+#include "store/instances.h"
+#include "store/secrets.h"
+#include "store/tokens.h"
+#include "support/cmocka_all.h"
+#include "support/store_world.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAIR = 501, TOKEN = 502, INSTANCE = 503, ATTEMPTS_MADE = 1 };
+
+#define NODE   TEXT("node")
+#define SERIAL TEXT("C02SAME")
+
+static struct store_world world;
+static int64_t mine;
+static int64_t theirs;
+static int64_t next_assign_us;
+
+// --- the same rows for two clients ---
+
+static const struct text digest_bytes = { "0123456789abcdef0123456789abcdef", 32 };
+
+static struct tenant_row tenant_of(int64_t tenant_id)
+{
+	return (struct tenant_row){ .tenant_id = tenant_id, .display_name = TEXT("Name"), .state = TEXT("active"),
+		.server_uuid = tenant_id == mine ? TEXT("server-1") : TEXT("server-2") };
+}
+
+static struct key_pair_row pair_of(int64_t key_pair_id)
+{
+	return (struct key_pair_row){ .key_pair_id = key_pair_id,
+		.fingerprint = TEXT("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+		.certificate_pem = TEXT("pem"), .not_before_us = SECOND_US, .not_after_us = SECOND_US };
+}
+
+static struct token_row token_of(int64_t token_id, int64_t key_pair_id)
+{
+	return (struct token_row){ .token_id = token_id, .key_pair_id = key_pair_id, .consumer_key_end = TEXT("abcd"),
+		.expires_at_us = INSTANT_NONE, .server_uuid = TEXT("server") };
+}
+
+static struct instance_row instance_of(int64_t instance_id, const char *name)
+{
+	return (struct instance_row){ .instance_id = instance_id, .name = text_of(name), .kind = TEXT("fleet"),
+		.enrolment_url = TEXT("https://mdm.example.com/"), .allowed_hosts = { TEXT("mdm.example.com") },
+		.allowed_host_count = 1, .webhook_url = TEXT("https://mdm.example.com/hook") };
+}
+
+static struct profile_row profile_of(int64_t instance_id, int64_t token_id)
+{
+	return (struct profile_row){ .instance_id = instance_id, .content_digest = digest_bytes, .content = TEXT("{}"),
+		.profile_uuid = TEXT("uuid"), .token_id = token_id };
+}
+
+static struct device_row device_of(int64_t instance_id, int64_t assign_at_us)
+{
+	return (struct device_row){
+		.apple = { .serial_number = SERIAL, .profile_uuid = TEXT("uuid"), .profile_status = TEXT("assigned"),
+			.op_date_us = INSTANT_NONE, .profile_assign_time_us = INSTANT_NONE, .profile_push_time_us = INSTANT_NONE,
+			.device_assigned_date_us = INSTANT_NONE, .mdm_migration_deadline_us = INSTANT_NONE },
+		.gone_at_us = INSTANT_NONE, .instance_id = instance_id, .rules_version = 1, .assign_at_us = assign_at_us,
+		.first_seen_at_us = SECOND_US, .changed_at_us = SECOND_US,
+	};
+}
+
+static struct stored_event event_of(int64_t seq, int64_t instance_id)
+{
+	return (struct stored_event){ .event = { .seq = seq, .at_us = clock_wall_us(), .type = EVENT_DEVICE_ADDED,
+		.serial_number = SERIAL }, .instance_id = instance_id };
+}
+
+static struct attempt_row attempt_of(int attempt)
+{
+	return (struct attempt_row){ .instance_id = INSTANCE, .seq = 1, .attempt = attempt, .at_us = clock_wall_us(), .status = 500 };
+}
+
+static void put_secret(struct pg_transaction *t, int64_t tenant_id, int version, int key_version)
+{
+	const struct data_key key = { .version = key_version };
+	const struct seal_binding binding = { SECRET_WEBHOOK, tenant_id, key_version, INSTANCE, version };
+	struct sealed sealed;
+
+	seal(&sealed, &key, &binding, TEXT("secret"));
+	store_secret_put(t, &binding, &sealed);
+	sealed_fini(&sealed);
+}
+
+static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() leaves it
+{
+	return (struct stream_fence){ .tenant_id = tenant_id, .node_id = NODE, .epoch = 1, .write_seq = 1, .event_seq = 1,
+		.config_version = 3 };
+}
+
+static void fill_by_api(int64_t tenant_id)
+{
+	static const struct text wrapped = { "0123456789abcdef0123456789abcdef0123456789abcdef", 48 };
+	const struct key_pair_row pair = pair_of(PAIR);
+	const struct token_row token = token_of(TOKEN, PAIR);
+	const struct instance_row instance = instance_of(INSTANCE, "main");
+	struct pg_call call;
+	struct pg_transaction *t = begin(&call, store_api(tenant_id));
+
+	(void)store_data_key_insert(t, tenant_id, 1, wrapped);
+	put_secret(t, tenant_id, 1, 1);
+	(void)store_key_pair_insert(t, tenant_id, &pair);
+	store_token_take(t, tenant_id, &token);
+	store_instance_insert(t, tenant_id, &instance);
+	(void)store_rules_put(t, tenant_id, 0, INSTANCE, TEXT("key"));
+	run_and_end(&call, &world);
+}
+
+static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
+{
+	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
+	const struct device_row device = device_of(INSTANCE, assign_at_us);
+	const struct stored_event event = event_of(1, INSTANCE);
+	const struct ledger_entry entry = { .kind = "fetch" };
+	const struct attempt_row attempt = attempt_of(ATTEMPTS_MADE);
+	const struct stream_fence fence = take(&world, tenant_id, "node");
+	struct pg_call call;
+	struct pg_transaction *t = begin(&call, store_worker(tenant_id));
+
+	store_stream_advance(t, &fence, 1, NULL);
+	(void)store_profile_put(t, tenant_id, &profile);
+	(void)store_device_put(t, tenant_id, &device, 1);
+	(void)store_event_insert(t, tenant_id, &event, 1);
+	(void)store_ledger_insert(t, &fence, 1, &entry);
+	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
+	run_and_end(&call, &world);
+}
+
+static int open_world(void **state)
+{
+	(void)state;
+	store_world_open(&world);
+	beat(&world, "node");
+	mine = new_tenant(&world, "mine");
+	theirs = new_tenant(&world, "theirs");
+	next_assign_us = 20 * SECOND_US;
+	fill_by_api(mine);
+	fill_by_worker(mine, next_assign_us);
+	fill_by_api(theirs);
+	fill_by_worker(theirs, next_assign_us - SECOND_US);
+	return 0;
+}
+
+static int close_world(void **state)
+{
+	(void)state;
+	store_world_close(&world);
+	return 0;
+}
+
+// --- the policies alone ---
+
+static int64_t rows_of(const char *table, int64_t tenant_id)
+{
+	char sql[128];
+
+	(void)snprintf(sql, sizeof sql, "select count(*) from depbroker.%s where tenant_id = %lld", table, (long long)tenant_id);
+	return ask_number(&world, sql);
+}
+
+// Tables of the directory have policies for these roles only; all others have them for everybody, their owner too.
+static const char *role_for(const char *table)
+{
+	const bool directory = strcmp(table, "tenants") == 0 || strcmp(table, "sync_due") == 0 || strcmp(table, "tenant_status") == 0;
+
+	return directory ? "depbroker_api" : "depbroker_owner";
+}
+
+// In a session of its own: what the server answers, as SQLSTATE, or "" with the number of rows.
+static int64_t ask_as(const char *role, const char *setting, const char *sql, char sqlstate[6])
+{
+	PGconn *connection = PQconnectdb(world.postgres->url);
+	char settings[128];
+	PGresult *result;
+	int64_t rows;
+
+	(void)snprintf(settings, sizeof settings, "set role %s; %s", role, setting);
+	PQclear(PQexec(connection, settings));
+	result = PQexec(connection, sql);
+	(void)snprintf(sqlstate, 6, "%s", PQresultStatus(result) == PGRES_FATAL_ERROR ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : "");
+	rows = PQresultStatus(result) == PGRES_TUPLES_OK ? PQntuples(result) : strtoll(PQcmdTuples(result), NULL, 10);
+	PQclear(result);
+	PQfinish(connection);
+	return rows;
+}
+
+static void a_forgotten_client_is_an_error_for_each_table(void **state)
+{
+	(void)state;
+	for (size_t i = 0; client_tables[i] != NULL; i++) {
+		char sql[128];
+		char sqlstate[6];
+
+		assert_true(rows_of(client_tables[i], mine) > 0);
+		(void)snprintf(sql, sizeof sql, "select tenant_id from depbroker.%s", client_tables[i]);
+		(void)ask_as(role_for(client_tables[i]), "", sql, sqlstate);
+		assert_string_equal(sqlstate, "42704");
+		(void)ask_as(role_for(client_tables[i]), "set depbroker.tenant = ''", sql, sqlstate);
+		assert_string_equal(sqlstate, "22P02");
+	}
+}
+
+static void the_policies_alone_hide_other_clients(void **state)
+{
+	char *before = rows_of_tenant(&world, theirs);
+	char *after;
+	char setting[64];
+
+	(void)state;
+	(void)snprintf(setting, sizeof setting, "set depbroker.tenant = %lld", (long long)mine);
+	for (size_t i = 0; client_tables[i] != NULL; i++) {
+		const char *role = role_for(client_tables[i]);
+		char sql[160];
+		char sqlstate[6];
+
+		assert_true(rows_of(client_tables[i], theirs) > 0);
+		(void)snprintf(sql, sizeof sql, "select tenant_id from depbroker.%s", client_tables[i]);
+		assert_int_equal(ask_as(role, setting, sql, sqlstate), rows_of(client_tables[i], mine));
+		(void)snprintf(sql, sizeof sql, "update depbroker.%s set tenant_id = tenant_id", client_tables[i]);
+		assert_int_equal(ask_as(role, setting, sql, sqlstate), rows_of(client_tables[i], mine));
+		(void)snprintf(sql, sizeof sql, "update depbroker.%s set tenant_id = %lld", client_tables[i], (long long)theirs);
+		(void)ask_as(role, setting, sql, sqlstate);
+		assert_string_equal(sqlstate, "42501"); // "new row violates row-level security policy"
+	}
+	after = rows_of_tenant(&world, theirs);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+}
+
+static void the_directory_cannot_read_inside_of_a_client(void **state)
+{
+	struct pg_call call;
+
+	(void)state;
+	(void)store_device_list(begin(&call, store_directory()), mine, TEXT_NONE, true, -1, 10);
+	refuse(&call, &world, ERR_DATABASE);
+}
+
+// --- every function of the store, with the client's number as its argument ---
+
+struct function {
+	const char *name;
+	struct pg_scope (*scope)(int64_t tenant_id);
+	bool gives_rows; // and changes nothing
+	unsigned (*add)(struct pg_transaction *t, int64_t tenant_id);
+};
+
+#define READS(name_, scope_, call)                                                            \
+	static unsigned add_##name_(struct pg_transaction *t, int64_t tenant_id) { return call; } \
+	static const struct function name_ = { #name_, scope_, true, add_##name_ };
+#define CHANGES(name_, scope_, call)                                                              \
+	static unsigned add_##name_(struct pg_transaction *t, int64_t tenant_id) { call; return 0; } \
+	static const struct function name_ = { #name_, scope_, false, add_##name_ };
+
+READS(tenant_by_id, store_api, store_tenant_by_id(t, tenant_id))
+READS(data_key_current, store_worker, store_data_key_current(t, tenant_id))
+READS(secret_select, store_worker, store_secret_select(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
+READS(secret_select_all, store_worker, store_secret_select(t, tenant_id, SECRET_WEBHOOK, 0))
+READS(key_pair_list, store_api, store_key_pair_list(t, tenant_id))
+READS(key_pair_by_id, store_api, store_key_pair_by_id(t, tenant_id, PAIR))
+READS(token_current, store_worker, store_token_current(t, tenant_id))
+READS(instance_list, store_worker, store_instance_list(t, tenant_id))
+READS(instance_by_name, store_api, store_instance_by_name(t, tenant_id, TEXT("main")))
+READS(rules_current, store_worker, store_rules_current(t, tenant_id))
+READS(profile_list, store_worker, store_profile_list(t, tenant_id))
+READS(due_select, store_worker, store_due_select(t, tenant_id))
+READS(stream_select, store_worker, store_stream_select(t, tenant_id))
+READS(device_by_serials, store_worker, store_device_by_serials(t, tenant_id, (const struct text[]){ SERIAL }, 1))
+READS(device_list, store_api, store_device_list(t, tenant_id, TEXT_NONE, true, -1, 10))
+READS(device_to_assign, store_worker, store_device_to_assign(t, tenant_id, clock_wall_us(), 10))
+READS(device_to_route, store_worker, store_device_to_route(t, tenant_id, 5, 10))
+READS(event_list, store_api, store_event_list(t, tenant_id, 0, 10))
+READS(event_by_serial, store_api, store_event_by_serial(t, tenant_id, SERIAL, 0, 10))
+READS(event_to_deliver, store_worker, store_event_to_deliver(t, tenant_id, INSTANCE, 0, 0, 10))
+READS(position_list, store_worker, store_position_list(t, tenant_id))
+READS(attempt_list, store_api, store_attempt_list(t, tenant_id, INSTANCE, 10))
+
+CHANGES(advance, store_worker, {
+	const struct stream_fence fence = fence_of(tenant_id);
+
+	store_stream_advance(t, &fence, 1, NULL);
+})
+CHANGES(finish, store_worker, {
+	const struct stream_fence fence = fence_of(tenant_id);
+
+	store_stream_finish(t, &fence, NULL, SECOND_US, 0);
+})
+CHANGES(stream_take, store_worker, (void)store_stream_take(t, tenant_id, NODE))
+CHANGES(ledger_insert, store_worker, {
+	const struct stream_fence fence = fence_of(tenant_id);
+	const struct ledger_entry entry = { .kind = "fetch" };
+
+	(void)store_ledger_insert(t, &fence, 0, &entry);
+})
+CHANGES(device_put, store_worker, {
+	const struct device_row device = device_of(0, INSTANT_NONE);
+
+	(void)store_device_put(t, tenant_id, &device, 1);
+})
+CHANGES(event_insert, store_worker, {
+	const struct stored_event event = event_of(2, INSTANCE);
+
+	(void)store_event_insert(t, tenant_id, &event, 1);
+})
+CHANGES(position_settle, store_worker, {
+	const struct stream_fence fence = fence_of(tenant_id);
+
+	store_position_settle(t, &fence, 0, &(const struct position_row){ .instance_id = INSTANCE, .acked_seq = 1 });
+})
+CHANGES(attempt_insert, store_worker, {
+	const struct attempt_row attempt = attempt_of(2);
+
+	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
+})
+CHANGES(instance_disable, store_worker, (void)store_instance_disable(t, tenant_id, INSTANCE, TEXT("410")))
+CHANGES(instance_enable, store_api, store_instance_enable(t, tenant_id, INSTANCE))
+CHANGES(profile_put, store_worker, {
+	struct profile_row profile = profile_of(INSTANCE, TOKEN);
+
+	profile.profile_uuid = TEXT("other");
+	(void)store_profile_put(t, tenant_id, &profile);
+})
+CHANGES(profile_forget, store_worker, (void)store_profile_forget(t, tenant_id, TEXT("uuid")))
+CHANGES(status_run, store_worker,
+	(void)store_tenant_status_run(t, tenant_id, &(const struct tenant_status_row){ .token_state = TEXT("active") }, true))
+CHANGES(status_token, store_api, (void)store_tenant_status_token(t, tenant_id, TEXT("active"), SECOND_US))
+CHANGES(due_request, store_api, (void)store_due_request(t, tenant_id, DUE_FULL))
+CHANGES(tenant_insert, store_api, {
+	struct tenant_row tenant = tenant_of(tenant_id);
+
+	tenant.slug = TEXT("third");
+	store_tenant_insert(t, &tenant);
+})
+CHANGES(tenant_pin, store_api, {
+	const struct tenant_row tenant = tenant_of(tenant_id);
+
+	(void)store_tenant_pin(t, &tenant);
+})
+CHANGES(tenant_update, store_api, {
+	const struct tenant_row tenant = tenant_of(tenant_id);
+
+	(void)store_tenant_update(t, &tenant);
+})
+CHANGES(data_key_insert, store_api, (void)store_data_key_insert(t, tenant_id, 2, digest_bytes))
+CHANGES(secret_put, store_api, put_secret(t, tenant_id, 2, 1))
+CHANGES(secret_delete, store_worker, (void)store_secret_delete(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
+CHANGES(key_pair_insert, store_api, {
+	const struct key_pair_row pair = pair_of(PAIR + 10);
+
+	(void)store_key_pair_insert(t, tenant_id, &pair);
+})
+CHANGES(token_take, store_api, {
+	const struct token_row token = token_of(TOKEN + 10, PAIR);
+
+	store_token_take(t, tenant_id, &token);
+})
+CHANGES(token_remove, store_api, store_token_remove(t, tenant_id))
+CHANGES(instance_insert, store_api, {
+	const struct instance_row instance = instance_of(INSTANCE + 10, "second");
+
+	store_instance_insert(t, tenant_id, &instance);
+})
+CHANGES(instance_update, store_api, {
+	const struct instance_row instance = instance_of(INSTANCE, "main");
+
+	(void)store_instance_update(t, tenant_id, &instance);
+})
+CHANGES(rules_put, store_api, (void)store_rules_put(t, tenant_id, -1, 0, TEXT("key")))
+CHANGES(tenant_quarantine, store_worker, (void)store_tenant_quarantine(t, tenant_id))
+
+static const struct function *const functions[] = {
+	&tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
+	&instance_list, &instance_by_name, &rules_current, &profile_list, &due_select, &stream_select, &device_by_serials,
+	&device_list, &device_to_assign, &device_to_route, &event_list, &event_by_serial, &event_to_deliver, &position_list,
+	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
+	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
+	&data_key_insert, &secret_put, &secret_delete, &key_pair_insert, &stream_take, &finish, &tenant_update, &instance_update,
+	&instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine,
+};
+
+enum { FUNCTIONS = sizeof functions / sizeof *functions };
+
+// Rows that it gave; -1: it was refused.
+static int64_t call_function(const struct function *function, int64_t scope_tenant, int64_t argument_tenant)
+{
+	struct pg_call call;
+	const unsigned statement = function->add(begin(&call, function->scope(scope_tenant)), argument_tenant);
+	int64_t rows = -1;
+
+	if (pg_call_run(&call, &world.pg) == OK) {
+		rows = function->gives_rows ? (int64_t)pg_row_count(&call.transaction, statement) : 0;
+	}
+	end(&call);
+	return rows;
+}
+
+static void expect_unchanged(const char *before, const struct function *function)
+{
+	char *after = rows_of_tenant(&world, theirs);
+
+	if (strcmp(before, after) != 0) {
+		fail_msg("%s changed another client:\n%s\n%s", function->name, before, after);
+	}
+	free(after);
+}
+
+static void no_function_reaches_another_client_through_the_policies(void **state)
+{
+	char *before = rows_of_tenant(&world, theirs);
+
+	(void)state;
+	for (size_t i = 0; i < FUNCTIONS; i++) {
+		const int64_t rows = call_function(functions[i], mine, theirs);
+
+		if (rows > 0 || (functions[i]->gives_rows && rows != 0)) {
+			fail_msg("%s gave %lld rows of another client", functions[i]->name, (long long)rows);
+		}
+		expect_unchanged(before, functions[i]);
+	}
+	free(before);
+}
+
+static void set_walls(const char *option)
+{
+	char sql[128];
+
+	(void)snprintf(sql, sizeof sql, "alter role depbroker_api %s; alter role depbroker_worker %s", option, option);
+	test_postgres_run(world.postgres, sql);
+}
+
+// With no policy at work, only the statements' own conditions are left.
+static void no_function_reaches_another_client_by_its_statement(void **state)
+{
+	char *before = rows_of_tenant(&world, theirs);
+
+	(void)state;
+	for (size_t i = 0; i < FUNCTIONS; i++) {
+		const int64_t rows = functions[i]->gives_rows ? call_function(functions[i], mine, mine) : 0;
+		int64_t rows_without_policies;
+
+		set_walls("bypassrls");
+		rows_without_policies = call_function(functions[i], mine, mine);
+		set_walls("nobypassrls");
+		if (functions[i]->gives_rows && (rows <= 0 || rows_without_policies != rows)) {
+			fail_msg("%s gave %lld rows, without policies %lld", functions[i]->name, (long long)rows,
+				(long long)rows_without_policies);
+		}
+		expect_unchanged(before, functions[i]);
+	}
+	free(before);
+}
+
+static void the_next_assignment_is_the_own_clients(void **state)
+{
+	struct pg_call call;
+	unsigned statement;
+
+	(void)state;
+	set_walls("bypassrls");
+	statement = store_device_next_assign(begin(&call, store_worker(mine)), mine);
+	run(&call, &world);
+	set_walls("nobypassrls");
+	assert_int_equal(store_device_next_assign_read(&call.transaction, statement), next_assign_us);
+	end(&call);
+	(void)store_device_next_assign(begin(&call, store_worker(mine)), theirs);
+	run(&call, &world);
+	assert_int_equal(store_device_next_assign_read(&call.transaction, 0), INSTANT_NONE);
+	end(&call);
+}
+
+// --- references ---
+
+static void references_do_not_leave_the_client(void **state)
+{
+	const int64_t stranger = new_tenant(&world, "stranger");
+	const struct device_row device = device_of(INSTANCE, INSTANT_NONE);
+	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
+	const struct token_row token = token_of(TOKEN, PAIR);
+	struct profile_row without_token;
+	struct pg_call call;
+
+	(void)state;
+	(void)store_device_put(begin(&call, store_worker(stranger)), stranger, &device, 1);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	(void)store_rules_put(begin(&call, store_api(stranger)), stranger, -1, INSTANCE, TEXT("key"));
+	refuse(&call, &world, ERR_BAD_INPUT);
+	(void)store_profile_put(begin(&call, store_worker(stranger)), stranger, &profile);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	store_token_take(begin(&call, store_api(stranger)), stranger, &token);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	put_secret(begin(&call, store_api(stranger)), stranger, 1, 1);
+	refuse(&call, &world, ERR_BAD_INPUT);
+
+	// The profile's other reference: the instance is its own, the token is not.
+	without_token = profile_of(new_instance(&world, stranger, "own"), TOKEN);
+	(void)store_profile_put(begin(&call, store_worker(stranger)), stranger, &without_token);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	without_token.token_id = new_token(&world, stranger);
+	(void)store_profile_put(begin(&call, store_worker(stranger)), stranger, &without_token);
+	run_and_end(&call, &world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_forgotten_client_is_an_error_for_each_table),
+		cmocka_unit_test(the_policies_alone_hide_other_clients),
+		cmocka_unit_test(the_directory_cannot_read_inside_of_a_client),
+		cmocka_unit_test(the_next_assignment_is_the_own_clients),
+		cmocka_unit_test(references_do_not_leave_the_client),
+		cmocka_unit_test(no_function_reaches_another_client_through_the_policies),
+		cmocka_unit_test(no_function_reaches_another_client_by_its_statement), // last: it changes the own rows
+	};
+
+	return cmocka_run_group_tests(tests, open_world, close_world);
+}
