@@ -641,12 +641,12 @@ move_device() {
 
 # What the MDM servers were told since the last time.
 print_routed() {
-	local client events
+	local client events kind serial
 	for client in "${clients[@]}"; do
 		events=$(receiver "$client" "/events?after=${heard[$client]}")
 		heard[$client]=$(jq .last <<<"$events")
 		while read -r kind serial; do
-			[ -z "$kind" ] || report "$client" "$kind $serial, told to ${server_kind[$client]} at http://127.0.0.1:${port[$client]}"
+			[ -z "$kind" ] || report "$client" "$(printf '%-15s  %s -> %s' "$kind" "$serial" "${server_kind[$client]}")"
 		done < <(jq -r '.events[].body | fromjson | "\(.type) \(.data.serial_number)"' <<<"$events")
 	done
 }
