@@ -243,7 +243,7 @@ build() {
 		cmake --build --preset release -j '$(nproc)' --target depbroker applesim receiver"
 	while is_running build; do
 		[ "$SECONDS" -lt "$deadline" ] || die_of build "the build was not over after $build_limit_s s"
-		at=$(grep -o '^\[[0-9]*/[0-9]*\]' "$logs/build.log" | tail -n 1) || :
+		at=$(grep -o '^\[[0-9]*/[0-9]*\]' "$logs/build.log" 2>/dev/null | tail -n 1) || :
 		[ -z "$at" ] || progress "$at"
 		sleep 0.2
 	done
