@@ -85,6 +85,11 @@ static void on_header(struct http_request *request)
 	http_answer(request, value.bytes != NULL ? 200 : 404, "text/plain", value);
 }
 
+static void on_who(struct http_request *request)
+{
+	http_answer(request, 200, "text/plain", request->client_address);
+}
+
 static void on_release(struct http_request *request)
 {
 	world_answer_parked(world_of(request));
@@ -157,6 +162,7 @@ static const struct http_route routes[] = {
 	{ .method = "POST", .pattern = "/small", .handle = on_echo, .body_limit = 16 },
 	{ .method = "GET", .pattern = "/slow", .handle = park },
 	{ .method = "POST", .pattern = "/slow", .handle = park },
+	{ .method = "GET", .pattern = "/who", .handle = on_who },
 	{ .method = "POST", .pattern = "/release", .handle = on_release },
 	{ .method = "GET", .pattern = "/stream", .handle = on_stream },
 	{ .method = "GET", .pattern = "/guarded", .handle = on_hello, .tag = &admit_refuse },
