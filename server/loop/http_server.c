@@ -68,7 +68,9 @@ static void on_own_handle_closed(uv_handle_t *handle)
 
 	if (--server->own_handles == 0) {
 		server->is_over = true;
-		server->closed(server->closed_argument);
+		if (server->closed != NULL) {
+			server->closed(server->closed_argument);
+		}
 		server_check_end(server);
 	}
 }

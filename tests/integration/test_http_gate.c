@@ -2,7 +2,7 @@
 //
 // What the HTTP server refuses on sight: malformed requests, and those beyond its limits.
 #include "support/cmocka_all.h"
-#include "support/http_world.h"
+#include "support/http_server_world.h"
 
 #include <stdlib.h>
 #include <string.h>

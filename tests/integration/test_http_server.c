@@ -116,6 +116,7 @@ static void parameters_are_decoded_once_after_routing(void **state)
 	assert_answer(world, "GET /files HTTP/1.1\r\n" HOST END, 404, NULL);
 	assert_answer(world, "GET /header HTTP/1.1\r\n" HOST "X-CUSTOM: \t a b \t\r\n" END, 200, "a b");
 	assert_answer(world, "GET /header HTTP/1.1\r\n" HOST END, 404, NULL);
+	assert_answer(world, "GET /who HTTP/1.1\r\n" HOST END, 200, "127.0.0.1");
 }
 
 static void an_unknown_path_and_an_unknown_method_are_problems(void **state)
@@ -401,6 +402,27 @@ static void an_address_that_makes_no_sense_or_is_taken_is_a_fault(void **state)
 	assert_non_null(strstr(fault.text, taken));
 }
 
+static void a_server_listens_on_ipv6_too(void **state)
+{
+	struct world *world = allocate(sizeof *world);
+	struct http_server *server;
+
+	(void)state;
+	world_init(world);
+	world->config.listen = "[::1]:0";
+	loop_init(&world->loop);
+	if (http_server_open(&server, &world->loop, &world->config, NULL) != OK) { // this machine has none
+		loop_fini(&world->loop);
+		free(world);
+		skip();
+	}
+	assert_true(http_server_port(server) > 0);
+	http_server_close(server, 0, NULL, NULL);
+	loop_run(&world->loop);
+	loop_fini(&world->loop);
+	free(world);
+}
+
 static int start_world(void **state)
 {
 	struct world *world = allocate(sizeof *world);
@@ -439,6 +461,7 @@ int main(void)
 		cmocka_unit_test(request_ids_differ),
 		cmocka_unit_test(a_client_that_goes_on_sending_still_reads_why_it_was_refused),
 		cmocka_unit_test(a_large_body_passes_in_both_framings),
+		cmocka_unit_test(a_server_listens_on_ipv6_too),
 		cmocka_unit_test(an_address_that_makes_no_sense_or_is_taken_is_a_fault),
 	};
 

@@ -196,6 +196,24 @@ static void unchanged_the_seeds_pass_and_end_where_they_should(void **state)
 	}
 }
 
+static void a_first_line_that_is_too_long_is_refused_for_that_however_it_comes(void **state)
+{
+	CLEANUP(buffer_fini) struct buffer request = BUFFER(8192);
+
+	(void)state;
+	buffer_add_string(&request, "G@T /");
+	while (request.length < 5000) {
+		buffer_add_string(&request, "u");
+	}
+	buffer_add_string(&request, " HTTP/1.1\r\nHost: h\r\n\r\n");
+	for (int i = 0; i < 20; i++) {
+		const struct verdict verdict = judge(request.bytes, request.length, i > 0);
+
+		assert_non_null(verdict.refusal);
+		assert_int_equal(verdict.refusal->status, 414);
+	}
+}
+
 static void a_head_is_taken_apart(void **state)
 {
 	struct gate_head head;
@@ -298,6 +316,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(the_verdict_does_not_depend_on_how_the_bytes_come_and_what_passes_has_one_meaning, seed),
 		cmocka_unit_test(unchanged_the_seeds_pass_and_end_where_they_should),
+		cmocka_unit_test(a_first_line_that_is_too_long_is_refused_for_that_however_it_comes),
 		cmocka_unit_test(a_head_is_taken_apart),
 		cmocka_unit_test(paths_find_their_routes),
 		cmocka_unit_test(queries_are_decoded_and_never_ambiguous),
