@@ -28,9 +28,14 @@ struct assign_view reconcile_assign_view(const struct reconcile_settings *settin
 	};
 }
 
+static bool same_uuid(struct text a, struct text b)
+{
+	return text_equal_ignoring_case(a, b);
+}
+
 static bool is_observed(const struct device_row *row, struct text profile_uuid)
 {
-	return profile_uuid.length > 0 && text_equal(row->apple.profile_uuid, profile_uuid) &&
+	return profile_uuid.length > 0 && same_uuid(row->apple.profile_uuid, profile_uuid) &&
 		(text_equal_string(row->apple.profile_status, "assigned") || text_equal_string(row->apple.profile_status, "pushed"));
 }
 
@@ -100,12 +105,12 @@ static void tell_assigned(struct reconcile_outcome *outcome, const struct reconc
 	struct device_row *next = &outcome->next;
 	const struct text wanted = wanted_of(settings, next);
 
-	if (is_observed(next, wanted) && !text_equal(next->assigned_profile_uuid, wanted)) {
+	if (is_observed(next, wanted) && !same_uuid(next->assigned_profile_uuid, wanted)) {
 		next->assigned_profile_uuid = wanted;
 		outcome->write = true;
 		add_event(outcome, EVENT_DEVICE_ASSIGNED, next->instance_id);
 	} else if (next->assigned_profile_uuid.length > 0 && next->assign_state != ASSIGN_CONFIRMING &&
-		!text_equal(next->apple.profile_uuid, next->assigned_profile_uuid)) {
+		!same_uuid(next->apple.profile_uuid, next->assigned_profile_uuid)) {
 		next->assigned_profile_uuid = TEXT_NONE; // Apple has taken it away: getting it again is news again
 		outcome->write = true;
 	}
@@ -117,7 +122,7 @@ static void apply_assignment(struct reconcile_outcome *outcome, const struct rec
 	struct device_row *next = &outcome->next;
 	const struct assign_view view = reconcile_assign_view(settings, next);
 	const struct text wanted = view.wanted_profile_uuid;
-	const bool accepted = next->assign_state == ASSIGN_CONFIRMING && text_equal(next->assigned_profile_uuid, wanted);
+	const bool accepted = next->assign_state == ASSIGN_CONFIRMING && same_uuid(next->assigned_profile_uuid, wanted);
 	struct assign_next after;
 
 	if (!reported && accepted && wanted.length > 0 && !is_observed(next, wanted)) {
@@ -212,7 +217,7 @@ void reconcile_assigned(struct reconcile_outcome *outcome, const struct reconcil
 		return;
 	}
 	next->assign_attempts = 0;
-	if (!text_equal(next->assigned_profile_uuid, asked_profile_uuid)) {
+	if (!same_uuid(next->assigned_profile_uuid, asked_profile_uuid)) {
 		next->assigned_profile_uuid = asked_profile_uuid;
 		add_event(outcome, EVENT_DEVICE_ASSIGNED, next->instance_id);
 	}

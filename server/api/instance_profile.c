@@ -14,8 +14,8 @@ static const struct member {
 } members[] = {
 	{ "url", KIND_REFUSED, 0 },
 	{ "devices", KIND_REFUSED, 0 },
+	{ "profile_name", KIND_REFUSED, 0 },
 	{ "configuration_web_url", KIND_URL, URL_GUARD_URL_MAX },
-	{ "profile_name", KIND_TEXT, 125 },
 	{ "department", KIND_TEXT, 125 },
 	{ "org_magic", KIND_TEXT, 256 },
 	{ "support_phone_number", KIND_TEXT, 50 },
@@ -89,7 +89,7 @@ static enum err check(const struct member *member, const json_t *value, const st
 	case KIND_FLAG:
 		return json_is_boolean(value) ? OK : fault_set(fault, ERR_BAD_INPUT, "profile: %s is true or false", member->name);
 	case KIND_REFUSED:
-		return fault_set(fault, ERR_BAD_INPUT, "profile: %s is set by depbroker, from enrolment_url and the rules", member->name);
+		return fault_set(fault, ERR_BAD_INPUT, "profile: %s is set by depbroker itself", member->name);
 	}
 	return OK;
 }

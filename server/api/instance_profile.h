@@ -2,7 +2,7 @@
 //
 // instance_profile.h - the further members of Apple's enrolment profile that an instance brings (dep-api.md, section 9).
 //
-// Laws  1. `url` and `devices` are depbroker's own business and refused; configuration_web_url passes the URL guard
+// Laws  1. `url`, `devices` and `profile_name` are set by depbroker and refused; configuration_web_url passes the URL guard
 //       2. known members have the type and size that Apple documents; unknown ones pass unchanged, so that new ones work
 //       3. without a person's word no member becomes false: Apple reads an absent one as its default
 #pragma once

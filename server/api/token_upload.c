@@ -371,8 +371,8 @@ static void take_token(struct call *call)
 	const struct tenant_row identity = identity_of(call);
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	(void)store_tenant_pin(transaction, &identity);
 	store_token_take(transaction, tenant_id, &upload->token);
+	store_tenant_pin(transaction, &identity);
 	seal_token(transaction, upload);
 	(void)store_tenant_status_token(transaction, tenant_id, TEXT("active"), upload->token.expires_at_us);
 	upload->read_back = store_token_current(transaction, tenant_id);

@@ -39,8 +39,9 @@ static bool is_secret(const struct apple_session *session, struct text word)
 	const struct server_token *token = session->server_token;
 
 	return word.length >= ECHO_LENGTH_MIN &&
-		(is_part(text_of(session->token), word) || is_part(token->consumer_key, word) || is_part(token->consumer_secret, word) ||
-			is_part(token->access_token, word) || is_part(token->access_secret, word));
+		(is_part(text_of(session->token), word) || is_part(token->consumer_key, word) ||
+			is_part(token->consumer_secret, word) || is_part(token->access_token, word) ||
+			is_part(token->access_secret, word));
 }
 
 void apple_answer_observe(struct apple_call *call)

@@ -8,5 +8,6 @@
 // Fills the output members of the call from call->http.
 void apple_answer_observe(struct apple_call *call);
 
-// The instant of a Date header: RFC 9110's preferred form, or RFC 3339 as Apple's simulator writes it. INSTANT_NONE: neither.
+// The instant of a Date header: RFC 9110's preferred form, or RFC 3339 as Apple's simulator writes it. INSTANT_NONE:
+// neither.
 int64_t apple_date_parse(struct text value);

@@ -57,7 +57,9 @@ static size_t first_not_before(const struct asked *asked, size_t count, struct t
 static void note_result(struct apple_assignment *out, const struct asked *asked, struct text serial,
 	enum assign_result result, bool *named)
 {
-	for (size_t i = first_not_before(asked, out->count, serial); i < out->count && text_equal(asked[i].serial, serial); i++) {
+	const size_t first = first_not_before(asked, out->count, serial);
+
+	for (size_t i = first; i < out->count && text_equal(asked[i].serial, serial); i++) {
 		const size_t index = asked[i].index;
 
 		out->results[index] = named[index] && out->results[index] != result ? ASSIGN_RESULT_MISSING : result;

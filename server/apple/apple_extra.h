@@ -3,7 +3,8 @@
 // apple_extra.h - the members of a device that struct device_record has no place for, kept as one JSON object.
 //
 // Laws  1. equal members give equal bytes, in whatever order Apple sends them: names are sorted, absent ones left out
-//       2. what is written can be stored as jsonb: no NUL, well-formed UTF-8, no name twice at the top, bounded numbers, depth
+//       2. what is written can be stored as jsonb: well-formed UTF-8 without NUL, bounded numbers and depth, no name twice at
+//          the top
 #pragma once
 
 #include "apple/apple_json.h"

@@ -3,9 +3,9 @@
 // apple_json.h - Apple's answers as JSON trees, read in place with yyjson. For this room only.
 //
 // Ownership  apple_json_open takes `bytes`; strings point there and outlive apple_json_close, which frees the tree alone.
-// Laws       1. the tree never takes more than APPLE_JSON_MEMORY_MAX, whatever was sent; nothing here recurses with the input
-//            2. an ill-formed string or a huge number spoils its own value, not the answer: numbers stay raw, half a surrogate
-//               pair becomes U+FFFD, and strings are checked when they are taken
+// Laws       1. the tree never takes more than APPLE_JSON_MEMORY_MAX, whatever was sent; nothing recurses with the input
+//            2. an ill-formed string or a huge number spoils its own value, not the answer: numbers stay raw, half a
+//               surrogate pair becomes U+FFFD, and strings are checked when they are taken
 //            3. absent, null and "" are the same
 #pragma once
 

@@ -73,8 +73,8 @@ enum err apple_session_authorize(struct apple_call *call)
 	random_bytes(random, sizeof random);
 	buffer_add_hex(&nonce, random, sizeof random);
 	buffer_add_string(&call->credentials, "Authorization: ");
-	if (oauth_authorization(&call->credentials, call->session->server_token, buffer_text(&call->session_url), buffer_text(&nonce),
-			timestamp_s(call)) != OK || call->credentials.overflow) {
+	if (oauth_authorization(&call->credentials, call->session->server_token, buffer_text(&call->session_url),
+			buffer_text(&nonce), timestamp_s(call)) != OK || call->credentials.overflow) {
 		return fault_set(&call->op.fault, ERR_BAD_INPUT, "GET /session cannot be signed: the address is not one, or the "
 			"server token is too long");
 	}

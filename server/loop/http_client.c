@@ -141,7 +141,8 @@ static void on_deadline(struct delay *deadline)
 {
 	struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, deadline);
 	struct http_call *call = exchange->transfer.call;
-	const char *what = exchange->state == EXCHANGE_WAITING ? "the request was not sent: its turn did not come" : "no answer";
+	const bool was_waiting = exchange->state == EXCHANGE_WAITING;
+	const char *what = was_waiting ? "the request was not sent: its turn did not come" : "no answer";
 
 	finish(exchange, fault_set(&call->op.fault, ERR_TIMEOUT, "%s within %lld ms", what, (long long)call->timeout_ms));
 }
@@ -300,8 +301,8 @@ static enum err check_config(const struct http_client_config *config, struct fau
 {
 	assert(config->user_agent != NULL && config->user_agent[0] != '\0');
 	if (config->ca_file != NULL && access(config->ca_file, R_OK) != 0) {
-		return fault_set(fault, ERR_BAD_INPUT, "%s: the certificates in %s cannot be read: %s", config->name, config->ca_file,
-			strerror(errno));
+		return fault_set(fault, ERR_BAD_INPUT, "%s: the certificates in %s cannot be read: %s", config->name,
+			config->ca_file, strerror(errno));
 	}
 	if (config->proxy != NULL && config->guard != HTTP_ADDRESS_ANY) {
 		return fault_set(fault, ERR_BAD_INPUT, "%s: behind a proxy addresses cannot be guarded, for the proxy connects",

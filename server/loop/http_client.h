@@ -12,6 +12,8 @@
 //               proxies from the environment are off (HTTPS_PROXY is read once into the configuration by whoever asks for it)
 //            4. the address guard sees every address before a socket is opened to it, so no DNS answer gets around it
 //            5. certificates are always verified; a test or a private MDM pins its own store by `ca_file`
+//            6. a request may reach the other side twice, when a kept connection ends under it before any answer, so
+//               whatever is sent must bear repetition
 #pragma once
 
 #include "depbroker/text.h"
@@ -43,7 +45,7 @@ bool address_is_allowed(enum http_address_guard guard, const struct address_rang
 struct http_client_config { // all its texts are borrowed for the client's life
 	const char *name;       // "apple", for logs
 	const char *user_agent; // never empty
-	const char *proxy;      // NULL: none
+	const char *proxy;      // NULL: none; only with HTTP_ADDRESS_ANY, for the proxy connects where it likes
 	const char *ca_file;    // NULL: the system's store
 	bool http2;             // default HTTP/1.1
 	bool allow_plain_http;

@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loop/http_inner.h"
 
-#include "depbroker/clock.h"
-#include "depbroker/log.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
 	LINGER_MS = 2000,
-	PAIR_BUFFER = 32 * 1024, // how much of a stream waits here instead of with its owner
-	OUT_LIMIT = 64 * 1024 * 1024,
 	SLOWEST_BODY = 16, // bytes a millisecond: what a body may take longer when it is announced as long
 };
 
@@ -29,61 +22,6 @@ static void must(int result)
 
 static void on_client(uv_poll_t *poll, int status, int events);
 static void on_back(uv_poll_t *poll, int status, int events);
-
-// ---- the back: our end of the pair whose other end libmicrohttpd holds
-
-static void on_back_closed(uv_handle_t *handle)
-{
-	struct http_back *back = CONTAINER_OF(handle, struct http_back, poll);
-
-	(void)close(back->fd);
-	back->poll_is_open = false;
-	server_forget_back(back);
-}
-
-static void drop_back(struct http_connection *connection)
-{
-	struct http_back *back = connection->back;
-
-	if (back != NULL) {
-		connection->back = NULL;
-		back->connection = NULL;
-		(void)shutdown(back->fd, SHUT_RDWR); // libmicrohttpd hears of it in its next run
-		uv_close((uv_handle_t *)&back->poll, on_back_closed);
-		server_wake(connection->server, NULL);
-	}
-}
-
-static bool open_back(struct http_connection *connection)
-{
-	const struct sockaddr_un nameless = { .sun_family = AF_UNIX };
-	const int size = PAIR_BUFFER;
-	int ends[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
-		return false;
-	}
-	(void)setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-	(void)setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-	struct http_back *back = allocate(sizeof *back);
-
-	back->server = connection->server;
-	back->fd = ends[0];
-	back->other_fd = ends[1];
-	list_add_last(&back->server->pending, &back->link);
-	back->connection = connection;
-	back->poll_is_open = true;
-	back->server->backs++;
-	connection->back = back;
-	must(uv_poll_init(&connection->server->loop->uv, &back->poll, back->fd));
-	const enum MHD_Result result = MHD_add_connection(connection->server->daemon, ends[1],
-		(const struct sockaddr *)&nameless, sizeof nameless); // takes the descriptor in any case
-
-	if (result != MHD_YES) {
-		drop_back(connection);
-	}
-	return result == MHD_YES;
-}
 
 // ---- ends
 
@@ -145,7 +83,7 @@ void connection_cut(struct http_connection *connection)
 	}
 	connection->phase = CLOSING;
 	list_remove(&connection->woken_link);
-	drop_back(connection);
+	back_drop(connection);
 	release_request(connection);
 	uv_close((uv_handle_t *)&connection->client_poll, on_poll_closed);
 	delay_close(&connection->deadline, on_deadline_closed);
@@ -154,7 +92,7 @@ void connection_cut(struct http_connection *connection)
 
 static void start_lingering(struct http_connection *connection)
 {
-	drop_back(connection);
+	back_drop(connection);
 	release_request(connection);
 	connection->phase = LINGERING;
 	connection->in_length = connection->in_passed = 0;
@@ -199,129 +137,6 @@ void connection_stop(struct http_connection *connection)
 	connection->closes_after = true;
 }
 
-// ---- to the client
-
-static void flush(struct http_connection *connection)
-{
-	while (connection->out_sent < connection->out.length) {
-		const ssize_t sent = send(connection->client, connection->out.bytes + connection->out_sent,
-			connection->out.length - connection->out_sent, MSG_NOSIGNAL);
-
-		if (sent < 0 && errno == EINTR) {
-			continue;
-		}
-		if (sent < 0 && errno != EAGAIN) {
-			connection_cut(connection);
-		}
-		if (sent < 0) {
-			return;
-		}
-		connection->out_sent += (size_t)sent;
-	}
-	connection->out_sent = 0;
-	buffer_fini_wiped(&connection->out);
-	delay_stop(&connection->write_deadline);
-}
-
-static void write_client(struct http_connection *connection, const void *bytes, size_t length)
-{
-	const bool was_empty = connection->out.length == 0;
-
-	buffer_add(&connection->out, bytes, length);
-	assert(!connection->out.overflow);
-	if (was_empty) {
-		delay_start(&connection->write_deadline, connection->server->config.write_timeout_ms);
-		flush(connection);
-	}
-}
-
-static void add_date(struct buffer *out)
-{
-	const time_t now = (time_t)(clock_wall_us() / SECOND_US);
-	char text[64];
-	struct tm parts;
-
-	if (gmtime_r(&now, &parts) != NULL && strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts) > 0) {
-		buffer_add_format(out, "Date: %s\r\n", text);
-	}
-}
-
-static void write_head(struct buffer *out, unsigned status, const struct answer_field *fields, size_t count, size_t length,
-	bool closes)
-{
-	buffer_add_format(out, "HTTP/1.1 %u %s\r\n", status, MHD_get_reason_phrase_for(status));
-	add_date(out);
-	for (size_t i = 0; i < count; i++) {
-		buffer_add_format(out, "%s: %s\r\n", fields[i].name, fields[i].value);
-	}
-	if (status != 204 && status != 304) {
-		buffer_add_format(out, "Content-Length: %zu\r\n", length);
-	}
-	buffer_add_format(out, "%s\r\n", closes ? "Connection: close\r\n" : "");
-}
-
-void connection_answer(struct http_connection *connection, struct live_request *request)
-{
-	CLEANUP(buffer_fini_wiped) struct buffer out = BUFFER(OUT_LIMIT);
-
-	assert(connection->phase == ADMITTING);
-	// A body that was not asked for would be taken for the next request.
-	connection->closes_after = connection->closes_after || request->head.closes || gate_has_body(&request->head) ||
-		connection->server->is_closing;
-	write_head(&out, request->status, request->fields, request->field_count, request->answer_length, connection->closes_after);
-	if (!text_equal(request->public.method, TEXT("HEAD"))) {
-		buffer_add(&out, request->answer_body, request->answer_length);
-	}
-	connection->phase = ANSWERING;
-	connection->back_is_done = connection->back_is_empty = true;
-	delay_stop(&connection->deadline);
-	write_client(connection, out.bytes, out.length);
-	server_wake(connection->server, connection);
-}
-
-// The last answer of a connection that cannot be trusted any longer.
-static void refuse(struct http_connection *connection, const struct problem *problem, const char *id)
-{
-	CLEANUP(buffer_fini) struct buffer out = BUFFER(16 * 1024);
-	CLEANUP(buffer_fini) struct buffer body = BUFFER(8 * 1024);
-	const struct answer_field fields[] = {
-		{ "Content-Type", PROBLEM_CONTENT_TYPE },
-		{ "Cache-Control", "no-store" },
-		{ "X-Content-Type-Options", "nosniff" },
-		{ "X-Request-Id", id },
-	};
-
-	drop_back(connection);
-	problem_write(&body, problem, id);
-	write_head(&out, problem->status, fields, sizeof fields / sizeof *fields, body.length, true);
-	buffer_add_text(&out, buffer_text(&body));
-	server_count_answer(connection->server, problem->status);
-	if (connection->request != NULL) {
-		connection->request->is_answered = true;
-		connection->request->status = problem->status;
-	}
-	connection->phase = ANSWERING;
-	connection->closes_after = true;
-	connection->back_is_done = connection->back_is_empty = true;
-	connection->in_length = connection->in_passed = 0;
-	delay_stop(&connection->deadline);
-	write_client(connection, out.bytes, out.length);
-	server_wake(connection->server, connection);
-}
-
-static void refuse_by_gate(struct http_connection *connection, const struct problem *problem)
-{
-	unsigned char random[16];
-	CLEANUP(buffer_fini) struct buffer id = BUFFER(32);
-
-	random_bytes(random, sizeof random);
-	buffer_add_hex(&id, random, sizeof random);
-	connection->server->counters.refused_by_gate++;
-	log_event(LOG_DEBUG, "http.refused", LOG_STRING("request", id.bytes), LOG_STRING("client", connection->address),
-		LOG_STRING("code", problem->code), LOG_STRING("detail", problem->detail));
-	refuse(connection, problem, id.bytes);
-}
-
 // ---- from the client
 
 static void consume(struct http_connection *connection, size_t length)
@@ -340,7 +155,7 @@ static bool take_head(struct http_connection *connection)
 		connection->request = request_new(connection, (struct text){ received.bytes, size }, &refusal);
 	}
 	if (refusal != NULL) {
-		refuse_by_gate(connection, refusal);
+		connection_refuse_by_gate(connection, refusal);
 		return true;
 	}
 	if (size == 0) {
@@ -353,25 +168,6 @@ static bool take_head(struct http_connection *connection)
 	return true;
 }
 
-// The head that libmicrohttpd gets: only what it needs to know to read the body and to write the answer.
-static void write_back_head(struct http_connection *connection)
-{
-	const struct gate_head *head = &connection->request->head;
-	CLEANUP(buffer_fini) struct buffer out = BUFFER(512);
-
-	buffer_add_format(&out, "%.*s / HTTP/1.1\r\nHost: depbroker\r\n", TEXT_ARGS(head->method));
-	if (head->is_chunked) {
-		buffer_add_string(&out, "Transfer-Encoding: chunked\r\n");
-	} else if (head->content_length > 0) {
-		buffer_add_format(&out, "Content-Length: %llu\r\n", (unsigned long long)head->content_length);
-	}
-	buffer_add_string(&out, head->expects_continue && gate_has_body(head) ? "Expect: 100-continue\r\n\r\n" : "\r\n");
-	// The pair is empty before each request, so this always fits.
-	if (send(connection->back->fd, out.bytes, out.length, MSG_NOSIGNAL) != (ssize_t)out.length) {
-		connection_cut(connection);
-	}
-}
-
 static const struct problem too_busy = {
 	.status = 503, .code = "too_busy", .title = "The server has too much to do", .fix = "Try again in a moment.",
 };
@@ -381,11 +177,11 @@ void connection_admitted(struct http_connection *connection)
 	const struct problem *refusal = request_check_body(connection->request, &connection->body);
 
 	assert(connection->phase == ADMITTING);
-	if (refusal == NULL && connection->back == NULL && !open_back(connection)) {
+	if (refusal == NULL && connection->back == NULL && !back_open(connection)) {
 		refusal = &too_busy;
 	}
 	if (refusal != NULL) {
-		refuse(connection, refusal, connection->request->public.id);
+		connection_refuse(connection, refusal, connection->request->public.id);
 		return;
 	}
 	connection->closes_after = connection->closes_after || connection->request->head.closes;
@@ -393,7 +189,7 @@ void connection_admitted(struct http_connection *connection)
 	connection->phase = READING_BODY;
 	delay_start(&connection->deadline, connection->server->config.body_timeout_ms +
 		(int64_t)(connection->request->head.content_length / SLOWEST_BODY));
-	write_back_head(connection);
+	back_write_head(connection);
 	server_wake(connection->server, connection);
 }
 
@@ -425,7 +221,7 @@ static bool take_body(struct http_connection *connection)
 	connection->in_passed += gate_body_take(&connection->body, fresh, &refusal);
 	if (refusal != NULL) {
 		connection->server->counters.refused_by_gate++;
-		refuse(connection, refusal, connection->request->public.id);
+		connection_refuse(connection, refusal, connection->request->public.id);
 		return true;
 	}
 	send_to_back(connection);
@@ -491,12 +287,12 @@ static void read_back(struct http_connection *connection)
 			continue;
 		}
 		if (received > 0) {
-			write_client(connection, block, (size_t)received);
+			connection_write(connection, block, (size_t)received);
 			server_wake(connection->server, NULL);
 			continue;
 		}
 		if (received == 0 || errno != EAGAIN) {
-			drop_back(connection);
+			back_drop(connection);
 		}
 		connection->back_is_empty = true;
 		return;
@@ -595,7 +391,7 @@ static void on_client(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	if ((events & UV_WRITABLE) != 0) {
-		flush(connection);
+		connection_flush(connection);
 	}
 	if ((events & UV_READABLE) != 0 && connection->phase != CLOSING) {
 		read_client(connection);
@@ -617,7 +413,7 @@ static void on_back(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	if (status < 0 || (connection->phase != READING_BODY && connection->phase != ANSWERING)) {
-		drop_back(connection); // between two requests, libmicrohttpd can only have hung up
+		back_drop(connection); // between two requests, libmicrohttpd can only have hung up
 	}
 	connection_advance(connection);
 }
@@ -627,12 +423,12 @@ static void on_back(uv_poll_t *poll, int status, int events)
 static void on_head_deadline(struct http_connection *connection)
 {
 	if (connection->in_length > 0) {
-		refuse_by_gate(connection, &gate_head_too_slow);
+		connection_refuse_by_gate(connection, &gate_head_too_slow);
 	} else if (connection->is_trimmed) {
 		connection_cut(connection);
 	} else {
 		connection->is_trimmed = true;
-		drop_back(connection);
+		back_drop(connection);
 		free_in(connection);
 		delay_start(&connection->deadline, idle_ms(connection) - trim_after_ms(connection));
 	}
@@ -643,7 +439,7 @@ static void on_answer_deadline(struct http_connection *connection)
 	struct live_request *request = connection->request;
 
 	if (connection->phase == ANSWERING && !request->is_handled && !request->is_answered) {
-		refuse(connection, &too_busy, request->public.id);
+		connection_refuse(connection, &too_busy, request->public.id);
 	} else {
 		request_too_late(request);
 	}
@@ -655,7 +451,7 @@ static void on_deadline(struct delay *delay)
 
 	switch (connection->phase) {
 	case READING_HEAD: on_head_deadline(connection); break;
-	case READING_BODY: refuse(connection, &gate_body_too_slow, connection->request->public.id); break;
+	case READING_BODY: connection_refuse(connection, &gate_body_too_slow, connection->request->public.id); break;
 	case ADMITTING:
 	case ANSWERING: on_answer_deadline(connection); break;
 	case LINGERING: connection_cut(connection); break;
@@ -675,7 +471,7 @@ void connection_open(struct http_server *server, int client, const struct sockad
 
 	connection->server = server;
 	connection->client = client;
-	connection->out = BUFFER(OUT_LIMIT);
+	connection->out = BUFFER(HTTP_OUT_LIMIT);
 	list_init(&connection->woken_link);
 	list_add_last(&server->connections, &connection->link);
 	server->counters.connections++;

@@ -21,7 +21,7 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 
-enum { ANSWER_FIELDS_MAX = 24, CLIENT_BLOCK = 16 * 1024 };
+enum { ANSWER_FIELDS_MAX = 24, CLIENT_BLOCK = 16 * 1024, HTTP_OUT_LIMIT = 64 * 1024 * 1024 };
 
 struct http_server {
 	struct http_server_config config;
@@ -133,6 +133,7 @@ struct live_request {
 // http_server.c
 // Lets libmicrohttpd run before the loop sleeps, and the connection move on after it; it may be NULL.
 void server_wake(struct http_server *server, struct http_connection *connection);
+void server_add_pending(struct http_back *back);
 void server_forget_back(struct http_back *back);
 void server_check_end(struct http_server *server);
 void server_accept_again(struct http_server *server);
@@ -142,10 +143,22 @@ void server_count_answer(struct http_server *server, unsigned status);
 void connection_open(struct http_server *server, int client, const struct sockaddr *address);
 void connection_advance(struct http_connection *connection);
 void connection_admitted(struct http_connection *connection);
-// Writes an answer around libmicrohttpd: one that is given before it knows of the request.
-void connection_answer(struct http_connection *connection, struct live_request *request);
 void connection_stop(struct http_connection *connection); // when the server closes: it ends after its answer
 void connection_cut(struct http_connection *connection);
+
+// http_back.c
+MUST_USE bool back_open(struct http_connection *connection);
+void back_drop(struct http_connection *connection); // harmless when there is none
+void back_write_head(struct http_connection *connection);
+
+// http_write.c
+void connection_flush(struct http_connection *connection);
+void connection_write(struct http_connection *connection, const void *bytes, size_t length);
+// Writes an answer around libmicrohttpd: one that is given before it knows of the request.
+void connection_answer(struct http_connection *connection, struct live_request *request);
+// The last answer of a connection that cannot be trusted any longer.
+void connection_refuse(struct http_connection *connection, const struct problem *problem, const char *id);
+void connection_refuse_by_gate(struct http_connection *connection, const struct problem *problem);
 
 // http_request.c
 struct live_request *request_new(struct http_connection *connection, struct text head, const struct problem **refusal);

@@ -406,24 +406,31 @@ static enum MHD_Result handle(struct live_request *request)
 	return MHD_YES;
 }
 
+// NULL when the client has gone meanwhile.
+static struct live_request *begin(struct MHD_Connection *mhd, const char *url)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const struct http_back *back = info->socket_context;
+	struct live_request *request = back != NULL && back->connection != NULL ? back->connection->request : NULL;
+
+	if (request == NULL || request->mhd != NULL || strcmp(url + 1, request->public.id) != 0) {
+		return NULL;
+	}
+	request->mhd = mhd;
+	request->holders |= HELD_BY_MHD;
+	request->body = BUFFER(back->connection->body.limit);
+	return request;
+}
+
 enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, const char *url, const char *method,
 	const char *version, const char *upload, size_t *upload_size, void **state)
 {
 	struct live_request *request = *state;
 
-	(void)server, (void)url, (void)method, (void)version;
+	(void)server, (void)method, (void)version;
 	if (request == NULL) {
-		const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-		const struct http_back *back = info->socket_context;
-
-		if (back == NULL || back->connection == NULL || back->connection->request == NULL) {
-			return MHD_NO;
-		}
-		request = *state = back->connection->request;
-		request->mhd = mhd;
-		request->holders |= HELD_BY_MHD;
-		request->body = BUFFER(back->connection->body.limit);
-		return MHD_YES;
+		*state = request = begin(mhd, url);
+		return request != NULL ? MHD_YES : MHD_NO;
 	}
 	if (*upload_size > 0) {
 		buffer_add(&request->body, upload, *upload_size);

@@ -68,7 +68,9 @@ static void on_own_handle_closed(uv_handle_t *handle)
 
 	if (--server->own_handles == 0) {
 		server->is_over = true;
-		server->closed(server->closed_argument);
+		if (server->closed != NULL) {
+			server->closed(server->closed_argument);
+		}
 		server_check_end(server);
 	}
 }
@@ -154,6 +156,16 @@ static struct http_back *find_pending(struct http_server *server, int fd)
 		}
 	}
 	return NULL;
+}
+
+void server_add_pending(struct http_back *back)
+{
+	struct http_back *stale = find_pending(back->server, back->other_fd);
+
+	if (stale != NULL) { // its number is free again: libmicrohttpd has closed it without having looked
+		list_remove(&stale->link);
+	}
+	list_add_last(&back->server->pending, &back->link);
 }
 
 static void on_mhd_connection(void *argument, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)

@@ -69,7 +69,7 @@ MUST_USE enum err http_server_open(struct http_server **out, struct loop *loop, 
 unsigned http_server_port(const struct http_server *server);
 
 // Stops listening, lets requests in flight end until `drain_ms` have passed, then closes and calls `closed`. Nothing may use
-// the server after it. A handler that has not answered by then still must: its request lives on, and `finished` follows.
+// the server after it. A handler that has not answered by then still must: its request lives on, and `finished` follows. `closed` may be NULL.
 void http_server_close(struct http_server *server, int64_t drain_ms, void (*closed)(void *argument), void *argument);
 
 // For `admit`: go on with the body and the handler.

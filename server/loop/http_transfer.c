@@ -72,14 +72,17 @@ static size_t on_head(char *line, size_t one, size_t length, void *argument)
 
 static void log_refused(const struct http_transfer *transfer, const struct sockaddr *address)
 {
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
 	char spelling[INET6_ADDRSTRLEN] = "of no IP family";
 
 	if (address->sa_family == AF_INET) {
-		(void)inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, spelling, sizeof spelling);
+		(void)inet_ntop(AF_INET, &v4->sin_addr, spelling, sizeof spelling);
 	} else if (address->sa_family == AF_INET6) {
-		(void)inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, spelling, sizeof spelling);
+		(void)inet_ntop(AF_INET6, &v6->sin6_addr, spelling, sizeof spelling);
 	}
-	log_event(LOG_INFO, "http.address_refused", LOG_STRING("client", transfer->config->name), LOG_STRING("address", spelling));
+	log_event(LOG_INFO, "http.address_refused", LOG_STRING("client", transfer->config->name),
+		LOG_STRING("address", spelling));
 }
 
 // The only place where sockets come from. curl connects to this very address, so no name, spelling or second lookup gets
@@ -181,7 +184,7 @@ static void set_request(struct http_transfer *transfer, CURL *easy)
 	CURL_SET(easy, CURLOPT_HTTPHEADER, transfer->headers);
 	CURL_SET(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); // a proxy gets none of them
 	CURL_SET(easy, CURLOPT_USERAGENT, transfer->config->user_agent);
-	CURL_SET(easy, CURLOPT_HTTP_VERSION, transfer->config->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+	CURL_SET(easy, CURLOPT_HTTP_VERSION, (long)(transfer->config->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
 	CURL_SET(easy, CURLOPT_PIPEWAIT, transfer->config->http2 ? 1L : 0L);
 }
 
@@ -206,7 +209,7 @@ static void set_connection(struct http_transfer *transfer, CURL *easy)
 	if (transfer->config->ca_file != NULL) {
 		CURL_SET(easy, CURLOPT_CAINFO, transfer->config->ca_file);
 	}
-	CURL_SET(easy, CURLOPT_CAPATH, NULL); // no second store; and with one curl would read the file again for each connection
+	CURL_SET(easy, CURLOPT_CAPATH, NULL); // no second store; with one, curl would read the file for each connection, too
 	CURL_SET(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S); // so that certificates are looked at again
 	CURL_SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, NAME_LIFE_S);
 }

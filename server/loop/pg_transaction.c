@@ -59,7 +59,7 @@ void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope sco
 {
 	struct pg_inner *inner = allocate(sizeof *inner);
 
-	assert((scope.tenant_id > 0) != scope.directory); // else it was not made by one of the above
+	assert((scope.tenant_id > 0) != scope.directory); // made by one of the above
 	assert(is_role(scope.role) || (scope.directory && strcmp(scope.role, LOGIN) == 0));
 	*inner = (struct pg_inner){ .outer = transaction, .scope = scope,
 		.encoded = BUFFER((size_t)ENCODED_LIMIT_MIB * 1024 * 1024),

@@ -118,12 +118,14 @@ unsigned store_tenant_update(struct pg_transaction *t, const struct tenant_row *
 		PG_V_INT8(tenant->sync_interval_s));
 }
 
-unsigned store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity)
+void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity)
 {
-	return PG_ADD(t,
-		"update depbroker.tenants set server_uuid = $2, server_name = $3, org_id = $4, org_id_hash = $5, org_name = $6,"
-		" org_type = $7, pinned_at = coalesce(pinned_at, now()), updated_at = now()"
-		" where tenant_id = $1 and (server_uuid is null or server_uuid = $2) returning tenant_id",
+	(void)PG_ADD(t,
+		"with pinned as ("
+		"  update depbroker.tenants set server_uuid = $2, server_name = $3, org_id = $4, org_id_hash = $5, org_name = $6,"
+		"    org_type = $7, pinned_at = coalesce(pinned_at, now()), updated_at = now()"
+		"  where tenant_id = $1 and (server_uuid is null or server_uuid = $2) returning tenant_id)"
+		" select depbroker.require_fence(exists (select from pinned))",
 		PG_V_INT8(identity->tenant_id), PG_V_TEXT(identity->server_uuid), PG_V_TEXT(store_nullable(identity->server_name)),
 		PG_V_TEXT(store_nullable(identity->org_id)), PG_V_TEXT(store_nullable(identity->org_id_hash)),
 		PG_V_TEXT(store_nullable(identity->org_name)), PG_V_TEXT(store_nullable(identity->org_type)));

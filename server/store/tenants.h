@@ -40,9 +40,9 @@ void store_tenant_read(const struct pg_transaction *t, unsigned statement, size_
 
 // Api scope: display_name, state, apple_url, protocol_version, sync_interval_s become these; the client's run starts over.
 unsigned store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant);
-// Api scope: the identity of the first token, or the same again. No row affected: pinned to another one. Another client has this
-// server_uuid: ERR_CONFLICT, constraint "tenants_server_uuid_key". Gives one row when it was pinned.
-unsigned store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity);
+// Api scope: the identity of the first token, or the same again. Pinned to another one: ERR_FENCED, so that nothing else of the
+// transaction is made either. Another client has this server_uuid: ERR_CONFLICT, constraint "tenants_server_uuid_key".
+void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity);
 // Directory scope: who has this server_uuid. One row or none.
 unsigned store_tenant_by_server(struct pg_transaction *t, struct text server_uuid);
 // Worker scope.

@@ -363,6 +363,24 @@ const char *embedded_postgres_url(const struct embedded_postgres *postgres)
 	return postgres->url;
 }
 
+enum err embedded_postgres_running_url(char **url, const char *state_dir, struct fault *fault)
+{
+	char *absolute = realpath(state_dir, NULL);
+	char *data_dir = path_in(absolute != NULL ? absolute : state_dir, "postgres");
+	const struct postmaster running = postmaster_read(data_dir);
+	char *socket_dir = running.ready && postmaster_is_alive(&running, data_dir) ? postmaster_socket_directory(data_dir) : NULL;
+
+	*url = socket_dir != NULL ? url_of(socket_dir) : NULL;
+	free(socket_dir);
+	free(data_dir);
+	free(absolute);
+	if (*url == NULL) {
+		return fault_set(fault, ERR_UNAVAILABLE, "no embedded PostgreSQL of a depbroker serve is seen in %.120s: start one there, run "
+			"this as its user or as root, or set DEPBROKER_DATABASE_URL", state_dir);
+	}
+	return OK;
+}
+
 static void on_poll_closed(struct delay *poll)
 {
 	struct embedded_postgres *postgres = CONTAINER_OF(poll, struct embedded_postgres, poll);

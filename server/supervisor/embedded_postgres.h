@@ -51,4 +51,6 @@ struct embedded_postgres {
 MUST_USE enum err embedded_postgres_start(struct embedded_postgres *postgres, struct loop *loop, const char *state_dir,
 	const char *program_path, struct fault *fault);
 const char *embedded_postgres_url(const struct embedded_postgres *postgres);
+// For other commands: the URL of one that runs on this state directory. ERR_UNAVAILABLE when there is none, or it may not be seen.
+MUST_USE enum err embedded_postgres_running_url(char **url, const char *state_dir, struct fault *fault);
 void embedded_postgres_stop(struct embedded_postgres *postgres, void (*stopped)(struct embedded_postgres *postgres));

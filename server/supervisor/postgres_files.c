@@ -279,23 +279,38 @@ enum err postgres_binaries_find(char **out, const char *data_dir, struct fault *
 	return OK;
 }
 
-// Line 1 is its pid, line 8 its status, both as PostgreSQL documents them.
+// The start of a line of it, counted from 1; NULL when there are fewer.
+static const char *line_of(const char *text, int number)
+{
+	for (int at = 1; at < number && text != NULL; at++) {
+		text = strchr(text, '\n');
+		text = text != NULL ? text + 1 : NULL;
+	}
+	return text;
+}
+
+// Line 1 is its pid, line 5 its socket directory, line 8 its status, all as PostgreSQL documents them.
 struct postmaster postmaster_read(const char *data_dir)
 {
 	struct postmaster postmaster = { 0 };
 	char text[2048];
-	const char *line = text;
 
 	if (!read_small(text, sizeof text, data_dir, "postmaster.pid")) {
 		return postmaster;
 	}
+	const char *status = line_of(text, 8);
+
 	postmaster.pid = (pid_t)strtol(text, NULL, 10);
-	for (int number = 1; number < 8 && line != NULL; number++) {
-		line = strchr(line, '\n');
-		line = line != NULL ? line + 1 : NULL;
-	}
-	postmaster.ready = line != NULL && strncmp(line, "ready", 5) == 0;
+	postmaster.ready = status != NULL && strncmp(status, "ready", 5) == 0;
 	return postmaster;
+}
+
+char *postmaster_socket_directory(const char *data_dir)
+{
+	char text[2048];
+	const char *directory = read_small(text, sizeof text, data_dir, "postmaster.pid") ? line_of(text, 5) : NULL;
+
+	return directory != NULL ? duplicate((struct text){ directory, strcspn(directory, "\n") }) : NULL;
 }
 
 bool postmaster_is_alive(const struct postmaster *postmaster, const char *data_dir)

@@ -40,4 +40,5 @@ struct postmaster {
 	bool ready; // it accepts connections
 };
 struct postmaster postmaster_read(const char *data_dir); // as its postmaster.pid says
+char *postmaster_socket_directory(const char *data_dir); // NULL: it does not say
 bool postmaster_is_alive(const struct postmaster *postmaster, const char *data_dir);

@@ -39,10 +39,13 @@ static void add_quoted(struct buffer *out, const char *plain)
 
 static bool add_quoted_time(struct buffer *out, int64_t seconds)
 {
+	if (seconds <= 0) {
+		return false;
+	}
 	buffer_add(out, "\"", 1);
 	add_time(out, seconds);
 	buffer_add(out, "\"", 1);
-	return seconds > 0;
+	return true;
 }
 
 static bool is_mine(const struct device *device, const struct device_view *view)
@@ -125,11 +128,7 @@ FIELD(add_assigned_by)
 	if (!is_mine(device, view)) {
 		return false;
 	}
-	if (device->is_assigned_by_default) {
-		add_quoted(out, "-1");
-	} else {
-		buffer_add_format(out, "\"admin@tenant-%lld.example\"", (long long)view->tenant->id);
-	}
+	add_quoted(out, device->is_assigned_by_default ? "-1" : view->tenant->administrator);
 	return true;
 }
 
@@ -141,31 +140,40 @@ FIELD(add_assigned_date)
 FIELD(add_imei)
 {
 	(void)view;
+	if (!hardware_is_cellular(device->seed)) {
+		return false;
+	}
 	buffer_add_string(out, "[\"");
 	hardware_add_imei(out, device->seed, 0);
 	buffer_add_string(out, "\",\"");
 	hardware_add_imei(out, device->seed, 1);
 	buffer_add_string(out, "\"]");
-	return hardware_is_cellular(device->seed);
+	return true;
 }
 
 FIELD(add_meid)
 {
 	(void)view;
+	if (!hardware_is_cellular(device->seed)) {
+		return false;
+	}
 	buffer_add_string(out, "[\"");
 	hardware_add_imei(out, device->seed, 0);
 	out->length--; // a MEID has no check digit
 	buffer_add_string(out, "\"]");
-	return hardware_is_cellular(device->seed);
+	return true;
 }
 
 FIELD(add_eid)
 {
 	(void)view;
+	if (!hardware_is_cellular(device->seed)) {
+		return false;
+	}
 	buffer_add(out, "\"", 1);
 	hardware_add_eid(out, device->seed);
 	buffer_add(out, "\"", 1);
-	return hardware_is_cellular(device->seed);
+	return true;
 }
 
 static bool add_mac(struct buffer *out, const struct device *device, unsigned port)
@@ -240,12 +248,12 @@ FIELD(add_nothing)
 }
 
 static const struct field {
-	const char *member; // with what comes before it
+	struct text member; // with what comes before it
 	const char *name;
 	int since;
 	bool (*add)(struct buffer *out, const struct device *device, const struct device_view *view);
 } fields[] = {
-#define MEMBER(name) "," "\"" name "\":", name
+#define MEMBER(name) { ",\"" name "\":", sizeof(name) + 3 }, name
 	{ MEMBER("serial_number"), 1, add_serial },
 	{ MEMBER("description"), 1, add_description },
 	{ MEMBER("model"), 1, add_model },
@@ -289,7 +297,7 @@ static void add_field(struct buffer *out, const struct field *field, const struc
 	const size_t before = out->length;
 	yyjson_val *fact = facts != NULL ? yyjson_obj_get(facts, field->name) : NULL;
 
-	buffer_add_string(out, field->member);
+	buffer_add_text(out, field->member);
 	if (fact != NULL) {
 		add_value(out, fact);
 	} else if (!field->add(out, device, view)) {

@@ -78,13 +78,21 @@ void hardware_serial(char out[16], uint64_t seed)
 	out[at] = '\0';
 }
 
+// By hand: every record of a page has several of these.
+static void write_digits(char *at, uint64_t number, size_t count)
+{
+	while (count > 0) {
+		at[--count] = (char)('0' + number % 10);
+		number /= 10;
+	}
+}
+
 void hardware_add_imei(struct buffer *out, uint64_t seed, unsigned slot)
 {
-	char digits[16];
+	char digits[15] = "35";
 	int sum = 0;
 
-	(void)snprintf(digits, sizeof digits, "35%012llu",
-		(unsigned long long)(mixed(seed, 10 + slot) % UINT64_C(1000000000000)));
+	write_digits(digits + 2, mixed(seed, 10 + slot), 12);
 	for (int i = 0; i < 14; i++) { // Luhn
 		const int digit = digits[i] - '0';
 		const int twice = digit * 2;
@@ -92,19 +100,32 @@ void hardware_add_imei(struct buffer *out, uint64_t seed, unsigned slot)
 		sum += i % 2 == 0 ? digit : twice / 10 + twice % 10;
 	}
 	digits[14] = (char)('0' + (10 - sum % 10) % 10);
-	buffer_add(out, digits, 15);
+	buffer_add(out, digits, sizeof digits);
 }
 
 void hardware_add_eid(struct buffer *out, uint64_t seed)
 {
-	buffer_add_format(out, "89049032%012llu%012llu", (unsigned long long)(mixed(seed, 14) % UINT64_C(1000000000000)),
-		(unsigned long long)(mixed(seed, 15) % UINT64_C(1000000000000)));
+	char digits[32] = "89049032";
+
+	write_digits(digits + 8, mixed(seed, 14), 12);
+	write_digits(digits + 20, mixed(seed, 15), 12);
+	buffer_add(out, digits, sizeof digits);
 }
 
 void hardware_add_mac(struct buffer *out, uint64_t seed, unsigned port)
 {
+	static const char hex[] = "0123456789abcdef";
 	const uint64_t bits = mixed(seed, 20) + port;
+	char text[17] = "3c:06:30:";
 
-	buffer_add_format(out, "3c:06:30:%02x:%02x:%02x", (unsigned)(bits >> 16) & 255, (unsigned)(bits >> 8) & 255,
-		(unsigned)bits & 255);
+	for (unsigned i = 0; i < 3; i++) {
+		const unsigned byte = (unsigned)(bits >> (16 - 8 * i)) & 255;
+
+		text[9 + 3 * i] = hex[byte >> 4];
+		text[10 + 3 * i] = hex[byte & 15];
+		if (i < 2) {
+			text[11 + 3 * i] = ':';
+		}
+	}
+	buffer_add(out, text, sizeof text);
 }

@@ -124,7 +124,7 @@ static void the_pinned_store_is_believed(void **state)
 	} cases[] = {
 		{ { .alternative_names = "DNS:localhost" }, "localhost", false },
 		{ { .alternative_names = "IP:127.0.0.1" }, "127.0.0.1", false },
-		{ { .alternative_names = "DNS:a.example,DNS:localhost", .rsa_bits = 2048 }, "localhost", true }, // without HTTP/2 there
+		{ { .alternative_names = "DNS:a.example,DNS:localhost", .rsa_bits = 2048 }, "localhost", true }, // it has no HTTP/2
 	};
 	struct fault why;
 

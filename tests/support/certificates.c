@@ -82,7 +82,8 @@ void certificate_write(const struct authority *authority, const struct certifica
 {
 	EVP_PKEY *key = wish->rsa_bits > 0 ? EVP_RSA_gen((unsigned)wish->rsa_bits) : EVP_EC_gen("P-256");
 	const bool any_time = wish->valid_from_s == 0 && wish->valid_until_s == 0;
-	X509 *certificate = certificate_new(key, "server", any_time ? -3600 : wish->valid_from_s, any_time ? 86400 : wish->valid_until_s);
+	X509 *certificate = certificate_new(key, "server", any_time ? -3600 : wish->valid_from_s,
+		any_time ? 86400 : wish->valid_until_s);
 
 	add_extension(certificate, NID_basic_constraints, "critical,CA:FALSE");
 	add_extension(certificate, NID_subject_alt_name, wish->alternative_names);

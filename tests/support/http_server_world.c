@@ -85,6 +85,17 @@ static void on_header(struct http_request *request)
 	http_answer(request, value.bytes != NULL ? 200 : 404, "text/plain", value);
 }
 
+static void on_who(struct http_request *request)
+{
+	http_answer(request, 200, "text/plain", request->client_address);
+}
+
+static void on_release(struct http_request *request)
+{
+	world_answer_parked(world_of(request));
+	http_answer_empty(request, 200);
+}
+
 static void on_empty(struct http_request *request)
 {
 	http_answer_empty(request, 204);
@@ -151,6 +162,8 @@ static const struct http_route routes[] = {
 	{ .method = "POST", .pattern = "/small", .handle = on_echo, .body_limit = 16 },
 	{ .method = "GET", .pattern = "/slow", .handle = park },
 	{ .method = "POST", .pattern = "/slow", .handle = park },
+	{ .method = "GET", .pattern = "/who", .handle = on_who },
+	{ .method = "POST", .pattern = "/release", .handle = on_release },
 	{ .method = "GET", .pattern = "/stream", .handle = on_stream },
 	{ .method = "GET", .pattern = "/guarded", .handle = on_hello, .tag = &admit_refuse },
 	{ .method = "PATCH", .pattern = "/guarded", .handle = on_echo, .tag = &admit_refuse },
@@ -272,19 +285,15 @@ void world_stop(struct world *world)
 	(void)sem_destroy(&world->gone_one);
 }
 
-static _Thread_local struct http_server_counters counters;
-static struct http_server_counters *counters_out;
-
 static void take_counters(struct world *world)
 {
-	*counters_out = http_server_counters(world->server);
+	world->counters = http_server_counters(world->server);
 }
 
 struct http_server_counters world_counters(struct world *world)
 {
-	counters_out = &counters;
 	world_call(world, take_counters);
-	return counters;
+	return world->counters;
 }
 
 void world_answer_parked(struct world *world)

@@ -9,7 +9,6 @@
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdatomic.h>
 
 enum { WORLD_WAIT_MS = 20000, PARKED_MAX = 64 };
 
@@ -32,8 +31,8 @@ struct world {
 	unsigned finished;
 	unsigned last_status;
 	size_t stream_bytes_written;
+	struct http_server_counters counters;
 	bool is_closed;
-	bool is_stopped;
 };
 
 void world_init(struct world *world);

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/api.h"
+
+#include "api/admin.h"
+#include "api/call.h"
+#include "api/readiness.h"
+#include "api/routes.h"
+#include "depbroker/log.h"
+#include "loop/child.h"
+#include "loop/stop_signal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, BODY_MAX = 64 * 1024 };
+
+struct process {
+	struct service service;
+	struct stop_signals signals;
+	unsigned left_to_close;
+	bool is_closing;
+};
+
+// --- down: listeners, then what their requests use ---
+
+static void on_closed(void *argument)
+{
+	struct process *process = argument;
+
+	if (--process->left_to_close == 0) {
+		stop_signals_close(&process->signals);
+		log_event(LOG_INFO, "api.stopped");
+	}
+}
+
+static void on_listeners_closed(struct process *process)
+{
+	struct service *service = &process->service;
+
+	readiness_close(service->readiness);
+	process->left_to_close = 2;
+	pg_pool_close(service->pool, on_closed, process);
+	http_client_close(service->apple, on_closed, process);
+}
+
+static void on_admin_closed(void *argument)
+{
+	struct process *process = argument;
+
+	process->service.admin_listener = NULL;
+	on_listeners_closed(process);
+}
+
+static void on_public_closed(void *argument)
+{
+	struct process *process = argument;
+
+	process->service.public_listener = NULL;
+	if (process->service.admin_listener != NULL) {
+		http_server_close(process->service.admin_listener, 0, on_admin_closed, process);
+	} else {
+		on_listeners_closed(process);
+	}
+}
+
+static void close_all(struct process *process)
+{
+	if (process->is_closing) {
+		return;
+	}
+	process->is_closing = true;
+	log_event(LOG_INFO, "api.stopping");
+	if (process->service.public_listener != NULL) {
+		http_server_close(process->service.public_listener, DRAIN_MS, on_public_closed, process);
+	} else {
+		on_public_closed(process);
+	}
+}
+
+static void on_signal(struct stop_signals *signals)
+{
+	close_all(signals->owner);
+}
+
+static void on_signal_again(struct stop_signals *signals)
+{
+	struct process *process = signals->owner;
+
+	close_all(process);
+	log_event(LOG_WARNING, "api.hurried");
+	_Exit(1); // requests in flight are transactions: made or not made, never half
+}
+
+// --- up ---
+
+static enum err open_database(struct service *service, struct fault *fault)
+{
+	const struct pg_pool_config config = {
+		.url = service->config->database_url,
+		.application_name = "depbroker/api",
+		.size = CONNECTIONS_TO_DATABASE,
+	};
+
+	return pg_pool_open(&service->pool, &service->loop, &config, fault);
+}
+
+// Plain HTTP only for a URL that says so: redirects are never followed.
+static enum err open_apple(struct service *service, struct fault *fault)
+{
+	const struct http_client_config config = {
+		.name = "apple",
+		.user_agent = "depbroker/" DEPBROKER_VERSION,
+		.proxy = service->config->https_proxy,
+		.ca_file = service->config->apple_ca_file,
+		.allow_plain_http = true,
+		.guard = HTTP_ADDRESS_ANY,
+	};
+
+	return http_client_open(&service->apple, &service->loop, &config, fault);
+}
+
+static enum err open_listeners(struct service *service, struct fault *fault)
+{
+	const struct http_server_config config = {
+		.listen = service->config->listen,
+		.routes = api_routes,
+		.route_count = api_route_count,
+		.admit = call_admit,
+		.finished = call_finished,
+		.context = service,
+		.body_limit = BODY_MAX,
+	};
+
+	TRY(admin_open(service, fault));
+	return http_server_open(&service->public_listener, &service->loop, &config, fault);
+}
+
+static enum err open_all(struct process *process, struct fault *fault)
+{
+	struct service *service = &process->service;
+	enum err rc;
+
+	TRY(master_key_load(&service->master, service->config->master_key_file, true, fault));
+	TRY(open_database(service, fault));
+	rc = open_apple(service, fault);
+	if (rc != OK) {
+		process->left_to_close = 1;
+		pg_pool_close(service->pool, on_closed, process);
+		return rc;
+	}
+	service->readiness = readiness_open(service);
+	rc = open_listeners(service, fault);
+	if (rc != OK) {
+		close_all(process);
+	}
+	return rc;
+}
+
+int api_main(const struct config *config)
+{
+	struct process process = { .service.config = config };
+	struct fault fault = { 0 };
+	enum err rc;
+
+	if (config->parent_pid > 0) {
+		child_tie_to_parent(SIGTERM, (pid_t)config->parent_pid);
+	}
+	loop_init(&process.service.loop);
+	process.signals = (struct stop_signals){ .stop = on_signal, .again = on_signal_again, .owner = &process };
+	stop_signals_open(&process.signals, &process.service.loop);
+	rc = open_all(&process, &fault);
+	if (rc == OK) {
+		log_event(LOG_INFO, "api.started", LOG_STRING("listen", config->listen), LOG_STRING("admin_listen", config->admin_listen),
+			LOG_INT("port", http_server_port(process.service.public_listener)));
+	} else {
+		log_event(LOG_ERROR, "api.failed", LOG_STRING("reason", fault.text));
+		if (process.service.pool == NULL) {
+			stop_signals_close(&process.signals);
+		}
+	}
+	loop_run(&process.service.loop);
+	loop_fini(&process.service.loop);
+	master_key_fini(&process.service.master);
+	return rc == OK ? 0 : 1;
+}
