@@ -34,6 +34,15 @@
 		"Make one with POST .../token/keys and upload its certificate at Apple.") \
 	X(TOKEN_FILE_UNREADABLE,         422, "The file is not a server token from Apple", \
 		"Upload the file that ends in _smime.p7m exactly as Apple gave it.") \
+	X(TOKEN_FILE_TRUNCATED,          422, "The end of the token file is missing", "Download it from Apple again, and upload it whole.") \
+	X(TOKEN_FILE_IS_CERTIFICATE,     422, "The file is a certificate, not a server token", \
+		"Upload the certificate at Apple; there, download the server token, and upload that here.") \
+	X(TOKEN_FILE_IS_PRIVATE_KEY,     422, "The file is a private key, not a server token", \
+		"Keep it secret, and replace it if others saw it. Upload the .p7m file from Apple.") \
+	X(TOKEN_FILE_IS_WEB_PAGE,        422, "The file is a web page, not a server token", \
+		"Log in at Apple, download the server token again, and upload the file that ends in _smime.p7m.") \
+	X(TOKEN_FILE_IS_DECRYPTED,       422, "The file is a token without its envelope", \
+		"Upload the .p7m file as it came from Apple; whoever decrypted it can read the token: download a new one at Apple if that was no one of yours.") \
 	X(TOKEN_WRONG_KEY,               422, "The token was made for another certificate", \
 		"At Apple, upload the certificate of one of the named key pairs, then download a new token.") \
 	X(TOKEN_CONTENT_UNREADABLE,      422, "The file opens, but holds no server token", "Download a new token at Apple.") \

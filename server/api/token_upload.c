@@ -170,13 +170,23 @@ static void refuse_wrong_key(struct call *call)
 		"SHA-256 fingerprints in key_pairs");
 }
 
+static const enum api_problem problem_of_mistake[] = {
+	[TOKEN_MISTAKE_NONE] = PROBLEM_TOKEN_FILE_UNREADABLE, // damaged inside
+	[TOKEN_MISTAKE_OTHER] = PROBLEM_TOKEN_FILE_UNREADABLE,
+	[TOKEN_MISTAKE_CUT] = PROBLEM_TOKEN_FILE_TRUNCATED,
+	[TOKEN_MISTAKE_CERTIFICATE] = PROBLEM_TOKEN_FILE_IS_CERTIFICATE,
+	[TOKEN_MISTAKE_PRIVATE_KEY] = PROBLEM_TOKEN_FILE_IS_PRIVATE_KEY,
+	[TOKEN_MISTAKE_WEB_PAGE] = PROBLEM_TOKEN_FILE_IS_WEB_PAGE,
+	[TOKEN_MISTAKE_DECRYPTED] = PROBLEM_TOKEN_FILE_IS_DECRYPTED,
+};
+
 static bool file_was_opened(struct call *call)
 {
 	const struct token_opening *opening = &((const struct upload *)call->own)->opening;
 
 	switch (opening->verdict) {
 	case TOKEN_OPENED: break;
-	case TOKEN_FILE_IS_NONE: call_problem(call, PROBLEM_TOKEN_FILE_UNREADABLE, "%s", opening->fault.text); return false;
+	case TOKEN_FILE_IS_NONE: call_problem(call, problem_of_mistake[opening->mistake], "%s", opening->fault.text); return false;
 	case TOKEN_OF_ANOTHER_KEY: refuse_wrong_key(call); return false;
 	case TOKEN_CONTENT_IS_NONE: call_problem(call, PROBLEM_TOKEN_CONTENT_UNREADABLE, "%s", opening->fault.text); return false;
 	case TOKEN_OUR_KEY_IS_BROKEN: call_problem_of(call, ERR_CRYPTO, &opening->fault); return false;

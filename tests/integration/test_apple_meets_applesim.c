@@ -126,7 +126,9 @@ static void take_token(struct meeting *meeting)
 
 	(void)snprintf(path, sizeof path, "/tenants/%ld/token", meeting->tenant);
 	file = control(meeting, "POST", path, text_of(pair.certificate_pem));
-	assert_int_equal(token_file_read(&cms, text_of(file), &fault), OK);
+	enum token_mistake mistake;
+
+	assert_int_equal(token_file_read(&cms, text_of(file), &mistake, &fault), OK);
 	assert_int_equal(envelope_open(&plain, buffer_text(&cms), buffer_text(&pair.private_key_der), text_of(pair.certificate_pem),
 						 &fault), OK);
 	assert_int_equal(token_parse(&meeting->token, buffer_text(&plain), &fault), OK);
