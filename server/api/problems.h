@@ -58,6 +58,13 @@
 	X(APPLE_UNREACHABLE,             503, "Apple cannot be asked whose token this is", "Try again later; nothing was changed.") \
 	X(APPLE_ANSWER_UNUSABLE,         502, "Apple's answer cannot be used", \
 		"Try again; if it stays so, check the tenant's apple_url. Nothing was changed.") \
+	X(TOKEN_HAS_NO_KEY,              409, "The token in use came without its private key", \
+		"Make a key pair with POST .../token/keys, upload its certificate at Apple, and upload the token that Apple makes for it.") \
+	X(DEVICE_GONE,                   409, "The device has left the tenant", "Check the serial number, and at Apple where the device is now.") \
+	X(BYPASS_CODE_NOT_FOUND,         404, "There is no bypass code of this device", "Make one with POST .../bypass-code.") \
+	X(TOO_MANY_BYPASS_CODES,         409, "The device has as many bypass codes as there can be", \
+		"Use the newest one of GET .../bypass-code; none is ever thrown away, because the device may be locked with it.") \
+	X(ACTIVATION_LOCK_REFUSED,       409, "Apple has not locked the device", "Look what Apple's word in apple_error means.") \
 	X(URL_NOT_ALLOWED,               422, "A URL is not acceptable here", \
 		"Use an https URL on a host of allowed_hosts, or list its host there.") \
 	X(PRECONDITION_FAILED,           412, "Somebody else changed it meanwhile", "Read it again, and repeat the change with the new ETag.") \

@@ -47,6 +47,7 @@ enum secret_kind { // stored; never renumbered
 	SECRET_WEBHOOK = 2,
 	SECRET_PRIVATE_KEY = 3,
 	SECRET_APPLE_SESSION = 4,
+	SECRET_BYPASS_CODE = 5,
 };
 
 struct seal_binding {

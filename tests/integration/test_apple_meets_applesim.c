@@ -312,6 +312,52 @@ static void a_profile_is_defined_and_assigned_device_by_device(void **state)
 	part(&meeting);
 }
 
+static void a_device_is_locked_once_and_only_by_its_organisation(void **state)
+{
+	const struct text key = TEXT("6ab40d5eabe7218ec04182f461005600c7e3426bddd82cdb405bde9a1e0014b5");
+	struct meeting meeting;
+	enum apple_lock result;
+	char serial[65];
+	size_t devices;
+
+	(void)state;
+	meet(&meeting, 1);
+	free(read_list(&meeting, &devices, serial));
+	apple_activation_lock(&meeting.call, &meeting.session, text_of(serial), key, TEXT("Ring \"Acme\""), &result);
+	assert_int_equal(outcome(&meeting), OK);
+	assert_int_equal(result, APPLE_LOCK_SUCCESS);
+	apple_activation_lock(&meeting.call, &meeting.session, text_of(serial), key, TEXT_NONE, &result);
+	assert_int_equal(outcome(&meeting), OK);
+	assert_string_equal(apple_lock_word(result), "DEVICE_ALREADY_LOCKED");
+	apple_activation_lock(&meeting.call, &meeting.session, TEXT("ELSEWHERE"), key, TEXT_NONE, &result);
+	assert_int_equal(outcome(&meeting), OK);
+	assert_int_equal(result, APPLE_LOCK_NOT_ACCESSIBLE);
+	apple_activation_lock(&meeting.call, &meeting.session, text_of(serial), TEXT("12"), TEXT_NONE, &result);
+	assert_int_equal(outcome(&meeting), ERR_REFUSED);
+	part(&meeting);
+}
+
+static void an_answer_that_does_not_say_whether_it_is_locked_is_none(void **state)
+{
+	static const char *const bodies[] = { "{}", "{\\\"serial_number\\\":\\\"OTHER\\\",\\\"response_status\\\":\\\"SUCCESS\\\"}",
+		"{\\\"serial_number\\\":\\\"MINE\\\",\\\"response_status\\\":\\\"PERHAPS\\\"}", "[]" };
+	struct meeting meeting;
+
+	(void)state;
+	meet(&meeting, 0);
+	for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+		enum apple_lock result;
+		char fault[256];
+
+		(void)snprintf(fault, sizeof fault, "{\"endpoint\":\"/device/activationlock\",\"status\":200,\"body\":\"%s\"}", bodies[i]);
+		tell(&meeting, "POST", "/faults", fault);
+		apple_activation_lock(&meeting.call, &meeting.session, TEXT("MINE"), TEXT("00"), TEXT_NONE, &result);
+		assert_int_equal(outcome(&meeting), ERR_BAD_ANSWER);
+		tell(&meeting, "DELETE", "/faults", "");
+	}
+	part(&meeting);
+}
+
 static void what_cursors_may_not_do_has_its_own_code(void **state)
 {
 	struct meeting meeting;
@@ -393,6 +439,8 @@ int main(void)
 		cmocka_unit_test(a_list_is_read_in_pages_and_then_its_changes),
 		cmocka_unit_test(a_lost_session_is_renewed_unnoticed),
 		cmocka_unit_test(a_profile_is_defined_and_assigned_device_by_device),
+		cmocka_unit_test(a_device_is_locked_once_and_only_by_its_organisation),
+		cmocka_unit_test(an_answer_that_does_not_say_whether_it_is_locked_is_none),
 		cmocka_unit_test(what_cursors_may_not_do_has_its_own_code),
 		cmocka_unit_test(refusals_of_the_whole_tenant_have_their_own_codes),
 		cmocka_unit_test(a_newer_token_is_the_death_of_the_older_one),

@@ -3,6 +3,7 @@
 // One client's transactions see and change nothing of another one: by the policies alone, by the statements alone, and by the
 // references. Two clients have the same numbers, names and serial numbers, so that only the client tells their rows apart.
 #include "store/api_keys.h"
+#include "store/bypass_codes.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
 #include "store/secrets.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, ATTEMPTS_MADE = 1 };
+enum { PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, ATTEMPTS_MADE = 1 };
 
 #define NODE   TEXT("node")
 #define SERIAL TEXT("C02SAME")
@@ -61,6 +62,11 @@ static struct profile_row profile_of(int64_t instance_id, int64_t token_id)
 		.profile_uuid = TEXT("uuid"), .token_id = token_id };
 }
 
+static struct bypass_code_row bypass_code_of(int64_t code_id)
+{
+	return (struct bypass_code_row){ .code_id = code_id, .serial_number = SERIAL, .made_by = TEXT("key") };
+}
+
 static struct device_row device_of(int64_t instance_id, int64_t assign_at_us)
 {
 	return (struct device_row){
@@ -86,7 +92,8 @@ static struct attempt_row attempt_of(int attempt)
 static void put_secret(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int version)
 {
 	const struct data_key key = { .version = 1 };
-	const struct seal_binding binding = { kind, tenant_id, 1, kind == SECRET_WEBHOOK ? INSTANCE : TOKEN, version };
+	const int64_t object_id = kind == SECRET_WEBHOOK ? INSTANCE : kind == SECRET_BYPASS_CODE ? CODE : TOKEN;
+	const struct seal_binding binding = { kind, tenant_id, 1, object_id, version };
 	struct sealed sealed;
 
 	seal(&sealed, &key, &binding, TEXT("secret"));
@@ -107,12 +114,15 @@ static void fill_by_api(int64_t tenant_id)
 	const struct key_pair_row next_pair = pair_of(NEXT_PAIR);
 	const struct token_row token = token_of(TOKEN, PAIR);
 	const struct instance_row instance = instance_of(INSTANCE, "main");
+	const struct bypass_code_row bypass_code = bypass_code_of(CODE);
 	struct pg_call call;
 	struct pg_transaction *t = begin(&call, store_api(tenant_id));
 
 	(void)store_data_key_insert(t, tenant_id, 1, wrapped);
 	put_secret(t, tenant_id, SECRET_WEBHOOK, 1);
 	put_secret(t, tenant_id, SECRET_SERVER_TOKEN, 1);
+	put_secret(t, tenant_id, SECRET_BYPASS_CODE, 1);
+	(void)store_bypass_code_insert(t, tenant_id, &bypass_code);
 	(void)store_key_pair_insert(t, tenant_id, &pair);
 	(void)store_key_pair_insert(t, tenant_id, &next_pair);
 	run_and_end(&call, &world);
@@ -292,6 +302,8 @@ READS(event_list, store_api, store_event_list(t, tenant_id, 0, 10))
 READS(event_by_serial, store_api, store_event_by_serial(t, tenant_id, SERIAL, 0, 10))
 READS(event_to_deliver, store_worker, store_event_to_deliver(t, tenant_id, INSTANCE, 0, 0, 10))
 READS(position_list, store_worker, store_position_list(t, tenant_id))
+READS(bypass_code_list, store_api, store_bypass_code_list(t, tenant_id, SERIAL))
+READS(bypass_code_secrets, store_api, store_bypass_code_secrets(t, tenant_id, SERIAL))
 READS(attempt_list, store_api, store_attempt_list(t, tenant_id, INSTANCE, 10))
 
 CHANGES(advance, store_worker, {
@@ -387,6 +399,13 @@ CHANGES(instance_update, store_api, {
 	(void)store_instance_update(t, tenant_id, &instance);
 })
 CHANGES(rules_put, store_api, (void)store_rules_put(t, tenant_id, -1, 0, TEXT("key")))
+CHANGES(bypass_code_insert, store_api, {
+	const struct bypass_code_row code = bypass_code_of(CODE + 10);
+
+	(void)store_bypass_code_insert(t, tenant_id, &code);
+})
+CHANGES(bypass_code_sent, store_api, (void)store_bypass_code_sent(t, tenant_id, CODE))
+CHANGES(bypass_code_answered, store_api, (void)store_bypass_code_answered(t, tenant_id, CODE, TEXT("SUCCESS")))
 CHANGES(tenant_quarantine, store_worker, (void)store_tenant_quarantine(t, tenant_id))
 
 static const struct function *const functions[] = {
@@ -396,7 +415,8 @@ static const struct function *const functions[] = {
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&data_key_insert, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
-	&instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine,
+	&instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
+	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
