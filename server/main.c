@@ -119,6 +119,7 @@ static const struct command commands[] = {
 		healthcheck, false },
 	{ "config", "prints what is in force, secrets masked", "usage: depbroker config\n" CONFIGURED_BY, show_config, false },
 	{ "admin", "create-key: makes an API key", create_key_usage, admin, true },
+	{ "import", "nanodep: takes over clients of a NanoDEP, with their tokens", import_usage, import_command, true },
 	{ "version", "prints the version", "usage: depbroker version\n", show_version, false },
 	{ "doctor", NULL, NULL, NULL, true },
 	{ "keys", NULL, NULL, NULL, true },

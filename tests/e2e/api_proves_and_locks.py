@@ -183,16 +183,19 @@ def a_code_of_another_row_does_not_open():
 
 @test
 def a_device_is_locked_with_the_stored_code_only():
-    tenant, server, _, (serial,) = onboarded()
-    path = f"{tenant}/devices/{serial}/activation-lock"
-    API.problem("bypass_code_not_found", "POST", path, {})
-    API.expect(201, "POST", f"{tenant}/devices/{serial}/bypass-code")
-    code = API.expect(201, "POST", f"{tenant}/devices/{serial}/bypass-code")
+    tenant, _, _, (serial, *others) = onboarded(devices=20)
+    API.problem("bypass_code_not_found", "POST", f"{tenant}/devices/{serial}/activation-lock", {})
+    for serial in (serial, *others):
+        path = f"{tenant}/devices/{serial}/activation-lock"
+        API.expect(201, "POST", f"{tenant}/devices/{serial}/bypass-code")
+        code = API.expect(201, "POST", f"{tenant}/devices/{serial}/bypass-code")
+        answer = API.ask("POST", path, {"lost_message": "Ring Acme"})
+        if "DEVICE_NOT_SUPPORTED" not in answer.text:  # which Apple says of an Apple TV
+            break
+    equal((answer.status, answer.json()), (200, {"serial_number": serial, "apple_status": "SUCCESS", "bypass_code_id": code["id"]}), "locked")
     VIEWER.problem("forbidden", "POST", path, {})
     API.problem("bad_body", "POST", path, {"lost_message": ""})
     API.problem("bad_body", "POST", path, {"escrow_key": "00"})
-    equal(API.expect(200, "POST", path, {"lost_message": "Ring Acme"}),
-          {"serial_number": serial, "apple_status": "SUCCESS", "bypass_code_id": code["id"]}, "locked")
     items = API.get(f"{tenant}/devices/{serial}/bypass-code")["items"]
     equal([(item["id"] == code["id"], item["sent_at"] is not None, item["apple_status"]) for item in items],
           [(True, True, "SUCCESS"), (False, False, None)], "which code is in force")

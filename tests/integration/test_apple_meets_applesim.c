@@ -312,20 +312,35 @@ static void a_profile_is_defined_and_assigned_device_by_device(void **state)
 	part(&meeting);
 }
 
+// Of an Apple TV Apple says that it cannot be locked.
+static enum apple_lock lock_one_that_can_be(struct meeting *meeting, struct text key, char serial[65])
+{
+	enum apple_lock result = APPLE_LOCK_DEVICE_NOT_SUPPORTED;
+
+	for (int i = 0; i < 20 && result == APPLE_LOCK_DEVICE_NOT_SUPPORTED; i++) {
+		char path[64];
+		char body[128];
+
+		(void)snprintf(serial, 65, "LOCK%06d", i);
+		(void)snprintf(path, sizeof path, "/tenants/%ld/devices", meeting->tenant);
+		(void)snprintf(body, sizeof body, "{\"devices\":[{\"serial_number\":\"%s\"}]}", serial);
+		tell(meeting, "POST", path, body);
+		apple_activation_lock(&meeting->call, &meeting->session, text_of(serial), key, TEXT("Ring \"Acme\""), &result);
+		assert_int_equal(outcome(meeting), OK);
+	}
+	return result;
+}
+
 static void a_device_is_locked_once_and_only_by_its_organisation(void **state)
 {
 	const struct text key = TEXT("6ab40d5eabe7218ec04182f461005600c7e3426bddd82cdb405bde9a1e0014b5");
 	struct meeting meeting;
 	enum apple_lock result;
 	char serial[65];
-	size_t devices;
 
 	(void)state;
-	meet(&meeting, 1);
-	free(read_list(&meeting, &devices, serial));
-	apple_activation_lock(&meeting.call, &meeting.session, text_of(serial), key, TEXT("Ring \"Acme\""), &result);
-	assert_int_equal(outcome(&meeting), OK);
-	assert_int_equal(result, APPLE_LOCK_SUCCESS);
+	meet(&meeting, 0);
+	assert_int_equal(lock_one_that_can_be(&meeting, key, serial), APPLE_LOCK_SUCCESS);
 	apple_activation_lock(&meeting.call, &meeting.session, text_of(serial), key, TEXT_NONE, &result);
 	assert_int_equal(outcome(&meeting), OK);
 	assert_string_equal(apple_lock_word(result), "DEVICE_ALREADY_LOCKED");
