@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 #
-# check-docs.py - the documents agree with what they talk about: links lead somewhere, every option is explained, and no
-# option is explained that does not exist.
+# check-docs.py - the documents agree with what they talk about: links lead somewhere, every option and every problem code
+# is explained, and none is explained that does not exist.
 #
 #   tests/check-docs.py [--root DIR]
 #   tests/check-docs.py --self-test    plants one breach of each rule and demands that it is found
@@ -21,6 +21,11 @@ OPTION = re.compile(r'\{ "(DEPBROKER_\w+)", (KIND_\w+), [^}]*?\b(FOR_PEOPLE|SECR
 EXPLAINED = re.compile(r"^\| `(DEPBROKER_\w+)`", re.MULTILINE)
 TABLE = "server/words/config.c"
 REFERENCE = "docs/reference/configuration.md"
+PROBLEM = re.compile(r'\.code = "(\w+)"')
+API_PROBLEM = re.compile(r"^\tX\(([A-Z_]+), +\d{3}, ", re.MULTILINE)
+API_PROBLEMS = "server/api/problems.h"
+EXPLAINED_PROBLEM = re.compile(r"^\| `(\w+)` \| \d{3} \|", re.MULTILINE)
+PROBLEMS = "docs/reference/problems.md"
 
 
 def documents(root):
@@ -50,8 +55,21 @@ def check_options(root):
         yield f"{REFERENCE}: explains {name}, which is not an option"
 
 
+def check_problems(root):
+    codes = {name.lower() for name in API_PROBLEM.findall(c_source.read(root, API_PROBLEMS))}
+    for path in c_source.files_below(root, ["server"], ".c"):
+        codes |= set(PROBLEM.findall(c_source.read(root, path)))
+    explained = EXPLAINED_PROBLEM.findall(c_source.read(root, PROBLEMS))
+    for code in sorted(codes - set(explained)):
+        yield f"{PROBLEMS}: does not explain {code}"
+    for code in sorted(set(explained) - codes):
+        yield f"{PROBLEMS}: explains {code}, which nothing answers with"
+    if not codes or len(explained) != len(set(explained)):
+        yield f"{PROBLEMS}: explains a code twice, or {API_PROBLEMS} has none"
+
+
 def check(root):
-    return list(check_links(root)) + list(check_options(root))
+    return list(check_links(root)) + list(check_options(root)) + list(check_problems(root))
 
 
 def self_test():
@@ -59,10 +77,15 @@ def self_test():
         TABLE: '{ "DEPBROKER_A", KIND_TEXT, AT(a), NULL, FOR_PEOPLE, 0, 0, "x" },\n{ "DEPBROKER_B", KIND_TEXT, AT(b), NULL, SECRET, 0 },\n'
                '{ "DEPBROKER_C", KIND_LATER, AT(c), NULL, FOR_PEOPLE, 0 },\n{ "DEPBROKER_D", KIND_TEXT, AT(d), NULL, INTERNAL, 0 },\n',
         REFERENCE: "| `DEPBROKER_A` | none | x |\n| `DEPBROKER_Z` | none | x |\n[up](../../README.md) [gone](gone.md#part)\n",
+        API_PROBLEMS: '\tX(GONE_NOW,      404, "x", \\\n\tX(KNOWN, 400, "x", "y")\n',
+        "server/loop/gate.c": '\t.status = 400, .code = "of_the_gate",\n',
+        PROBLEMS: "| `known` | 400 | x |\n| `invented` | 400 | x |\n",
         "README.md": "[there](docs/reference/configuration.md#x) [outside](https://example.org/x) [here](nowhere.md)\n",
     }
     expected = ["README.md:1: leads nowhere: nowhere.md", f"{REFERENCE}:3: leads nowhere: gone.md",
-                f"{REFERENCE}: does not explain DEPBROKER_B", f"{REFERENCE}: explains DEPBROKER_Z, which is not an option"]
+                f"{REFERENCE}: does not explain DEPBROKER_B", f"{REFERENCE}: explains DEPBROKER_Z, which is not an option",
+                f"{PROBLEMS}: does not explain gone_now", f"{PROBLEMS}: does not explain of_the_gate",
+                f"{PROBLEMS}: explains invented, which nothing answers with"]
     with tempfile.TemporaryDirectory() as root:
         for path, text in files.items():
             os.makedirs(os.path.dirname(os.path.join(root, path)) or root, exist_ok=True)

@@ -52,7 +52,7 @@ enum { ENROLMENT_URL, ALLOWED_HOSTS, WEBHOOK_URL, PROFILE, COMMON };
 	[ENROLMENT_URL] = { "enrolment_url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },          \
 	[ALLOWED_HOSTS] = { "allowed_hosts", BODY_TEXTS, .required = (is_required), .minimum = 1, .maximum = STORE_HOSTS_MAX },           \
 	[WEBHOOK_URL] = { "webhook_url", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = URL_GUARD_URL_MAX },                       \
-	[PROFILE] = { "profile", BODY_OBJECT }
+	[PROFILE] = { .name = "profile", .kind = BODY_OBJECT, .required = false }
 
 static bool hosts_are_good(struct call *call, const struct instance_row *row)
 {

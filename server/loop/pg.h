@@ -18,12 +18,14 @@
 struct pg_pool;
 
 struct pg_pool_config {
-	const char *url;              // libpq URL or key=value list; several hosts are tried in turn, the writable one is taken
+	// libpq URL or key=value list. Several hosts are tried in turn, and the first that takes changes is taken, unless
+	// target_session_attrs says otherwise. Services (pg_service.conf) are refused.
+	const char *url;
 	const char *application_name; // "depbroker/worker"
 	unsigned size;                // connections, default 4
 	unsigned waiting_limit;       // transactions that may wait for a connection, default 1000; beyond it ERR_UNAVAILABLE at once
 	int statement_timeout_ms;     // default 10,000
-	int connect_timeout_ms;       // default 5,000
+	int connect_timeout_ms;       // for each address, default 5,000; connect_timeout in the URL wins
 	int backoff_max_ms;           // between attempts to connect, default 5,000, with full jitter
 };
 
@@ -31,7 +33,7 @@ MUST_USE enum err pg_pool_open(struct pg_pool **out, struct loop *loop, const st
 	struct fault *fault); // only wrong configuration fails; a server that is away is waited for
 void pg_pool_close(struct pg_pool *pool, void (*closed)(void *argument), void *argument); // what is in flight gets ERR_CANCELLED
 bool pg_pool_is_connected(const struct pg_pool *pool);      // at least one connection works
-struct text pg_pool_last_error(const struct pg_pool *pool); // why not; never holds a password
+struct text pg_pool_last_error(const struct pg_pool *pool); // why not, or empty; never holds a password
 
 // Whose rows. Made only by these, so that "nobody's" cannot be written.
 struct pg_scope {
@@ -72,12 +74,15 @@ struct pg_value {
 enum { PG_STATEMENTS_MAX = 16 };
 
 struct pg_transaction {
-	struct op op; // OK: committed. ERR_UNAVAILABLE: not connected, nothing was sent. ERR_TIMEOUT, ERR_UNKNOWN: see law 3.
-	              // ERR_CONFLICT: a unique or exclusion constraint. ERR_BAD_INPUT: another constraint or a value the type refuses.
-	              // ERR_FENCED: raised by the schema with SQLSTATE DB001. ERR_DATABASE: anything else
+	// OK: committed. Surely not committed: ERR_UNAVAILABLE (not connected, nothing was sent; or to be tried again: a deadlock,
+	// a failed serialization, a server that became a standby), ERR_TIMEOUT (before it was sent, or by statement_timeout),
+	// ERR_CONFLICT (a unique or exclusion constraint), ERR_BAD_INPUT (another constraint, or a value the type refuses),
+	// ERR_FENCED (raised by the schema with SQLSTATE DB001), ERR_DATABASE (anything else). Nobody knows: ERR_UNKNOWN (sent, and
+	// not answered in time or at all), ERR_CANCELLED (unless it was cancelled before it was sent)
+	struct op op;
 	char sqlstate[6];    // of the error, or empty
 	char constraint[64]; // its name, or empty
-	void *inner;         // pg.c's own
+	void *inner;         // its own
 };
 
 void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope scope, void (*done)(struct op *op));
@@ -87,7 +92,8 @@ unsigned pg_add(struct pg_transaction *transaction, const char *sql, const struc
 	pg_add((transaction), (sql), (const struct pg_value[]){ __VA_ARGS__ },                   \
 		sizeof((const struct pg_value[]){ __VA_ARGS__ }) / sizeof(struct pg_value))
 void pg_start(struct pg_transaction *transaction, struct pg_pool *pool, int64_t timeout_ms); // the deadline counts waiting
-void pg_cancel(struct pg_transaction *transaction); // completes later with ERR_CANCELLED, or its own result
+// Completes soon with ERR_CANCELLED, or with its own result when that is there already. What was sent is not called back.
+void pg_cancel(struct pg_transaction *transaction);
 void pg_transaction_fini(struct pg_transaction *transaction); // wipes results: they may hold sealed secrets
 
 // Results, valid after op.done with OK. Columns by position, as text; a NULL is TEXT_NONE, 0, false, INSTANT_NONE.

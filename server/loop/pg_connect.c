@@ -127,8 +127,8 @@ static enum err outcome_of(struct pg_inner *transaction, const char *reason)
 	if (transaction->is_committed || transaction->failed != OK) {
 		return transaction->failed;
 	}
-	return fault_set(&transaction->outer->op.fault, ERR_UNKNOWN, "the connection to the database broke before it answered: %.200s",
-		reason);
+	return fault_set(&transaction->outer->op.fault, ERR_UNKNOWN,
+		"the connection to the database broke before it answered: %.200s", reason);
 }
 
 void pg_connection_break(struct pg_connection *connection, const char *reason)
@@ -192,7 +192,8 @@ static const struct option *option_of(const char *keyword)
 	return NULL;
 }
 
-static void collect(struct parameters *parameters, const struct pg_pool *pool, const struct pg_host *host, const char *address)
+static void collect(struct parameters *parameters, const struct pg_pool *pool, const struct pg_host *host,
+	const char *address)
 {
 	for (const PQconninfoOption *given = pool->url.options; given->keyword != NULL; given++) {
 		const struct option *ours = option_of(given->keyword);
@@ -300,7 +301,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 	} else {
 		pg_pipeline_work(connection);
 	}
-	// An error of the socket, which is libpq's to find and to name: libuv has stopped to watch it, but there may be more to read.
+	// An error of the socket is libpq's to find and to name. libuv has stopped to watch it, but there may be more to read.
 	if (status != 0 && watch->connection != NULL) {
 		must(uv_poll_start(poll, UV_READABLE | (connection->is_wanted_writable ? UV_WRITABLE : 0), on_socket));
 	}
@@ -311,7 +312,8 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 static void connect_to_address(struct pg_connection *connection, const struct addrinfo *address)
 {
 	char numeric[NI_MAXHOST];
-	const int result = getnameinfo(address->ai_addr, address->ai_addrlen, numeric, sizeof numeric, NULL, 0, NI_NUMERICHOST);
+	const int result = getnameinfo(address->ai_addr, address->ai_addrlen, numeric, sizeof numeric, NULL, 0,
+		NI_NUMERICHOST);
 
 	if (result != 0) {
 		attempt_failed(connection, gai_strerror(result));
@@ -402,8 +404,8 @@ static void on_timer(struct delay *timer)
 	if (connection->state == PG_CONNECTING) {
 		char message[256];
 
-		(void)snprintf(message, sizeof message, "the server at \"%.100s\" did not answer within %d ms", PQhost(connection->pg),
-			connection->pool->connect_timeout_ms);
+		(void)snprintf(message, sizeof message, "the server at \"%.100s\" did not answer within %d ms",
+			PQhost(connection->pg), connection->pool->connect_timeout_ms);
 		attempt_failed(connection, message);
 	} else if (connection->state == PG_RESTING) {
 		connection->host_at = 0;

@@ -19,14 +19,14 @@
 #define OID_TEXT            25
 #define RESULTS_BEFORE      3 // of begin, the settings, the tenant
 #define ROLLBACK_TIMEOUT_MS 5000
-// TLS takes whole records of up to 16 KiB from the socket, libpq takes from TLS what fits into its buffer, and does not tell
-// whether something is left. If so, the socket does not become readable again; so we look again after a while.
+// TLS takes whole records of up to 16 KiB from the socket; libpq takes from TLS what fits into its buffer, and does not say
+// whether anything is left. If so, the socket does not become readable again; so we look again after a while.
 #define LOOK_AGAIN_MS       5
 
-// What the settings are worth in one statement, valid until the end of the transaction. The last three are those that decide
-// how results look as text, whatever the role, the database or the server prefer. Role and time-out are parameters, so nothing
-// needs to be quoted.
-static const char settings[] = "select pg_catalog.set_config('role', $1, true), pg_catalog.set_config('statement_timeout', $2, true), "
+// All in one statement, valid until the end of the transaction. The last three decide how results look as text, whatever the
+// role, the database or the server prefer. Role and time-out are parameters, so nothing needs to be quoted.
+static const char settings[] = "select pg_catalog.set_config('role', $1, true), "
+	"pg_catalog.set_config('statement_timeout', $2, true), "
 	"pg_catalog.set_config('datestyle', 'ISO', true), pg_catalog.set_config('timezone', 'UTC', true), "
 	"pg_catalog.set_config('bytea_output', 'hex', true)";
 
@@ -39,9 +39,10 @@ static bool send_plain(PGconn *pg, const char *sql)
 // server, which tells that nothing was done, and not by us, who would not know.
 static int64_t statement_timeout_ms(const struct pg_inner *transaction)
 {
+	const int64_t configured_ms = transaction->pool->statement_timeout_ms;
 	const int64_t left_ms = transaction->deadline_ms - clock_monotonic_ms();
 	const int64_t most_ms = left_ms - left_ms / 10;
-	const int64_t timeout_ms = most_ms < transaction->pool->statement_timeout_ms ? most_ms : transaction->pool->statement_timeout_ms;
+	const int64_t timeout_ms = most_ms < configured_ms ? most_ms : configured_ms;
 
 	return timeout_ms > 1 ? timeout_ms : 1; // 0 would be no limit
 }
@@ -144,7 +145,8 @@ static void take_success(struct pg_connection *connection, PGresult *result)
 		// The tag of a commit that could not commit says ROLLBACK.
 		transaction->is_committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
 		if (!transaction->is_committed && transaction->failed == OK) {
-			transaction->failed = fault_set(&transaction->outer->op.fault, ERR_DATABASE, "the server rolled back instead of committing");
+			transaction->failed = fault_set(&transaction->outer->op.fault, ERR_DATABASE,
+				"the server rolled back instead of committing");
 		}
 	} else if (transaction != NULL && index >= RESULTS_BEFORE && index < connection->result_of_commit) {
 		transaction->statements[index - RESULTS_BEFORE].result = result;
@@ -160,7 +162,8 @@ static bool take_error(struct pg_connection *connection, PGresult *result)
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const unsigned index = connection->results++;
 
-	if (sqlstate == NULL || pg_error_leaves_unknown(sqlstate)) { // libpq's own, about the connection; or the server's last words
+	// libpq's own, about the connection; or the server's last words.
+	if (sqlstate == NULL || pg_error_leaves_unknown(sqlstate)) {
 		pg_connection_break(connection, sqlstate == NULL ? PQresultErrorMessage(result) :
 			PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 		PQclear(result);

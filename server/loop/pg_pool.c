@@ -15,6 +15,7 @@
 #define CONNECT_TIMEOUT_DEFAULT_MS   5000
 #define BACKOFF_MAX_DEFAULT_MS       5000
 #define LOG_PAUSE_MS                 10000
+#define CLOSED                       "the connections to the database are closed"
 
 // --- what went wrong ---
 
@@ -112,12 +113,12 @@ void pg_pool_accept(struct pg_pool *pool, struct pg_inner *transaction)
 	struct fault *fault = &transaction->outer->op.fault;
 
 	if (pool->is_closing) {
-		pg_pool_refuse(pool, transaction, fault_set(fault, ERR_CANCELLED, "the connections to the database are being closed"));
+		pg_pool_refuse(pool, transaction, fault_set(fault, ERR_CANCELLED, CLOSED));
 		return;
 	}
 	if (list_is_empty(&pool->free) && pool->waiting_count >= pool->waiting_limit) {
-		pg_pool_refuse(pool, transaction, fault_set(fault, ERR_UNAVAILABLE, "%u transactions wait for the database already",
-			pool->waiting_count));
+		pg_pool_refuse(pool, transaction,
+			fault_set(fault, ERR_UNAVAILABLE, "%u transactions wait for the database already", pool->waiting_count));
 		return;
 	}
 	pool->unfinished++;
@@ -277,7 +278,7 @@ static void on_deadline_closed(struct delay *timer)
 
 static void cancel(struct pg_inner *transaction)
 {
-	pg_finish(transaction, fault_set(&transaction->outer->op.fault, ERR_CANCELLED, "the connections to the database are closed"));
+	pg_finish(transaction, fault_set(&transaction->outer->op.fault, ERR_CANCELLED, CLOSED));
 }
 
 void pg_pool_close(struct pg_pool *pool, void (*closed)(void *argument), void *argument)

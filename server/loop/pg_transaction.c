@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENCODED_LIMIT  ((size_t)256 * 1024 * 1024) // of one transaction's values
-#define PARAMETERS_MAX 65535                       // of the protocol
+#define ENCODED_LIMIT_MIB 256   // of one transaction's values
+#define PARAMETERS_MAX    65535 // of the protocol
 
 #define LOGIN "none" // SET ROLE's word for: whoever has connected
 
@@ -61,7 +61,8 @@ void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope sco
 
 	assert((scope.tenant_id > 0) != scope.directory); // made by one of the above
 	assert(is_role(scope.role) || (scope.directory && strcmp(scope.role, LOGIN) == 0));
-	*inner = (struct pg_inner){ .outer = transaction, .scope = scope, .encoded = BUFFER(ENCODED_LIMIT),
+	*inner = (struct pg_inner){ .outer = transaction, .scope = scope,
+		.encoded = BUFFER((size_t)ENCODED_LIMIT_MIB * 1024 * 1024),
 		.deferred = { .run = on_finished } };
 	list_init(&inner->link);
 	op_init(&transaction->op, done);
@@ -74,15 +75,17 @@ unsigned pg_add(struct pg_transaction *transaction, const char *sql, const struc
 {
 	struct pg_inner *inner = transaction->inner;
 	struct pg_statement *statement = &inner->statements[inner->count];
+	struct fault *fault = &transaction->op.fault;
 
 	assert(inner->stage == PG_DRAFT && inner->count < PG_STATEMENTS_MAX && count <= PARAMETERS_MAX);
 	*statement = (struct pg_statement){ .sql = sql, .count = count };
 	statement->parameters = allocate_array(count, sizeof *statement->parameters);
 	for (size_t i = 0; i < count; i++) {
 		if (!pg_value_encode(&inner->encoded, &statement->parameters[i], &values[i]) && inner->refused == OK) {
-			inner->refused = fault_set(&transaction->op.fault, ERR_BAD_INPUT, inner->encoded.overflow ?
-				"statement %u: the values are larger than %zu MiB" : "statement %u: value %zu is out of its type's range", inner->count,
-				inner->encoded.overflow ? ENCODED_LIMIT / 1024 / 1024 : i + 1);
+			inner->refused = inner->encoded.overflow ?
+				fault_set(fault, ERR_BAD_INPUT, "the values are larger than %d MiB", ENCODED_LIMIT_MIB) :
+				fault_set(fault, ERR_BAD_INPUT, "statement %u: value %zu is out of its type's range", inner->count,
+					i + 1);
 		}
 	}
 	return inner->count++;

@@ -87,7 +87,8 @@ static enum err find_hosts(struct pg_url *url, struct fault *fault)
 	const size_t count = name_count > 0 ? name_count : address_count > 0 ? address_count : 1;
 
 	if (name_count > 0 && address_count > 0 && name_count != address_count) {
-		return fault_set(fault, ERR_BAD_INPUT, "the database URL names %zu hosts and %zu addresses", name_count, address_count);
+		return fault_set(fault, ERR_BAD_INPUT, "the database URL names %zu hosts and %zu addresses", name_count,
+			address_count);
 	}
 	if (port_count > 1 && port_count != count) {
 		return fault_set(fault, ERR_BAD_INPUT, "the database URL names %zu hosts and %zu ports", count, port_count);
@@ -117,12 +118,13 @@ static enum err parse(struct pg_url *url, const char *text, struct fault *fault)
 	url->options = PQconninfoParse(text, &message);
 	PQfreemem(message); // it quotes parts of the URL, so also of a password: nobody gets to see it
 	if (url->options == NULL) {
-		return fault_set(fault, ERR_BAD_INPUT, "the database URL is neither postgresql://user:password@host:port/database?option=value "
-			"(special characters as %%XX) nor a list of option=value, or has an option that libpq %d does not know",
-			PQlibVersion() / 10000);
+		return fault_set(fault, ERR_BAD_INPUT, "the database URL is neither "
+			"postgresql://user:password@host:port/database?option=value (special characters as %%XX) nor a list of "
+			"option=value, or it has an option that libpq %d does not know", PQlibVersion() / 10000);
 	}
 	if (pg_url_option(url, "service") != NULL) { // its hosts would be looked up by libpq, which would block the loop
-		return fault_set(fault, ERR_BAD_INPUT, "the database URL names a service: write its options into the URL instead");
+		return fault_set(fault, ERR_BAD_INPUT,
+			"the database URL names a service: write its options into the URL instead");
 	}
 	fill_in_defaults(url);
 	return find_hosts(url, fault);

@@ -24,8 +24,8 @@ struct element {
 
 static void put_be32(struct buffer *out, uint32_t value)
 {
-	const unsigned char bytes[] = { (unsigned char)(value >> 24), (unsigned char)(value >> 16), (unsigned char)(value >> 8),
-		(unsigned char)value };
+	const unsigned char bytes[] = { (unsigned char)(value >> 24), (unsigned char)(value >> 16),
+		(unsigned char)(value >> 8), (unsigned char)value };
 
 	buffer_add(out, bytes, sizeof bytes);
 }
@@ -55,7 +55,8 @@ static bool put_instant(struct buffer *out, const struct element *element)
 {
 	struct element since_2000;
 
-	return !__builtin_sub_overflow(element->number, POSTGRES_EPOCH_US, &since_2000.number) && put_int8(out, &since_2000);
+	return !__builtin_sub_overflow(element->number, POSTGRES_EPOCH_US, &since_2000.number) &&
+		put_int8(out, &since_2000);
 }
 
 static bool put_text(struct buffer *out, const struct element *element)
@@ -128,7 +129,8 @@ static const struct kind {
 static struct element element_at(const struct type *type, const struct pg_value *value, size_t index)
 {
 	assert(type->is_text ? value->texts != NULL : value->numbers != NULL);
-	return type->is_text ? (struct element){ .text = value->texts[index] } : (struct element){ .number = value->numbers[index] };
+	return type->is_text ? (struct element){ .text = value->texts[index] } :
+		(struct element){ .number = value->numbers[index] };
 }
 
 static bool put_array_element(struct buffer *out, const struct type *type, const struct element *element)
@@ -241,7 +243,8 @@ struct text pg_text(const struct pg_transaction *transaction, unsigned statement
 	if (PQgetisnull(result, (int)row, (int)column)) {
 		return TEXT_NONE;
 	}
-	return (struct text){ PQgetvalue(result, (int)row, (int)column), (size_t)PQgetlength(result, (int)row, (int)column) };
+	return (struct text){ PQgetvalue(result, (int)row, (int)column),
+		(size_t)PQgetlength(result, (int)row, (int)column) };
 }
 
 bool pg_is_null(const struct pg_transaction *transaction, unsigned statement, size_t row, unsigned column)
@@ -260,7 +263,7 @@ int64_t pg_int8(const struct pg_transaction *transaction, unsigned statement, si
 	}
 	errno = 0;
 	number = strtoll(text.bytes, &end, 10);
-	assert(errno == 0 && text.length > 0 && end == text.bytes + text.length); // else the column is not of an integer type
+	assert(errno == 0 && text.length > 0 && end == text.bytes + text.length); // else the column is not an integer's
 	return number;
 }
 
@@ -293,7 +296,8 @@ int64_t pg_instant(const struct pg_transaction *transaction, unsigned statement,
 	return instant_parse((struct text){ whole, text.length + sizeof minutes - 1 });
 }
 
-bool pg_bytes(const struct pg_transaction *transaction, unsigned statement, size_t row, unsigned column, struct buffer *out)
+bool pg_bytes(const struct pg_transaction *transaction, unsigned statement, size_t row, unsigned column,
+	struct buffer *out)
 {
 	const struct text text = pg_text(transaction, statement, row, column);
 	bool is_hex;

@@ -28,7 +28,8 @@ static void count_devices(struct pg_transaction *t, int64_t tenant_id)
 		PG_V_INT8(tenant_id));
 }
 
-// A lane in which nothing is left is delivered up to the end of the log, wherever its position stands.
+// Announced is everything before the first event that still waits in a lane of an instance that is told; where the position of a
+// lane stands says little, since the next event of its lane may be much later.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status,
 	bool count)
 {
@@ -37,16 +38,14 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 	}
 	return PG_ADD(t,
 		"with log as (select event_seq from depbroker.sync_stream where tenant_id = $1),"
-		" lane as ("
-		"  select case when exists ("
-		"      select from depbroker.events e where e.tenant_id = $1 and e.instance_id = p.instance_id and e.lane = p.lane"
-		"        and e.seq > p.acked_seq)"
-		"    then p.acked_seq end as waits_after"
+		" waiting as ("
+		"  select (select e.seq from depbroker.events e where e.tenant_id = $1 and e.instance_id = p.instance_id and e.lane = p.lane"
+		"    and e.seq > p.acked_seq order by e.seq limit 1) as seq"
 		"  from depbroker.positions p join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id"
 		"  where p.tenant_id = $1 and i.webhook_url is not null and i.webhook_disabled_at is null)"
 		" update depbroker.tenant_status as s set sync_phase = $2, sync_reason = $3, sync_error = $4, synced_at = $5,"
 		"  sync_next_at = $6, token_state = coalesce(nullif($7, ''), s.token_state), event_seq = log.event_seq,"
-		"  announced_seq = coalesce((select min(waits_after) from lane), log.event_seq), updated_at = now()"
+		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq), updated_at = now()"
 		" from log where s.tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(status->sync_phase)), PG_V_TEXT(store_not_null(status->sync_reason)),
 		PG_V_TEXT(store_clipped(status->sync_error, ERROR_MAX)), PG_V_INSTANT(status->synced_at_us),

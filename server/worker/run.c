@@ -499,10 +499,24 @@ static void step(struct run *run)
 	}
 }
 
+static bool is_under_way(const struct worker_process *process, int64_t tenant_id)
+{
+	LIST_EACH(at, after, &process->runs) {
+		if (CONTAINER_OF(at, struct run, link)->tenant.due.tenant_id == tenant_id) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void run_start(struct worker_process *process, const struct due_row *due)
 {
-	struct run *run = allocate(sizeof *run);
+	struct run *run;
 
+	if (is_under_way(process, due->tenant_id)) {
+		return;
+	}
+	run = allocate(sizeof *run);
 	run->process = process;
 	process->run_count++;
 	list_add_last(&process->runs, &run->link);

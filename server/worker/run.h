@@ -5,7 +5,7 @@
 //   load -> define, replan -> sync -> assign -> wait for deliveries -> finish
 //
 // Ownership  run_start allocates; a run frees itself when it has ended and then calls process->run_ended.
-// Laws       1. one run a client in all processes: the database decides (stream.h)
+// Laws       1. one run a client in all processes: the database decides between processes (stream.h), run_start within one
 //            2. when a write of it fails, a run begins anew from what the database holds, a few times; then it lets go
 #pragma once
 
@@ -13,6 +13,8 @@
 
 #include "store/stream.h"
 
+// Nothing is started while this process runs the client already: what came up meanwhile has moved `wake`, which that run
+// compares when it waits and when it ends.
 void run_start(struct worker_process *process, const struct due_row *due);
 // Every run of the process: end after the present step.
 void run_stop_all(struct worker_process *process);

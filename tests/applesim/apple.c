@@ -82,8 +82,9 @@ static bool find_endpoint(struct call *call)
 // Stock names of libraries are what Apple's block list is made of, as far as anybody has seen.
 static bool check_user_agent(struct call *call)
 {
-	static const char *const blocked[] = { "curl/", "libcurl", "Go-http-client", "python-requests", "Python-urllib", "Java/",
-		"okhttp", "Wget/", "node-fetch", "axios/" };
+	static const char *const blocked[] = {
+		"curl/", "libcurl", "Go-http-client", "python-requests", "Python-urllib", "Java/", "okhttp", "Wget/", "axios/",
+	};
 	const struct text agent = web_header(call->request, "user-agent");
 
 	if (agent.length == 0) {
@@ -171,7 +172,8 @@ static bool answer_fault(struct call *call, const struct fault_plan *fault)
 	if (fault->terms_unsigned) {
 		answer_word(call, 403, "T_C_NOT_SIGNED");
 	} else if (fault->token_rejected) {
-		answer_word(call, fault->status != 0 ? fault->status : 401, is_session_call(call) ? "token_rejected" : "UNAUTHORIZED");
+		answer_word(call, fault->status != 0 ? fault->status : 401,
+			is_session_call(call) ? "token_rejected" : "UNAUTHORIZED");
 	} else if (fault->status != 0 || fault->body != NULL) {
 		web_answer_text(call->answer, fault->status != 0 ? fault->status : 200, fault->body != NULL ? fault->body : "");
 	} else {

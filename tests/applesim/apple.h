@@ -105,7 +105,7 @@ MUST_USE bool are_serials(yyjson_val *array);
 // Assigns call->profile; one of add_results.
 const char *assign_one(struct call *call, const char *serial, struct device *device, size_t place);
 bool is_instead_of_running(const struct fault_plan *fault);
-// Writes "devices":{"SERIAL":"RESULT",...}; each serial once. `one` decides for a serial, device NULL when it is not here;
-// NULL leaves the serial out.
+// Writes "devices":{"SERIAL":"RESULT",...}, each serial once. `one` decides for a serial (device NULL: it is not here);
+// when it gives NULL the serial is left out.
 void add_results(struct call *call, yyjson_val *serials,
 	const char *(*one)(struct call *call, const char *serial, struct device *device, size_t place));

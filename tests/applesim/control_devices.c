@@ -9,7 +9,9 @@
 #include <string.h>
 
 // Members that are about the control listener or about state, not about what the device is.
-static const char *const own_members[] = { "serial_number", "quiet", "profile_status", "cool_down_s", "assigned_by_default" };
+static const char *const own_members[] = {
+	"serial_number", "quiet", "profile_status", "cool_down_s", "assigned_by_default",
+};
 
 static bool is_own_member(const char *name)
 {

@@ -19,8 +19,9 @@ static void change_flag(yyjson_val *json, const char *name, bool *flag)
 // Texts are kept as JSON: those that are given go over those that were.
 static void change_texts(struct tenant *tenant, yyjson_val *json)
 {
-	static const char *const names[] = { "admin_id", "facilitator_id", "org_name", "org_email", "org_phone", "org_address",
-		"org_id", "org_type", "org_version" };
+	static const char *const names[] = {
+		"admin_id", "facilitator_id", "org_name", "org_email", "org_phone", "org_address", "org_id", "org_type", "org_version",
+	};
 	yyjson_doc *old = yyjson_read(tenant->texts, strlen(tenant->texts), 0);
 	struct buffer out = BUFFER(64 * 1024);
 
@@ -89,9 +90,9 @@ static void take_token(struct tenant *tenant, yyjson_val *json)
 static struct tenant *add_one(struct control_call *call, int64_t ordinal, bool is_one_of_many)
 {
 	struct world *world = call->world;
-	const uint64_t seed = (uint64_t)json_number(call->body, "seed", -1);
-	struct tenant *tenant =
-		world_add_tenant(world, mixed(world->seed, seed == UINT64_MAX ? 100 + world->tenant_count : mixed(seed, (uint64_t)ordinal)));
+	const int64_t given_seed = json_number(call->body, "seed", -1);
+	const uint64_t seed = given_seed < 0 ? 100 + world->tenant_count : mixed((uint64_t)given_seed, (uint64_t)ordinal);
+	struct tenant *tenant = world_add_tenant(world, mixed(world->seed, seed));
 	struct buffer name CLEANUP(buffer_fini) = BUFFER(1024);
 	const struct text given = json_text(call->body, "name");
 	struct buffer texts = BUFFER(256);

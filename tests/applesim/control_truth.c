@@ -11,10 +11,11 @@ void add_tenant(struct buffer *out, const struct tenant *tenant)
 {
 	buffer_add_format(out, "{\"id\":%lld,\"name\":", (long long)tenant->id);
 	buffer_add_json(out, text_of(tenant->name));
-	buffer_add_format(out, ",\"server_uuid\":\"%s\",\"devices\":%zu,\"changes\":%zu,\"profiles\":%zu,\"has_certificate\":%s,"
-		"\"has_token\":%s,\"texts\":%s}", tenant->server_uuid, tenant->device_count, tenant->change_count,
-		tenant->profile_count, tenant->certificate != NULL ? "true" : "false",
-		tenant->token.consumer_key != NULL ? "true" : "false", tenant->texts);
+	buffer_add_format(out, ",\"server_uuid\":\"%s\",\"devices\":%zu,\"changes\":%zu,\"profiles\":%zu", tenant->server_uuid,
+		tenant->device_count, tenant->change_count, tenant->profile_count);
+	buffer_add_format(out, ",\"has_certificate\":%s,\"has_token\":%s,\"texts\":%s}",
+		tenant->certificate != NULL ? "true" : "false", tenant->token.consumer_key != NULL ? "true" : "false",
+		tenant->texts);
 }
 
 void control_tenants(struct control_call *call)
@@ -96,8 +97,8 @@ void control_changes(struct control_call *call)
 
 		buffer_add_format(call->out, "%s{\"seq\":%zu,\"serial_number\":", between, at + 1);
 		buffer_add_json(call->out, text_of(change->device->serial));
-		buffer_add_format(call->out, ",\"op_type\":\"%s\",\"cause\":\"%s\",\"op_date\":\"", operation_words[change->operation],
-			cause_words[change->cause]);
+		buffer_add_format(call->out, ",\"op_type\":\"%s\",\"cause\":\"%s\",\"op_date\":\"",
+			operation_words[change->operation], cause_words[change->cause]);
 		add_time(call->out, change->at_s);
 		buffer_add_string(call->out, "\"}");
 		between = ",";
@@ -128,6 +129,16 @@ void control_where(struct control_call *call)
 	buffer_add_string(call->out, "}");
 }
 
+static void add_served(struct buffer *out, const struct served *served)
+{
+	buffer_add_format(out, "{\"number\":%llu,\"tenant\":%lld,\"at_ms\":%lld,\"method\":\"%s\",\"path\":\"%s\"",
+		(unsigned long long)served->number, (long long)served->tenant, (long long)served->at_ms, served->method, served->path);
+	buffer_add_format(out, ",\"status\":%u,\"version\":%d,\"devices\":%u,\"fault\":%s,\"word\":", served->status,
+		served->version, served->devices, served->was_faulty ? "true" : "false");
+	buffer_add_json(out, text_of(served->word));
+	buffer_add_string(out, "}");
+}
+
 void control_requests(struct control_call *call)
 {
 	const struct apple *apple = call->control->apple;
@@ -143,12 +154,8 @@ void control_requests(struct control_call *call)
 		if (tenant != 0 && served->tenant != tenant) {
 			continue;
 		}
-		buffer_add_format(call->out, "%s{\"number\":%llu,\"tenant\":%lld,\"at_ms\":%lld,\"method\":\"%s\",\"path\":\"%s\","
-			"\"status\":%u,\"version\":%d,\"devices\":%u,\"fault\":%s,\"word\":", between, (unsigned long long)served->number,
-			(long long)served->tenant, (long long)served->at_ms, served->method, served->path, served->status, served->version,
-			served->devices, served->was_faulty ? "true" : "false");
-		buffer_add_json(call->out, text_of(served->word));
-		buffer_add_string(call->out, "}");
+		buffer_add_string(call->out, between);
+		add_served(call->out, served);
 		between = ",";
 	}
 	buffer_add_format(call->out, "],\"last\":%llu}", (unsigned long long)apple->served_count);

@@ -22,8 +22,8 @@ void cursor_write(struct buffer *out, const struct tenant *tenant, const struct 
 	struct buffer plain CLEANUP(buffer_fini) = BUFFER(256);
 	unsigned char tag[SHA256_SIZE];
 
-	buffer_add_format(&plain, "%" PRIu64 ":%" PRIu64 ":%" PRId64 ":%" PRId64 ":%s:%" PRId64, cursor->offset, cursor->position,
-		cursor->from_ms, cursor->issued_ms, cursor->is_complete ? "true" : "false", cursor->issued_ms);
+	buffer_add_format(&plain, "%" PRIu64 ":%" PRIu64 ":%" PRId64 ":%" PRId64 ":%s:%" PRId64, cursor->offset,
+		cursor->position, cursor->from_ms, cursor->issued_ms, cursor->is_complete ? "true" : "false", cursor->issued_ms);
 	make_tag(tag, tenant, buffer_text(&plain));
 	buffer_add_string(&plain, ":");
 	buffer_add_hex(&plain, tag, TAG_BYTES);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // cursor.h - cursors of the device list (dep-api.md, section 6): opaque, unpadded base64, decoding like Apple's to
-// offset:number:from:to:flag:milliseconds. The second number, which is 0 in the ones seen, is our place in the change log,
-// and a tag at the end makes them ours: nobody else's are understood, not even another tenant's.
+// offset:number:from:to:flag:milliseconds. The second number, which is 0 in the ones seen, is our place in the change
+// log, and a tag at the end makes them ours: nobody else's are understood, not even another tenant's.
 #pragma once
 
 #include "applesim/world.h"

@@ -138,9 +138,12 @@ static const char *reason_against(const struct fault_plan *plan, yyjson_val *jso
 	if (yyjson_obj_get(json, "page") != NULL && plan->place == PAGE_ANY) {
 		return "page is first, middle, last or a number from 1";
 	}
-	if (plan->status == 0 && plan->body == NULL && plan->headers == NULL && plan->delay_ms == 0 && plan->cut_after_bytes < 0 &&
-		!plan->reset && !plan->stuck_cursor && plan->duplicates == 0 && plan->result == NULL && !plan->terms_unsigned &&
-		!plan->token_rejected) {
+	const bool answers = plan->status != 0 || plan->body != NULL || plan->headers != NULL || plan->terms_unsigned ||
+		plan->token_rejected;
+	const bool transfers = plan->delay_ms != 0 || plan->cut_after_bytes >= 0 || plan->reset;
+	const bool contents = plan->stuck_cursor || plan->duplicates > 0 || plan->result != NULL;
+
+	if (!answers && !transfers && !contents) {
 		return "nothing is to go wrong";
 	}
 	return NULL;
@@ -211,7 +214,8 @@ static bool fits(const struct fault_plan *plan, const struct fault_target *targe
 	return fits_place(plan, page);
 }
 
-struct fault_plan *fault_list_take(struct fault_list *list, const struct fault_target *target, const struct fault_page *page)
+struct fault_plan *fault_list_take(struct fault_list *list, const struct fault_target *target,
+	const struct fault_page *page)
 {
 	LIST_EACH(at, after, &list->plans) {
 		struct fault_plan *plan = CONTAINER_OF(at, struct fault_plan, link);

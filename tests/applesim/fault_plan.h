@@ -66,7 +66,9 @@ void fault_list_clear(struct fault_list *list);
 MUST_USE bool fault_list_delete(struct fault_list *list, int64_t id);
 // NULL with a reason: the plan makes no sense.
 struct fault_plan *fault_list_add(struct fault_list *list, yyjson_val *json, const char **reason);
-// The first plan that hits; its count is taken. `page` NULL: plans that ask for a page are not looked at; otherwise only those.
-struct fault_plan *fault_list_take(struct fault_list *list, const struct fault_target *target, const struct fault_page *page);
+// The first plan that hits; its count is taken. `page` NULL: plans that ask for a page are not looked at; otherwise only
+// those.
+struct fault_plan *fault_list_take(struct fault_list *list, const struct fault_target *target,
+	const struct fault_page *page);
 MUST_USE bool fault_plan_names(const struct fault_plan *plan, const char *serial); // for `result`
 void fault_list_json(struct buffer *out, const struct fault_list *list);

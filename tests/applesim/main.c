@@ -37,14 +37,14 @@ static void save(struct applesim *sim)
 	if (state_save(&sim->world, sim->state_path, &fault) != OK) {
 		log_event(LOG_ERROR, "applesim.state", LOG_STRING("error", fault.text));
 	}
-	sim->save_not_before_ms = clock_monotonic_ms() + 20 * (clock_monotonic_ms() - began_ms); // 5 % of the time at most
+	// Saving takes 5 % of the time at most.
+	sim->save_not_before_ms = clock_monotonic_ms() + 20 * (clock_monotonic_ms() - began_ms);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
 	struct applesim *sim = timer->data;
 
-	sim->apple_server.date_offset_s = sim->world.skew_s;
 	if (clock_monotonic_ms() >= sim->save_not_before_ms) {
 		save(sim);
 	}
@@ -60,11 +60,13 @@ static void stop(struct rig_program *program)
 	save(sim);
 }
 
-static enum err start(struct applesim *sim, const char *listen, const char *control, const char *parent, struct fault *fault)
+static enum err start(struct applesim *sim, const char *listen, const char *control, const char *parent,
+	struct fault *fault)
 {
 	TRY(rig_program_start(&sim->program, parent, fault));
 	sim->apple_server.handle = apple_handle;
 	sim->apple_server.context = &sim->apple;
+	sim->apple_server.date_offset_s = &sim->world.skew_s;
 	TRY(web_server_open(&sim->apple_server, &sim->program.loop, listen, fault));
 	sim->control_server.handle = control_handle;
 	sim->control_server.context = &sim->control;
@@ -117,8 +119,8 @@ int main(int argc, char **argv)
 	};
 	struct fault fault = { 0 };
 
-	rig_options(argc, argv, "Simulates Apple's device enrolment service. Prints one line of JSON when it is ready.", options,
-		sizeof options / sizeof *options);
+	rig_options(argc, argv, "Simulates Apple's device enrolment service. Prints one line of JSON when it is ready.",
+		options, sizeof options / sizeof *options);
 	process_harden();
 	log_set_process("applesim");
 	world_init(&sim.world, seed_from(seed));

@@ -128,8 +128,9 @@ void handle_activation_lock(struct call *call)
 	const struct text key = json_text(call->body, "escrow_key");
 	struct device *device = world_device(call->world, serial);
 	struct buffer bytes CLEANUP(buffer_fini) = BUFFER(32);
+	const bool has_key = yyjson_obj_get(call->body, "escrow_key") != NULL;
 
-	if (serial.length == 0 || (yyjson_obj_get(call->body, "escrow_key") != NULL && (key.length != 64 || !hex_decode(&bytes, key)))) {
+	if (serial.length == 0 || (has_key && (key.length != 64 || !hex_decode(&bytes, key)))) {
 		answer_word(call, 400, "MALFORMED_REQUEST_BODY");
 		return;
 	}
@@ -149,7 +150,8 @@ void handle_beta_tokens(struct call *call)
 		return;
 	}
 	for (size_t i = 0; i < 2; i++) { // the same list under two names, as live servers give it
-		buffer_add_string(body, i == 0 ? "{\"betaEnrollmentTokens\":[{\"token\":\"" : ",\"seedBuildTokens\":[{\"token\":\"");
+		buffer_add_string(body, i == 0 ? "{\"betaEnrollmentTokens\":" : ",\"seedBuildTokens\":");
+		buffer_add_string(body, "[{\"token\":\"");
 		add_mixed_hex(body, mixed(call->tenant->seed, 30), 32, false);
 		buffer_add_string(body, "\",\"title\":\"iOS 27 AppleSeed Beta\",\"os\":\"iOS\"},{\"token\":\"");
 		add_mixed_hex(body, mixed(call->tenant->seed, 31), 32, false);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// profile_check.c - what Apple demands of an enrolment profile (dep-api.md, sections 5.6 and 9), and how it gives it back.
+// profile_check.c - what Apple demands of an enrolment profile (dep-api.md, sections 5.6 and 9), and how it is given back.
 #include "applesim/apple.h"
 
 #include <stdlib.h>
@@ -64,7 +64,8 @@ static bool is_url(struct text t)
 			return false;
 		}
 	}
-	return colon != NULL && colon > t.bytes && text_starts_with(rest, TEXT("://")) && rest.length > 3 && rest.bytes[3] != '/';
+	return colon != NULL && colon > t.bytes && text_starts_with(rest, TEXT("://")) && rest.length > 3 &&
+		rest.bytes[3] != '/';
 }
 
 static const char *url_mistake(yyjson_val *profile)
@@ -159,7 +160,9 @@ static const char *array_mistake(yyjson_val *profile)
 
 const char *profile_mistake(yyjson_val *profile)
 {
-	const char *(*const checks[])(yyjson_val *) = { text_mistake, url_mistake, flag_mistake, locale_mistake, array_mistake };
+	const char *(*const checks[])(yyjson_val *) = {
+		text_mistake, url_mistake, flag_mistake, locale_mistake, array_mistake,
+	};
 
 	for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
 		const char *mistake = checks[i](profile);

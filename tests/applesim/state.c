@@ -50,7 +50,9 @@ static void add_lists(struct buffer *out, const struct tenant *tenant)
 {
 	buffer_add_string(out, ",\"slots\":[");
 	for (size_t i = 0; i < tenant->slot_count; i++) {
-		buffer_add_format(out, "%s%lld", i > 0 ? "," : "", tenant->slots[i] != NULL ? (long long)tenant->slots[i]->index : -1);
+		const struct device *device = tenant->slots[i];
+
+		buffer_add_format(out, "%s%lld", i > 0 ? "," : "", device != NULL ? (long long)device->index : -1);
 	}
 	buffer_add_string(out, "],\"changes\":[");
 	for (size_t i = 0; i < tenant->change_count; i++) {
@@ -74,12 +76,14 @@ static void add_lists(struct buffer *out, const struct tenant *tenant)
 
 static void add_tenant(struct buffer *out, const struct tenant *tenant)
 {
-	buffer_add_format(out, "{\"seed\":%llu,\"devices_made\":%llu,\"tokens_made\":%u,\"page_default\":%lld,\"page_maximum\":%lld,"
-		"\"beta_off\":%s,\"discovery_unsupported\":%s,\"may_not_disown\":%s,\"discovery_at_s\":%lld,\"server_uuid\":\"%s\"",
-		(unsigned long long)tenant->seed, (unsigned long long)tenant->devices_made, tenant->tokens_made,
-		(long long)tenant->page_default, (long long)tenant->page_maximum, tenant->is_beta_off ? "true" : "false",
-		tenant->is_discovery_unsupported ? "true" : "false", tenant->may_not_disown ? "true" : "false",
-		(long long)tenant->discovery_at_s, tenant->server_uuid);
+	buffer_add_format(out, "{\"seed\":%llu,\"devices_made\":%llu,\"tokens_made\":%u", (unsigned long long)tenant->seed,
+		(unsigned long long)tenant->devices_made, tenant->tokens_made);
+	buffer_add_format(out, ",\"page_default\":%lld,\"page_maximum\":%lld,\"discovery_at_s\":%lld,\"server_uuid\":\"%s\"",
+		(long long)tenant->page_default, (long long)tenant->page_maximum, (long long)tenant->discovery_at_s,
+		tenant->server_uuid);
+	buffer_add_format(out, ",\"beta_off\":%s,\"discovery_unsupported\":%s,\"may_not_disown\":%s",
+		tenant->is_beta_off ? "true" : "false", tenant->is_discovery_unsupported ? "true" : "false",
+		tenant->may_not_disown ? "true" : "false");
 	buffer_add_string(out, ",\"name\":");
 	add_text(out, tenant->name);
 	buffer_add_string(out, ",\"texts\":");
@@ -188,7 +192,8 @@ static void load_tenant(struct world *world, yyjson_val *json)
 static void load_device(struct world *world, yyjson_val *json)
 {
 	const char *serial = yyjson_get_str(yyjson_arr_get(json, 0));
-	struct device *device = world_make_device(world, serial != NULL ? serial : "", yyjson_get_uint(yyjson_arr_get(json, 1)));
+	const uint64_t seed = yyjson_get_uint(yyjson_arr_get(json, 1));
+	struct device *device = world_make_device(world, serial != NULL ? serial : "", seed);
 	const char *uuid = yyjson_get_str(yyjson_arr_get(json, 11));
 
 	device->tenant = world_tenant(world, number_at(json, 2));

@@ -82,7 +82,8 @@ struct tenant *world_add_tenant(struct world *world, uint64_t seed)
 	tenant->page_default = 1000;
 	tenant->page_maximum = 1000;
 	make_uuid(tenant->server_uuid, mixed(seed, 1));
-	(void)snprintf(tenant->administrator, sizeof tenant->administrator, "admin@tenant-%lld.example", (long long)tenant->id);
+	(void)snprintf(tenant->administrator, sizeof tenant->administrator, "admin@tenant-%lld.example",
+		(long long)tenant->id);
 	world->is_changed = true;
 	return tenant;
 }

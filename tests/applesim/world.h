@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// world.h - what the simulated Apple knows: organisations' servers ("tenants"), devices, profiles, and every change ever made.
+// world.h - what the simulated Apple knows: organisations' servers ("tenants"), devices, profiles, and every change.
 //
-// Ownership  everything belongs to the world and lives as long as it. A device is never forgotten: one that was released or
-//            moved keeps its object, so that old changes can still be told.
+// Ownership  everything belongs to the world and lives as long as it. A device is never forgotten: one that was released
+//            or moved keeps its object, so that old changes can still be told.
 // Laws       1. a serial number is one device, and a device is on one server at most
 //            2. a change log only grows; what is not in it (`quiet`) shows in full lists only, as it happens at Apple
 //            3. what a device is made of follows from its seed; only deviations are stored (`facts`)
@@ -157,14 +157,14 @@ void tenant_set_token(struct tenant *tenant, const struct credentials *token); /
 void credentials_fini(struct credentials *credentials);
 
 struct device *world_device(const struct world *world, struct text serial);
-struct device *world_make_device(struct world *world, const char *serial, uint64_t seed); // on no server yet; copies serial
+struct device *world_make_device(struct world *world, const char *serial, uint64_t seed); // on no server yet
 struct device *tenant_make_device(struct tenant *tenant); // the next one that the tenant's seed gives, on no server yet
 
 void tenant_log(struct tenant *tenant, struct device *device, enum operation operation, enum cause cause);
 void device_enter(struct device *device, struct tenant *tenant); // as if an administrator had assigned it to this server
 void device_leave(struct device *device); // the profile goes, too
 struct profile *tenant_profile(const struct tenant *tenant, struct text uuid);
-struct profile *tenant_add_profile(struct tenant *tenant, const char *uuid); // `json` and `url` are the caller's to fill in
+struct profile *tenant_add_profile(struct tenant *tenant, const char *uuid); // without `json` and `url` yet
 void profile_uuid_make(const struct tenant *tenant, char out[UUID_SIZE + 1]);
 void device_set_profile(struct device *device, struct profile *profile); // logged as modified
 void device_clear_profile(struct device *device);                        // logged as modified

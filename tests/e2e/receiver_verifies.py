@@ -42,7 +42,8 @@ VECTORS = [  # key, id, timestamp, body, signature
     (KEY_A, ID, 1700000000, b"", "v1,vKmUzDrNyxu6QAbKLEIxuYF72g6AYa/YdH4pfM0hbr4="),
     (KEY_A, ID, 1700000000, ZURICH, "v1,T15FIGaHIpYr3/S9/pE5Oqn26mUrH6mPZkEpF3S7mI4="),
     ("whsec_" + "a2tr" * 8, ID, 1700000000, BODY, "v1,osWR8xgv8372drWdkdXrJpkDmlNTFaQ0iM2Fp3kB5gU="),
-    ("whsec_" + base64.b64encode(b"k" * 64).decode(), ID, 1700000000, BODY, "v1,d3y2FkMXJOlxMmvpQO0BnnMVKtAurXBuBeaw8ElXg3s="),
+    ("whsec_" + base64.b64encode(b"k" * 64).decode(), ID, 1700000000, BODY,
+     "v1,d3y2FkMXJOlxMmvpQO0BnnMVKtAurXBuBeaw8ElXg3s="),
     (KEY_A, ID, 1700000000, BODY, ASYMMETRIC + " " + SIGNED_A),
 ]
 INBOXES = iter(range(1, 1000000))
@@ -109,7 +110,8 @@ def secrets_have_four_spellings():
     bare = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
     for spelling in (bare, bare + "=", "whsec_" + bare, "whsec_" + bare + "=", "whsec_" + bare + "=\n"):
         equal(deliver(new_inbox(spelling), signed("msg_1", BODY), BODY), 204, spelling)
-    for wrong in ("", "whsec_", "whsec_AAAA", "whsec_" + base64.b64encode(b"k" * 65).decode(), "!" * 44, " ".join([KEY_A] * 4)):
+    too_long = "whsec_" + base64.b64encode(b"k" * 65).decode()
+    for wrong in ("", "whsec_", "whsec_AAAA", too_long, "!" * 44, " ".join([KEY_A] * 4)):
         PEER.call("PUT", "/secret/wrong", wrong.encode(), status=400)
 
 
@@ -140,13 +142,14 @@ def everything_that_is_not_right_is_refused():
         "a timestamp that is no number": (headers_of("msg_1", f"{now}abc", right), BODY),
     }
     for missing in range(3):
-        attempts[f"header {missing} missing"] = ([h for i, h in enumerate(headers_of("msg_1", now, right)) if i != missing], BODY)
+        headers = headers_of("msg_1", now, right)
+        attempts[f"{headers[missing][0]} missing"] = (headers[:missing] + headers[missing + 1:], BODY)
     for what, (headers, body) in attempts.items():
         equal(deliver(inbox, headers, body), 401, what)
     urlsafe_body, urlsafe = BODY, ""
     while not set(urlsafe) & set("-_"):  # a value that has one of the characters that differ
         urlsafe_body += b" "
-        urlsafe = "v1," + base64.urlsafe_b64encode(base64.b64decode(signature_of(KEY_A, "msg_1", now, urlsafe_body)[3:])).decode()
+        urlsafe = signature_of(KEY_A, "msg_1", now, urlsafe_body).replace("+", "-").replace("/", "_")
     equal(deliver(inbox, headers_of("msg_1", now, urlsafe), urlsafe_body), 401, "url-safe base64")
     equal((stats(inbox)["refused"], stats(inbox)["accepted"], devices(inbox)), (len(attempts) + 1, 0, {}), "no effect")
     equal(deliver(inbox, headers_of("msg_1", now, right), BODY), 204, "the right one")
@@ -186,7 +189,8 @@ def a_message_has_its_effect_once():
 @test
 def the_model_follows_the_events():
     inbox = new_inbox()
-    steps = [("device.added", {"color": "BLUE"}, (True, False, "BLUE")), ("device.assigned", {"color": "BLUE"}, (True, True, "BLUE")),
+    steps = [("device.added", {"color": "BLUE"}, (True, False, "BLUE")),
+             ("device.assigned", {"color": "BLUE"}, (True, True, "BLUE")),
              ("device.changed", {"color": "RED"}, (True, True, "RED")), ("device.removed", {}, (False, False, None)),
              ("device.added", {"color": "RED"}, (True, False, "RED"))]
     for seq, (kind, facts, expected) in enumerate(steps, 1):
@@ -202,8 +206,8 @@ def the_model_follows_the_events():
 def inversions_are_noticed_and_have_no_effect():
     inbox = new_inbox()
     for identity, kind, seq, incarnation, inversions, present in (
-            ("1", "device.added", 5, 1, 0, True), ("2", "device.removed", 4, 1, 1, True), ("3", "device.removed", 5, 1, 2, True),
-            ("4", "device.removed", 1, 2, 2, False), ("5", "device.added", 9, 1, 3, False)):
+            ("1", "device.added", 5, 1, 0, True), ("2", "device.removed", 4, 1, 1, True),
+            ("3", "device.removed", 5, 1, 2, True), ("4", "device.removed", 1, 2, 2, False), ("5", "device.added", 9, 1, 3, False)):
         body = event(kind, "A1", seq, incarnation=incarnation)
         equal(deliver(inbox, signed("msg_" + identity, body), body), 204, identity)
         equal((stats(inbox)["inversions"], devices(inbox)["A1"]["present"]), (inversions, present), identity)
@@ -258,9 +262,12 @@ def faults_are_planted_and_end():
     equal(stats(inbox)["accepted"], 1, "taken in, the answer lost")
     equal(deliver(inbox, signed("msg_1", body), body), 204, "again")
     equal((stats(inbox)["duplicates"], stats(inbox)["faults"]), (1, 3), "counted")
-    PEER.call("PUT", "/faults", {"name": inbox, "status": 302, "location": "http://127.0.0.1:1/", "times": 0, "body_bytes": 1000})
+    redirect = {"status": 302, "location": "http://127.0.0.1:1/", "body_bytes": 1000}
+    PEER.call("PUT", "/faults", {"name": inbox, "times": 0, **redirect})
     answer = PEER.request("POST", f"/webhook/{inbox}", body, signed("msg_1", body))
-    equal((answer.status, answer.headers["Location"], len(answer.body) >= 1000), (302, "http://127.0.0.1:1/", True), "redirect")
+    equal((answer.status, answer.headers["Location"]), (302, "http://127.0.0.1:1/"), "redirect")
+    if len(answer.body) < 1000:
+        raise AssertionError("a short body")
     PEER.call("PUT", "/faults", {"name": inbox, "delay_ms": 300})
     begin = time.monotonic()
     equal(deliver(inbox, signed("msg_1", body), body), 204, "late")
@@ -290,8 +297,10 @@ def events_are_printed_and_the_state_survives():
         program.stop()
 
 
-if __name__ == "__main__":
-    code = run_tests()
+def stop():
     PEER.close()
     RECEIVER.stop()
-    sys.exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests(stop))

@@ -92,8 +92,9 @@ static void single_values_of_each_kind_come_back(void **state)
 	(void)state;
 	pg_world_open(&world, config_of(1));
 	call_directory(&call);
-	PG_ADD(&call.transaction, "select $1, $2, $3, $4, $5, $6, $7, $8, $9", PG_V_INT8(INT64_MIN), PG_V_INT4(INT32_MIN), PG_V_BOOL(true),
-		PG_V_STRING("Grüße, 'O''Neill' \\ \"x\""), PG_V_BYTEA(((struct text){ bytes, sizeof bytes })), PG_V_INSTANT(instant),
+	PG_ADD(&call.transaction, "select $1, $2, $3, $4, $5, $6, $7, $8, $9", PG_V_INT8(INT64_MIN), PG_V_INT4(INT32_MIN),
+		PG_V_BOOL(true), PG_V_STRING("Grüße, 'O''Neill' \\ \"x\""),
+		PG_V_BYTEA(((struct text){ bytes, sizeof bytes })), PG_V_INSTANT(instant),
 		PG_V_JSONB(TEXT("{\"a\": [1, null]}")), PG_V_BOOL(false), PG_V_TEXT(TEXT("")));
 	RUN(&call, &world);
 	assert_int_equal(pg_row_count(&call.transaction, 0), 1);
@@ -122,8 +123,9 @@ static void the_absence_of_a_value_comes_back_as_absence(void **state)
 	(void)state;
 	pg_world_open(&world, config_of(1));
 	call_directory(&call);
-	PG_ADD(&call.transaction, "select $1, $2, $3, $4, $5::bigint, $6, pg_typeof($1), pg_typeof($5)", PG_V_TEXT(TEXT_NONE),
-		PG_V_BYTEA(TEXT_NONE), PG_V_JSONB(TEXT_NONE), PG_V_INSTANT(INSTANT_NONE), ((struct pg_value){ .kind = PG_NULL }),
+	PG_ADD(&call.transaction, "select $1, $2, $3, $4, $5::bigint, $6, pg_typeof($1), pg_typeof($5)",
+		PG_V_TEXT(TEXT_NONE), PG_V_BYTEA(TEXT_NONE), PG_V_JSONB(TEXT_NONE), PG_V_INSTANT(INSTANT_NONE),
+		((struct pg_value){ .kind = PG_NULL }),
 		PG_V_STRING(NULL));
 	RUN(&call, &world);
 	for (unsigned column = 0; column < 6; column++) {
@@ -157,7 +159,8 @@ static void arrays_of_each_kind_arrive(void **state)
 	call_directory(&call);
 	PG_ADD(&call.transaction, "select $1, $2, $3, $4, $5, $6, $7", PG_V_NUMBERS(PG_INT8_ARRAY, numbers, 3),
 		PG_V_NUMBERS(PG_INT4_ARRAY, numbers, 3), PG_V_NUMBERS(PG_BOOL_ARRAY, flags, 2),
-		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, instants, 3), PG_V_TEXTS(PG_TEXT_ARRAY, texts, 5), PG_V_TEXTS(PG_BYTEA_ARRAY, bytes, 2),
+		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, instants, 3), PG_V_TEXTS(PG_TEXT_ARRAY, texts, 5),
+		PG_V_TEXTS(PG_BYTEA_ARRAY, bytes, 2),
 		PG_V_TEXTS(PG_JSONB_ARRAY, documents, 3));
 	// As unnest gives them, which is how statements will use them.
 	PG_ADD(&call.transaction, "select * from unnest($1, $2) as u(n, t)", PG_V_NUMBERS(PG_INT8_ARRAY, numbers, 3),
@@ -181,8 +184,9 @@ static void arrays_of_each_kind_arrive(void **state)
 static void empty_arrays_are_empty_and_not_absent(void **state)
 {
 	static const struct { enum pg_kind kind; const char *type; } kinds[] = {
-		{ PG_INT8_ARRAY, "bigint[]" }, { PG_INT4_ARRAY, "integer[]" }, { PG_BOOL_ARRAY, "boolean[]" }, { PG_TEXT_ARRAY, "text[]" },
-		{ PG_BYTEA_ARRAY, "bytea[]" }, { PG_TIMESTAMPTZ_ARRAY, "timestamp with time zone[]" }, { PG_JSONB_ARRAY, "jsonb[]" },
+		{ PG_INT8_ARRAY, "bigint[]" }, { PG_INT4_ARRAY, "integer[]" }, { PG_BOOL_ARRAY, "boolean[]" },
+		{ PG_TEXT_ARRAY, "text[]" }, { PG_BYTEA_ARRAY, "bytea[]" },
+		{ PG_TIMESTAMPTZ_ARRAY, "timestamp with time zone[]" }, { PG_JSONB_ARRAY, "jsonb[]" },
 	};
 	struct pg_world world;
 	struct pg_call call;
@@ -254,8 +258,8 @@ static void instants_are_the_same_whatever_the_server_prefers(void **state)
 	const int64_t instant = INT64_C(1790000000000001);
 
 	(void)state;
-	test_postgres_run(postgres, "create role odd login; grant depbroker_worker to odd; alter role odd set timezone = 'Asia/Kolkata'; "
-		"alter role odd set datestyle = 'German'; alter role odd set bytea_output = 'escape'");
+	test_postgres_run(postgres, "create role odd login; grant depbroker_worker to odd; "
+		"alter role odd set timezone = 'Asia/Kolkata'; alter role odd set datestyle = 'German'; alter role odd set bytea_output = 'escape'");
 	pg_world_open(&world, (struct pg_pool_config){ .url = url, .size = 1 });
 	call_directory(&call);
 	PG_ADD(&call.transaction, "select $1, $2", PG_V_INSTANT(instant), PG_V_BYTEA(TEXT("\\")));
@@ -351,7 +355,8 @@ static void an_error_rolls_the_whole_back_and_the_connection_goes_on(void **stat
 
 		call_directory(&call);
 		for (unsigned i = 0; i < 3; i++) {
-			PG_ADD(&call.transaction, i == bad ? "select 1 / ($1 - $1)" : "insert into things (id) values ($1)", PG_V_INT8(i));
+			PG_ADD(&call.transaction, i == bad ? "select 1 / ($1 - $1)" : "insert into things (id) values ($1)",
+				PG_V_INT8(i));
 		}
 		assert_int_equal(pg_call_run(&call, &world), ERR_BAD_INPUT);
 		assert_string_equal(call.transaction.sqlstate, "22012");
@@ -416,7 +421,8 @@ static void the_scope_says_whose_rows_and_as_whom(void **state)
 	(void)state;
 	pg_world_open(&world, config_of(1));
 	pg_call_init(&call, pg_scope_tenant("depbroker_api", INT64_MAX));
-	(void)pg_add(&call.transaction, "select current_setting('depbroker.tenant')::bigint, current_user, session_user", NULL, 0);
+	(void)pg_add(&call.transaction, "select current_setting('depbroker.tenant')::bigint, current_user, session_user",
+		NULL, 0);
 	RUN(&call, &world);
 	assert_int_equal(pg_int8(&call.transaction, 0, 0, 0), INT64_MAX);
 	assert_text(&call, 0, 0, 1, "depbroker_api");
@@ -450,7 +456,8 @@ static void nothing_of_a_transaction_reaches_the_next_on_its_connection(void **s
 	pg_transaction_fini(&call.transaction);
 	reading_the_tenant_is_an_error_in(&world); // left over
 	call_directory(&call);
-	(void)pg_add(&call.transaction, "select current_user, current_setting('work_mem'), current_setting('statement_timeout')", NULL, 0);
+	(void)pg_add(&call.transaction, "select current_user, current_setting('work_mem'), "
+		"current_setting('statement_timeout')", NULL, 0);
 	RUN(&call, &world);
 	assert_text(&call, 0, 0, 0, ROLE);
 	assert_text(&call, 0, 0, 1, "4MB");
@@ -515,12 +522,13 @@ static void each_sqlstate_has_its_meaning(void **state)
 		{ "insert into things (id) values (1), (1)", ERR_CONFLICT, "23505", "things_pkey" },
 		{ "insert into things (id, name) values (1, '')", ERR_BAD_INPUT, "23514", "things_name_not_empty" },
 		{ "insert into things (id) values (null)", ERR_BAD_INPUT, "23502", "" },
-		{ "insert into things (id, other) values (1, 2)", ERR_BAD_INPUT, "23503", "things_other_is_there" }, // at commit
+		// deferred, and so an error of the commit:
+		{ "insert into things (id, other) values (1, 2)", ERR_BAD_INPUT, "23503", "things_other_is_there" },
 		{ "select 'x'::text::bigint", ERR_BAD_INPUT, "22P02", "" },
 		{ "do $$ begin raise exception 'stale' using errcode = 'DB001'; end $$", ERR_FENCED, "DB001", "" },
 		{ "do $$ begin raise exception 'again' using errcode = '40001'; end $$", ERR_UNAVAILABLE, "40001", "" },
 		{ "do $$ begin raise exception 'again' using errcode = '40P01'; end $$", ERR_UNAVAILABLE, "40P01", "" },
-		{ "do $$ begin raise exception 'excluded' using errcode = '23P01', constraint = 'c'; end $$", ERR_CONFLICT, "23P01", "c" },
+		{ "do $$ begin raise exception 'x' using errcode = '23P01', constraint = 'c'; end $$", ERR_CONFLICT, "23P01", "c" },
 		{ "do $$ begin raise exception 'mine'; end $$", ERR_DATABASE, "P0001", "" },
 		{ "selec 1", ERR_DATABASE, "42601", "" },
 		{ "select nothing from nowhere", ERR_DATABASE, "42P01", "" },
@@ -549,7 +557,8 @@ static void each_sqlstate_has_its_meaning(void **state)
 static void no_fault_tells_a_value(void **state)
 {
 	static const char *const statements[] = {
-		"select $1::bigint", "select $1::jsonb", "insert into canary (secret) values ($1), ($1)", "select to_timestamp($1, 'YYYY')",
+		"select $1::bigint", "select $1::jsonb", "insert into canary (secret) values ($1), ($1)",
+		"select to_timestamp($1, 'YYYY')",
 		"insert into canary (secret, checked) values ($1, $1)", "select $1::timestamptz", "select ('{' || $1)::int[]",
 	};
 	struct pg_world world;

@@ -351,8 +351,10 @@ static void lose_the_end(struct buffer *from_server)
 {
 	static const char end[] = { 'Z', 0, 0, 0, 5, 'I' };
 
-	if (from_server->length >= sizeof end && memcmp(from_server->bytes + from_server->length - sizeof end, end, sizeof end) == 0) {
-		from_server->length -= sizeof end;
+	if (from_server->length >= sizeof end) {
+		const size_t before = from_server->length - sizeof end;
+
+		from_server->length = memcmp(from_server->bytes + before, end, sizeof end) == 0 ? before : from_server->length;
 	}
 }
 

@@ -32,7 +32,8 @@ static int start_postgres(void **state)
 	(void)state;
 	postgres = test_postgres_new();
 	test_postgres_run(postgres, "create role depbroker_worker; create role remote login password 'tweety'; "
-		"grant depbroker_worker to remote; create table things (id bigint primary key); grant all on things to depbroker_worker");
+		"grant depbroker_worker to remote; create table things (id bigint primary key); grant all on things to "
+		"depbroker_worker");
 	return 0;
 }
 
@@ -72,7 +73,8 @@ static void assert_url_works(const char *url)
 {
 	struct pg_world world;
 
-	pg_world_open(&world, (struct pg_pool_config){ .url = url, .size = 1, .backoff_max_ms = 50, .connect_timeout_ms = 200 });
+	pg_world_open(&world, (struct pg_pool_config){ .url = url, .size = 1, .backoff_max_ms = 50,
+		.connect_timeout_ms = 200 });
 	assert_works(&world);
 	pg_world_close(&world);
 }
@@ -81,7 +83,8 @@ static void assert_url_fails(const char *url, const char *part)
 {
 	struct pg_world world;
 
-	pg_world_open(&world, (struct pg_pool_config){ .url = url, .size = 1, .backoff_max_ms = 50, .connect_timeout_ms = 200 });
+	pg_world_open(&world, (struct pg_pool_config){ .url = url, .size = 1, .backoff_max_ms = 50,
+		.connect_timeout_ms = 200 });
 	wait_for_error(&world, part);
 	assert_false(text_contains_ignoring_case(pg_pool_last_error(world.pool), "tweety"));
 	pg_world_close(&world);
@@ -92,8 +95,10 @@ static void assert_url_fails(const char *url, const char *part)
 static void a_url_that_makes_no_sense_is_refused_without_telling_it(void **state)
 {
 	static const char *const urls[] = {
-		"postgresql://user:tweety%zz@host/x", "tweety", "host=a tweety", "postgresql://host/x?tweety=1", "host=a hostaddr=1.2.3.4,1.2.3.5",
-		"host=a,b,c port=1,2", "host=a port=tweety", "host=a port=0", "host=a port=65536", "service=tweety", "password='tweety",
+		"postgresql://user:tweety%zz@host/x", "tweety", "host=a tweety", "postgresql://host/x?tweety=1",
+		"host=a hostaddr=1.2.3.4,1.2.3.5",
+		"host=a,b,c port=1,2", "host=a port=tweety", "host=a port=0", "host=a port=65536", "service=tweety",
+		"password='tweety",
 	};
 	struct loop loop;
 
@@ -116,8 +121,8 @@ static void keys_and_values_are_as_good_as_a_url(void **state)
 	char url[URL_SIZE];
 
 	(void)state;
-	(void)snprintf(url, sizeof url, "host=%s port=%d user=postgres dbname=postgres application_name='its own'", postgres->directory,
-		postgres->port);
+	(void)snprintf(url, sizeof url, "host=%s port=%d user=postgres dbname=postgres application_name='its own'",
+		postgres->directory, postgres->port);
 	assert_url_works(url);
 }
 
@@ -127,9 +132,11 @@ static void the_server_knows_who_is_connected(void **state)
 	char *name;
 
 	(void)state;
-	pg_world_open(&world, (struct pg_pool_config){ .url = postgres->url, .application_name = "depbroker/worker-1", .size = 1 });
+	pg_world_open(&world, (struct pg_pool_config){ .url = postgres->url, .application_name = "depbroker/worker-1",
+		.size = 1 });
 	pg_world_wait_connected(&world, 1);
-	name = test_postgres_ask(postgres, "select application_name from pg_stat_activity where application_name like 'depbroker%'");
+	name = test_postgres_ask(postgres, "select application_name from pg_stat_activity where application_name like "
+		"'depbroker%'");
 	assert_string_equal(name, "depbroker/worker-1");
 	free(name);
 	pg_world_close(&world);
@@ -164,7 +171,8 @@ static void hosts_are_tried_in_turn_until_one_takes_changes(void **state)
 	test_postgres_run(standby, "alter system set default_transaction_read_only = on");
 	test_postgres_run(standby, "select pg_reload_conf()");
 	// A closed port, one that is silent, a name that does not exist, a server that only reads, and the one that works.
-	(void)snprintf(url, sizeof url, "host=127.0.0.1,127.0.0.1,no-such-host.invalid,%s,%s port=1,%d,5432,%d,%d user=postgres dbname=postgres",
+	(void)snprintf(url, sizeof url, "host=127.0.0.1,127.0.0.1,no-such-host.invalid,%s,%s port=1,%d,5432,%d,%d "
+		"user=postgres dbname=postgres",
 		standby->directory, postgres->directory, silent, standby->port, postgres->port);
 	pg_world_open(&world, (struct pg_pool_config){ .url = url, .size = 2, .connect_timeout_ms = 100 });
 	pg_world_wait_connected(&world, 2);
@@ -176,7 +184,8 @@ static void hosts_are_tried_in_turn_until_one_takes_changes(void **state)
 	// Alone it is refused, unless the URL says that it will do.
 	(void)snprintf(url, sizeof url, "host=%s port=%d user=postgres dbname=postgres", standby->directory, standby->port);
 	assert_url_fails(url, "session is read-only");
-	(void)snprintf(url, sizeof url, "host=%s port=%d user=postgres dbname=postgres target_session_attrs=any", standby->directory,
+	(void)snprintf(url, sizeof url, "host=%s port=%d user=postgres dbname=postgres target_session_attrs=any",
+		standby->directory,
 		standby->port);
 	pg_world_open(&world, (struct pg_pool_config){ .url = url, .size = 1 });
 	pg_world_wait_connected(&world, 1);
@@ -206,9 +215,11 @@ static void names_are_looked_up(void **state)
 	(void)state;
 	(void)snprintf(url, sizeof url, "postgresql://remote:tweety@localhost:%d/postgres?sslmode=disable", postgres->port);
 	assert_url_works(url);
-	(void)snprintf(url, sizeof url, "postgresql://remote:tweety@not.used:%d/postgres?sslmode=disable&hostaddr=127.0.0.1", postgres->port);
+	(void)snprintf(url, sizeof url,
+		"postgresql://remote:tweety@not.used:%d/postgres?sslmode=disable&hostaddr=127.0.0.1", postgres->port);
 	assert_url_works(url);
-	assert_url_fails("postgresql://remote:tweety@no-such-host.invalid/postgres", "could not find the host \"no-such-host.invalid\"");
+	assert_url_fails("postgresql://remote:tweety@no-such-host.invalid/postgres",
+		"could not find the host \"no-such-host.invalid\"");
 }
 
 static void a_wrong_password_is_told_without_it(void **state)
@@ -219,7 +230,8 @@ static void a_wrong_password_is_told_without_it(void **state)
 	(void)snprintf(url, sizeof url, "postgresql://remote:tweety2@127.0.0.1:%d/postgres", postgres->port);
 	assert_url_fails(url, "password authentication failed for user \"remote\"");
 	// The server tells names back; a password in the wrong place is one.
-	(void)snprintf(url, sizeof url, "host=%s port=%d user=postgres dbname=tweety password=tweety", postgres->directory, postgres->port);
+	(void)snprintf(url, sizeof url, "host=%s port=%d user=postgres dbname=tweety password=tweety", postgres->directory,
+		postgres->port);
 	assert_url_fails(url, "database \"***\" does not exist");
 }
 
@@ -235,8 +247,9 @@ static void run_openssl(const char *key, const char *certificate)
 
 		(void)dup2(nothing, STDOUT_FILENO);
 		(void)dup2(nothing, STDERR_FILENO);
-		(void)execlp("openssl", "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-			"-subj", "/CN=db.example", "-addext", "subjectAltName=DNS:db.example", "-keyout", key, "-out", certificate, (char *)NULL);
+		(void)execlp("openssl", "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+			"-nodes", "-days", "2", "-subj", "/CN=db.example", "-addext", "subjectAltName=DNS:db.example",
+			"-keyout", key, "-out", certificate, (char *)NULL);
 		_exit(127);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -284,7 +297,8 @@ static pid_t start_tls_proxy(const char *certificate, const char *key, uint16_t 
 		if (dup2(ends[1], STDOUT_FILENO) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent) {
 			_exit(126);
 		}
-		(void)execlp("python3", "python3", SOURCE_DIRECTORY "/tests/support/tls_proxy.py", path, certificate, key, (char *)NULL);
+		(void)execlp("python3", "python3", SOURCE_DIRECTORY "/tests/support/tls_proxy.py", path, certificate, key,
+			(char *)NULL);
 		_exit(127);
 	}
 	(void)close(ends[1]);
@@ -319,7 +333,8 @@ static void assert_is_encrypted(const char *url)
 
 	pg_world_open(&world, (struct pg_pool_config){ .url = url, .size = 1 });
 	pg_world_wait_connected(&world, 1);
-	encrypted = test_postgres_ask(postgres, "select ssl from pg_stat_ssl join pg_stat_activity using (pid) where usename = 'remote'");
+	encrypted = test_postgres_ask(postgres, "select ssl from pg_stat_ssl join pg_stat_activity using (pid) where "
+		"usename = 'remote'");
 	assert_string_equal(encrypted, "t");
 	free(encrypted);
 	pg_world_close(&world);
@@ -339,10 +354,12 @@ static void tls_is_used_and_the_name_in_the_certificate_is_checked(void **state)
 	run_openssl(key, certificate);
 	proxy = start_tls_proxy(certificate, key, &port);
 	switch_tls_on(key);
-	(void)snprintf(url, sizeof url, "postgresql://remote:tweety@localhost:%d/postgres?sslmode=verify-full&sslrootcert=%s", postgres->port,
+	(void)snprintf(url, sizeof url,
+		"postgresql://remote:tweety@localhost:%d/postgres?sslmode=verify-full&sslrootcert=%s", postgres->port,
 		certificate);
 	assert_url_fails(url, "does not match host name \"localhost\"");
-	(void)snprintf(url, sizeof url, "postgresql://remote:tweety@db.example:%d/postgres?hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert=%s",
+	(void)snprintf(url, sizeof url,
+		"postgresql://remote:tweety@db.example:%d/postgres?hostaddr=127.0.0.1&sslmode=verify-full&sslrootcert=%s",
 		postgres->port, certificate);
 	assert_is_encrypted(url);
 	assert_rows_of_many_sizes_arrive(url);
@@ -379,8 +396,9 @@ static void write_configuration(const char *path)
 
 	assert_non_null(file);
 	(void)fprintf(file,
-		"[databases]\npostgres = host=%s port=%d user=postgres\n[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 2\n"
-		"listen_addr =\nunix_socket_dir = %s\nlisten_port = 6432\nauth_type = any\nserver_login_retry = 0.1\n", postgres->directory,
+		"[databases]\npostgres = host=%s port=%d user=postgres\n"
+		"[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 2\nlisten_addr =\nunix_socket_dir = %s\n"
+		"listen_port = 6432\nauth_type = any\nserver_login_retry = 0.1\n", postgres->directory,
 		postgres->port, postgres->directory);
 	(void)fclose(file);
 }

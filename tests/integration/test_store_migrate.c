@@ -3,6 +3,7 @@
 // Migrations on a real PostgreSQL, several at once, and the linter against planted breaches.
 #include "store/migrate.h"
 
+#include "depbroker/log.h"
 #include "support/cmocka_all.h"
 #include "support/store_world.h"
 
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct store_world world; // migrated
 
@@ -177,6 +179,44 @@ static void a_login_without_superuser_rights_can_migrate(void **state)
 	free(url);
 }
 
+// What a function writes to standard error meanwhile; the caller frees.
+static char *standard_error_of(void (*function)(void))
+{
+	FILE *file = tmpfile();
+	const int kept = dup(STDERR_FILENO);
+	char *text = allocate(16384);
+
+	assert_non_null(file);
+	assert_true(kept >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+	function();
+	assert_true(dup2(kept, STDERR_FILENO) >= 0);
+	(void)close(kept);
+	assert_int_equal(fseek(file, 0, SEEK_SET), 0);
+	assert_true(fread(text, 1, 16383, file) < 16383);
+	(void)fclose(file);
+	return text;
+}
+
+static void migrate_aloud(void)
+{
+	struct migration migration;
+
+	assert_true(log_set_level(TEXT("warning")));
+	(void)migrate_now(&migration, &world.pg);
+	assert_true(log_set_level(TEXT("error")));
+}
+
+static void a_server_that_may_lose_data_is_warned_of(void **state)
+{
+	char *log = standard_error_of(migrate_aloud); // the servers of tests run without fsync
+
+	(void)state;
+	assert_non_null(strstr(log, "database.may_lose_data"));
+	assert_non_null(strstr(log, "\"fsync\""));
+	assert_null(strstr(log, "synchronous_commit"));
+	free(log);
+}
+
 static void readiness_sees_version_and_complaints(void **state)
 {
 	struct buffer complaints CLEANUP(buffer_fini) = BUFFER(256);
@@ -321,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_schema_that_the_linter_complains_of_is_refused),
 		cmocka_unit_test(several_processes_apply_each_migration_once),
 		cmocka_unit_test(a_login_without_superuser_rights_can_migrate),
+		cmocka_unit_test(a_server_that_may_lose_data_is_warned_of),
 		cmocka_unit_test(readiness_sees_version_and_complaints),
 		cmocka_unit_test(partitions_are_ensured_twice_without_harm),
 		cmocka_unit_test(the_linter_finds_every_planted_breach),

@@ -113,9 +113,11 @@ static bool is_authentic(const struct receiver *receiver, const struct inbox *in
 			return false;
 		}
 	}
+	const int64_t now_s = clock_wall_us() / SECOND_US + receiver->skew_s;
+
 	(void)fault_set(fault, ERR_REFUSED, "no secret is known here yet");
 	for (size_t i = 0; i < inbox->secret_count; i++) {
-		if (webhook_verify(&inbox->secrets[i], &headers, request->body, clock_wall_us() / SECOND_US + receiver->skew_s, fault)) {
+		if (webhook_verify(&inbox->secrets[i], &headers, request->body, now_s, fault)) {
 			return true;
 		}
 	}
@@ -133,7 +135,8 @@ static char *hash_text(struct text body)
 	return buffer_take(&hex);
 }
 
-static void keep_event(struct receiver *receiver, const struct inbox *inbox, struct text id, struct text body, const char *outcome)
+static void keep_event(struct receiver *receiver, const struct inbox *inbox, struct text id, struct text body,
+	const char *outcome)
 {
 	struct event *event = &receiver->events[receiver->event_count % EVENTS_KEPT];
 
@@ -146,7 +149,7 @@ static void keep_event(struct receiver *receiver, const struct inbox *inbox, str
 	};
 	(void)snprintf(event->id, sizeof event->id, "%.*s", (int)id.length, id.bytes);
 	if (receiver->is_printing) {
-		(void)printf("%s%s%s %.*s\n", inbox->name, inbox->name[0] != '\0' ? " " : "", outcome, (int)body.length, body.bytes);
+		(void)printf("%s%s%s %.*s\n", inbox->name, inbox->name[0] != '\0' ? " " : "", outcome, TEXT_ARGS(body));
 		(void)fflush(stdout);
 	}
 }
@@ -170,7 +173,8 @@ static bool is_duplicate(struct inbox *inbox, struct text id, struct text body)
 	return false;
 }
 
-static void take_in(struct receiver *receiver, struct inbox *inbox, struct web_request *request, struct web_answer *answer)
+static void take_in(struct receiver *receiver, struct inbox *inbox, struct web_request *request,
+	struct web_answer *answer)
 {
 	const struct text id = web_header(request, "webhook-id");
 	struct fault fault = { 0 };

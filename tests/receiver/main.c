@@ -31,7 +31,8 @@ static void save(struct application *application)
 	if (receiver_save(&application->receiver, application->state_path, &fault) != OK) {
 		log_event(LOG_ERROR, "receiver.state", LOG_STRING("error", fault.text));
 	}
-	application->save_not_before_ms = clock_monotonic_ms() + 20 * (clock_monotonic_ms() - began_ms); // 5 % of the time at most
+	// Saving takes 5 % of the time at most.
+	application->save_not_before_ms = clock_monotonic_ms() + 20 * (clock_monotonic_ms() - began_ms);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -77,7 +78,7 @@ int main(int argc, char **argv)
 	const char *listen = "127.0.0.1:0", *secret = NULL, *parent = NULL, *print = NULL;
 	const struct rig_option options[] = {
 		{ "--listen", "ADDRESS:PORT", "where to listen (127.0.0.1:0: any free port)", &listen },
-		{ "--secret", "whsec_...", "of /webhook; PUT /secret sets it later, PUT /secret/NAME that of /webhook/NAME", &secret },
+		{ "--secret", "whsec_...", "of /webhook; PUT /secret sets it, PUT /secret/NAME that of /webhook/NAME", &secret },
 		{ "--print-events", NULL, "a line for each accepted event", &print },
 		{ "--state", "FILE", "load it, and keep it up to date", &application.state_path },
 		{ "--parent", "PID", "end when this process ends", &parent },

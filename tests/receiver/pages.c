@@ -60,7 +60,8 @@ static void set_fault(struct planted_fault *fault, yyjson_val *json)
 		.reset = json_flag(json, "reset"),
 		.perform = json_flag(json, "perform"),
 		.location = json_duplicate(json, "location"),
-		.retry_after = yyjson_is_int(retry_after) ? yyjson_val_write(retry_after, 0, NULL) : json_duplicate(json, "retry_after"),
+		.retry_after = yyjson_is_int(retry_after) ? yyjson_val_write(retry_after, 0, NULL)
+												  : json_duplicate(json, "retry_after"),
 		.body_bytes = json_number(json, "body_bytes", 0),
 	};
 	fault->times = fault->times == 0 ? -1 : fault->times;

@@ -122,8 +122,8 @@ static bool write_all(int file, struct text content)
 enum err rig_file_write(const char *path, struct text content, struct fault *fault)
 {
 	char fresh[4096];
-	const int length = snprintf(fresh, sizeof fresh, "%s.new", path);
-	const int file = length > 0 && (size_t)length < sizeof fresh ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+	const bool fits = (size_t)snprintf(fresh, sizeof fresh, "%s.new", path) < sizeof fresh;
+	const int file = fits ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
 	bool written;
 
 	if (file < 0) {

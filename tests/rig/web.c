@@ -84,7 +84,8 @@ static void end_connection(struct connection *connection, bool reset)
 
 static const char *date_now(struct web_server *server)
 {
-	const time_t now = (time_t)(clock_wall_us() / SECOND_US + server->date_offset_s);
+	const int64_t offset_s = server->date_offset_s != NULL ? *server->date_offset_s : 0;
+	const time_t now = (time_t)(clock_wall_us() / SECOND_US + offset_s);
 	struct tm parts;
 
 	if (now != server->date_at_s) {
@@ -165,7 +166,7 @@ static void send_answer(struct connection *connection)
 	for (size_t i = 0, left = sent > 0 ? (size_t)sent : 0; i < 2; i++) {
 		const size_t part = left < parts[i].len ? left : parts[i].len;
 
-		parts[i] = uv_buf_init(part < parts[i].len ? parts[i].base + part : parts[i].base, (unsigned)(parts[i].len - part));
+		parts[i] = uv_buf_init(parts[i].base != NULL ? parts[i].base + part : NULL, (unsigned)(parts[i].len - part));
 		left -= part;
 	}
 	if (parts[0].len + parts[1].len == 0) {
@@ -242,7 +243,9 @@ static void serve(struct connection *connection)
 			return;
 		}
 		if (parsed == WEB_PARSE_MORE) {
-			if (connection->message.head_length > 0 && connection->message.expects_continue && !connection->said_continue) {
+			const struct web_message *message = &connection->message;
+
+			if (message->head_length > 0 && message->expects_continue && !connection->said_continue) {
 				say_continue(connection);
 			}
 			return;

@@ -2,10 +2,11 @@
 //
 // web.h - an HTTP/1.1 listener for test programs, which can also misbehave on purpose: late, cut and reset answers.
 //
-// The listener of depbroker itself (server/loop/http_server.h) promises never to do what a faulty peer must do, and a peer
-// that shares its code would share its mistakes. This one is small and independent.
+// The listener of depbroker itself (server/loop/http_server.h) promises never to do what a faulty peer must do, and a
+// peer that shares its code would share its mistakes. This one is small and independent.
 //
-// Ownership  the caller embeds struct web_server and keeps it until `closed`. Texts of a request live while `handle` runs.
+// Ownership  the caller embeds struct web_server and keeps it until `closed`. Texts of a request live while `handle`
+//            runs.
 // Thread     loop thread only.
 // Laws       1. `handle` fills in the answer before it returns; a delay, a cut or a reset happens afterwards
 //            2. an answer is never chunked; a cut one promises the whole length in its head
@@ -49,7 +50,7 @@ struct web_server {
 	struct list connections;
 	void (*handle)(struct web_request *request, struct web_answer *answer);
 	void *context;
-	int64_t date_offset_s; // how wrong the Date header shall be
+	const int64_t *date_offset_s; // how wrong the Date header shall be; NULL: not at all
 	unsigned port;
 	char address[64]; // "http://127.0.0.1:PORT"
 	struct buffer spare_head; // memory for the next answer, so that large pages need no new memory each

@@ -132,7 +132,9 @@ static enum web_parse read_body(struct web_request *request, struct web_message 
 		request->body = buffer_text(&message->decoded);
 		return result;
 	}
-	if (web_header_count(request, "content-length") > 0 && !read_length(web_header(request, "content-length"), 10, &length)) {
+	const struct text promised = web_header(request, "content-length");
+
+	if (promised.bytes != NULL && !read_length(promised, 10, &length)) {
 		return WEB_PARSE_BAD;
 	}
 	message->length = message->head_length + length;

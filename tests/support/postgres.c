@@ -252,8 +252,9 @@ static void make_cluster(const struct test_postgres *postgres)
 	} else {
 		char *initdb = text_format("%s/initdb", postgres->binaries);
 
-		run_program(postgres, (const char *[]){ initdb, "-D", postgres->data_dir, "--username=postgres", "--auth-local=trust",
-			"--auth-host=scram-sha-256", "--no-locale", "--encoding=UTF8", "--no-sync", "--no-instructions", NULL });
+		run_program(postgres, (const char *[]){ initdb, "-D", postgres->data_dir, "--username=postgres",
+			"--auth-local=trust", "--auth-host=scram-sha-256", "--no-locale", "--encoding=UTF8", "--no-sync",
+			"--no-instructions", NULL });
 		keep_as_template(postgres->data_dir, template);
 		free(initdb);
 	}
@@ -289,10 +290,10 @@ void test_postgres_start(struct test_postgres *postgres)
 	char *sockets = text_format("unix_socket_directories=%s", postgres->directory);
 
 	assert_int_equal(postgres->pid, 0);
-	postgres->pid = start_program(postgres, SIGQUIT, (const char *[]){ program, "-D", postgres->data_dir, "-c", port, "-c", sockets,
-		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffers=16MB",
-		"-c", "max_connections=60", "-c", "autovacuum=off", "-c", "max_wal_senders=0", "-c", "wal_level=minimal",
-		"-c", "timezone=UTC", "-c", "logging_collector=off", NULL });
+	postgres->pid = start_program(postgres, SIGQUIT, (const char *[]){ program, "-D", postgres->data_dir, "-c", port,
+		"-c", sockets, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "full_page_writes=off",
+		"-c", "shared_buffers=16MB", "-c", "max_connections=60", "-c", "autovacuum=off", "-c", "max_wal_senders=0",
+		"-c", "wal_level=minimal", "-c", "timezone=UTC", "-c", "logging_collector=off", NULL });
 	wait_until_ready(postgres);
 	free(program);
 	free(port);
@@ -394,7 +395,8 @@ struct test_postgres *test_postgres_new(void)
 	struct test_postgres *postgres = allocate(sizeof *postgres);
 	struct fault fault = { "" };
 
-	if (postgres_user_find(&postgres->user, &fault) != OK || postgres_binaries_find(&postgres->binaries, "", &fault) != OK) {
+	if (postgres_user_find(&postgres->user, &fault) != OK ||
+		postgres_binaries_find(&postgres->binaries, "", &fault) != OK) {
 		fail_msg("%s", fault.text);
 	}
 	postgres->directory = temporary_directory();

@@ -127,8 +127,8 @@ def place_of(error, file):
     return found
 
 
-def run_tests():
-    """Runs them all; returns the exit code. An argument is a part of the names of those to run."""
+def run_tests(finish=lambda: None):
+    """Runs them all, then `finish`; returns the exit code. An argument is a part of the names of those to run."""
     part = sys.argv[1] if len(sys.argv) > 1 else ""
     chosen = [function for function in TESTS if part in function.__name__]
     failed = 0
@@ -141,5 +141,6 @@ def run_tests():
             failed += 1
             line = place_of(error, function.__code__.co_filename)
             print(f"FAILED  {name}: line {line}: {type(error).__name__}: {error}", flush=True)
+    finish()
     print(f"{len(chosen) - failed} passed, {failed} failed")
     return 1 if failed else 0

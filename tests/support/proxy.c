@@ -165,7 +165,8 @@ void proxy_open(struct proxy *proxy, struct loop *loop, const struct test_postgr
 
 	*proxy = (struct proxy){ .loop = loop, .open_handles = 1 };
 	list_init(&proxy->pairs);
-	(void)snprintf(proxy->server_path, sizeof proxy->server_path, "%s/.s.PGSQL.%d", postgres->directory, postgres->port);
+	(void)snprintf(proxy->server_path, sizeof proxy->server_path, "%s/.s.PGSQL.%d", postgres->directory,
+		postgres->port);
 	assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &address), 0);
 	assert_int_equal(uv_tcp_init(&loop->uv, &proxy->listener), 0);
 	assert_int_equal(uv_tcp_bind(&proxy->listener, (const struct sockaddr *)&address, 0), 0);

@@ -184,10 +184,13 @@ int64_t new_token(struct store_world *world, int64_t tenant_id)
 
 void beat(struct store_world *world, const char *node_id)
 {
+	char sql[160];
 	struct pg_call call;
 
 	(void)store_node_beat(begin(&call, store_directory()), text_of(node_id));
 	run_and_end(&call, world);
+	(void)snprintf(sql, sizeof sql, "update depbroker.nodes set alive_until = now() + interval '1 hour' where node_id = '%s'", node_id);
+	test_postgres_run(world->postgres, sql);
 }
 
 struct stream_fence take(struct store_world *world, int64_t tenant_id, const char *node_id)

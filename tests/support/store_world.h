@@ -38,6 +38,7 @@ int64_t new_instance(struct store_world *world, int64_t tenant_id, const char *n
 // A key pair and a current token on it; gives the token.
 int64_t new_token(struct store_world *world, int64_t tenant_id);
 
+// A heart-beat that outlasts the test, however slow the machine is.
 void beat(struct store_world *world, const char *node_id);
 // Takes the client for the node, which must work. The texts of `row` are not kept.
 struct stream_fence take(struct store_world *world, int64_t tenant_id, const char *node_id);

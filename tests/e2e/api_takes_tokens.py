@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+#
+# Server tokens by REST: the way of docs/tutorial.md with the simulation of Apple, every file that is none, and the guard
+# against a token of somebody else. Whatever is refused, the token in use stays.
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+from broker import ANSWERS, Broker, Client, Postgres, free_port, wait_until  # noqa: E402
+from programs import SHARED, Control, Program, equal, run_tests, test  # noqa: E402
+
+POSTGRES = Postgres()
+SIMULATOR = Program("applesim")
+APPLE, CONTROL = SIMULATOR.ready["apple"], Control(SIMULATOR.ready["control"])
+BROKER = Broker(POSTGRES, DEPBROKER_APPLE_URL=APPLE)
+BROKER.command("migrate")
+BROKER.start()
+API = Client(BROKER, BROKER.make_key())
+NUMBERS = iter(range(1, 1000000))
+VECTORS = os.path.join(SHARED, "protocol/vectors/token")
+
+
+def new_tenant(**members):
+    slug = f"tenant-{next(NUMBERS)}"
+    API.expect(201, "POST", "/tenants", {"slug": slug, "display_name": slug} | members)
+    return f"/tenants/{slug}"
+
+
+def new_server(**members):
+    """Another client of Apple's."""
+    return CONTROL.post("/tenants", {"name": f"server-{next(NUMBERS)}"} | members)
+
+
+def new_certificate(tenant):
+    pair = API.expect(201, "POST", f"{tenant}/token/keys")
+    return pair, API.expect(200, "GET", f"{tenant}/token/keys/{pair['id']}/certificate")
+
+
+def token_file(server, certificate, query=""):
+    """What Apple's administrator downloads."""
+    CONTROL.call("PUT", f"/tenants/{server['id']}/certificate", certificate)
+    return CONTROL.call("POST", f"/tenants/{server['id']}/token{query}")
+
+
+def onboarded(**members):
+    tenant, server = new_tenant(), new_server(**members)
+    _, certificate = new_certificate(tenant)
+    API.expect(200, "PUT", f"{tenant}/token", token_file(server, certificate))
+    return tenant, server, certificate
+
+
+def stored(tenant):
+    """Everything that a token upload may change."""
+    slug = tenant.split("/")[-1]
+    return POSTGRES.sql(f"""
+        select t.server_uuid, t.org_id, k.key_pair_id, k.state, s.token_id, s.is_current, s.taken_at, x.object_id, encode(x.ciphertext, 'hex'),
+          u.token_state, u.token_expires_at, y.config_version
+        from depbroker.tenants t join depbroker.tenant_status u using (tenant_id) join depbroker.sync_stream y using (tenant_id)
+          left join depbroker.key_pairs k using (tenant_id)
+          left join depbroker.server_tokens s using (tenant_id) left join depbroker.secrets x on x.tenant_id = t.tenant_id and x.kind = 1
+        where t.slug = '{slug}' order by k.key_pair_id, s.token_id""")
+
+
+def refused(code, tenant, body, query=""):
+    before = stored(tenant)
+    problem = API.problem(code, "PUT", f"{tenant}/token{query}", body)
+    equal(stored(tenant), before, "what is stored")
+    return problem
+
+
+@test
+def a_client_is_onboarded_as_the_tutorial_says():
+    tenant, server = new_tenant(apple_url=APPLE + "/"), new_server(org_name="Acme Ltd", devices=3)
+    pair, certificate = new_certificate(tenant)
+    answer = API.expect(200, "PUT", f"{tenant}/token", token_file(server, certificate))
+    token = answer["token"]
+    equal((answer["dry_run"], token["state"], token["server_uuid"], token["org_name"], token["key_pair_id"]),
+          (False, "active", server["server_uuid"], "Acme Ltd", pair["id"]), "token")
+    equal(API.get(f"{tenant}/token"), token, "shown")
+    equal(API.get(f"{tenant}/token/keys")["items"][0]["state"], "current", "pair")
+    shown = API.get(tenant)
+    equal((shown["identity"]["server_uuid"], shown["token"]["state"]), (server["server_uuid"], "active"), "identity")
+    API.expect(202, "POST", f"{tenant}/sync", {"mode": "changes"})
+
+
+@test
+def a_new_token_of_the_same_server_takes_the_place_of_the_old_one():
+    tenant, server, old_certificate = onboarded()
+    old = API.get(f"{tenant}/token")
+    pair, certificate = new_certificate(tenant)
+    new = API.expect(200, "PUT", f"{tenant}/token", token_file(server, certificate, "?new_administrator=1"))["token"]
+    equal((new["key_pair_id"], new["server_uuid"]), (pair["id"], old["server_uuid"]), "new")
+    equal([item["state"] for item in API.get(f"{tenant}/token/keys")["items"]], ["current", "retired"], "pairs")
+    equal(len({line.split("|")[7] for line in stored(tenant)}), 1, "the old token's secret is gone")
+    refused("token_wrong_key", tenant, token_file(server, old_certificate))
+
+
+@test
+def the_same_pair_serves_for_the_next_token_too():
+    tenant, server, certificate = onboarded()
+    API.expect(200, "PUT", f"{tenant}/token", token_file(server, certificate))
+    equal([item["state"] for item in API.get(f"{tenant}/token/keys")["items"]], ["current"], "pairs")
+
+
+@test
+def a_dry_run_tells_and_changes_nothing():
+    tenant, server = new_tenant(), new_server()
+    _, certificate = new_certificate(tenant)
+    file = token_file(server, certificate)
+    before = stored(tenant)
+    answer = API.expect(200, "PUT", f"{tenant}/token?dry_run=true", file)
+    equal((answer["dry_run"], answer["token"]["server_uuid"], answer["token"]["taken_at"]), (True, server["server_uuid"], None), "dry run")
+    equal(stored(tenant), before, "stored")
+    API.problem("token_not_found", "GET", f"{tenant}/token")
+    API.problem("bad_parameter", "PUT", f"{tenant}/token?dry_run=maybe", file)
+    API.expect(200, "PUT", f"{tenant}/token?dry_run=false", file)
+
+
+@test
+def a_token_of_another_certificate_names_the_pairs_that_would_do():
+    tenant, server = new_tenant(), new_server()
+    pairs = [new_certificate(tenant)[0] for _ in range(2)]
+    _, foreign = new_certificate(new_tenant())
+    problem = refused("token_wrong_key", tenant, token_file(server, foreign))
+    equal({(pair["id"], pair["fingerprint"], pair["state"]) for pair in problem["key_pairs"]},
+          {(pair["id"], pair["fingerprint"], "staged") for pair in pairs}, "pairs")
+    equal(problem["status"], 422, "status")
+
+
+@test
+def no_token_is_taken_without_a_key_pair():
+    refused("no_key_pair", new_tenant(), b"x")
+
+
+@test
+def every_published_file_is_judged_by_whom_it_is_for():
+    tenant = new_tenant()
+    new_certificate(tenant)
+    names = [name for name in os.listdir(VECTORS) if name.endswith(".p7m")]
+    equal(len(names) >= 9, True, "vectors")
+    for name in names:
+        with open(os.path.join(VECTORS, name), "rb") as file:
+            refused("token_wrong_key", tenant, file.read())
+
+
+@test
+def what_is_not_a_token_file_is_told_so():
+    tenant, server = new_tenant(), new_server()
+    _, certificate = new_certificate(tenant)
+    good = token_file(server, certificate)
+    with open(os.path.join(VECTORS, "cert.pem"), "rb") as file:
+        a_certificate = file.read()
+    for body in (b"", b"x", a_certificate, b"<html><body>Sign in</body></html>", b'{"consumer_key":"CK"}', good[:len(good) // 2],
+                 b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", bytes(range(256)) * 16):
+        equal(refused("token_file_unreadable", tenant, body)["status"], 422, body[:40])
+    API.problem("body_too_large", "PUT", f"{tenant}/token", b"x" * (128 * 1024 + 1))
+
+
+def sealed_for(certificate, content):
+    """A CMS message as Apple makes it, with any content."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "certificate.pem")
+        with open(path, "wb") as file:
+            file.write(certificate)
+        return subprocess.run(["openssl", "cms", "-encrypt", "-aes128", "-outform", "SMIME", path], input=content, check=True,
+                              capture_output=True).stdout
+
+
+@test
+def a_message_without_a_token_inside_is_told_apart():
+    tenant = new_tenant()
+    _, certificate = new_certificate(tenant)
+    token = {"consumer_key": "CK_1", "consumer_secret": "CS_canary", "access_token": "AT_1", "access_secret": "AS_1"}
+    for content in (b"hello", b"{}", json.dumps(token | {"access_secret": ""}).encode(), json.dumps(token | {"consumer_key": 1}).encode()):
+        problem = refused("token_content_unreadable", tenant, sealed_for(certificate, content))
+        equal("canary" in json.dumps(problem), False, "content in the answer")
+    expired = token | {"access_token_expiry": "2020-01-01T00:00:00Z"}
+    equal("2020-01-01" in refused("token_expired", tenant, sealed_for(certificate, json.dumps(expired).encode()))["detail"], True, "when")
+
+
+@test
+def what_apple_refuses_is_not_taken():
+    tenant, server = new_tenant(), new_server()
+    _, certificate = new_certificate(tenant)
+    unknown = {"consumer_key": "CK_unknown", "consumer_secret": "CS_1", "access_token": "AT_1", "access_secret": "AS_1",
+               "access_token_expiry": "2099-01-01T00:00:00Z"}
+    refused("token_refused_by_apple", tenant, sealed_for(certificate, json.dumps(unknown).encode()))
+    superseded = token_file(server, certificate)
+    file = token_file(server, certificate)
+    refused("token_refused_by_apple", tenant, superseded)
+    for fault, code, status in (({"terms_unsigned": True}, "apple_terms_unsigned", 409), ({"status": 503, "times": 0}, "apple_unreachable", 503),
+                                ({"reset": True, "times": 0}, "apple_unreachable", 503), ({"status": 404, "times": 0}, "apple_answer_unusable", 502),
+                                ({"endpoint": "/account", "status": 200, "body": "[]", "times": 0}, "apple_answer_unusable", 502),
+                                ({"endpoint": "/account", "status": 200, "body": '{"org_id":"1"}', "times": 0}, "apple_answer_unusable", 502)):
+        CONTROL.post("/faults", fault)
+        equal(refused(code, tenant, file)["status"], status, fault)
+        CONTROL.call("DELETE", "/faults")
+    API.expect(200, "PUT", f"{tenant}/token", file)
+
+
+@test
+def an_apple_that_is_away_is_not_a_fault_of_the_token():
+    tenant = new_tenant(apple_url=f"http://127.0.0.1:{free_port()}")
+    _, certificate = new_certificate(tenant)
+    equal(refused("apple_unreachable", tenant, token_file(new_server(), certificate))["status"], 503, "status")
+
+
+@test
+def swapped_tokens_of_two_clients_are_refused_field_by_field():
+    one, one_server, one_certificate = onboarded(org_name="One")
+    other, other_server, other_certificate = onboarded(org_name="Other")
+    for tenant, pinned, given, certificate in ((one, one_server, other_server, one_certificate), (other, other_server, one_server, other_certificate)):
+        problem = refused("token_identity_mismatch", tenant, token_file(given, certificate))
+        differences = {item["field"]: (item["pinned"], item["given"]) for item in problem["differences"]}
+        equal(differences["server_uuid"], (pinned["server_uuid"], given["server_uuid"]), "server_uuid")
+        equal("org_id" in differences and "org_id_hash" in differences, True, differences)
+        equal(problem["status"], 409, "status")
+        refused("token_identity_mismatch", tenant, token_file(given, certificate), "?dry_run=true")
+
+
+@test
+def one_changed_field_is_enough_to_refuse():
+    tenant, server, certificate = onboarded()
+    CONTROL.call("PATCH", f"/tenants/{server['id']}", {"org_id": "4711"})
+    problem = refused("token_identity_mismatch", tenant, token_file(server, certificate))
+    equal([item["field"] for item in problem["differences"] if item["field"] != "org_id_hash"], ["org_id"], "differences")
+
+
+@test
+def a_server_of_another_client_is_refused_and_named_to_those_who_may_know():
+    owner, server, _ = onboarded()
+    tenant = new_tenant()
+    _, certificate = new_certificate(tenant)
+    file = token_file(server, certificate)
+    problem = refused("server_belongs_to_another_tenant", tenant, file)
+    equal((problem["status"], problem["tenant"]), (409, owner.split("/")[-1]), "named")
+    technician = Client(BROKER, BROKER.make_key("--role", "technician", "--tenant", tenant.split("/")[-1]))
+    problem = technician.problem("server_belongs_to_another_tenant", "PUT", f"{tenant}/token", file)
+    equal(owner.split("/")[-1] in json.dumps(problem), False, "not named")
+    equal("tenant" in problem, False, "not named")
+
+
+@test
+def a_removed_token_leaves_the_client_pinned():
+    tenant, server, certificate = onboarded()
+    API.expect(204, "DELETE", f"{tenant}/token")
+    API.problem("token_not_found", "GET", f"{tenant}/token")
+    API.problem("token_not_found", "DELETE", f"{tenant}/token")
+    shown = API.get(tenant)
+    equal((shown["token"]["state"], shown["identity"]["server_uuid"]), ("none", server["server_uuid"]), "state")
+    equal({line.split("|")[7] for line in stored(tenant)}, {""}, "no secret is left")
+    refused("token_identity_mismatch", tenant, token_file(new_server(), certificate))
+    API.expect(200, "PUT", f"{tenant}/token", token_file(server, certificate))
+
+
+@test
+def two_first_tokens_at_once_pin_one_server_only():
+    tenant = new_tenant()
+    files = [token_file(new_server(), new_certificate(tenant)[1]) for _ in range(2)]
+    lock = POSTGRES.hold("select from depbroker.sync_stream where tenant_id ="
+                         f" (select tenant_id from depbroker.tenants where slug = '{tenant.split('/')[-1]}') for update")
+    answers = []
+    threads = [threading.Thread(target=lambda file=file: answers.append(Client(BROKER, API.key).ask("PUT", f"{tenant}/token", file)))
+               for file in files]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: POSTGRES.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == ["2"], "both are about to be taken")
+    lock.release()
+    for thread in threads:
+        thread.join()
+    answers = [answer.json() for answer in answers]
+    taken = [answer["token"]["server_uuid"] for answer in answers if "token" in answer]
+    equal((len(taken), [answer["code"] for answer in answers if "code" in answer]), (1, ["token_identity_mismatch"]), answers)
+    equal(API.get(f"{tenant}/token")["server_uuid"], taken[0], "token")
+    equal(API.get(tenant)["identity"]["server_uuid"], taken[0], "pinned")
+
+
+@test
+def secrets_of_another_row_do_not_open():
+    tenant, server, certificate = onboarded()
+    file = token_file(server, certificate)
+    other, _, _ = onboarded()
+    slugs = [path.split("/")[-1] for path in (tenant, other)]
+    POSTGRES.sql(f"""update depbroker.secrets s set ciphertext = o.ciphertext from depbroker.secrets o, depbroker.tenants t, depbroker.tenants u
+        where s.tenant_id = t.tenant_id and t.slug = '{slugs[0]}' and o.tenant_id = u.tenant_id and u.slug = '{slugs[1]}'
+          and s.kind = 3 and o.kind = 3""")
+    equal(refused("internal", tenant, file)["status"], 500, "status")
+
+
+@test
+def no_part_of_a_token_is_in_any_answer_or_in_the_log():
+    tenant, server, _ = onboarded()
+    credentials = CONTROL.get(f"/tenants/{server['id']}/token")
+    equal(API.get(f"{tenant}/token")["consumer_key_end"], credentials["consumer_key"][-4:], "the last four characters")
+    told = " ".join(answer.text for _, _, answer in ANSWERS) + BROKER.log()
+    for name in ("consumer_key", "consumer_secret", "access_token", "access_secret"):
+        equal(credentials[name] in told, False, name)
+    equal("PRIVATE KEY" in told, False, "private key")
+    rows = " ".join(POSTGRES.sql("select row_to_json(t) from depbroker.server_tokens t") +
+                    POSTGRES.sql("select encode(ciphertext, 'escape') from depbroker.secrets"))
+    for name in ("consumer_secret", "access_token", "access_secret"):
+        equal(credentials[name] in rows, False, f"{name} in the database")
+
+
+def stop():
+    API.close()
+    CONTROL.close()
+    BROKER.stop()
+    SIMULATOR.stop()
+    BROKER.remove()
+    POSTGRES.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests(stop))

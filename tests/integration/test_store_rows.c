@@ -1,0 +1,924 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every row of the store comes back as it was written, with NULLs, quotes and characters beyond ASCII.
+#include "store/api_keys.h"
+#include "store/deliveries.h"
+#include "store/instances.h"
+#include "store/secrets.h"
+#include "store/tokens.h"
+#include "support/cmocka_all.h"
+#include "support/store_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ODD      TEXT("it's \"odd\" \\ {a,b} $1 \xc3\xbc\xe2\x82\xac\xf0\x9f\x92\xbb")
+#define MOMENT   INT64_C(1764158400123456) // 2025-11-26T12:00:00.123456Z
+#define DIGEST64 TEXT("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
+
+static struct store_world world;
+
+static int open_world(void **state)
+{
+	(void)state;
+	store_world_open(&world);
+	beat(&world, "a");
+	return 0;
+}
+
+static int close_world(void **state)
+{
+	(void)state;
+	store_world_close(&world);
+	return 0;
+}
+
+static int64_t fresh_tenant(void)
+{
+	static int number;
+	char slug[32];
+
+	(void)snprintf(slug, sizeof slug, "tenant-%d", ++number);
+	return new_tenant(&world, slug);
+}
+
+static void same_text(struct text a, struct text b)
+{
+	if (!text_equal(a, b)) {
+		fail_msg("\"%.*s\" is not \"%.*s\"", TEXT_ARGS(a), TEXT_ARGS(b));
+	}
+}
+
+static bool is_recent(int64_t instant_us)
+{
+	return instant_us > clock_wall_us() - 300 * SECOND_US && instant_us < clock_wall_us() + 300 * SECOND_US;
+}
+
+// --- clients ---
+
+static void same_settings(const struct tenant_row *a, const struct tenant_row *b)
+{
+	assert_int_equal(a->tenant_id, b->tenant_id);
+	same_text(a->slug, b->slug);
+	same_text(a->display_name, b->display_name);
+	same_text(a->state, b->state);
+	same_text(a->apple_url, b->apple_url);
+	assert_int_equal(a->protocol_version, b->protocol_version);
+	assert_int_equal(a->sync_interval_s, b->sync_interval_s);
+}
+
+static void a_client_comes_back(void **state)
+{
+	struct tenant_row tenant = { .tenant_id = 7001, .slug = TEXT("acme-1"), .display_name = ODD, .state = TEXT("paused"),
+		.apple_url = TEXT("http://127.0.0.1:1/"), .protocol_version = 9, .sync_interval_s = 60 };
+	struct tenant_row row;
+	struct pg_call call;
+
+	(void)state;
+	store_tenant_insert(begin(&call, store_api(7001)), &tenant);
+	run_and_end(&call, &world);
+	(void)store_tenant_by_slug(begin(&call, store_directory()), tenant.slug);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 1);
+	store_tenant_read(&call.transaction, 0, 0, &row);
+	same_settings(&row, &tenant);
+	assert_int_equal(row.server_uuid.length, 0);
+	assert_int_equal(row.pinned_at_us, INSTANT_NONE);
+	assert_true(is_recent(row.created_at_us));
+	end(&call);
+
+	tenant = (struct tenant_row){ .tenant_id = 7001, .slug = TEXT("acme-1"), .display_name = TEXT("A"), .state = TEXT("active") };
+	(void)store_tenant_update(begin(&call, store_api(7001)), &tenant);
+	(void)store_tenant_by_id(&call.transaction, 7001);
+	run(&call, &world);
+	store_tenant_read(&call.transaction, 2, 0, &row);
+	same_settings(&row, &tenant);
+	end(&call);
+}
+
+static void a_slug_exists_once(void **state)
+{
+	const struct tenant_row again = { .tenant_id = 7003, .slug = TEXT("only-one"), .display_name = TEXT("B"), .state = TEXT("active") };
+	struct pg_call call;
+
+	(void)state;
+	(void)new_tenant(&world, "only-one");
+	store_tenant_insert(begin(&call, store_api(7003)), &again);
+	assert_int_equal(pg_call_run(&call, &world.pg), ERR_CONFLICT);
+	assert_string_equal(call.transaction.constraint, "tenants_slug_key");
+	end(&call);
+}
+
+static struct tenant_row identity_of(int64_t tenant_id, struct text server_uuid)
+{
+	return (struct tenant_row){ .tenant_id = tenant_id, .server_uuid = server_uuid, .server_name = ODD, .org_id = TEXT("1"),
+		.org_id_hash = TEXT("2"), .org_name = TEXT("3"), .org_type = TEXT("edu") };
+}
+
+static enum err pin(const struct tenant_row *identity)
+{
+	struct pg_call call;
+	enum err rc;
+
+	store_tenant_pin(begin(&call, store_api(identity->tenant_id)), identity);
+	rc = pg_call_run(&call, &world.pg);
+	end(&call);
+	return rc;
+}
+
+static void a_client_is_pinned_to_one_server(void **state)
+{
+	const struct tenant_row identity = identity_of(fresh_tenant(), TEXT("uuid-1"));
+	const struct tenant_row other = identity_of(identity.tenant_id, TEXT("uuid-2"));
+	const struct tenant_row thief = identity_of(fresh_tenant(), TEXT("uuid-1"));
+	struct tenant_row row;
+	struct pg_call call;
+
+	(void)state;
+	assert_int_equal(pin(&identity), OK);
+	assert_int_equal(pin(&identity), OK);
+	assert_int_equal(pin(&other), ERR_FENCED);
+	store_tenant_pin(begin(&call, store_api(thief.tenant_id)), &thief);
+	assert_int_equal(pg_call_run(&call, &world.pg), ERR_CONFLICT);
+	assert_string_equal(call.transaction.constraint, "tenants_server_uuid_key");
+	end(&call);
+	(void)store_tenant_by_server(begin(&call, store_directory()), TEXT("uuid-1"));
+	(void)store_tenant_by_server(&call.transaction, TEXT("uuid-2"));
+	run(&call, &world);
+	store_tenant_read(&call.transaction, 0, 0, &row);
+	assert_int_equal(row.tenant_id, identity.tenant_id);
+	same_text(row.server_uuid, identity.server_uuid);
+	same_text(row.server_name, identity.server_name);
+	same_text(row.org_id, identity.org_id);
+	same_text(row.org_id_hash, identity.org_id_hash);
+	same_text(row.org_name, identity.org_name);
+	same_text(row.org_type, identity.org_type);
+	assert_true(is_recent(row.pinned_at_us));
+	assert_int_equal(pg_row_count(&call.transaction, 1), 0);
+	end(&call);
+}
+
+static void lists_of_clients_are_by_slug_and_in_pages(void **state)
+{
+	const int64_t first = new_tenant(&world, "list-a");
+	const int64_t second = new_tenant(&world, "list-b");
+	const int64_t ids[] = { second, first };
+	struct tenant_row row;
+	struct pg_call call;
+	struct pg_transaction *t = begin(&call, store_directory());
+
+	(void)state;
+	(void)store_tenant_list(t, TEXT("list-"), NULL, 0, 1);
+	(void)store_tenant_list(t, TEXT("list-a"), NULL, 0, 1);
+	(void)store_tenant_list(t, TEXT_NONE, ids, 2, 10);
+	(void)store_tenant_list(t, TEXT_NONE, ids, 0, 10);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(t, 0), 1);
+	store_tenant_read(t, 0, 0, &row);
+	assert_int_equal(row.tenant_id, first);
+	store_tenant_read(t, 1, 0, &row);
+	assert_int_equal(row.tenant_id, second);
+	assert_int_equal(pg_row_count(t, 2), 2);
+	store_tenant_read(t, 2, 0, &row);
+	assert_int_equal(row.tenant_id, first);
+	assert_int_equal(pg_row_count(t, 3), 0);
+	end(&call);
+}
+
+// --- devices ---
+
+static struct device_row full_device(struct text serial, int64_t instance_id)
+{
+	return (struct device_row){
+		.apple = {
+			.serial_number = serial, .model = ODD, .description = TEXT("d"), .color = TEXT("c"), .asset_tag = TEXT("t"),
+			.device_family = TEXT("f"), .os = TEXT("o"), .profile_status = TEXT("pushed"), .profile_uuid = TEXT("u"),
+			.device_assigned_by = TEXT("b@example.com"), .profile_assign_time_us = MOMENT, .profile_push_time_us = MOMENT + 1,
+			.device_assigned_date_us = MOMENT + 2, .mdm_migration_deadline_us = MOMENT + 3, .op_date_us = MOMENT + 4,
+			.operation = DEVICE_MODIFIED, .response_status = TEXT("SUCCESS"), .extra = TEXT("{\"a\": [1,  2]}"),
+			.fingerprint = { 0, 1, 2, 0xff, '\\', '\'', 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 },
+		},
+		.gone_at_us = MOMENT + 5, .instance_id = instance_id, .rules_version = 6, .assign_state = ASSIGN_THROTTLED,
+		.assign_at_us = MOMENT + 7, .assign_attempts = 8, .assigned_profile_uuid = TEXT("p"), .first_seen_at_us = MOMENT + 9,
+		.changed_at_us = MOMENT + 10,
+	};
+}
+
+static struct device_row empty_device(struct text serial)
+{
+	return (struct device_row){
+		.apple = { .serial_number = serial, .profile_assign_time_us = INSTANT_NONE, .profile_push_time_us = INSTANT_NONE,
+			.device_assigned_date_us = INSTANT_NONE, .mdm_migration_deadline_us = INSTANT_NONE, .op_date_us = INSTANT_NONE },
+		.gone_at_us = INSTANT_NONE, .assign_at_us = INSTANT_NONE, .first_seen_at_us = MOMENT, .changed_at_us = MOMENT,
+	};
+}
+
+static void same_device(const struct device_row *a, const struct device_row *b)
+{
+	same_text(a->apple.serial_number, b->apple.serial_number);
+	same_text(a->apple.model, b->apple.model);
+	same_text(a->apple.description, b->apple.description);
+	same_text(a->apple.color, b->apple.color);
+	same_text(a->apple.asset_tag, b->apple.asset_tag);
+	same_text(a->apple.device_family, b->apple.device_family);
+	same_text(a->apple.os, b->apple.os);
+	same_text(a->apple.profile_status, b->apple.profile_status);
+	same_text(a->apple.profile_uuid, b->apple.profile_uuid);
+	same_text(a->apple.device_assigned_by, b->apple.device_assigned_by);
+	same_text(a->apple.extra, b->apple.extra);
+	same_text(a->assigned_profile_uuid, b->assigned_profile_uuid);
+	assert_int_equal(a->apple.profile_assign_time_us, b->apple.profile_assign_time_us);
+	assert_int_equal(a->apple.profile_push_time_us, b->apple.profile_push_time_us);
+	assert_int_equal(a->apple.device_assigned_date_us, b->apple.device_assigned_date_us);
+	assert_int_equal(a->apple.mdm_migration_deadline_us, b->apple.mdm_migration_deadline_us);
+	assert_int_equal(a->apple.op_date_us, b->apple.op_date_us);
+	assert_memory_equal(a->apple.fingerprint, b->apple.fingerprint, DEVICE_FINGERPRINT_SIZE);
+	assert_int_equal(a->gone_at_us, b->gone_at_us);
+	assert_int_equal(a->instance_id, b->instance_id);
+	assert_int_equal(a->rules_version, b->rules_version);
+	assert_int_equal(a->assign_state, b->assign_state);
+	assert_int_equal(a->assign_at_us, b->assign_at_us);
+	assert_int_equal(a->assign_attempts, b->assign_attempts);
+	assert_int_equal(a->first_seen_at_us, b->first_seen_at_us);
+	assert_int_equal(a->changed_at_us, b->changed_at_us);
+	assert_int_equal(a->apple.operation, DEVICE_PRESENT);
+	assert_int_equal(a->apple.response_status.length, 0);
+}
+
+static void put_devices(int64_t tenant_id, const struct device_row *rows, size_t count)
+{
+	struct pg_call call;
+
+	(void)store_device_put(begin(&call, store_worker(tenant_id)), tenant_id, rows, count);
+	run_and_end(&call, &world);
+}
+
+static void devices_come_back(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct device_row rows[] = { full_device(TEXT("A1"), new_instance(&world, tenant_id, "main")), empty_device(TEXT("B2")) };
+	const struct text serials[] = { TEXT("B2"), TEXT("none"), TEXT("A1") };
+	struct device_row row;
+	struct pg_call call;
+
+	(void)state;
+	put_devices(tenant_id, rows, 0);
+	put_devices(tenant_id, rows, 2);
+	for (int round = 0; round < 2; round++) { // the second time each becomes what the other one was
+		(void)store_device_by_serials(begin(&call, store_api(tenant_id)), tenant_id, serials, 3);
+		(void)store_device_list(&call.transaction, tenant_id, TEXT_NONE, true, -1, 10);
+		run(&call, &world);
+		assert_int_equal(pg_row_count(&call.transaction, 0), 2);
+		for (size_t i = 0; i < 2; i++) {
+			store_device_read(&call.transaction, 1, i, &row);
+			same_device(&row, &rows[i]);
+		}
+		end(&call);
+		row = rows[0];
+		rows[0] = rows[1];
+		rows[1] = row;
+		rows[0].apple.serial_number = TEXT("A1");
+		rows[1].apple.serial_number = TEXT("B2");
+		put_devices(tenant_id, rows, 2);
+	}
+}
+
+static void expect_serials(const struct pg_transaction *t, unsigned statement, const char *expected)
+{
+	struct buffer serials CLEANUP(buffer_fini) = BUFFER(256);
+
+	buffer_add_string(&serials, "");
+	for (size_t i = 0; i < pg_row_count(t, statement); i++) {
+		struct device_row row;
+
+		store_device_read(t, statement, i, &row);
+		buffer_add_text(&serials, row.apple.serial_number);
+	}
+	assert_string_equal(serials.bytes, expected);
+}
+
+static void devices_are_found_by_what_is_to_be_done(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t instance_id = new_instance(&world, tenant_id, "main");
+	struct device_row rows[] = { empty_device(TEXT("A")), empty_device(TEXT("B")), empty_device(TEXT("C")), empty_device(TEXT("D")) };
+	struct pg_call call;
+	struct pg_transaction *t;
+
+	(void)state;
+	rows[0].assign_at_us = MOMENT + 2;
+	rows[1].assign_at_us = MOMENT + 1;
+	rows[1].instance_id = instance_id;
+	rows[1].rules_version = 3;
+	rows[2].assign_at_us = MOMENT + 3;
+	rows[2].rules_version = 1;
+	rows[3].gone_at_us = MOMENT;
+	put_devices(tenant_id, rows, 4);
+	t = begin(&call, store_worker(tenant_id));
+	(void)store_device_to_assign(t, tenant_id, MOMENT + 2, 10);
+	(void)store_device_to_assign(t, tenant_id, MOMENT + 3, 1);
+	(void)store_device_to_route(t, tenant_id, 3, 10);
+	(void)store_device_list(t, tenant_id, TEXT_NONE, false, -1, 10);
+	(void)store_device_list(t, tenant_id, TEXT("A"), true, 0, 10);
+	(void)store_device_list(t, tenant_id, TEXT_NONE, true, instance_id, 10);
+	(void)store_device_list(t, tenant_id, TEXT("A"), true, -1, 2);
+	(void)store_device_next_assign(t, tenant_id);
+	run(&call, &world);
+	expect_serials(t, 0, "BA");
+	expect_serials(t, 1, "B");
+	expect_serials(t, 2, "AC");
+	expect_serials(t, 3, "ABC");
+	expect_serials(t, 4, "CD");
+	expect_serials(t, 5, "B");
+	expect_serials(t, 6, "BC");
+	assert_int_equal(store_device_next_assign_read(t, 7), MOMENT + 1);
+	end(&call);
+}
+
+static void many_devices_are_one_statement(void **state)
+{
+	enum { MANY = 3000 };
+	const int64_t tenant_id = fresh_tenant();
+	struct device_row *rows = allocate_array(MANY, sizeof *rows);
+	char (*serials)[16] = allocate_array(MANY, sizeof *serials);
+	char sql[96];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		(void)snprintf(serials[i], sizeof serials[i], "S%08d", i);
+		rows[i] = empty_device(text_of(serials[i]));
+	}
+	put_devices(tenant_id, rows, MANY);
+	(void)snprintf(sql, sizeof sql, "select count(*) from depbroker.devices where tenant_id = %lld", (long long)tenant_id);
+	assert_int_equal(ask_number(&world, sql), MANY);
+	free(rows);
+	free(serials);
+}
+
+// --- the log ---
+
+static void same_event(const struct stored_event *a, const struct stored_event *b, struct text instance)
+{
+	assert_int_equal(a->event.seq, b->event.seq);
+	assert_int_equal(a->event.at_us, b->event.at_us);
+	assert_int_equal(a->event.type, b->event.type);
+	same_text(a->event.serial_number, b->event.serial_number);
+	same_text(a->event.instance, instance);
+	same_text(a->event.device_json, b->event.device_json);
+	assert_int_equal(a->instance_id, b->instance_id);
+	assert_int_equal(a->lane, b->lane);
+}
+
+static void events_come_back(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t at_us = clock_wall_us();
+	const struct stored_event events[] = {
+		{ { .seq = 1, .at_us = at_us, .type = EVENT_DEVICE_ADDED, .serial_number = TEXT("S1"),
+			.device_json = TEXT("{\"b\": 1,  \"a\":\"\xc3\xbc'\"}") }, new_instance(&world, tenant_id, "main"), 7 },
+		{ { .seq = 2, .at_us = at_us + 1, .type = EVENT_PING }, 0, 0 },
+		{ { .seq = 3, .at_us = at_us + 2, .type = EVENT_DEVICE_REMOVED, .serial_number = TEXT("S1") }, events[0].instance_id, 7 },
+	};
+	struct stored_event event;
+	struct pg_call call;
+	struct pg_transaction *t = begin(&call, store_worker(tenant_id));
+
+	(void)state;
+	(void)store_event_insert(t, tenant_id, events, 0);
+	(void)store_event_insert(t, tenant_id, events, 3);
+	(void)store_event_list(t, tenant_id, 0, 2);
+	(void)store_event_by_serial(t, tenant_id, TEXT("S1"), 1, 10);
+	(void)store_event_to_deliver(t, tenant_id, events[0].instance_id, 7, 1, 10);
+	(void)store_event_to_deliver(t, tenant_id, events[0].instance_id, 6, 0, 10);
+	(void)store_incarnation(t);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(t, 2), 2);
+	store_event_read(t, 2, 0, &event);
+	same_event(&event, &events[0], TEXT("main"));
+	store_event_read(t, 2, 1, &event);
+	same_event(&event, &events[1], TEXT_NONE);
+	assert_int_equal(pg_row_count(t, 3), 1);
+	store_event_read(t, 3, 0, &event);
+	same_event(&event, &events[2], TEXT("main"));
+	assert_int_equal(pg_row_count(t, 4), 1);
+	assert_int_equal(pg_row_count(t, 5), 0);
+	assert_int_equal(store_incarnation_read(t, 6), 1);
+	end(&call);
+}
+
+// --- instances, rules, profiles ---
+
+static void same_instance(const struct instance_row *a, const struct instance_row *b)
+{
+	assert_int_equal(a->instance_id, b->instance_id);
+	same_text(a->name, b->name);
+	same_text(a->kind, b->kind);
+	same_text(a->enrolment_url, b->enrolment_url);
+	assert_int_equal(a->allowed_host_count, b->allowed_host_count);
+	for (size_t i = 0; i < a->allowed_host_count; i++) {
+		same_text(a->allowed_hosts[i], b->allowed_hosts[i]);
+	}
+	same_text(a->profile, b->profile);
+	same_text(a->webhook_url, b->webhook_url);
+	assert_int_equal(a->webhook_secret_version, b->webhook_secret_version);
+}
+
+static void an_instance_comes_back(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct instance_row instance = {
+		.instance_id = new_object_id(&world), .name = TEXT("main"), .kind = TEXT("jamf"), .enrolment_url = TEXT("https://a/{x}"),
+		.allowed_hosts = { TEXT("a.example.com"), TEXT("{b},\"c\""), TEXT("[::1]") }, .allowed_host_count = 3,
+		.profile = TEXT("{\"org_magic\":  \"\xe2\x82\xac\"}"), .webhook_url = TEXT("https://h/"), .webhook_secret_version = 2,
+	};
+	struct instance_row row;
+	struct position_row position;
+	struct pg_call call;
+
+	(void)state;
+	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	run_and_end(&call, &world);
+	(void)store_instance_by_name(begin(&call, store_worker(tenant_id)), tenant_id, TEXT("main"));
+	(void)store_position_list(&call.transaction, tenant_id);
+	run(&call, &world);
+	store_instance_read(&call.transaction, 0, 0, &row);
+	same_instance(&row, &instance);
+	assert_int_equal(row.webhook_disabled_at_us, INSTANT_NONE);
+	assert_true(is_recent(row.created_at_us));
+	assert_int_equal(pg_row_count(&call.transaction, 1), EVENT_LANES);
+	store_position_read(&call.transaction, 1, 7, &position);
+	assert_int_equal(position.instance_id, instance.instance_id);
+	assert_int_equal(position.lane, 7);
+	end(&call);
+
+	instance.enrolment_url = TEXT("https://b/");
+	instance.allowed_hosts[0] = TEXT("b");
+	instance.allowed_host_count = 1;
+	instance.profile = TEXT("{}");
+	instance.webhook_url = TEXT_NONE;
+	(void)store_instance_update(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	(void)store_instance_list(&call.transaction, tenant_id);
+	run(&call, &world);
+	store_instance_read(&call.transaction, 2, 0, &row);
+	same_instance(&row, &instance);
+	end(&call);
+	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	refuse(&call, &world, ERR_CONFLICT);
+	instance.instance_id = new_object_id(&world);
+	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance); // its name exists
+	refuse(&call, &world, ERR_CONFLICT);
+}
+
+static void a_host_with_a_blank_is_refused(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct instance_row instance = { .instance_id = new_object_id(&world), .name = TEXT("main"), .kind = TEXT("jamf"),
+		.enrolment_url = TEXT("https://a/"), .allowed_hosts = { TEXT("a b") }, .allowed_host_count = 1 };
+	struct pg_call call;
+
+	(void)state;
+	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	instance.allowed_hosts[0] = TEXT("");
+	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	instance.allowed_host_count = 0;
+	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	refuse(&call, &world, ERR_BAD_INPUT);
+}
+
+static void rules_have_one_version_in_force(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t instance_id = new_instance(&world, tenant_id, "main");
+	struct rules_row rules;
+	struct pg_call call;
+
+	(void)state;
+	(void)store_rules_current(begin(&call, store_worker(tenant_id)), tenant_id);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 0);
+	end(&call);
+	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, 0, instance_id, TEXT("key-1"));
+	run(&call, &world);
+	assert_int_equal(store_rules_put_read(&call.transaction, 0), 1);
+	end(&call);
+	(void)store_rules_current(begin(&call, store_worker(tenant_id)), tenant_id);
+	run(&call, &world);
+	store_rules_read(&call.transaction, 0, 0, &rules);
+	assert_int_equal(rules.version, 1);
+	assert_int_equal(rules.default_instance_id, instance_id);
+	same_text(rules.default_instance, TEXT("main"));
+	same_text(rules.made_by, TEXT("key-1"));
+	assert_true(is_recent(rules.made_at_us));
+	end(&call);
+	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, 0, 0, TEXT("key-2"));
+	refuse(&call, &world, ERR_FENCED);
+	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, -1, 0, TEXT("key-2"));
+	(void)store_rules_current(&call.transaction, tenant_id);
+	run(&call, &world);
+	assert_int_equal(store_rules_put_read(&call.transaction, 0), 2);
+	store_rules_read(&call.transaction, 1, 0, &rules);
+	assert_int_equal(rules.version, 2);
+	assert_int_equal(rules.default_instance_id, 0);
+	assert_int_equal(rules.default_instance.length, 0);
+	end(&call);
+}
+
+static void profiles_come_back_newest_first(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	unsigned char digest[32] = { 0xff, 0, 1 };
+	struct profile_row profile = { .instance_id = new_instance(&world, tenant_id, "main"),
+		.content_digest = { (const char *)digest, sizeof digest }, .content = ODD, .profile_uuid = TEXT("u1"),
+		.token_id = new_token(&world, tenant_id) };
+	struct profile_row row;
+	struct pg_call call;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) { // the third replaces the first
+		digest[3] = (unsigned char)(i % 2);
+		profile.profile_uuid = i == 1 ? TEXT_NONE : TEXT("u1");
+		profile.refused = i == 1 ? ODD : TEXT_NONE;
+		(void)store_profile_put(begin(&call, store_worker(tenant_id)), tenant_id, &profile);
+		run_and_end(&call, &world);
+	}
+	(void)store_profile_list(begin(&call, store_worker(tenant_id)), tenant_id);
+	(void)store_profile_forget(&call.transaction, tenant_id, TEXT("u1"));
+	(void)store_profile_list(&call.transaction, tenant_id);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 2);
+	store_profile_read(&call.transaction, 0, 0, &row);
+	assert_int_equal(row.instance_id, profile.instance_id);
+	same_text(row.content_digest, TEXT("ff00010000000000000000000000000000000000000000000000000000000000"));
+	same_text(row.content, ODD);
+	same_text(row.profile_uuid, TEXT("u1"));
+	assert_int_equal(row.refused.length, 0);
+	assert_int_equal(row.token_id, profile.token_id);
+	assert_true(is_recent(row.defined_at_us));
+	assert_int_equal(pg_row_count(&call.transaction, 2), 1);
+	store_profile_read(&call.transaction, 2, 0, &row);
+	assert_int_equal(row.profile_uuid.length, 0);
+	same_text(row.refused, ODD);
+	end(&call);
+}
+
+// --- tokens ---
+
+static struct key_pair_row new_pair(int64_t tenant_id)
+{
+	const struct key_pair_row pair = { .key_pair_id = new_object_id(&world), .fingerprint = DIGEST64, .certificate_pem = ODD,
+		.not_before_us = MOMENT, .not_after_us = MOMENT + 1 };
+	struct pg_call call;
+
+	(void)store_key_pair_insert(begin(&call, store_api(tenant_id)), tenant_id, &pair);
+	run_and_end(&call, &world);
+	return pair;
+}
+
+static void expect_pair_state(int64_t tenant_id, int64_t key_pair_id, struct text expected)
+{
+	struct key_pair_row row;
+	struct pg_call call;
+
+	(void)store_key_pair_by_id(begin(&call, store_api(tenant_id)), tenant_id, key_pair_id);
+	run(&call, &world);
+	store_key_pair_read(&call.transaction, 0, 0, &row);
+	same_text(row.state, expected);
+	end(&call);
+}
+
+static void key_pairs_come_back_newest_first(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const struct key_pair_row older = new_pair(tenant_id);
+	const struct key_pair_row newer = new_pair(tenant_id);
+	struct key_pair_row row;
+	struct pg_call call;
+
+	(void)state;
+	(void)store_key_pair_list(begin(&call, store_api(tenant_id)), tenant_id);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 2);
+	store_key_pair_read(&call.transaction, 0, 1, &row);
+	assert_int_equal(row.key_pair_id, older.key_pair_id);
+	store_key_pair_read(&call.transaction, 0, 0, &row);
+	assert_int_equal(row.key_pair_id, newer.key_pair_id);
+	same_text(row.state, TEXT("staged"));
+	same_text(row.fingerprint, newer.fingerprint);
+	same_text(row.certificate_pem, newer.certificate_pem);
+	assert_int_equal(row.not_before_us, MOMENT);
+	assert_int_equal(row.not_after_us, MOMENT + 1);
+	assert_true(is_recent(row.created_at_us));
+	end(&call);
+}
+
+static void the_switch_to_a_new_token_is_whole(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const struct key_pair_row first = new_pair(tenant_id);
+	const struct key_pair_row second = new_pair(tenant_id);
+	struct token_row token = { .token_id = new_object_id(&world), .key_pair_id = first.key_pair_id,
+		.consumer_key_end = TEXT("abcd"), .expires_at_us = MOMENT, .server_uuid = TEXT("s"), .server_name = ODD,
+		.admin_id = TEXT("a"), .org_id = TEXT("o"), .org_id_hash = TEXT("h"), .org_name = TEXT("n"), .org_type = TEXT("org") };
+	struct token_row row;
+	struct pg_call call;
+
+	(void)state;
+	store_token_take(begin(&call, store_api(tenant_id)), tenant_id, &token);
+	run_and_end(&call, &world);
+	expect_pair_state(tenant_id, first.key_pair_id, TEXT("current"));
+	expect_pair_state(tenant_id, second.key_pair_id, TEXT("staged"));
+	token.token_id = new_object_id(&world);
+	token.key_pair_id = second.key_pair_id;
+	store_token_take(begin(&call, store_api(tenant_id)), tenant_id, &token);
+	run_and_end(&call, &world);
+	expect_pair_state(tenant_id, first.key_pair_id, TEXT("retired"));
+	expect_pair_state(tenant_id, second.key_pair_id, TEXT("current"));
+	(void)store_token_current(begin(&call, store_worker(tenant_id)), tenant_id);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 1);
+	store_token_read(&call.transaction, 0, 0, &row);
+	assert_int_equal(row.token_id, token.token_id);
+	assert_int_equal(row.key_pair_id, token.key_pair_id);
+	same_text(row.consumer_key_end, token.consumer_key_end);
+	assert_int_equal(row.expires_at_us, MOMENT);
+	same_text(row.server_uuid, token.server_uuid);
+	same_text(row.server_name, token.server_name);
+	same_text(row.admin_id, token.admin_id);
+	same_text(row.org_id, token.org_id);
+	same_text(row.org_id_hash, token.org_id_hash);
+	same_text(row.org_name, token.org_name);
+	same_text(row.org_type, token.org_type);
+	assert_true(is_recent(row.taken_at_us));
+	end(&call);
+	store_token_remove(begin(&call, store_api(tenant_id)), tenant_id);
+	(void)store_token_current(&call.transaction, tenant_id);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 3), 0);
+	end(&call);
+}
+
+// --- secrets ---
+
+static const struct master_key master = { { 1, 2, 3 } };
+
+static struct data_key new_data_key(int64_t tenant_id)
+{
+	struct buffer wrapped CLEANUP(buffer_fini) = BUFFER(256);
+	struct data_key key;
+	struct pg_call call;
+
+	data_key_make(&key, &wrapped, &master, tenant_id, 1);
+	(void)store_data_key_insert(begin(&call, store_api(tenant_id)), tenant_id, 1, buffer_text(&wrapped));
+	run_and_end(&call, &world);
+	return key;
+}
+
+static void put_secret(int64_t tenant_id, const struct data_key *key, enum secret_kind kind, int64_t object_id, int version,
+	struct text plain)
+{
+	const struct seal_binding binding = { kind, tenant_id, key->version, object_id, version };
+	struct sealed sealed;
+	struct pg_call call;
+
+	seal(&sealed, key, &binding, plain);
+	store_secret_put(begin(&call, store_api(tenant_id)), &binding, &sealed);
+	run_and_end(&call, &world);
+	sealed_fini(&sealed);
+}
+
+// "" when there is none, or what it says; NULL when it does not open.
+static char *open_secret(int64_t tenant_id, const struct data_key *key, enum secret_kind kind, int64_t object_id)
+{
+	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(1024);
+	enum err rc = OK;
+	struct pg_call call;
+
+	(void)store_secret_select(begin(&call, store_worker(tenant_id)), tenant_id, kind, object_id);
+	run(&call, &world);
+	if (pg_row_count(&call.transaction, 0) > 0) {
+		assert_int_equal(store_secret_object_id(&call.transaction, 0, 0), object_id);
+		rc = store_secret_open(&call.transaction, 0, 0, tenant_id, kind, key, &plain, NULL);
+	}
+	end(&call);
+	assert_true(rc == OK || rc == ERR_CRYPTO);
+	buffer_add_string(&plain, "");
+	return rc == OK ? buffer_take(&plain) : NULL;
+}
+
+static void expect_secret(int64_t tenant_id, const struct data_key *key, enum secret_kind kind, int64_t object_id,
+	const char *expected)
+{
+	char *plain = open_secret(tenant_id, key, kind, object_id);
+
+	assert_string_equal(plain != NULL ? plain : "(does not open)", expected);
+	free(plain);
+}
+
+static void the_data_key_comes_back_unwrapped(void **state)
+{
+	static const struct master_key other = { { 9 } };
+	const int64_t tenant_id = fresh_tenant();
+	struct data_key key;
+	struct data_key made;
+	struct pg_call call;
+
+	(void)state;
+	(void)store_data_key_current(begin(&call, store_worker(tenant_id)), tenant_id);
+	run(&call, &world);
+	assert_int_equal(store_data_key_read(&call.transaction, 0, &master, tenant_id, &key, NULL), ERR_NOT_FOUND);
+	end(&call);
+	made = new_data_key(tenant_id);
+	(void)store_data_key_current(begin(&call, store_worker(tenant_id)), tenant_id);
+	run(&call, &world);
+	assert_int_equal(store_data_key_read(&call.transaction, 0, &master, tenant_id, &key, NULL), OK);
+	assert_int_equal(key.version, made.version);
+	assert_memory_equal(key.bytes, made.bytes, sizeof key.bytes);
+	assert_int_equal(store_data_key_read(&call.transaction, 0, &other, tenant_id, &key, NULL), ERR_CRYPTO);
+	assert_int_equal(store_data_key_read(&call.transaction, 0, &master, tenant_id + 1, &key, NULL), ERR_CRYPTO);
+	end(&call);
+}
+
+static void the_newest_version_of_a_secret_is_the_only_one(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const struct data_key key = new_data_key(tenant_id);
+	struct pg_call call;
+
+	(void)state;
+	put_secret(tenant_id, &key, SECRET_WEBHOOK, 11, 1, TEXT("first"));
+	put_secret(tenant_id, &key, SECRET_WEBHOOK, 12, 1, TEXT("other"));
+	put_secret(tenant_id, &key, SECRET_WEBHOOK, 11, 2, TEXT("second"));
+	expect_secret(tenant_id, &key, SECRET_WEBHOOK, 11, "second");
+	expect_secret(tenant_id, &key, SECRET_WEBHOOK, 12, "other");
+	expect_secret(tenant_id, &key, SECRET_PRIVATE_KEY, 11, "");
+	(void)store_secret_select(begin(&call, store_worker(tenant_id)), tenant_id, SECRET_WEBHOOK, 0);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 2);
+	assert_int_equal(store_secret_version(&call.transaction, 0, 0), 2);
+	assert_int_equal(store_secret_object_id(&call.transaction, 0, 1), 12);
+	end(&call);
+	(void)store_secret_delete(begin(&call, store_api(tenant_id)), tenant_id, SECRET_WEBHOOK, 11);
+	run_and_end(&call, &world);
+	expect_secret(tenant_id, &key, SECRET_WEBHOOK, 11, "");
+	expect_secret(tenant_id, &key, SECRET_WEBHOOK, 12, "other");
+}
+
+static void a_secret_in_another_place_does_not_open(void **state)
+{
+	static const char *const moves[] = { "object_id = 22", "version = 2", "kind = 3",
+		"nonce = set_byte(nonce, 0, get_byte(nonce, 0) # 1)", "ciphertext = set_byte(ciphertext, 3, get_byte(ciphertext, 3) # 1)" };
+	const int64_t tenant_id = fresh_tenant();
+	const struct data_key key = new_data_key(tenant_id);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
+		char sql[256];
+		const bool is_kind = strncmp(moves[i], "kind", 4) == 0;
+
+		put_secret(tenant_id, &key, SECRET_WEBHOOK, 21, 1, TEXT("secret"));
+		expect_secret(tenant_id, &key, SECRET_WEBHOOK, 21, "secret");
+		(void)snprintf(sql, sizeof sql, "update depbroker.secrets set %s where tenant_id = %lld", moves[i], (long long)tenant_id);
+		test_postgres_run(world.postgres, sql);
+		expect_secret(tenant_id, &key, is_kind ? SECRET_PRIVATE_KEY : SECRET_WEBHOOK, i == 0 ? 22 : 21, "(does not open)");
+		(void)snprintf(sql, sizeof sql, "delete from depbroker.secrets where tenant_id = %lld", (long long)tenant_id);
+		test_postgres_run(world.postgres, sql);
+	}
+}
+
+static void a_secret_of_another_client_does_not_open(void **state)
+{
+	const int64_t owner = fresh_tenant();
+	const int64_t thief = fresh_tenant();
+	const struct data_key owners = new_data_key(owner);
+	const struct data_key thiefs = new_data_key(thief);
+	char sql[256];
+
+	(void)state;
+	put_secret(owner, &owners, SECRET_SERVER_TOKEN, 31, 1, TEXT("secret"));
+	(void)snprintf(sql, sizeof sql, "update depbroker.secrets set tenant_id = %lld where tenant_id = %lld", (long long)thief,
+		(long long)owner);
+	test_postgres_run(world.postgres, sql);
+	expect_secret(thief, &thiefs, SECRET_SERVER_TOKEN, 31, "(does not open)");
+	expect_secret(thief, &owners, SECRET_SERVER_TOKEN, 31, "(does not open)"); // not even with the owner's key
+}
+
+static void a_former_tokens_secrets_go_away(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const struct data_key key = new_data_key(tenant_id);
+	const int64_t former = new_token(&world, tenant_id);
+	struct pg_call call;
+	int64_t now;
+
+	(void)state;
+	put_secret(tenant_id, &key, SECRET_SERVER_TOKEN, former, 1, TEXT("former"));
+	put_secret(tenant_id, &key, SECRET_APPLE_SESSION, former, 1, TEXT("session"));
+	put_secret(tenant_id, &key, SECRET_PRIVATE_KEY, former, 1, TEXT("pair"));
+	now = new_token(&world, tenant_id);
+	put_secret(tenant_id, &key, SECRET_SERVER_TOKEN, now, 1, TEXT("now"));
+	expect_secret(tenant_id, &key, SECRET_SERVER_TOKEN, former, "");
+	expect_secret(tenant_id, &key, SECRET_APPLE_SESSION, former, "");
+	expect_secret(tenant_id, &key, SECRET_PRIVATE_KEY, former, "pair");
+	expect_secret(tenant_id, &key, SECRET_SERVER_TOKEN, now, "now");
+	store_token_remove(begin(&call, store_api(tenant_id)), tenant_id);
+	run_and_end(&call, &world);
+	expect_secret(tenant_id, &key, SECRET_SERVER_TOKEN, now, "");
+}
+
+// --- API keys ---
+
+static void api_keys_come_back(void **state)
+{
+	static struct api_key_row key;
+	static struct api_key_row row;
+	struct pg_call call;
+
+	(void)state;
+	key = (struct api_key_row){ .key_id = TEXT("AbCd0123"), .hash = { 0, 0xff, 2 }, .name = ODD, .role = TEXT("viewer"),
+		.tenant_ids = { 5, INT64_MAX, 7 }, .tenant_count = 3, .created_at_us = MOMENT, .expires_at_us = MOMENT + 1,
+		.revoked_at_us = MOMENT + 2 };
+	(void)store_api_key_insert(begin(&call, store_directory()), &key);
+	(void)store_api_key_by_id(&call.transaction, key.key_id);
+	run(&call, &world);
+	store_api_key_read(&call.transaction, 1, 0, &row);
+	same_text(row.key_id, key.key_id);
+	assert_memory_equal(row.hash, key.hash, sizeof key.hash);
+	same_text(row.name, key.name);
+	same_text(row.role, key.role);
+	assert_false(row.all_tenants);
+	assert_int_equal(row.tenant_count, 3);
+	assert_memory_equal(row.tenant_ids, key.tenant_ids, 3 * sizeof *key.tenant_ids);
+	assert_int_equal(row.created_at_us, MOMENT);
+	assert_int_equal(row.expires_at_us, MOMENT + 1);
+	assert_int_equal(row.revoked_at_us, MOMENT + 2);
+	end(&call);
+
+	key.key_id = TEXT("zzzzzzz0");
+	key.role = TEXT("admin");
+	key.all_tenants = true;
+	key.revoked_at_us = INSTANT_NONE;
+	(void)store_api_key_insert(begin(&call, store_directory()), &key);
+	(void)store_api_key_by_id(&call.transaction, key.key_id);
+	(void)store_api_key_by_id(&call.transaction, TEXT("nobodys0"));
+	run(&call, &world);
+	store_api_key_read(&call.transaction, 1, 0, &row);
+	assert_true(row.all_tenants);
+	assert_int_equal(row.tenant_count, 0);
+	assert_int_equal(row.revoked_at_us, INSTANT_NONE);
+	assert_int_equal(pg_row_count(&call.transaction, 2), 0);
+	end(&call);
+}
+
+static void a_key_of_no_client_is_not_a_key_of_all(void **state)
+{
+	static struct api_key_row key;
+	static struct api_key_row row;
+	struct pg_call call;
+
+	(void)state;
+	key = (struct api_key_row){ .key_id = TEXT("none0000"), .name = TEXT("n"), .role = TEXT("viewer"), .created_at_us = MOMENT,
+		.expires_at_us = MOMENT, .revoked_at_us = INSTANT_NONE };
+	(void)store_api_key_insert(begin(&call, store_directory()), &key);
+	(void)store_api_key_by_id(&call.transaction, key.key_id);
+	run(&call, &world);
+	store_api_key_read(&call.transaction, 1, 0, &row);
+	assert_false(row.all_tenants);
+	assert_int_equal(row.tenant_count, 0);
+	end(&call);
+	key.key_id = TEXT("none0001");
+	key.role = TEXT("admin"); // of some clients only: there is no such thing
+	(void)store_api_key_insert(begin(&call, store_directory()), &key);
+	refuse(&call, &world, ERR_BAD_INPUT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_client_comes_back),
+		cmocka_unit_test(a_slug_exists_once),
+		cmocka_unit_test(a_client_is_pinned_to_one_server),
+		cmocka_unit_test(lists_of_clients_are_by_slug_and_in_pages),
+		cmocka_unit_test(devices_come_back),
+		cmocka_unit_test(devices_are_found_by_what_is_to_be_done),
+		cmocka_unit_test(many_devices_are_one_statement),
+		cmocka_unit_test(events_come_back),
+		cmocka_unit_test(an_instance_comes_back),
+		cmocka_unit_test(a_host_with_a_blank_is_refused),
+		cmocka_unit_test(rules_have_one_version_in_force),
+		cmocka_unit_test(profiles_come_back_newest_first),
+		cmocka_unit_test(key_pairs_come_back_newest_first),
+		cmocka_unit_test(the_switch_to_a_new_token_is_whole),
+		cmocka_unit_test(the_data_key_comes_back_unwrapped),
+		cmocka_unit_test(the_newest_version_of_a_secret_is_the_only_one),
+		cmocka_unit_test(a_secret_in_another_place_does_not_open),
+		cmocka_unit_test(a_secret_of_another_client_does_not_open),
+		cmocka_unit_test(a_former_tokens_secrets_go_away),
+		cmocka_unit_test(api_keys_come_back),
+		cmocka_unit_test(a_key_of_no_client_is_not_a_key_of_all),
+	};
+
+	return cmocka_run_group_tests(tests, open_world, close_world);
+}
