@@ -364,7 +364,7 @@ static void an_answer_that_cannot_be_written_ends_the_connection(void **state)
 {
 	struct client client = client_connect(*state);
 
-	client_send(&client, "GET /huge HTTP/1.1\r\n" HOST END);
+	client_send(&client, "GET /huge HTTP/1.1\r\n" HOST END "GET /hello HTTP/1.1\r\n" HOST END); // whose answer would be taken for it
 	assert_true(client_is_at_end(&client));
 	client_fini(&client);
 }
