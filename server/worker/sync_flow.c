@@ -4,11 +4,12 @@
 #include "depbroker/log.h"
 #include "tenants/device.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEEN_BUDGET_BYTES = 16 << 20, KNOWN_BUDGET_BYTES = 32 << 20, KNOWN_BATCH = 10000 };
+enum { SEEN_BUDGET_BYTES = 16 << 20, KNOWN_BUDGET_BYTES = 32 << 20, KNOWN_BATCH = 10000, UNSEEN_BYTES = 2 << 20 };
 
 static bool asks_apple(const struct sync_flow *sync)
 {
@@ -279,18 +280,64 @@ static void page_is_written(struct sync_flow *sync)
 
 // --- the end of a generation ---
 
-static void reconcile_present(struct sync_flow *sync)
+static void read_marks(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+
+	flow_begin_read(flow);
+	(void)store_device_fingerprints(&flow->read, flow->tenant->due.tenant_id, text_of(flow->after), KNOWN_BATCH);
+	flow_start_read(flow);
+}
+
+static void take_marks(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	const size_t count = pg_row_count(&flow->read, 0);
+	struct device_mark mark;
+
+	arena_reset(&sync->unseen_texts);
+	sync->unseen = arena_take(&sync->unseen_texts, (count + 1) * sizeof *sync->unseen);
+	assert(sync->unseen != NULL);
+	sync->unseen_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		store_device_mark_read(&flow->read, 0, i, &mark);
+		if (!mark.gone && !seen_has(&sync->seen, mark.serial_number)) {
+			const char *copy = arena_copy(&sync->unseen_texts, mark.serial_number);
+
+			assert(copy != NULL); // UNSEEN_BYTES has room for KNOWN_BATCH of the longest
+			sync->unseen[sync->unseen_count++] = (struct text){ copy, mark.serial_number.length };
+		}
+	}
+	if (count > 0) {
+		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
+	}
+	sync->marks_left = count == KNOWN_BATCH;
+}
+
+static void read_unseen(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	const size_t count = sync->unseen_count < STORE_LIST_MAX ? sync->unseen_count : STORE_LIST_MAX;
+
+	flow_begin_read(flow);
+	sync->unseen_count -= count;
+	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, sync->unseen + sync->unseen_count, count);
+	flow_start_read(flow);
+}
+
+static void reconcile_unseen_rows(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
+	char after[sizeof flow->after];
 
+	memcpy(after, flow->after, sizeof after); // the marks' place, which taking rows would move
 	flow_take_rows(flow);
+	memcpy(flow->after, after, sizeof after);
 	for (size_t i = 0; i < flow->row_count; i++) {
-		if (!seen_has(&sync->seen, flow->rows[i].apple.serial_number)) {
-			reconcile_unseen(&outcome, &settings, &flow->rows[i]);
-			changes_add(&flow->changes, &outcome, settings.now_us);
-		}
+		reconcile_unseen(&outcome, &settings, &flow->rows[i]);
+		changes_add(&flow->changes, &outcome, settings.now_us);
 	}
 }
 
@@ -396,18 +443,23 @@ static void step(struct flow *flow)
 			}
 			flow->after[0] = '\0';
 			do {
-				AWAIT(sync, SYNC_READING_PRESENT, flow_read_present(flow));
+				AWAIT(sync, SYNC_READING_MARKS, read_marks(sync));
 				if (flow->read.op.rc != OK) {
 					goto read_failed;
 				}
-				reconcile_present(sync);
-				if (flow->changes.row_count > 0) {
+				take_marks(sync);
+				while (sync->unseen_count > 0) {
+					AWAIT(sync, SYNC_READING_UNSEEN, read_unseen(sync));
+					if (flow->read.op.rc != OK) {
+						goto read_failed;
+					}
+					reconcile_unseen_rows(sync);
 					AWAIT(sync, SYNC_WRITING_REMOVAL, write_removal(sync));
 					if (flow_written(flow) != OK) {
 						goto write_failed;
 					}
 				}
-			} while (!flow_read_all(flow));
+			} while (sync->marks_left);
 			sync->decision = sync_generation_completed(&sync->machine, tenant_occasion(flow->tenant));
 		}
 		end(sync, OK);
@@ -424,7 +476,7 @@ write_failed:
 
 void sync_flow_init(struct sync_flow *sync, struct tenant *tenant)
 {
-	*sync = (struct sync_flow){ .state = SYNC_IDLE };
+	*sync = (struct sync_flow){ .state = SYNC_IDLE, .unseen_texts = ARENA(UNSEEN_BYTES) };
 	flow_init(&sync->flow, tenant, step);
 }
 
@@ -432,6 +484,7 @@ void sync_flow_fini(struct sync_flow *sync)
 {
 	apple_account_fini(&sync->account);
 	page_plan_fini(&sync->plan);
+	arena_fini(&sync->unseen_texts);
 	if (sync->seen_is_open) {
 		seen_fini(&sync->seen);
 	}

@@ -22,7 +22,7 @@ struct sync_flow {
 	// Inside
 	enum sync_flow_state {
 		SYNC_IDLE, SYNC_SIGNING_IN, SYNC_READING_ACCOUNT, SYNC_QUARANTINING, SYNC_READING_KNOWN, SYNC_ASKING, SYNC_READING_ROWS, SYNC_WRITING_PAGE,
-		SYNC_READING_PRESENT, SYNC_WRITING_REMOVAL,
+		SYNC_READING_MARKS, SYNC_READING_UNSEEN, SYNC_WRITING_REMOVAL,
 	} state;
 	struct sync_run machine, attempted;
 	struct sync_decision decision, decided;
@@ -34,6 +34,10 @@ struct sync_flow {
 	bool known_is_open;
 	bool known_is_read; // to its end
 	size_t asked_for; // rows of the page that are read
+	struct arena unseen_texts;
+	struct text *unseen; // serial numbers that the generation has not seen, of the marks that were read
+	size_t unseen_count;
+	bool marks_left;
 };
 
 void sync_flow_init(struct sync_flow *sync, struct tenant *tenant);
