@@ -492,13 +492,12 @@ def no_secret_is_in_any_answer_or_in_the_log():
     equal(json.dumps(secret) in " ".join(POSTGRES.sql("select encode(ciphertext, 'escape') from depbroker.secrets")), False, "in the clear")
 
 
+def stop():
+    API.close()
+    BROKER.stop()
+    BROKER.remove()
+    POSTGRES.stop()
+
+
 if __name__ == "__main__":
-    code = 1
-    try:
-        code = run_tests()
-    finally:
-        API.close()
-        BROKER.stop()
-        BROKER.remove()
-        POSTGRES.stop()
-    sys.exit(code)
+    sys.exit(run_tests(stop))

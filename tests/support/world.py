@@ -119,7 +119,7 @@ class Postgres:
         run([os.path.join(self.binaries, "initdb"), "-D", self.data, "-U", "depbroker", "-A", "trust", "-N", "-E", "UTF8"],
             **self.identity())
         self.start()
-        self.sql("create database depbroker", "postgres")
+        run([os.path.join(self.binaries, "createdb"), "-h", self.folder, "-U", "depbroker", "depbroker"])
 
     def identity(self):
         if not self.user:
@@ -153,9 +153,40 @@ class Postgres:
             self.process.send_signal(how)
             self.process.wait(60)
 
-    def sql(self, statement, database="depbroker"):
-        return run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-U", "depbroker", "-d", database,
-                    "-c", statement])
+
+
+class Psql:
+    """One psql that is asked many times: starting one for each statement would take longer than the statements."""
+
+    END = "--- that was all ---"
+
+    def __init__(self, folder):
+        self.process = subprocess.Popen(
+            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", folder, "-U", "depbroker", "-d", "depbroker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def ask(self, statement):
+        lines = []
+        try:
+            self.process.stdin.write(f"{statement};\n\\echo '{self.END}'\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        for line in self.process.stdout:
+            if line.strip() == self.END:
+                return "".join(lines)
+            lines.append(line)
+        self.close()
+        raise Failure(f"psql: {''.join(lines)}: {statement}")
+
+    def has_ended(self):
+        return self.process.poll() is not None
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait(30)
+        self.process.stdout.close()
 
 
 # --- depbroker ---
@@ -398,8 +429,6 @@ class World:
         self.folder = tempfile.mkdtemp(prefix="depbroker-world-")
         os.chmod(self.folder, 0o755)  # PostgreSQL's user must be able to pass
         self.clients = {}
-        self.stack = contextlib.ExitStack()
-        self.failed = False
         self.postgres = Postgres(self.folder) if own_postgres else None
         self.sim = Program("applesim", "--seed", str(seed))
         self.apple_url = self.sim.ready["apple"]
@@ -409,7 +438,7 @@ class World:
         self.receiver = Control(self.receiver_url)
         settings = {"DEPBROKER_APPLE_URL": self.apple_url, **settings}
         self.broker = Broker(self.folder, workers, self.postgres.url if self.postgres else None, **settings)
-        self.operator = self.technician = None
+        self.operator = self.technician = self.psql = None
 
     def __enter__(self):
         self.broker.start()
@@ -428,6 +457,8 @@ class World:
     def stop(self, has_failed):
         complaints = []
         try:
+            if self.psql:
+                self.psql.close()
             self.broker.stop()
             complaints = self.broker.complaints()
         finally:
@@ -448,9 +479,9 @@ class World:
     # --- the database, as its superuser ---
 
     def sql(self, statement):
-        folder = self.postgres.folder if self.postgres else os.path.join(self.broker.state, "postgres-socket")
-        return run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", folder, "-U", "depbroker", "-d", "depbroker", "-c",
-                    statement])
+        if self.psql is None or self.psql.has_ended():
+            self.psql = Psql(self.postgres.folder if self.postgres else os.path.join(self.broker.state, "postgres-socket"))
+        return self.psql.ask(statement)
 
     def rows(self, statement):
         answer = self.sql(f"select coalesce(json_agg(row_to_json(r)), '[]') from ({statement}) r")
