@@ -751,6 +751,7 @@ static void the_newest_version_of_a_secret_is_the_only_one(void **state)
 	put_secret(tenant_id, &key, SECRET_WEBHOOK, 11, 1, TEXT("first"));
 	put_secret(tenant_id, &key, SECRET_WEBHOOK, 12, 1, TEXT("other"));
 	put_secret(tenant_id, &key, SECRET_WEBHOOK, 11, 2, TEXT("second"));
+	assert_int_equal(ask_number(&world, "select count(*) from depbroker.secrets where object_id = 11"), 1);
 	expect_secret(tenant_id, &key, SECRET_WEBHOOK, 11, "second");
 	expect_secret(tenant_id, &key, SECRET_WEBHOOK, 12, "other");
 	expect_secret(tenant_id, &key, SECRET_PRIVATE_KEY, 11, "");

@@ -565,6 +565,12 @@ static void what_is_counted_is_the_own_clients(void **state)
 
 	put(tenant_id, NULL, &event);
 	assert_int_equal(counted(tenant_id).announced_seq, 0);
+	test_postgres_run(world.postgres, "update depbroker.positions set acked_seq = 1 where tenant_id = "
+		"(select tenant_id from depbroker.tenants where slug = 'counted')");
+	assert_int_equal(counted(tenant_id).announced_seq, 9); // the others stand at 0
+	test_postgres_run(world.postgres, "update depbroker.positions set acked_seq = 0 where tenant_id = "
+		"(select tenant_id from depbroker.tenants where slug = 'counted')");
+	assert_int_equal(counted(tenant_id).announced_seq, 0);
 	instance.webhook_url = TEXT_NONE;
 	(void)store_instance_update(begin(&call, store_api(tenant_id)), tenant_id, &instance);
 	run_and_end(&call, &world);
