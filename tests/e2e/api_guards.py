@@ -132,12 +132,11 @@ def the_body_of_a_refused_request_is_not_waited_for():
         equal(answer.status, status, path)
 
 
+def stop():
+    BROKER.stop()
+    BROKER.remove()
+    POSTGRES.stop()
+
+
 if __name__ == "__main__":
-    code = 1
-    try:
-        code = run_tests()
-    finally:
-        BROKER.stop()
-        BROKER.remove()
-        POSTGRES.stop()
-    sys.exit(code)
+    sys.exit(run_tests(stop))

@@ -308,15 +308,14 @@ def no_part_of_a_token_is_in_any_answer_or_in_the_log():
         equal(credentials[name] in rows, False, f"{name} in the database")
 
 
+def stop():
+    API.close()
+    CONTROL.close()
+    BROKER.stop()
+    SIMULATOR.stop()
+    BROKER.remove()
+    POSTGRES.stop()
+
+
 if __name__ == "__main__":
-    code = 1
-    try:
-        code = run_tests()
-    finally:
-        API.close()
-        CONTROL.close()
-        BROKER.stop()
-        SIMULATOR.stop()
-        BROKER.remove()
-        POSTGRES.stop()
-    sys.exit(code)
+    sys.exit(run_tests(stop))

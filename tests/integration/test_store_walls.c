@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAIR = 501, TOKEN = 502, INSTANCE = 503, ATTEMPTS_MADE = 1 };
+enum { PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, ATTEMPTS_MADE = 1 };
 
 #define NODE   TEXT("node")
 #define SERIAL TEXT("C02SAME")
@@ -83,10 +83,10 @@ static struct attempt_row attempt_of(int attempt)
 	return (struct attempt_row){ .instance_id = INSTANCE, .seq = 1, .attempt = attempt, .at_us = clock_wall_us(), .status = 500 };
 }
 
-static void put_secret(struct pg_transaction *t, int64_t tenant_id, int version, int key_version)
+static void put_secret(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int version)
 {
-	const struct data_key key = { .version = key_version };
-	const struct seal_binding binding = { SECRET_WEBHOOK, tenant_id, key_version, INSTANCE, version };
+	const struct data_key key = { .version = 1 };
+	const struct seal_binding binding = { kind, tenant_id, 1, kind == SECRET_WEBHOOK ? INSTANCE : TOKEN, version };
 	struct sealed sealed;
 
 	seal(&sealed, &key, &binding, TEXT("secret"));
@@ -104,14 +104,19 @@ static void fill_by_api(int64_t tenant_id)
 {
 	static const struct text wrapped = { "0123456789abcdef0123456789abcdef0123456789abcdef", 48 };
 	const struct key_pair_row pair = pair_of(PAIR);
+	const struct key_pair_row next_pair = pair_of(NEXT_PAIR);
 	const struct token_row token = token_of(TOKEN, PAIR);
 	const struct instance_row instance = instance_of(INSTANCE, "main");
 	struct pg_call call;
 	struct pg_transaction *t = begin(&call, store_api(tenant_id));
 
 	(void)store_data_key_insert(t, tenant_id, 1, wrapped);
-	put_secret(t, tenant_id, 1, 1);
+	put_secret(t, tenant_id, SECRET_WEBHOOK, 1);
+	put_secret(t, tenant_id, SECRET_SERVER_TOKEN, 1);
 	(void)store_key_pair_insert(t, tenant_id, &pair);
+	(void)store_key_pair_insert(t, tenant_id, &next_pair);
+	run_and_end(&call, &world);
+	t = begin(&call, store_api(tenant_id));
 	store_token_take(t, tenant_id, &token);
 	store_instance_insert(t, tenant_id, &instance);
 	(void)store_rules_put(t, tenant_id, 0, INSTANCE, TEXT("key"));
@@ -150,6 +155,7 @@ static int open_world(void **state)
 	fill_by_worker(mine, next_assign_us);
 	fill_by_api(theirs);
 	fill_by_worker(theirs, next_assign_us - SECOND_US);
+	test_postgres_run(world.postgres, "update depbroker.positions set attempts = 1; update depbroker.sync_due set claimed_by = 'node'");
 	return 0;
 }
 
@@ -294,8 +300,10 @@ CHANGES(advance, store_worker, {
 	store_stream_advance(t, &fence, 1, NULL);
 })
 CHANGES(finish, store_worker, {
-	const struct stream_fence fence = fence_of(tenant_id);
+	struct stream_fence fence = fence_of(tenant_id);
 
+	fence.write_seq += tenant_id == mine ? 1 : 0; // after the advance above
+	fence.event_seq += tenant_id == mine ? 1 : 0;
 	store_stream_finish(t, &fence, NULL, SECOND_US, 0);
 })
 CHANGES(stream_take, store_worker, (void)store_stream_take(t, tenant_id, NODE))
@@ -355,15 +363,15 @@ CHANGES(tenant_update, store_api, {
 	(void)store_tenant_update(t, &tenant);
 })
 CHANGES(data_key_insert, store_api, (void)store_data_key_insert(t, tenant_id, 2, digest_bytes))
-CHANGES(secret_put, store_api, put_secret(t, tenant_id, 2, 1))
+CHANGES(secret_put, store_api, put_secret(t, tenant_id, SECRET_WEBHOOK, 2))
 CHANGES(secret_delete, store_worker, (void)store_secret_delete(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
 CHANGES(key_pair_insert, store_api, {
-	const struct key_pair_row pair = pair_of(PAIR + 10);
+	const struct key_pair_row pair = pair_of(NEXT_PAIR + 10);
 
 	(void)store_key_pair_insert(t, tenant_id, &pair);
 })
 CHANGES(token_take, store_api, {
-	const struct token_row token = token_of(TOKEN + 10, PAIR);
+	const struct token_row token = token_of(TOKEN + 10, NEXT_PAIR);
 
 	store_token_take(t, tenant_id, &token);
 })
@@ -387,7 +395,7 @@ static const struct function *const functions[] = {
 	&device_list, &device_to_assign, &device_to_route, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
-	&data_key_insert, &secret_put, &secret_delete, &key_pair_insert, &stream_take, &finish, &tenant_update, &instance_update,
+	&data_key_insert, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
 	&instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine,
 };
 
@@ -455,6 +463,9 @@ static void no_function_reaches_another_client_by_its_statement(void **state)
 	for (size_t i = 0; i < FUNCTIONS; i++) {
 		const int64_t without_policies = call_function(functions[i], mine, mine);
 
+		if ((without_policies < 0) != (functions[i] == &tenant_insert || functions[i] == &data_key_insert)) { // these exist
+			fail_msg("%s was %s", functions[i]->name, without_policies < 0 ? "refused" : "not refused");
+		}
 		if (functions[i]->gives_rows && (rows[i] <= 0 || without_policies != rows[i])) {
 			fail_msg("%s gave %lld rows, without policies %lld", functions[i]->name, (long long)rows[i],
 				(long long)without_policies);
@@ -483,6 +494,101 @@ static void the_next_assignment_is_the_own_clients(void **state)
 	end(&call);
 }
 
+static struct tenant_status_row counted(int64_t tenant_id)
+{
+	const struct tenant_status_row status = { .synced_at_us = INSTANT_NONE, .sync_next_at_us = INSTANT_NONE };
+	struct tenant_status_row row;
+	struct pg_call call;
+	unsigned statement;
+
+	(void)store_tenant_status_run(begin(&call, store_worker(tenant_id)), tenant_id, &status, true);
+	statement = store_tenant_by_id(&call.transaction, tenant_id);
+	run(&call, &world);
+	store_tenant_status_read(&call.transaction, statement, 0, &row);
+	end(&call);
+	return row;
+}
+
+static bool is_anything_pending(int64_t tenant_id)
+{
+	bool pending = false;
+	struct pg_call call;
+	const unsigned statement = store_position_list(begin(&call, store_worker(tenant_id)), tenant_id);
+
+	run(&call, &world);
+	for (size_t row = 0; row < pg_row_count(&call.transaction, statement); row++) {
+		struct position_row position;
+
+		store_position_read(&call.transaction, statement, row, &position);
+		pending = pending || position.pending;
+	}
+	end(&call);
+	return pending;
+}
+
+static void put(int64_t tenant_id, const struct device_row *device, const struct stored_event *event)
+{
+	struct pg_call call;
+
+	(void)store_device_put(begin(&call, store_worker(tenant_id)), tenant_id, device, device != NULL ? 1 : 0);
+	(void)store_event_insert(&call.transaction, tenant_id, event, event != NULL ? 1 : 0);
+	run_and_end(&call, &world);
+}
+
+// A client with the same instance as the others, whose profile, events and log the statements must not take for its own.
+static void what_is_counted_is_the_own_clients(void **state)
+{
+	const int64_t tenant_id = new_tenant(&world, "counted");
+	const struct device_row device = device_of(INSTANCE, INSTANT_NONE);
+	const struct stored_event event = event_of(1, INSTANCE);
+	struct instance_row instance = instance_of(INSTANCE, "main");
+	struct tenant_status_row status;
+	struct pg_call call;
+
+	(void)state;
+	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	run_and_end(&call, &world);
+	set_walls("bypassrls");
+	status = counted(tenant_id);
+	assert_int_equal(status.devices, 0);
+	assert_int_equal(status.event_seq, 0);
+	assert_int_equal(status.announced_seq, 0);
+	assert_false(is_anything_pending(tenant_id));
+
+	put(tenant_id, &device, NULL);
+	status = counted(tenant_id);
+	assert_int_equal(status.devices, 1);
+	assert_int_equal(status.assigned, 0); // it has no profile; the others have one of this name
+	test_postgres_run(world.postgres, "update depbroker.sync_stream set event_seq = 9 where tenant_id = "
+		"(select tenant_id from depbroker.tenants where slug = 'counted')");
+	assert_int_equal(counted(tenant_id).announced_seq, 9); // the others' events wait, not ours
+
+	put(tenant_id, NULL, &event);
+	assert_int_equal(counted(tenant_id).announced_seq, 0);
+	instance.webhook_url = TEXT_NONE;
+	(void)store_instance_update(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	run_and_end(&call, &world);
+	assert_int_equal(counted(tenant_id).announced_seq, 9); // only the others' instances have a webhook
+	set_walls("nobypassrls");
+}
+
+static void ownership_of_another_client_proves_nothing(void **state)
+{
+	const int64_t tenant_id = new_tenant(&world, "unowned");
+	const struct instance_row instance = instance_of(INSTANCE, "main");
+	const struct stream_fence fence = { .tenant_id = tenant_id, .node_id = NODE, .epoch = 1 }; // as the others have it
+	struct pg_call call;
+
+	(void)state;
+	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);
+	run_and_end(&call, &world);
+	set_walls("bypassrls");
+	store_position_settle(begin(&call, store_worker(tenant_id)), &fence, 0,
+		&(const struct position_row){ .instance_id = INSTANCE, .acked_seq = 1 });
+	refuse(&call, &world, ERR_FENCED);
+	set_walls("nobypassrls");
+}
+
 // --- references ---
 
 static void references_do_not_leave_the_client(void **state)
@@ -503,7 +609,7 @@ static void references_do_not_leave_the_client(void **state)
 	refuse(&call, &world, ERR_BAD_INPUT);
 	store_token_take(begin(&call, store_api(stranger)), stranger, &token);
 	refuse(&call, &world, ERR_BAD_INPUT);
-	put_secret(begin(&call, store_api(stranger)), stranger, 1, 1);
+	put_secret(begin(&call, store_api(stranger)), stranger, SECRET_WEBHOOK, 1);
 	refuse(&call, &world, ERR_BAD_INPUT);
 
 	// The profile's other reference: the instance is its own, the token is not.
@@ -522,6 +628,8 @@ int main(void)
 		cmocka_unit_test(the_policies_alone_hide_other_clients),
 		cmocka_unit_test(the_directory_cannot_read_inside_of_a_client),
 		cmocka_unit_test(the_next_assignment_is_the_own_clients),
+		cmocka_unit_test(what_is_counted_is_the_own_clients),
+		cmocka_unit_test(ownership_of_another_client_proves_nothing),
 		cmocka_unit_test(references_do_not_leave_the_client),
 		cmocka_unit_test(no_function_reaches_another_client_through_the_policies),
 		cmocka_unit_test(no_function_reaches_another_client_by_its_statement), // last: it changes the own rows

@@ -2,6 +2,7 @@
 #
 # broker.py - for end-to-end tests: a private PostgreSQL, the processes of depbroker, and a client of its REST API that holds
 # every answer against the OpenAPI document and keeps it for the search for secrets.
+import ctypes
 import glob
 import json
 import os
@@ -18,6 +19,12 @@ import openapi
 from programs import BUILD, Peer
 
 WAIT_S = 60
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_us():
+    """In a child, before it becomes the program: nothing that a test starts outlives the test, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
 
 def free_port():
@@ -52,7 +59,7 @@ class Postgres:
         self.run(os.path.join(binaries, "initdb"), "-D", self.data, "-U", "owner", "-A", "trust", "--no-sync", "-E", "UTF8", "--no-locale")
         self.process = subprocess.Popen(
             [os.path.join(binaries, "postgres"), "-D", self.data, "-k", self.folder, "-c", "listen_addresses=", "-c", "fsync=off"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **self.as_user)
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", preexec_fn=die_with_us, **self.as_user)
         wait_until(self.is_up, "PostgreSQL is up")
         self.sql("create database depbroker", "postgres")
         self.url = f"postgresql:///depbroker?user=owner&host={urllib.parse.quote(self.folder, safe='')}"
@@ -98,12 +105,15 @@ class Broker:
 
     def __init__(self, postgres, **settings):
         self.folder = tempfile.mkdtemp(prefix="depbroker-test-")
+        os.chmod(self.folder, 0o711)  # as root, the embedded PostgreSQL's user goes through it
         self.port, self.admin_port = free_port(), free_port()
         inherited = {name: value for name, value in os.environ.items()
                      if not name.startswith("DEPBROKER_") and name.upper() not in ("HTTPS_PROXY", "HTTP_PROXY")}
         self.environment = inherited | {
-            "DEPBROKER_DATABASE_URL": postgres.url, "DEPBROKER_STATE_DIR": self.folder, "DEPBROKER_LOG_LEVEL": "debug",
+            "DEPBROKER_STATE_DIR": self.folder, "DEPBROKER_LOG_LEVEL": "debug",
             "DEPBROKER_LISTEN": f"127.0.0.1:{self.port}", "DEPBROKER_ADMIN_LISTEN": f"127.0.0.1:{self.admin_port}"} | settings
+        if postgres is not None:  # else an embedded one
+            self.environment = {"DEPBROKER_DATABASE_URL": postgres.url} | self.environment
         self.log_path = os.path.join(self.folder, "log")
         self.process = None
         self.admin = Peer(f"http://127.0.0.1:{self.admin_port}")
@@ -121,7 +131,7 @@ class Broker:
     def start(self, command="api"):
         with open(self.log_path, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen([os.path.join(BUILD, "depbroker"), command], env=self.environment, stderr=log,
-                                            stdin=subprocess.DEVNULL)
+                                            stdin=subprocess.DEVNULL, preexec_fn=die_with_us)
         wait_until(self.answers, f"depbroker {command} listens")
         return self
 
