@@ -54,7 +54,8 @@ static const char *check_wish(const struct wish *wish)
 	if ((wish->tokens == NULL) == (wish->database_url == NULL)) {
 		return "it needs either --tokens or --from-database";
 	}
-	if (wish->all && (wish->database_url == NULL || wish->name != NULL || wish->slug != NULL || wish->display_name != NULL)) {
+	if (wish->all &&
+		(wish->database_url == NULL || wish->name != NULL || wish->slug != NULL || wish->display_name != NULL)) {
 		return "--all goes with --from-database, and with neither --name nor --slug nor --display-name";
 	}
 	if (!wish->all && wish->name == NULL) {
@@ -63,10 +64,12 @@ static const char *check_wish(const struct wish *wish)
 	if ((wish->certificate == NULL) != (wish->key == NULL)) {
 		return "--certificate and --key go together";
 	}
-	if (wish->database_url != NULL && (wish->certificate != NULL || wish->cursor != NULL || wish->base_url != NULL || wish->assigner != NULL)) {
+	if (wish->database_url != NULL &&
+		(wish->certificate != NULL || wish->cursor != NULL || wish->base_url != NULL || wish->assigner != NULL)) {
 		return "with --from-database everything else comes from there";
 	}
-	return wish->slug != NULL && !is_slug(text_of(wish->slug)) ? "a slug is of lower-case letters, digits and inner hyphens" : NULL;
+	return wish->slug != NULL && !is_slug(text_of(wish->slug))
+		? "a slug is of lower-case letters, digits and inner hyphens" : NULL;
 }
 
 static void take_database_url(struct wish *wish, char *argument)
@@ -78,7 +81,8 @@ static void take_database_url(struct wish *wish, char *argument)
 
 static const char *read_arguments(struct wish *wish, int argc, char **argv)
 {
-	enum { NAME, TOKENS, CERTIFICATE, KEY, BASE_URL, CURSOR, ASSIGNER, SLUG, DISPLAY_NAME, TEXTS, FROM_DATABASE = TEXTS, ALL };
+	enum { NAME, TOKENS, CERTIFICATE, KEY, BASE_URL, CURSOR, ASSIGNER, SLUG, DISPLAY_NAME, TEXTS, FROM_DATABASE = TEXTS,
+		ALL };
 	static const struct option options[] = {
 		{ "name", required_argument, NULL, NAME },
 		{ "tokens", required_argument, NULL, TOKENS },
@@ -93,8 +97,8 @@ static const char *read_arguments(struct wish *wish, int argc, char **argv)
 		{ "all", no_argument, NULL, ALL },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char **const places[TEXTS] = { &wish->name, &wish->tokens, &wish->certificate, &wish->key, &wish->base_url, &wish->cursor,
-		&wish->assigner, &wish->slug, &wish->display_name };
+	const char **const places[TEXTS] = { &wish->name, &wish->tokens, &wish->certificate, &wish->key, &wish->base_url,
+		&wish->cursor, &wish->assigner, &wish->slug, &wish->display_name };
 	int option;
 
 	opterr = 0;
@@ -137,14 +141,18 @@ static struct text origin_of(struct text url)
 
 static enum err check_source(const struct source *source, struct fault *fault)
 {
+	const struct server_token *token = source->token;
+
 	if (source->slug.length == 0) {
 		return fault_set(fault, ERR_BAD_INPUT, "no slug can be made of this name: give one with --name and --slug");
 	}
-	if (source->display_name.length == 0 || source->display_name.length > DISPLAY_NAME_MAX || !text_is_utf8(source->display_name)) {
-		return fault_set(fault, ERR_BAD_INPUT, "a display name has 1 to %d bytes of UTF-8: give one with --display-name", (int)DISPLAY_NAME_MAX);
+	if (source->display_name.length == 0 || source->display_name.length > DISPLAY_NAME_MAX ||
+		!text_is_utf8(source->display_name)) {
+		return fault_set(fault, ERR_BAD_INPUT, "a display name has 1 to %d bytes of UTF-8: give one with --display-name",
+			(int)DISPLAY_NAME_MAX);
 	}
-	if (source->token->consumer_key.length == 0 || source->token->consumer_secret.length == 0 || source->token->access_token.length == 0 ||
-		source->token->access_secret.length == 0) {
+	if (token->consumer_key.length == 0 || token->consumer_secret.length == 0 || token->access_token.length == 0 ||
+		token->access_secret.length == 0) {
 		return fault_set(fault, ERR_NOT_FOUND, "it has no token");
 	}
 	if (source->cursor.length > CURSOR_MAX || (source->cursor.length > 0 && !text_is_utf8(source->cursor))) {
@@ -153,8 +161,8 @@ static enum err check_source(const struct source *source, struct fault *fault)
 	return source->base_url.length > 0 ? url_check(origin_of(source->base_url), fault) : OK;
 }
 
-static enum err read_pair(struct key_pair *pair, bool *has, struct text certificate_pem, struct text private_key_pem, const char *which,
-	struct fault *fault)
+static enum err read_pair(struct key_pair *pair, bool *has, struct text certificate_pem, struct text private_key_pem,
+	const char *which, struct fault *fault)
 {
 	enum err rc = OK;
 
@@ -182,7 +190,8 @@ static enum err import_with_pairs(struct importer *importer, const struct source
 	return import_tenant(importer, &wish, result, fault);
 }
 
-static enum err import_source(struct importer *importer, const struct source *source, struct import_result *result, struct fault *fault)
+static enum err import_source(struct importer *importer, const struct source *source, struct import_result *result,
+	struct fault *fault)
 {
 	struct key_pair pair;
 	struct key_pair staging;
@@ -193,7 +202,8 @@ static enum err import_source(struct importer *importer, const struct source *so
 	enum err rc = read_pair(&pair, &has_pair, source->certificate_pem, source->private_key_pem, "its key pair", fault);
 
 	if (rc == OK) {
-		rc = read_pair(&staging, &has_staging, source->staging_certificate_pem, source->staging_private_key_pem, "its staged key pair", fault);
+		rc = read_pair(&staging, &has_staging, source->staging_certificate_pem, source->staging_private_key_pem,
+			"its staged key pair", fault);
 	}
 	if (rc == OK) {
 		rc = import_with_pairs(importer, source, has_pair ? &pair : NULL, has_staging ? &staging : NULL, result, fault);
@@ -234,7 +244,7 @@ static void tell(const struct source *source, enum err rc, const struct import_r
 		(void)fwrite(out.bytes, 1, out.length, stderr);
 		return;
 	}
-	buffer_add_format(&out, result->was_there ? ": is here already as tenant %.*s, organisation " : ": imported as tenant %.*s, organisation ",
+	buffer_add_format(&out, ": %s as tenant %.*s, organisation ", result->was_there ? "is here already" : "imported",
 		TEXT_ARGS(source->slug));
 	buffer_add_json(&out, buffer_text(&result->org_name));
 	buffer_add_string(&out, ", server ");
@@ -317,7 +327,9 @@ static struct source named(const struct wish *wish, struct text name, char slug[
 
 static enum err from_files(struct importer *importer, const struct wish *wish, struct fault *fault)
 {
-	struct files files CLEANUP(files_fini) = { BUFFER(INPUT_MAX), BUFFER(INPUT_MAX), BUFFER(INPUT_MAX), BUFFER(INPUT_MAX) };
+	struct files files CLEANUP(files_fini) = {
+		BUFFER(INPUT_MAX), BUFFER(INPUT_MAX), BUFFER(INPUT_MAX), BUFFER(INPUT_MAX),
+	};
 	struct server_token token;
 	char slug[SLUG_MAX + 1];
 	struct source source = named(wish, text_of(wish->name), slug);
@@ -366,7 +378,8 @@ static enum err import_row(struct importer *importer, const struct wish *wish, c
 }
 
 // Goes on after one that fails; gives the first failure.
-static enum err import_rows(struct importer *importer, const struct wish *wish, const struct pg_transaction *t, struct fault *fault)
+static enum err import_rows(struct importer *importer, const struct wish *wish, const struct pg_transaction *t,
+	struct fault *fault)
 {
 	enum err first = OK;
 
@@ -384,7 +397,8 @@ static enum err import_rows(struct importer *importer, const struct wish *wish, 
 	return first;
 }
 
-static enum err read_nanodep(struct importer *importer, const struct wish *wish, struct database *nanodep, struct fault *fault)
+static enum err read_nanodep(struct importer *importer, const struct wish *wish, struct database *nanodep,
+	struct fault *fault)
 {
 	struct database_transaction transaction;
 	struct pg_transaction *t = database_begin(nanodep, &transaction, store_nanodep());

@@ -78,10 +78,13 @@ static void on_account(struct op *op)
 	question->importer->database.is_done = true;
 }
 
-static enum err ask_apple(struct importer *importer, const struct import_wish *wish, struct apple_account *account, struct fault *fault)
+static enum err ask_apple(struct importer *importer, const struct import_wish *wish, struct apple_account *account,
+	struct fault *fault)
 {
-	char *url = wish->apple_url.length > 0 ? duplicate(wish->apple_url) : duplicate(text_of(importer->config->apple_url));
-	const struct apple_server server = { .loop = &importer->database.loop, .client = importer->apple, .base_url = url, .lane_key = LANE };
+	char *url = duplicate(wish->apple_url.length > 0 ? wish->apple_url : text_of(importer->config->apple_url));
+	const struct apple_server server = {
+		.loop = &importer->database.loop, .client = importer->apple, .base_url = url, .lane_key = LANE,
+	};
 	struct apple_session session;
 	struct question question = { .importer = importer };
 	enum err rc;
@@ -110,7 +113,8 @@ struct numbers {
 
 enum { BY_SERVER, BY_SLUG, TENANT_ID, TOKEN_ID, PAIR_ID, STAGING_ID };
 
-static enum err judge(const struct pg_transaction *t, const struct import_wish *wish, struct import_result *result, struct fault *fault)
+static enum err judge(const struct pg_transaction *t, const struct import_wish *wish, struct import_result *result,
+	struct fault *fault)
 {
 	struct tenant_row row;
 
@@ -155,8 +159,8 @@ static enum err look_around(struct importer *importer, const struct import_wish 
 
 // --- the client ---
 
-static void put_secret(struct pg_transaction *t, const struct data_key *key, int64_t tenant_id, enum secret_kind kind, int64_t object_id,
-	struct text plain)
+static void put_secret(struct pg_transaction *t, const struct data_key *key, int64_t tenant_id, enum secret_kind kind,
+	int64_t object_id, struct text plain)
 {
 	struct sealed sealed CLEANUP(sealed_fini);
 	const struct seal_binding binding = { kind, tenant_id, key->version, object_id, FIRST_VERSION };
@@ -165,7 +169,8 @@ static void put_secret(struct pg_transaction *t, const struct data_key *key, int
 	store_secret_put(t, &binding, &sealed);
 }
 
-static void add_pair(struct pg_transaction *t, const struct data_key *key, int64_t tenant_id, int64_t pair_id, const struct key_pair *pair)
+static void add_pair(struct pg_transaction *t, const struct data_key *key, int64_t tenant_id, int64_t pair_id,
+	const struct key_pair *pair)
 {
 	const struct key_pair_row row = {
 		.key_pair_id = pair_id,
@@ -179,8 +184,8 @@ static void add_pair(struct pg_transaction *t, const struct data_key *key, int64
 	put_secret(t, key, tenant_id, SECRET_PRIVATE_KEY, pair_id, buffer_text(&pair->private_key_der));
 }
 
-static void add_token(struct pg_transaction *t, const struct data_key *key, const struct numbers *numbers, const struct import_wish *wish,
-	const struct apple_account *account)
+static void add_token(struct pg_transaction *t, const struct data_key *key, const struct numbers *numbers,
+	const struct import_wish *wish, const struct apple_account *account)
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
 	const struct text consumer_key = wish->token->consumer_key;
@@ -264,7 +269,8 @@ static enum err check_expiry(const struct server_token *token, struct fault *fau
 		: fault_set(fault, ERR_TOKEN_DEAD, "the token expired at %s", instant_format(when, token->expires_at_us, false));
 }
 
-enum err import_tenant(struct importer *importer, const struct import_wish *wish, struct import_result *result, struct fault *fault)
+enum err import_tenant(struct importer *importer, const struct import_wish *wish, struct import_result *result,
+	struct fault *fault)
 {
 	struct apple_account account CLEANUP(apple_account_fini) = { 0 };
 	struct numbers numbers;

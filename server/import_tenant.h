@@ -2,13 +2,13 @@
 //
 // import_tenant.h - makes a client of a token that another program used until now.
 //
-//   ask Apple whose token it is -> nobody here has that server, nor the slug -> client, keys and token in one transaction
+//   ask Apple whose token it is -> nobody here has that server, nor the slug -> client, keys, token in one transaction
 //
 // Ownership  the caller's texts are borrowed for the call.
 // Laws       1. an import that fails leaves nothing behind
 //            2. the token is pinned to the server that Apple names; one that another client has is refused
-//            3. its first run reads the whole list of devices: a cursor of somebody else tells only what changes after it, and says
-//               nothing about devices that are there already
+//            3. its first run reads the whole list of devices: a cursor of somebody else tells only what changes after it,
+//               and nothing about devices that are there already
 #pragma once
 
 #include "crypto/key_pair.h"

@@ -14,7 +14,8 @@ void bypass_code_derive(struct bypass_code *code)
 {
 	static const char salt[4] = { 0 };
 
-	pbkdf2_sha256(code->hash, (struct text){ (const char *)code->raw, sizeof code->raw }, (struct text){ salt, sizeof salt }, ROUNDS);
+	pbkdf2_sha256(code->hash, (struct text){ (const char *)code->raw, sizeof code->raw },
+		(struct text){ salt, sizeof salt }, ROUNDS);
 }
 
 // `count` bits from bit `first` on, the most significant first.

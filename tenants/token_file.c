@@ -23,7 +23,7 @@ static enum err add_message(struct buffer *cms_der, struct text der, enum token_
 	size_t length = 0;
 
 	if (der.length > 0 && der.bytes[0] != 0x30) { // no SEQUENCE
-		return refuse(mistake, TOKEN_MISTAKE_OTHER, fault, "the file holds no encrypted message: it is not a .p7m file from Apple");
+		return refuse(mistake, TOKEN_MISTAKE_OTHER, fault, "the file holds no encrypted message: it is no .p7m file from Apple");
 	}
 	TRY(token_mistake_by_der(der, mistake, fault));
 	switch (ber_measure(&length, der)) {
@@ -77,14 +77,15 @@ static bool is_named(struct text header, struct text name)
 static enum err check_header(struct text header, enum token_mistake *mistake, struct fault *fault)
 {
 	if (is_named(header, TEXT("Content-Transfer-Encoding:")) && !text_contains_ignoring_case(header, "base64")) {
-		return refuse(mistake, TOKEN_MISTAKE_OTHER, fault, "the file says that it is not encoded in base64: upload it as it came from Apple");
+		return refuse(mistake, TOKEN_MISTAKE_OTHER, fault, "the file says that it is not encoded in base64: upload it as it "
+			"came from Apple");
 	}
 	if (is_named(header, TEXT("Content-Type:")) && text_contains_ignoring_case(header, "text/html")) {
 		return refuse(mistake, TOKEN_MISTAKE_WEB_PAGE, fault, "this is a web page, not the .p7m file from Apple");
 	}
 	if (is_named(header, TEXT("Content-Type:")) && !text_contains_ignoring_case(header, "pkcs7-mime")) {
-		return refuse(mistake, TOKEN_MISTAKE_OTHER, fault, "the file says that it is something else than an encrypted message: it is not a "
-			".p7m file from Apple");
+		return refuse(mistake, TOKEN_MISTAKE_OTHER, fault, "the file says that it is something else than an encrypted "
+			"message: it is not a .p7m file from Apple");
 	}
 	return OK;
 }

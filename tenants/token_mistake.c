@@ -6,6 +6,7 @@
 #define CERTIFICATE "this is a certificate: upload it at Apple, and here the .p7m file that Apple gives for it"
 #define REQUEST     "this is a certificate request, not the .p7m file from Apple"
 #define PRIVATE_KEY "this is a private key: keep it secret, and upload the .p7m file from Apple"
+#define PKCS_12     "this is a PKCS #12 file, perhaps with a private key: keep it secret, and upload the .p7m file from Apple"
 #define PUBLIC_KEY  "this is a public key, not the .p7m file from Apple"
 #define PLAIN_TOKEN "this is a token that somebody has decrypted: upload the .p7m file as it came from Apple"
 #define UTF_16      "this file was saved as UTF-16: upload the .p7m file as it came from Apple"
@@ -29,9 +30,9 @@ static const struct {
 	{ "-----BEGIN RSA PUBLIC KEY", TOKEN_MISTAKE_OTHER, PUBLIC_KEY },
 	{ "-----BEGIN MESSAGE", TOKEN_MISTAKE_DECRYPTED, PLAIN_TOKEN },
 	{ "{\\rtf", TOKEN_MISTAKE_OTHER, "this is a text document, not the .p7m file from Apple" },
-	{ "{", TOKEN_MISTAKE_DECRYPTED, "this is JSON, perhaps a token that somebody has decrypted: upload the .p7m file as it came from Apple" },
+	{ "{", TOKEN_MISTAKE_DECRYPTED, "this is JSON, perhaps a decrypted token: upload the .p7m file as it came from Apple" },
 	{ "<?xml", TOKEN_MISTAKE_OTHER, "this is XML, not the .p7m file from Apple" },
-	{ "<", TOKEN_MISTAKE_WEB_PAGE, "this is a web page, not the .p7m file from Apple: perhaps a log-in page was saved instead of it" },
+	{ "<", TOKEN_MISTAKE_WEB_PAGE, "this is a web page, not the .p7m file from Apple: perhaps a log-in page" },
 	{ "HTTP/", TOKEN_MISTAKE_WEB_PAGE, "this is a web server's answer, not the .p7m file from Apple" },
 	{ "[", TOKEN_MISTAKE_OTHER, "this is JSON, not the .p7m file from Apple" },
 	{ "PK\x03\x04", TOKEN_MISTAKE_OTHER, "this is a zip archive: upload the .p7m file inside it" },
@@ -66,10 +67,9 @@ static const struct {
 	const char *sentence; // NULL: it is what it should be
 } by_der[] = {
 	{ 1, { OID_CMS "\x03", 11 }, TOKEN_MISTAKE_NONE, NULL },
-	{ 1, { OID_CMS "\x02", 11 }, TOKEN_MISTAKE_OTHER, "this is a signed message or a bundle of certificates, not the encrypted .p7m file from Apple" },
-	{ 1, { OID_CMS "\x01", 11 }, TOKEN_MISTAKE_OTHER, "this is a CMS message, but not an encrypted one: it is not the .p7m file from Apple" },
-	{ 1, { "\x02\x01\x03", 3 }, TOKEN_MISTAKE_PRIVATE_KEY, "this is a PKCS #12 file, perhaps with a private key: keep it secret, and upload the "
-		".p7m file from Apple" },
+	{ 1, { OID_CMS "\x02", 11 }, TOKEN_MISTAKE_OTHER, "this is a signed message or certificates, not Apple's encrypted .p7m file" },
+	{ 1, { OID_CMS "\x01", 11 }, TOKEN_MISTAKE_OTHER, "this is a CMS message, but not an encrypted one from Apple" },
+	{ 1, { "\x02\x01\x03", 3 }, TOKEN_MISTAKE_PRIVATE_KEY, PKCS_12 },
 	{ 1, { "\x02", 1 }, TOKEN_MISTAKE_PRIVATE_KEY, PRIVATE_KEY },
 	{ 2, { OID_ENCRYPTED_KEY, 10 }, TOKEN_MISTAKE_PRIVATE_KEY, PRIVATE_KEY },
 	{ 2, { "\x06", 1 }, TOKEN_MISTAKE_OTHER, PUBLIC_KEY },

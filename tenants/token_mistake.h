@@ -6,5 +6,5 @@
 #include "tenants/token.h"
 
 // OK: it is none of them. ERR_BAD_INPUT with the mistake and the sentence that tells a technician what happened.
-MUST_USE enum err token_mistake_by_text(struct text content, enum token_mistake *mistake, struct fault *fault); // blanks before it trimmed
+MUST_USE enum err token_mistake_by_text(struct text content, enum token_mistake *mistake, struct fault *fault); // trimmed
 MUST_USE enum err token_mistake_by_der(struct text der, enum token_mistake *mistake, struct fault *fault);

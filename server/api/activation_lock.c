@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// POST /tenants/{tenant}/devices/{serial}/activation-lock: Apple locks the device, with the newest bypass code that is stored for it.
+// POST /tenants/{tenant}/devices/{serial}/activation-lock: Apple locks the device, with the newest bypass code stored for it.
 //
-//   read code and token -> ask Apple whose token it is -> note that the code is being sent -> lock -> note what Apple said
+//   read code and token -> ask Apple whose token it is -> note that the code is sent -> lock -> note what Apple said
 //
 // Laws  1. no device is locked without a stored code that unlocks it
-//       2. that a code was sent is on disk before it is sent: a crash in between leaves a code that may be in force, and says so
+//       2. that a code was sent is on disk before it is sent: a crash in between leaves a code that may be in force, and
+//          says so
 #include "api/alarm.h"
 #include "api/body.h"
 #include "api/bypass_code_json.h"
@@ -87,11 +88,13 @@ static void ask(struct call *call)
 	call_start(call);
 }
 
-static enum err open_token(const struct call *call, const struct data_key *data_key, struct server_token *token, struct fault *fault)
+static enum err open_token(const struct call *call, const struct data_key *data_key, struct server_token *token,
+	struct fault *fault)
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(SEALED_SECRET_MAX);
 
-	TRY(store_secret_open(&call->transaction, TOKEN_SECRET, 0, call->tenant.tenant_id, SECRET_SERVER_TOKEN, data_key, &plain, fault));
+	TRY(store_secret_open(&call->transaction, TOKEN_SECRET, 0, call->tenant.tenant_id, SECRET_SERVER_TOKEN, data_key, &plain,
+		fault));
 	return token_parse(token, buffer_text(&plain), fault);
 }
 
@@ -100,7 +103,8 @@ static enum err open_both(struct call *call, int64_t code_id, struct fault *faul
 	struct locking *locking = call->own;
 	struct data_key data_key CLEANUP(data_key_fini) = { 0 };
 
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &data_key, fault));
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &data_key,
+		fault));
 	TRY(bypass_code_open(call, SECRETS, code_id, &data_key, &locking->code, fault));
 	TRY(open_token(call, &data_key, &locking->token, fault));
 	locking->asks_apple = true;
@@ -218,9 +222,10 @@ static bool account_is_ours(struct call *call)
 
 static void note_sending(struct call *call)
 {
+	const struct locking *locking = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
 
-	(void)store_bypass_code_sent(call_transaction(call, store_api(tenant_id)), tenant_id, ((const struct locking *)call->own)->code_id);
+	(void)store_bypass_code_sent(call_transaction(call, store_api(tenant_id)), tenant_id, locking->code_id);
 	call_start(call);
 }
 
@@ -228,8 +233,8 @@ static void lock(struct call *call)
 {
 	struct locking *locking = call->own;
 
-	apple_activation_lock(&locking->apple, &locking->session, locking->serial, text_of(locking->escrow_key), locking->lost_message,
-		&locking->result);
+	apple_activation_lock(&locking->apple, &locking->session, locking->serial, text_of(locking->escrow_key),
+		locking->lost_message, &locking->result);
 }
 
 // Whoever refuses has not locked; after anything else Apple may have done it.
@@ -264,8 +269,8 @@ static void answer(struct call *call)
 	struct json_out json = { .out = &body };
 	const char *word = apple_lock_word(locking->result);
 
-	log_event(LOG_INFO, "activation_lock", LOG_TEXT("tenant", call->tenant.slug), LOG_TEXT("serial_number", locking->serial),
-		LOG_STRING("status", word), LOG_TEXT("key", call->key.key_id));
+	log_event(LOG_INFO, "activation_lock", LOG_TEXT("tenant", call->tenant.slug),
+		LOG_TEXT("serial_number", locking->serial), LOG_STRING("status", word), LOG_TEXT("key", call->key.key_id));
 	if (locking->result != APPLE_LOCK_SUCCESS) {
 		struct buffer extra CLEANUP(buffer_fini) = BUFFER(EXTRA_MAX);
 

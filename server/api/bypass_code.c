@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// /tenants/{tenant}/devices/{serial}/bypass-code: POST makes an Activation Lock bypass code, GET shows those that there are.
+// /tenants/{tenant}/devices/{serial}/bypass-code: POST makes an Activation Lock bypass code, GET shows those there are.
 //
 // Law  a code is stored, sealed and committed, before anybody sees it
 #include "api/bypass_code_json.h"
@@ -24,7 +24,8 @@ enum err bypass_code_open(const struct call *call, unsigned secrets, int64_t cod
 
 	for (size_t row = 0; row < pg_row_count(&call->transaction, secrets); row++) {
 		if (store_secret_object_id(&call->transaction, secrets, row) == code_id) {
-			TRY(store_secret_open(&call->transaction, secrets, row, call->tenant.tenant_id, SECRET_BYPASS_CODE, data_key, &plain, fault));
+			TRY(store_secret_open(&call->transaction, secrets, row, call->tenant.tenant_id, SECRET_BYPASS_CODE, data_key,
+				&plain, fault));
 		}
 	}
 	if (plain.length != sizeof *out) {
@@ -58,8 +59,8 @@ void bypass_code_json(struct json_out *json, const struct bypass_code_row *row, 
 
 static void note(const struct call *call, const char *event)
 {
-	log_event(LOG_INFO, event, LOG_TEXT("tenant", call->tenant.slug), LOG_TEXT("serial_number", call->request->parameters[1]),
-		LOG_TEXT("key", call->key.key_id));
+	log_event(LOG_INFO, event, LOG_TEXT("tenant", call->tenant.slug),
+		LOG_TEXT("serial_number", call->request->parameters[1]), LOG_TEXT("key", call->key.key_id));
 }
 
 // --- GET ---
@@ -84,7 +85,8 @@ static enum err write_items(struct json_out *json, const struct call *call, stru
 {
 	struct data_key data_key CLEANUP(data_key_fini) = { 0 };
 
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &data_key, fault));
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &data_key,
+		fault));
 	for (size_t i = 0; i < pg_row_count(&call->transaction, CODES); i++) {
 		struct bypass_code code CLEANUP(wipe_code) = { 0 };
 		struct bypass_code_row row;
@@ -188,7 +190,8 @@ static bool take_number_and_key(struct call *call)
 	enum err rc;
 
 	making->code_id = store_object_next_id_read(&call->transaction, NEXT_ID);
-	rc = store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &making->data_key, &fault);
+	rc = store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id,
+		&making->data_key, &fault);
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);
 	}

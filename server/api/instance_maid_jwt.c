@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GET /tenants/{tenant}/instances/{instance}/maidjwt: what an MDM server hands to a device that asks it for a com.apple.maid token.
+// GET /tenants/{tenant}/instances/{instance}/maidjwt: what an MDM server hands to a device that asks for a com.apple.maid
+// token.
 #include "api/call.h"
 #include "api/resources.h"
 #include "crypto/maid_jwt.h"
@@ -103,8 +104,8 @@ static enum err work_sign(struct offload *offload)
 	struct signing *signing = CONTAINER_OF(offload, struct signing, offload);
 
 	maid_jti_make(signing->jti);
-	return maid_jwt_sign(&signing->jwt, buffer_text(&signing->private_key_der), signing->call->tenant.server_uuid, signing->jti,
-		clock_wall_us() / SECOND_US, &signing->fault);
+	return maid_jwt_sign(&signing->jwt, buffer_text(&signing->private_key_der), signing->call->tenant.server_uuid,
+		signing->jti, clock_wall_us() / SECOND_US, &signing->fault);
 }
 
 static void on_signed(struct op *op)
@@ -132,8 +133,8 @@ static void answer(struct call *call)
 		call_problem_of(call, signing->offload.op.rc, &signing->fault);
 		return;
 	}
-	log_event(LOG_INFO, "maid_jwt.signed", LOG_TEXT("tenant", call->tenant.slug), LOG_TEXT("instance", call->request->parameters[1]),
-		LOG_STRING("jti", signing->jti));
+	log_event(LOG_INFO, "maid_jwt.signed", LOG_TEXT("tenant", call->tenant.slug),
+		LOG_TEXT("instance", call->request->parameters[1]), LOG_STRING("jti", signing->jti));
 	http_answer_header(call->request, "X-Jwt-Jti", signing->jti);
 	if (server_uuid != NULL) {
 		http_answer_header(call->request, "X-Server-Uuid", server_uuid);

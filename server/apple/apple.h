@@ -189,5 +189,5 @@ void apple_remove_profile(struct apple_call *call, struct apple_session *session
 	struct apple_assignment *out);
 // POST /device/activationlock. `escrow_key`: 64 hexadecimal digits; `lost_message` may be empty. OK: Apple answered about this
 // device, and *out says what.
-void apple_activation_lock(struct apple_call *call, struct apple_session *session, struct text serial, struct text escrow_key,
-	struct text lost_message, enum apple_lock *out);
+void apple_activation_lock(struct apple_call *call, struct apple_session *session, struct text serial,
+	struct text escrow_key, struct text lost_message, enum apple_lock *out);

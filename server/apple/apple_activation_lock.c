@@ -67,8 +67,8 @@ static void add_member(struct buffer *body, const char *name, struct text value)
 	buffer_add_json(body, value);
 }
 
-void apple_activation_lock(struct apple_call *call, struct apple_session *session, struct text serial, struct text escrow_key,
-	struct text lost_message, enum apple_lock *out)
+void apple_activation_lock(struct apple_call *call, struct apple_session *session, struct text serial,
+	struct text escrow_key, struct text lost_message, enum apple_lock *out)
 {
 	static const struct apple_endpoint endpoint = { "POST", NULL, "/device/activationlock", APPLE_AT_OTHER };
 

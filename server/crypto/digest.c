@@ -74,8 +74,8 @@ void hmac_sha1(unsigned char out[SHA1_SIZE], struct text key, const struct diges
 
 void pbkdf2_sha256(unsigned char out[SHA256_SIZE], struct text password, struct text salt, int rounds)
 {
-	const int good = PKCS5_PBKDF2_HMAC(password.bytes, (int)password.length, (const unsigned char *)salt.bytes, (int)salt.length, rounds,
-		EVP_sha256(), SHA256_SIZE, out);
+	const int good = PKCS5_PBKDF2_HMAC(password.bytes, (int)password.length, (const unsigned char *)salt.bytes,
+		(int)salt.length, rounds, EVP_sha256(), SHA256_SIZE, out);
 
 	assert(good == 1);
 }

@@ -166,16 +166,21 @@ static int no_password(char *out, int size, int writing, void *context)
 	return -1;
 }
 
+static BIO *open_pem(struct text pem)
+{
+	return pem.length > 0 && pem.length <= PEM_MAX ? BIO_new_mem_buf(pem.bytes, (int)pem.length) : NULL;
+}
+
 static X509 *certificate_of(struct text pem)
 {
-	BIO *bio CLEANUP(free_bio) = pem.length > 0 && pem.length <= PEM_MAX ? BIO_new_mem_buf(pem.bytes, (int)pem.length) : NULL;
+	BIO *bio CLEANUP(free_bio) = open_pem(pem);
 
 	return bio != NULL ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
 }
 
 static EVP_PKEY *private_key_of(struct text pem)
 {
-	BIO *bio CLEANUP(free_bio) = pem.length > 0 && pem.length <= PEM_MAX ? BIO_new_mem_buf(pem.bytes, (int)pem.length) : NULL;
+	BIO *bio CLEANUP(free_bio) = open_pem(pem);
 
 	return bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
 }
@@ -222,7 +227,8 @@ static enum err take_pair(struct key_pair *pair, EVP_PKEY *key, X509 *certificat
 	return fault_set(fault, ERR_BAD_INPUT, "%s", complaint);
 }
 
-enum err key_pair_read(struct key_pair *pair, struct text certificate_pem, struct text private_key_pem, struct fault *fault)
+enum err key_pair_read(struct key_pair *pair, struct text certificate_pem, struct text private_key_pem,
+	struct fault *fault)
 {
 	X509 *certificate CLEANUP(free_certificate) = certificate_of(certificate_pem);
 	EVP_PKEY *key CLEANUP(free_key) = private_key_of(private_key_pem);

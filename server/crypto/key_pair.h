@@ -25,5 +25,6 @@ enum { KEY_PAIR_NAME_MAX = 54 }; // with "depbroker " before it the common name 
 MUST_USE enum err key_pair_make(struct key_pair *pair, struct text name, int64_t now_us, int days, struct fault *fault);
 // A pair that somebody else made, both in PEM (PKCS#1 or PKCS#8, not encrypted). As above: fini after OK only.
 // ERR_BAD_INPUT: one cannot be read, is not RSA, or they do not belong together.
-MUST_USE enum err key_pair_read(struct key_pair *pair, struct text certificate_pem, struct text private_key_pem, struct fault *fault);
+MUST_USE enum err key_pair_read(struct key_pair *pair, struct text certificate_pem, struct text private_key_pem,
+	struct fault *fault);
 void key_pair_fini(struct key_pair *pair);

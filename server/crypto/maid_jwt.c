@@ -27,8 +27,8 @@ void maid_jti_make(char out[MAID_JTI_SIZE])
 	random_bytes(b, sizeof b);
 	b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
 	b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-	(void)snprintf(out, MAID_JTI_SIZE, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", b[0], b[1], b[2], b[3], b[4],
-		b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	(void)snprintf(out, MAID_JTI_SIZE, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", b[0], b[1],
+		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
 // The alphabet of URLs, and no padding.
@@ -75,8 +75,8 @@ static bool add_signature(struct buffer *jwt, EVP_PKEY *key)
 	return !jwt->overflow;
 }
 
-enum err maid_jwt_sign(struct buffer *jwt, struct text private_key_der, struct text server_uuid, const char *jti, int64_t now_s,
-	struct fault *fault)
+enum err maid_jwt_sign(struct buffer *jwt, struct text private_key_der, struct text server_uuid, const char *jti,
+	int64_t now_s, struct fault *fault)
 {
 	const unsigned char *at = (const unsigned char *)private_key_der.bytes;
 	EVP_PKEY *key CLEANUP(free_key) = NULL;

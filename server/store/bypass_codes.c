@@ -8,7 +8,8 @@ enum { APPLE_WORD_LIMIT = 80 };
 
 unsigned store_bypass_code_insert(struct pg_transaction *t, int64_t tenant_id, const struct bypass_code_row *code)
 {
-	return PG_ADD(t, "insert into depbroker.bypass_codes (tenant_id, code_id, serial_number, made_by) values ($1, $2, $3, $4)",
+	return PG_ADD(t,
+		"insert into depbroker.bypass_codes (tenant_id, code_id, serial_number, made_by) values ($1, $2, $3, $4)",
 		PG_V_INT8(tenant_id), PG_V_INT8(code->code_id), PG_V_TEXT(code->serial_number), PG_V_TEXT(code->made_by));
 }
 
@@ -45,12 +46,13 @@ unsigned store_bypass_code_secrets(struct pg_transaction *t, int64_t tenant_id, 
 
 unsigned store_bypass_code_sent(struct pg_transaction *t, int64_t tenant_id, int64_t code_id)
 {
-	return PG_ADD(t, "update depbroker.bypass_codes set sent_at = now(), apple_word = null where tenant_id = $1 and code_id = $2",
+	return PG_ADD(t,
+		"update depbroker.bypass_codes set sent_at = now(), apple_word = null where tenant_id = $1 and code_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(code_id));
 }
 
 unsigned store_bypass_code_answered(struct pg_transaction *t, int64_t tenant_id, int64_t code_id, struct text apple_word)
 {
-	return PG_ADD(t, "update depbroker.bypass_codes set apple_word = $3 where tenant_id = $1 and code_id = $2", PG_V_INT8(tenant_id),
-		PG_V_INT8(code_id), PG_V_TEXT(store_clipped(apple_word, APPLE_WORD_LIMIT)));
+	return PG_ADD(t, "update depbroker.bypass_codes set apple_word = $3 where tenant_id = $1 and code_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(code_id), PG_V_TEXT(store_clipped(apple_word, APPLE_WORD_LIMIT)));
 }

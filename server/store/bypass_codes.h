@@ -20,9 +20,11 @@ struct bypass_code_row {
 };
 
 // Api scope, all of them.
-unsigned store_bypass_code_insert(struct pg_transaction *t, int64_t tenant_id, const struct bypass_code_row *code); // code_id, serial, made_by
+// code_id, serial_number and made_by are taken.
+unsigned store_bypass_code_insert(struct pg_transaction *t, int64_t tenant_id, const struct bypass_code_row *code);
 unsigned store_bypass_code_list(struct pg_transaction *t, int64_t tenant_id, struct text serial); // newest first
 void store_bypass_code_read(const struct pg_transaction *t, unsigned statement, size_t row, struct bypass_code_row *out);
-unsigned store_bypass_code_secrets(struct pg_transaction *t, int64_t tenant_id, struct text serial); // as store_secret_select gives them
+// As store_secret_select gives them.
+unsigned store_bypass_code_secrets(struct pg_transaction *t, int64_t tenant_id, struct text serial);
 unsigned store_bypass_code_sent(struct pg_transaction *t, int64_t tenant_id, int64_t code_id);
 unsigned store_bypass_code_answered(struct pg_transaction *t, int64_t tenant_id, int64_t code_id, struct text apple_word);
