@@ -86,6 +86,25 @@ def a_worker_that_was_away_cannot_write_any_more():
 
 
 @test
+def a_client_that_is_due_while_it_runs_is_run_once():
+    client = WORLD.onboard(devices=100, interval_s=RARELY_S, page_maximum=10, before_rules=lambda tenant: tenant.fail_apple(
+        endpoint="/server/devices", delay_ms=200, times=0))
+    wait_until(lambda: client.stream()["event_seq"] > 0, "no page is applied")
+    before = len(WORLD.broker.log("run.interrupted", tenant=client.slug))
+    WORLD.technician.call("PUT", client.path + "/rules", {"default": "main"})  # fences the run, and makes the client due
+    wait_until(lambda: client.stream()["fetch_completed_at"] or client.stream()["phase"] == 1, "the fetch does not end")
+    no_faults()
+    interrupted = len(WORLD.broker.log("run.interrupted", tenant=client.slug)) - before
+    if interrupted > 1:
+        raise AssertionError(f"it was interrupted {interrupted} times: two runs fence each other")
+    client.sync_now()
+    wait_until(lambda: counts(client)["with_profile"] == 100, "devices are not assigned")
+    client.sync_now()
+    WORLD.until_equal(client)
+    WORLD.check_laws(client)
+
+
+@test
 def a_server_that_is_another_one_now_is_not_believed():
     client = settled()
     before = client.stored()
