@@ -174,7 +174,7 @@ stop_all() {
 	for part in build depbroker "${clients[@]}" apple; do
 		stop "$part"
 	done
-	if [ "$code" -ne 0 ] && [ "$code" -ne 130 ] && [ -n "${logs:-}" ]; then
+	if [ "$code" -eq 1 ] && [ -n "${logs:-}" ]; then
 		echo "quickstart.sh: stopped; logs are in $logs, and --fresh starts over" >&2
 	fi
 	exit "$code"
@@ -199,7 +199,6 @@ choose_folders() {
 		say "the user postgres may not enter $PWD, so what belongs into var/ is in $state"
 	fi
 	work=$state/quickstart
-	logs=$work/logs
 	[ "$(id -u)" -ne 0 ] || mode=0711
 	[ -d "$state" ] || mkdir -m "$mode" "$state"
 	exec 8>"$state/quickstart.lock"
@@ -227,6 +226,7 @@ forget_earlier_run() {
 
 make_folders() {
 	[ -d "$work" ] || mkdir -m 0700 "$work"
+	logs=$work/logs
 	mkdir -p "$logs" "$work/secrets"
 }
 
