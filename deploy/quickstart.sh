@@ -174,7 +174,7 @@ stop_all() {
 	for part in build depbroker "${clients[@]}" apple; do
 		stop "$part"
 	done
-	if [ "$code" -ne 0 ] && [ "$code" -ne 130 ] && [ -n "${logs:-}" ]; then
+	if [ "$code" -eq 1 ] && [ -n "${logs:-}" ]; then
 		echo "quickstart.sh: stopped; logs are in $logs, and --fresh starts over" >&2
 	fi
 	exit "$code"
@@ -192,17 +192,15 @@ postgres_can_enter() {
 }
 
 choose_folders() {
+	local mode=0700
 	state=$PWD/var
 	if ! postgres_can_enter "$PWD"; then
 		state=/var/lib/depbroker-quickstart-$(printf '%s' "$PWD" | cksum | cut -d ' ' -f 1)
 		say "the user postgres may not enter $PWD, so what belongs into var/ is in $state"
 	fi
 	work=$state/quickstart
-	logs=$work/logs
-	if [ ! -d "$state" ]; then
-		mkdir "$state"
-		[ "$(id -u)" -ne 0 ] || chmod 0711 "$state"
-	fi
+	[ "$(id -u)" -ne 0 ] || mode=0711
+	[ -d "$state" ] || mkdir -m "$mode" "$state"
 	exec 8>"$state/quickstart.lock"
 	flock -n 8 || die "another quickstart.sh runs here; stop it first"
 	exec 7>>"$state/serve.lock"
@@ -213,15 +211,22 @@ choose_folders() {
 	fi
 }
 
+# When it is interrupted, the next run completes it: old notes on a new database would make no sense.
 forget_earlier_run() {
 	local name
-	for name in postgres postgres.new postgres-socket master.key quickstart; do
-		rm -rf "${state:?}/$name"
-	done
+	if [ -d "$work" ]; then
+		touch "$work/forget"
+		for name in postgres postgres.new postgres-socket master.key; do
+			rm -rf "${state:?}/$name"
+		done
+		mv -T "$work" "$state/forgotten"
+	fi
+	rm -rf "$state/forgotten"
 }
 
 make_folders() {
 	[ -d "$work" ] || mkdir -m 0700 "$work"
+	logs=$work/logs
 	mkdir -p "$logs" "$work/secrets"
 }
 
@@ -677,7 +682,9 @@ section "what is needed"
 timeout --foreground "$build_limit_s" deploy/dependencies.sh demo || die "not everything that is needed could be installed"
 forget_environment
 choose_folders
-[ "$fresh" = no ] || forget_earlier_run
+if [ "$fresh" = yes ] || [ -e "$work/forget" ]; then
+	forget_earlier_run
+fi
 make_folders
 say "all there"
 
