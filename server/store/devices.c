@@ -201,13 +201,6 @@ unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int
 		PG_V_INSTANT(now_us), PG_V_INT8(limit));
 }
 
-unsigned store_device_to_route(struct pg_transaction *t, int64_t tenant_id, int64_t rules_version, int limit)
-{
-	assert(limit > 0 && limit <= STORE_LIST_MAX);
-	return PG_ADD(t, DEVICE "and rules_version < $2 and gone_at is null order by serial_number limit $3",
-		PG_V_INT8(tenant_id), PG_V_INT8(rules_version), PG_V_INT8(limit));
-}
-
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t, "select min(assign_at) from depbroker.devices where tenant_id = $1 and assign_at is not null",

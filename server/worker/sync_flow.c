@@ -3,6 +3,7 @@
 
 #include "depbroker/log.h"
 #include "tenants/device.h"
+#include "worker/identity.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -16,47 +17,10 @@ static bool asks_apple(const struct sync_flow *sync)
 	return sync->decision.action == SYNC_FETCH_PAGE || sync->decision.action == SYNC_SYNC_PAGE;
 }
 
-static void failed(struct sync_flow *sync, enum err rc)
-{
-	struct flow *flow = &sync->flow;
+// --- decisions ---
 
-	flow_note_failure(flow, rc, "sync.failed");
-	sync->decision = sync_failed(&sync->machine, rc, flow->call.retry_after_s, tenant_occasion(flow->tenant));
-}
-
-// --- sessions and identity ---
-
-// Whose device list is it? Asked whenever Apple has opened a new session, before anything that was read with it is believed.
-static bool must_check_identity(const struct sync_flow *sync)
-{
-	return sync->flow.tenant->session.signed_in_anew;
-}
-
-static void ask_account(struct sync_flow *sync)
-{
-	apple_account_fini(&sync->account);
-	apple_account(&sync->flow.call, &sync->flow.tenant->session, &sync->account);
-}
-
-static bool is_pinned_server(const struct sync_flow *sync)
-{
-	return text_equal(sync->account.server_uuid, sync->flow.tenant->server_uuid);
-}
-
-static void quarantine(struct sync_flow *sync)
-{
-	struct flow *flow = &sync->flow;
-
-	(void)fault_set(&flow->call.op.fault, ERR_IDENTITY, "Apple says that this token is for server %.*s now, pinned is %.*s",
-		TEXT_ARGS(sync->account.server_uuid), TEXT_ARGS(flow->tenant->server_uuid));
-	flow_begin_read(flow);
-	(void)store_tenant_quarantine(&flow->read, flow->tenant->due.tenant_id);
-	flow_start_read(flow);
-}
-
-// --- a page ---
-
-// A new generation: the cursor and the set of what was seen belong to the one before.
+// A new generation: the cursor and the set of what was seen belong to the one before. So it is as soon as it is decided, whatever
+// becomes of the first page: the cursor of changes must not go on with a list.
 static void begin_generation(struct sync_flow *sync)
 {
 	struct tenant *tenant = sync->flow.tenant;
@@ -68,12 +32,29 @@ static void begin_generation(struct sync_flow *sync)
 	}
 	seen_init(&sync->seen, key, SEEN_BUDGET_BYTES);
 	sync->seen_is_open = true;
-	sync->decision.drop_cursor = false;
 	tenant->stream.cursor = TEXT_NONE;
 	tenant->stream.full_requests_done = tenant->due.full_requests;
 	log_event(LOG_INFO, "sync.full", LOG_STRING("tenant", tenant->slug),
 		LOG_STRING("cause", sync_full_cause_name(sync->decision.cause)), LOG_INT("generation", sync->machine.state.generation));
 }
+
+static void decide(struct sync_flow *sync, struct sync_decision decision)
+{
+	sync->decision = decision;
+	if (decision.drop_cursor) {
+		begin_generation(sync);
+	}
+}
+
+static void failed(struct sync_flow *sync, enum err rc)
+{
+	struct flow *flow = &sync->flow;
+
+	flow_note_failure(flow, rc, "sync.failed");
+	decide(sync, sync_failed(&sync->machine, rc, flow->call.retry_after_s, tenant_occasion(flow->tenant)));
+}
+
+// --- a page ---
 
 static void ask_page(struct sync_flow *sync)
 {
@@ -81,9 +62,6 @@ static void ask_page(struct sync_flow *sync)
 	struct apple_session *session = &flow->tenant->session;
 	const struct text cursor = flow->tenant->stream.cursor;
 
-	if (sync->decision.drop_cursor) {
-		begin_generation(sync);
-	}
 	apple_page_fini(&flow->page);
 	page_plan_fini(&sync->plan);
 	if (sync->decision.action == SYNC_FETCH_PAGE) {
@@ -140,6 +118,16 @@ static enum known_answer ask_known(const struct sync_flow *sync, const struct pa
 		return KNOWN_PERHAPS;
 	}
 	return known_ask(&sync->known, record->serial_number, record->fingerprint);
+}
+
+// Others write rows between two syncs of a run, such as what was read back: what was known then must not be taken for what is stored.
+static void forget_known(struct sync_flow *sync)
+{
+	if (sync->known_is_open) {
+		known_fini(&sync->known);
+	}
+	sync->known_is_open = false;
+	sync->known_is_read = false;
 }
 
 // What was written is known from now on.
@@ -358,8 +346,9 @@ static void begin(struct sync_flow *sync)
 {
 	const struct tenant *tenant = sync->flow.tenant;
 
-	sync->decision = sync_begin(&sync->machine, &tenant->stream.sync, &tenant->settings,
-		tenant->due.full_requests > tenant->stream.full_requests_done, tenant_occasion(tenant));
+	forget_known(sync);
+	decide(sync, sync_begin(&sync->machine, &tenant->stream.sync, &tenant->settings,
+		tenant->due.full_requests > tenant->stream.full_requests_done, tenant_occasion(tenant)));
 }
 
 static void end(struct sync_flow *sync, enum err rc)
@@ -374,7 +363,6 @@ static void end(struct sync_flow *sync, enum err rc)
 		tenant->reason = sync->decision.reason;
 		if (sync->decision.reason == SYNC_REASON_UP_TO_DATE) {
 			tenant->stream.synced_at_us = tenant_now_us(tenant);
-			tenant_forget_error(tenant);
 		}
 	}
 	flow_end(&sync->flow, rc);
@@ -398,18 +386,18 @@ static void step(struct flow *flow)
 				sync->decision = sync_failed(&sync->machine, ERR_CANCELLED, -1, tenant_occasion(flow->tenant));
 				continue;
 			}
-			if (must_check_identity(sync)) {
-				AWAIT(sync, SYNC_READING_ACCOUNT, ask_account(sync));
+			if (identity_must_be_checked(flow->tenant)) {
+				AWAIT(sync, SYNC_READING_ACCOUNT, identity_ask(flow, &sync->account));
 				if (flow->call.op.rc != OK) {
 					failed(sync, flow->call.op.rc);
 					continue;
 				}
-				flow->tenant->session.signed_in_anew = false;
-				if (!is_pinned_server(sync)) {
-					AWAIT(sync, SYNC_QUARANTINING, quarantine(sync));
+				if (!identity_is_pinned(flow, &sync->account)) {
+					AWAIT(sync, SYNC_QUARANTINING, identity_quarantine(flow, &sync->account));
 					failed(sync, ERR_IDENTITY);
 					continue;
 				}
+				flow->tenant->session.signed_in_anew = false;
 			}
 			while (must_read_known(sync)) {
 				AWAIT(sync, SYNC_READING_KNOWN, read_known(sync));
@@ -424,7 +412,7 @@ static void step(struct flow *flow)
 					failed(sync, flow->call.op.rc);
 					continue;
 				}
-				if (must_check_identity(sync)) {
+				if (identity_must_be_checked(flow->tenant)) {
 					continue; // the page is asked for again
 				}
 				plan_page(sync);
@@ -458,6 +446,7 @@ static void step(struct flow *flow)
 					if (flow_written(flow) != OK) {
 						goto write_failed;
 					}
+					remember_written(sync);
 				}
 			} while (sync->marks_left);
 			sync->decision = sync_generation_completed(&sync->machine, tenant_occasion(flow->tenant));
@@ -488,8 +477,6 @@ void sync_flow_fini(struct sync_flow *sync)
 	if (sync->seen_is_open) {
 		seen_fini(&sync->seen);
 	}
-	if (sync->known_is_open) {
-		known_fini(&sync->known);
-	}
+	forget_known(sync);
 	flow_fini(&sync->flow);
 }

@@ -103,6 +103,11 @@ def children_of(parent, command):
     return sorted(found)
 
 
+def environment_of(pid):
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return dict(entry.split("=", 1) for entry in file.read().decode().split("\0") if "=" in entry)
+
+
 class Postgres:
     """A PostgreSQL of the test's own, on a unix socket, that can be killed and started again."""
 
@@ -331,6 +336,7 @@ class Client:
         self.world.technician.call("PUT", f"{self.path}/token", file)
 
     def add_instance(self, webhook_url=None):
+        """And a rule that every device goes there."""
         made = self.world.technician.post(f"{self.path}/instances", {
             "name": "main", "kind": "nanomdm", "enrolment_url": f"https://mdm.{self.slug}.example/enroll",
             "allowed_hosts": [f"mdm.{self.slug}.example"], "webhook_url": webhook_url or self.webhook_url})
@@ -488,13 +494,15 @@ class World:
 
     # --- clients ---
 
-    def onboard(self, slug=None, devices=0, interval_s=2, webhook_url=None, **apple):
-        """Everything that docs/tutorial.md does for a new client."""
+    def onboard(self, slug=None, devices=0, interval_s=2, webhook_url=None, before_rules=None, **apple):
+        """Everything that docs/tutorial.md does for a new client. `before_rules` is called with it when it has its token."""
         slug = slug or f"client-{len(self.clients) + 1}"
         made = self.apple.post("/tenants", {"name": slug, "devices": devices, **apple})
         self.clients[slug] = client = Client(self, slug, made["id"])
         self.operator.post("/tenants", {"slug": slug, "display_name": slug.title(), "sync_interval_s": interval_s})
         client.take_token()
+        if before_rules:
+            before_rules(client)
         client.add_instance(webhook_url)
         return client
 
