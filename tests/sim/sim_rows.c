@@ -450,6 +450,14 @@ static void read_due(struct sim_op *op, const struct sim_tenant *tenant)
 
 // --- writes ---
 
+static void hand_over(const struct sim_op *op, struct sim_tenant *tenant)
+{
+	if (text_equal(tenant->claimed_by, op->text) && !text_equal(tenant->stream.owner, op->text) && is_alive(tenant->stream.owner)) {
+		tenant->claimed_by = tenant->stream.owner;
+		tenant->due_at_us = sim.now_us;
+	}
+}
+
 static bool fence_holds(const struct op_fence *fence, const struct sim_tenant *tenant)
 {
 	const struct stream_row *stream = &tenant->stream;
@@ -671,6 +679,7 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_STREAM_TAKE: take_stream(transaction, op, tenant); break;
 	case OP_STREAM_SELECT: read_stream(op, tenant); break;
 	case OP_DUE_SELECT: read_due(op, tenant); break;
+	case OP_HAND_OVER: hand_over(op, tenant); break;
 	case OP_TENANT: read_tenant(op, tenant); break;
 	case OP_TOKEN: read_token(op, tenant); break;
 	case OP_SECRETS: read_secrets(op, tenant); break;

@@ -282,6 +282,12 @@ unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)
 	return add_simple(t, OP_DUE_SELECT);
 }
 
+void store_due_hand_over(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	(void)tenant_id;
+	add(t, OP_HAND_OVER)->text = sim_keep(node_id);
+}
+
 void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out)
 {
 	memcpy(out, row_of(t, statement, row), sizeof *out);
