@@ -31,6 +31,9 @@ struct due_row {
 // 15 seconds in case we let go of them without being able to say so: the database was away.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
+// Worker scope, when the client could not be taken: its due row becomes the living owner's, at once. Otherwise an owner that does not know that
+// it is one (its take was made, late) would never hear of the client, nor anybody else take it.
+void store_due_hand_over(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
 void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out);
 
 // Api or worker scope: look at the client now.
