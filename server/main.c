@@ -121,7 +121,7 @@ static const struct command commands[] = {
 	{ "admin", "create-key: makes an API key", create_key_usage, admin, true },
 	{ "version", "prints the version", "usage: depbroker version\n", show_version, false },
 	{ "doctor", NULL, NULL, NULL, true },
-	{ "keys", NULL, NULL, NULL, true },
+	{ "keys", "add, rotate: replaces master keys and data keys", keys_usage, keys_command, true },
 };
 
 // --- which one ---

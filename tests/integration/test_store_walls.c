@@ -110,7 +110,7 @@ static void fill_by_api(int64_t tenant_id)
 	struct pg_call call;
 	struct pg_transaction *t = begin(&call, store_api(tenant_id));
 
-	(void)store_data_key_insert(t, tenant_id, 1, wrapped);
+	(void)store_data_key_insert(t, tenant_id, 1, wrapped, TEXT(""));
 	put_secret(t, tenant_id, SECRET_WEBHOOK, 1);
 	put_secret(t, tenant_id, SECRET_SERVER_TOKEN, 1);
 	(void)store_key_pair_insert(t, tenant_id, &pair);
@@ -362,7 +362,7 @@ CHANGES(tenant_update, store_api, {
 
 	(void)store_tenant_update(t, &tenant);
 })
-CHANGES(data_key_insert, store_api, (void)store_data_key_insert(t, tenant_id, 2, digest_bytes))
+CHANGES(data_key_insert, store_api, (void)store_data_key_insert(t, tenant_id, 2, digest_bytes, TEXT("")))
 CHANGES(secret_put, store_api, put_secret(t, tenant_id, SECRET_WEBHOOK, 2))
 CHANGES(secret_delete, store_worker, (void)store_secret_delete(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
 CHANGES(key_pair_insert, store_api, {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Envelope encryption: the printed vector, every flipped bit, every swapped row, and the file of the master key.
-#include "crypto/seal.h"
+#include "crypto/key_provider.h"
+#include "crypto/master_keys.h"
 #include "depbroker/clock.h"
 #include "support/cmocka_all.h"
 #include "support/files.h"
@@ -172,7 +173,8 @@ static void secrets_and_keys_of_a_thousand_pairs_of_tenants_cannot_be_swapped(vo
 		struct data_key key;
 		struct data_key other;
 
-		data_key_make(&key, &wrapped, &master, tenant, 1);
+		data_key_make(&key, 1);
+		data_key_wrap(&wrapped, &key, &master, tenant);
 		seal(&sealed, &key, &mine, TEXT("mine"));
 		assert_true(opens(&key, &mine, nonce_of(&sealed), buffer_text(&sealed.ciphertext)));
 		assert_false(opens(&key, &theirs, nonce_of(&sealed), buffer_text(&sealed.ciphertext)));
@@ -193,7 +195,8 @@ static void every_flipped_bit_of_a_wrapped_key_is_refused(void **state)
 
 	(void)state;
 	random_bytes(&master, sizeof master);
-	data_key_make(&key, &wrapped, &master, 42, 7);
+	data_key_make(&key, 7);
+	data_key_wrap(&wrapped, &key, &master, 42);
 	assert_int_equal(wrapped.length, WRAPPED_DATA_KEY_SIZE);
 	for (size_t bit = 0; bit < 8 * wrapped.length; bit++) {
 		wrapped.bytes[bit / 8] = (char)(wrapped.bytes[bit / 8] ^ 1 << bit % 8);
@@ -219,7 +222,8 @@ static void a_data_key_moves_to_another_master_key(void **state)
 	(void)state;
 	random_bytes(&old_master, sizeof old_master);
 	random_bytes(&new_master, sizeof new_master);
-	data_key_make(&key, &wrapped, &old_master, 42, 7);
+	data_key_make(&key, 7);
+	data_key_wrap(&wrapped, &key, &old_master, 42);
 	data_key_wrap(&again, &key, &new_master, 42);
 	assert_int_equal(data_key_unwrap(&moved, buffer_text(&again), &new_master, 42, 7, NULL), OK);
 	assert_memory_equal(moved.bytes, key.bytes, sizeof key.bytes);
@@ -236,6 +240,17 @@ static void write_file(const char *path, struct text content, mode_t mode)
 	assert_int_equal(chmod(path, mode), 0);
 }
 
+// The one key of a file that holds one.
+static enum err load_one(struct master_key *key, const char *path, bool create_missing, struct fault *fault)
+{
+	struct master_keys keys CLEANUP(master_keys_fini);
+
+	TRY(master_keys_load(&keys, path, create_missing, fault));
+	assert_int_equal(keys.count, 1);
+	*key = keys.keys[0];
+	return OK;
+}
+
 static void a_master_key_is_made_once_and_then_read(void **state)
 {
 	char *folder = temporary_directory();
@@ -247,13 +262,13 @@ static void a_master_key_is_made_once_and_then_read(void **state)
 
 	(void)state;
 	(void)snprintf(path, sizeof path, "%s/master.key", folder);
-	assert_int_equal(master_key_load(&first, path, false, &fault), ERR_SYSTEM);
+	assert_int_equal(load_one(&first, path, false, &fault), ERR_SYSTEM);
 	assert_non_null(strstr(fault.text, "No such file"));
-	assert_int_equal(master_key_load(&first, path, true, &fault), OK);
+	assert_int_equal(load_one(&first, path, true, &fault), OK);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0600);
 	assert_int_equal(status.st_nlink, 1); // nothing is left beside it
-	assert_int_equal(master_key_load(&second, path, true, &fault), OK);
+	assert_int_equal(load_one(&second, path, true, &fault), OK);
 	assert_memory_equal(&first, &second, sizeof first);
 	remove_tree(folder);
 	free(folder);
@@ -272,7 +287,7 @@ static void processes_that_start_together_get_the_same_master_key(void **state)
 	assert_int_equal(pipe(pipes), 0);
 	for (int i = 0; i < PROCESSES; i++) {
 		if (fork() == 0) {
-			const bool good = master_key_load(&key, path, true, NULL) == OK;
+			const bool good = load_one(&key, path, true, NULL) == OK;
 
 			_exit(good && write(pipes[1], &key, sizeof key) == (ssize_t)sizeof key ? 0 : 1);
 		}
@@ -283,7 +298,7 @@ static void processes_that_start_together_get_the_same_master_key(void **state)
 		assert_true(wait(&status) > 0);
 		assert_int_equal(status, 0);
 	}
-	assert_int_equal(master_key_load(&key, path, false, NULL), OK);
+	assert_int_equal(load_one(&key, path, false, NULL), OK);
 	for (int i = 0; i < PROCESSES; i++) {
 		struct master_key theirs;
 
@@ -333,7 +348,7 @@ static void a_master_key_file_is_read_with_suspicion(void **state)
 
 		(void)unlink(path);
 		write_file(path, cases[i].content, cases[i].mode);
-		assert_int_equal(master_key_load(&key, path, true, &fault), cases[i].sentence == NULL ? OK : ERR_SYSTEM);
+		assert_int_equal(load_one(&key, path, true, &fault), cases[i].sentence == NULL ? OK : ERR_SYSTEM);
 		assert_true(cases[i].sentence == NULL || strstr(fault.text, cases[i].sentence) != NULL);
 		assert_null(strstr(fault.text, "0405060708"));
 	}
@@ -349,16 +364,16 @@ static void a_folder_or_a_file_of_somebody_else_is_no_master_key(void **state)
 	struct fault fault;
 
 	(void)state;
-	assert_int_equal(master_key_load(&key, folder, true, &fault), ERR_SYSTEM);
+	assert_int_equal(load_one(&key, folder, true, &fault), ERR_SYSTEM);
 	assert_non_null(strstr(fault.text, "not a regular file"));
 	(void)snprintf(path, sizeof path, "%s/none/master.key", folder);
-	assert_int_equal(master_key_load(&key, path, true, &fault), ERR_SYSTEM);
+	assert_int_equal(load_one(&key, path, true, &fault), ERR_SYSTEM);
 	assert_non_null(strstr(fault.text, "cannot make"));
 	if (geteuid() == 0) { // only root can give a file away
 		(void)snprintf(path, sizeof path, "%s/master.key", folder);
 		write_file(path, TEXT(HEX_KEY), 0600);
 		assert_int_equal(chown(path, 65534, 65534), 0);
-		assert_int_equal(master_key_load(&key, path, true, &fault), ERR_SYSTEM);
+		assert_int_equal(load_one(&key, path, true, &fault), ERR_SYSTEM);
 		assert_non_null(strstr(fault.text, "belongs to user 65534"));
 	}
 	remove_tree(folder);
