@@ -120,7 +120,7 @@ static const struct command commands[] = {
 	{ "config", "prints what is in force, secrets masked", "usage: depbroker config\n" CONFIGURED_BY, show_config, false },
 	{ "admin", "create-key: makes an API key", create_key_usage, admin, true },
 	{ "version", "prints the version", "usage: depbroker version\n", show_version, false },
-	{ "doctor", NULL, NULL, NULL, true },
+	{ "doctor", "checks configuration, database, clocks and keys, and says what to do", doctor_usage, doctor_command, true },
 	{ "keys", "add, rotate: replaces master keys and data keys", keys_usage, keys_command, true },
 };
 

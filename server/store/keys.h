@@ -51,6 +51,7 @@ unsigned store_data_key_drop_unused(struct pg_transaction *t, int64_t tenant_id)
 
 // Secrets after `after`, in order, that are not sealed with data key `stale_for` (0: all of them); rows as of store_secret_select.
 unsigned store_secret_list(struct pg_transaction *t, int64_t tenant_id, const struct seal_binding *after, int stale_for, int limit);
+struct text store_secret_master_key(const struct pg_transaction *t, unsigned statement, size_t row); // that wraps its data key
 struct seal_binding store_secret_binding(const struct pg_transaction *t, unsigned statement, size_t row, int64_t tenant_id);
 // No row is affected when the secret was replaced or re-sealed meanwhile.
 unsigned store_secret_reseal(struct pg_transaction *t, const struct seal_binding *binding, int old_data_key_version,

@@ -140,6 +140,11 @@ unsigned store_secret_list(struct pg_transaction *t, int64_t tenant_id, const st
 		PG_V_INT8(stale_for), PG_V_INT8(limit));
 }
 
+struct text store_secret_master_key(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_text(t, statement, row, SECRET_MASTER_KEY);
+}
+
 struct seal_binding store_secret_binding(const struct pg_transaction *t, unsigned statement, size_t row, int64_t tenant_id)
 {
 	return (struct seal_binding){
