@@ -16,7 +16,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from programs import equal  # noqa: E402
-from world import Api, Broker, Failure, Problem, World, free_address, seeded, wait_until  # noqa: E402
+from world import Api, Broker, Failure, Problem, Psql, World, seeded, wait_until  # noqa: E402
 
 TENANTS = 1000
 RANDOM_KILLS = 60
@@ -82,7 +82,7 @@ class Traffic(threading.Thread):
 
     def run(self):
         try:
-            while not self.ending.wait(0.05):
+            while not self.ending.wait(0.3):
                 self.make(f"{self.prefix}-{self.made + 1}")
         except Exception as error:  # pylint: disable=broad-except
             self.error = error
@@ -166,8 +166,39 @@ def rows_by_old_keys(world):
 def check_devices_arrive(world, clients):
     for client in clients:
         client.add(1)
-        client.sync_now()
     world.until_equal(*clients)
+
+
+def asked_meanwhile(world, table, rotation, api, request):
+    """A request has read its keys and waits for the table, a rotation ends, and then the request goes on: it must be refused."""
+    holder = Psql(world.postgres.folder)
+    holder.ask(f"begin; lock table depbroker.{table} in share mode")
+    answers = []
+
+    def ask():
+        try:
+            answers.append(api.post(*request))
+        except Problem as problem:
+            answers.append(problem)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until(lambda: world.rows("select count(*) as n from pg_locks where not granted")[0]["n"] > 0, "the request waits", every=0.01)
+    Rotation(world, *rotation).finish()
+    holder.ask("commit")
+    asking.join()
+    holder.close()
+    problem = answers[0]
+    if not isinstance(problem, Problem) or problem.status != 503 or "replaced" not in problem.problem["detail"]:
+        raise Failure(f"{request}: {problem}")
+    api.post(*request)  # from the beginning, it works
+
+
+def a_request_that_comes_too_late_is_refused(world, key):
+    """It would seal with a key that was given up while it was under way."""
+    api = Api(world.broker.listen, key)
+    asked_meanwhile(world, "tenants", ["rotate"], api, ("/tenants", {"slug": "late-tenant", "display_name": "late"}))
+    asked_meanwhile(world, "instances", ["rotate", "--data-keys"], api, ("/tenants/late-tenant/instances", {
+        "name": "late", "kind": "generic", "enrolment_url": "https://mdm.example/enroll", "allowed_hosts": ["mdm.example"]}))
 
 
 def old_data_keys_get_their_names(world):
@@ -283,6 +314,7 @@ def main():
     with World(workers=1, seed=seed % 1000 + 1, own_postgres=True) as world:
         clients = [world.onboard(devices=DEVICES, interval_s=2) for _ in range(2)]
         key = world.broker.create_key("operator")
+        a_request_that_comes_too_late_is_refused(world, key)
         make_tenants(world, key, TENANTS)
         world.until_equal()
         say(f"{TENANTS} tenants are there")

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Envelope encryption: the printed vector, every flipped bit, every swapped row, and the file of the master key.
-#include "crypto/key_provider.h"
 #include "crypto/master_keys.h"
 #include "depbroker/clock.h"
 #include "support/cmocka_all.h"
 #include "support/files.h"
+#include "support/random.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -186,6 +186,84 @@ static void secrets_and_keys_of_a_thousand_pairs_of_tenants_cannot_be_swapped(vo
 	}
 }
 
+// Blobs of ten tenants with ten secrets each: what belongs to one place is put into another, or changed by a bit or two.
+enum { TENANTS = 10, OBJECTS = 10, MANIPULATIONS = 10000 };
+
+struct place {
+	struct data_key key;
+	struct seal_binding binding;
+	struct sealed sealed;
+};
+
+static void seal_all(struct place places[TENANTS * OBJECTS])
+{
+	for (int i = 0; i < TENANTS * OBJECTS; i++) {
+		struct place *place = &places[i];
+
+		if (i % OBJECTS == 0) {
+			data_key_make(&place->key, 1);
+		} else {
+			place->key = places[i - 1].key;
+		}
+		place->binding = (struct seal_binding){ SECRET_SERVER_TOKEN + (enum secret_kind)(i % 4), 1 + i / OBJECTS, 1, 1 + i % OBJECTS / 4, 1 };
+		seal(&place->sealed, &place->key, &place->binding, TEXT("AS_00112233445566778899aabbccddeeff"));
+	}
+}
+
+static void flip_a_bit(unsigned char *bytes, size_t size)
+{
+	const uint64_t bit = random_below(8 * size);
+
+	bytes[bit / 8] = (unsigned char)(bytes[bit / 8] ^ 1u << bit % 8);
+}
+
+// What a row's columns may become in the hands of somebody who can write to the database. False: they are as they were.
+static bool manipulate(struct place *target, unsigned char *nonce, char *ciphertext, const struct place places[TENANTS * OBJECTS])
+{
+	const struct place *other = &places[random_below(TENANTS * OBJECTS)];
+	const size_t length = target->sealed.ciphertext.length;
+
+	switch (random_below(5)) {
+	case 0: memcpy(ciphertext, other->sealed.ciphertext.bytes, length); break;
+	case 1: memcpy(nonce, other->sealed.nonce, AEAD_NONCE_SIZE); break;
+	case 2: // the whole row
+		memcpy(ciphertext, other->sealed.ciphertext.bytes, length);
+		memcpy(nonce, other->sealed.nonce, AEAD_NONCE_SIZE);
+		break;
+	case 3: flip_a_bit((unsigned char *)ciphertext, length); break;
+	default: flip_a_bit(nonce, AEAD_NONCE_SIZE); break;
+	}
+	return memcmp(nonce, target->sealed.nonce, AEAD_NONCE_SIZE) != 0 || memcmp(ciphertext, target->sealed.ciphertext.bytes, length) != 0;
+}
+
+static void ten_thousand_swaps_and_flips_are_refused(void **state)
+{
+	static struct place places[TENANTS * OBJECTS];
+	size_t refused = 0;
+
+	(void)state;
+	random_case("test_seal", 0);
+	seal_all(places);
+	while (refused < MANIPULATIONS) {
+		struct place *target = &places[random_below(TENANTS * OBJECTS)];
+		const size_t length = target->sealed.ciphertext.length;
+		unsigned char nonce[AEAD_NONCE_SIZE];
+		char ciphertext[100];
+
+		assert_true(length <= sizeof ciphertext);
+		memcpy(nonce, target->sealed.nonce, sizeof nonce);
+		memcpy(ciphertext, target->sealed.ciphertext.bytes, length);
+		if (manipulate(target, nonce, ciphertext, places)) {
+			LAW(!opens(&target->key, &target->binding, (struct text){ (char *)nonce, sizeof nonce }, (struct text){ ciphertext, length }));
+			refused++;
+		}
+	}
+	for (size_t i = 0; i < TENANTS * OBJECTS; i++) {
+		LAW(opens(&places[i].key, &places[i].binding, nonce_of(&places[i].sealed), buffer_text(&places[i].sealed.ciphertext)));
+		sealed_fini(&places[i].sealed);
+	}
+}
+
 static void every_flipped_bit_of_a_wrapped_key_is_refused(void **state)
 {
 	struct buffer wrapped CLEANUP(buffer_fini) = BUFFER(1000);
@@ -332,6 +410,8 @@ static void a_master_key_file_is_read_with_suspicion(void **state)
 		{ { HEX_KEY, 63 }, 0600, "holds no key" },
 		{ { HEX_KEY "00", 66 }, 0600, "holds no key" },
 		{ { HEX_KEY "\n\n\n", 67 }, 0600, "holds no key" },
+		{ { HEX_KEY "\n" HEX_KEY "x\n", 131 }, 0600, "holds no key" },
+		{ { HEX_KEY "\n\n" HEX_KEY "\n", 131 }, 0600, "holds no key" },
 		{ { "g" HEX_KEY, 64 }, 0600, "holds no key" },
 		{ { RAW_KEY "x", 33 }, 0600, "holds no key" },
 		{ { RAW_KEY, 31 }, 0600, "holds no key" },
@@ -388,6 +468,7 @@ int main(void)
 		cmocka_unit_test(every_flipped_bit_of_a_sealed_secret_is_refused),
 		cmocka_unit_test(every_flipped_bit_of_the_binding_and_the_key_is_refused),
 		cmocka_unit_test(secrets_and_keys_of_a_thousand_pairs_of_tenants_cannot_be_swapped),
+		cmocka_unit_test(ten_thousand_swaps_and_flips_are_refused),
 		cmocka_unit_test(every_flipped_bit_of_a_wrapped_key_is_refused),
 		cmocka_unit_test(a_data_key_moves_to_another_master_key),
 		cmocka_unit_test(a_master_key_is_made_once_and_then_read),
