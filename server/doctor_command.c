@@ -190,7 +190,7 @@ int doctor_command(const struct config *config, int argc, char **argv)
 	const bool offline = argc == 2 && strcmp(argv[1], "--offline") == 0;
 
 	if (argc > 1 && !offline) {
-		(void)fputs(doctor_usage, stderr);
+		(void)fprintf(stderr, "depbroker doctor: unknown option\n\n%s", doctor_usage);
 		return EXIT_USAGE;
 	}
 	check_all(&doctor, offline);

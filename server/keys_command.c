@@ -240,6 +240,6 @@ int keys_command(const struct config *config, int argc, char **argv)
 			return run(i, config);
 		}
 	}
-	(void)fputs(keys_usage, stderr);
+	(void)fprintf(stderr, "depbroker keys: its commands are add and rotate\n\n%s", keys_usage);
 	return EXIT_USAGE;
 }

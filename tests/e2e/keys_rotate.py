@@ -197,13 +197,12 @@ def a_request_that_comes_too_late_is_refused(world, key):
     """It would seal with a key that was given up while it was under way."""
     api = Api(world.broker.listen, key)
     asked_meanwhile(world, "tenants", ["rotate"], api, ("/tenants", {"slug": "late-tenant", "display_name": "late"}))
-    asked_meanwhile(world, "instances", ["rotate", "--data-keys"], api, ("/tenants/late-tenant/instances", {
-        "name": "late", "kind": "generic", "enrolment_url": "https://mdm.example/enroll", "allowed_hosts": ["mdm.example"]}))
+    asked_meanwhile(world, "key_pairs", ["rotate", "--data-keys"], api, ("/tenants/late-tenant/token/keys",))
 
 
 def old_data_keys_get_their_names(world):
     """What an earlier version left: data keys that name no master key."""
-    world.sql("update depbroker.data_keys set master_key_id = ''; delete from depbroker.master_keys where key_id <> ''")
+    world.sql("insert into depbroker.master_keys (key_id) values (''); update depbroker.data_keys set master_key_id = ''; delete from depbroker.master_keys where key_id <> ''")
     first = lines_of(key_file(world))
     doctor(world)
     Rotation(world, "rotate").finish()

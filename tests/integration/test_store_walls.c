@@ -96,6 +96,26 @@ static void put_secret(struct pg_transaction *t, int64_t tenant_id, enum secret_
 	sealed_fini(&sealed);
 }
 
+static void rewrap(struct pg_transaction *t, int64_t tenant_id)
+{
+	struct data_key_row old = { .version = 1, .wrapped = BUFFER(STORE_WRAPPED_MAX) };
+
+	buffer_add_text(&old.wrapped, wrapped);
+	(void)store_data_key_rewrap(t, tenant_id, &old, wrapped_anew, TEXT(""));
+	buffer_fini(&old.wrapped);
+}
+
+static void reseal(struct pg_transaction *t, int64_t tenant_id)
+{
+	const struct data_key key = { .version = 1 };
+	const struct seal_binding binding = { SECRET_WEBHOOK, tenant_id, 1, INSTANCE, 1 };
+	struct sealed sealed;
+
+	seal(&sealed, &key, &binding, TEXT("secret"));
+	(void)store_secret_reseal(t, &binding, 1, &sealed);
+	sealed_fini(&sealed);
+}
+
 static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() leaves it
 {
 	return (struct stream_fence){ .tenant_id = tenant_id, .node_id = NODE, .epoch = 1, .write_seq = 1, .event_seq = 1,
@@ -366,23 +386,9 @@ CHANGES(tenant_update, store_api, {
 	(void)store_tenant_update(t, &tenant);
 })
 CHANGES(data_key_insert, store_api, (void)store_data_key_insert(t, tenant_id, 2, digest_bytes, TEXT("")))
-CHANGES(data_key_rewrap, store_api, {
-	struct data_key_row old = { .version = 1, .wrapped = BUFFER(STORE_WRAPPED_MAX) };
-
-	buffer_add_text(&old.wrapped, wrapped);
-	(void)store_data_key_rewrap(t, tenant_id, &old, wrapped_anew, TEXT(""));
-	buffer_fini(&old.wrapped);
-})
+CHANGES(data_key_rewrap, store_api, rewrap(t, tenant_id))
 CHANGES(data_key_supersede, store_api, store_data_key_supersede(t, tenant_id, 1))
-CHANGES(secret_reseal, store_api, {
-	const struct data_key key = { .version = 1 };
-	const struct seal_binding binding = { SECRET_WEBHOOK, tenant_id, 1, INSTANCE, 1 };
-	struct sealed sealed;
-
-	seal(&sealed, &key, &binding, TEXT("secret"));
-	(void)store_secret_reseal(t, &binding, 1, &sealed);
-	sealed_fini(&sealed);
-})
+CHANGES(secret_reseal, store_api, reseal(t, tenant_id))
 CHANGES(data_key_drop_unused, store_api, (void)store_data_key_drop_unused(t, tenant_id))
 CHANGES(secret_put, store_api, put_secret(t, tenant_id, SECRET_WEBHOOK, 2))
 CHANGES(secret_delete, store_worker, (void)store_secret_delete(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
@@ -416,8 +422,8 @@ static const struct function *const functions[] = {
 	&device_list, &device_to_assign, &device_to_route, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
-	&data_key_insert, &data_key_list, &data_key_rewrap, &data_key_supersede, &data_key_drop_unused, &secret_list, &secret_reseal,
-	&secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update, &instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine,
+	&data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list, &secret_reseal,
+	&secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update, &instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine, &data_key_supersede,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
