@@ -62,21 +62,29 @@ def modulus_of(pem):
     return bytes.fromhex(done.stdout.decode().strip().partition("=")[2])
 
 
+def secrets_of_token(client, token):
+    for member in ("consumer_secret", "access_token", "access_secret"):
+        yield Secret(f"{client.slug}: {member}", *text_forms(token[member]))
+    for session in token["sessions"]:
+        yield Secret(f"{client.slug}: session", *text_forms(session[-32:]))
+
+
+def secrets_of_client(client):
+    encoded = client.secret.removeprefix("whsec_")
+    raw = base64.b64decode(encoded)
+    yield Secret(f"{client.slug}: webhook secret", encoded.rstrip("=").encode(), raw, raw.hex().encode())
+    for pem in client.certificates:
+        # A private key in DER has the modulus, the exponent, and then one member more than a public one.
+        key = modulus_of(pem)[-24:] + bytes.fromhex("0203010001028201")
+        yield Secret(f"{client.slug}: private key", key, key.hex().encode(), *(base64.b64encode(key[skip:])[:-4] for skip in range(3)))
+
+
 def secrets_of(world):
     found = []
     for client in world.clients.values():
-        token = world.apple.get(f"/tenants/{client.apple}/token")
-        for member in ("consumer_secret", "access_token", "access_secret"):
-            found.append(Secret(f"{client.slug}: {member}", *text_forms(token[member])))
-        for session in token["sessions"]:
-            found.append(Secret(f"{client.slug}: session", *text_forms(session[-32:])))
-        encoded = client.secret.removeprefix("whsec_")
-        found.append(Secret(f"{client.slug}: webhook secret", encoded.rstrip("=").encode(), base64.b64decode(encoded),
-                            base64.b64decode(encoded).hex().encode()))
-        for pem in client.certificates:
-            key = modulus_of(pem)[-24:] + bytes.fromhex("0203010001028201")
-            found.append(Secret(f"{client.slug}: private key", key, base64.b64encode(key[1:])[:-4], base64.b64encode(key[2:])[:-4],
-                                base64.b64encode(key)[:-4], key.hex().encode()))
+        for token in [*client.former_tokens, world.apple.get(f"/tenants/{client.apple}/token")]:
+            found += secrets_of_token(client, token)
+        found += secrets_of_client(client)
     for name in ("operator", "technician"):
         found.append(Secret(f"API key of the {name}", getattr(world, name).key[14:46].encode()))
     return found
@@ -154,6 +162,8 @@ def check_processes(world, secrets):
     for name, pid in processes(world):
         for part in ("cmdline", "environ"):
             expect_none(secrets, read(f"/proc/{pid}/{part}"), f"{part} of {name}")
+        if name != "serve":  # a process cannot take out of what it was started with
+            equal(b"SSLKEYLOGFILE" in read(f"/proc/{pid}/environ"), False, f"SSLKEYLOGFILE for {name}")
 
 
 def check_core_is_impossible(world):
@@ -197,6 +207,7 @@ def check_search_finds(world, secrets):
 def onboard(world):
     client = world.onboard(devices=DEVICES)
     listed = world.technician.get(f"{client.path}/token/keys")["items"]
+    client.former_tokens = []
     client.certificates = [world.technician.get(f"{client.path}/token/keys/{pair['id']}/certificate") for pair in listed]
     return client
 
@@ -215,6 +226,7 @@ def use_it_all(world):
             except worlds.Problem:
                 pass
     first = next(iter(world.clients.values()))
+    first.former_tokens.append(world.apple.get(f"/tenants/{first.apple}/token"))
     first.take_token()
     first.certificates.append(world.technician.get(
         f"{first.path}/token/keys/{max(pair['id'] for pair in world.technician.get(first.path + '/token/keys')['items'])}/certificate"))
