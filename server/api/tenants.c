@@ -66,7 +66,8 @@ void tenants_list(struct call *call)
 
 // --- one tenant, as it is now ---
 
-static void answer_tenant(struct call *call, unsigned status_code, const struct pg_transaction *transaction, unsigned statement)
+static void answer_tenant(struct call *call, unsigned status_code, const struct pg_transaction *transaction,
+	unsigned statement)
 {
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
@@ -247,7 +248,8 @@ static bool read_change(struct call *call, struct tenant_row *tenant)
 	}
 	// Whoever answers at this URL is sent what the token signs.
 	if (values[APPLE_URL].given && call->role < ROLE_OPERATOR) {
-		call_problem(call, PROBLEM_FORBIDDEN, "to change apple_url it needs operator, and the key is of a %s", role_name(call->role));
+		call_problem(call, PROBLEM_FORBIDDEN, "to change apple_url it needs operator, and the key is of a %s",
+			role_name(call->role));
 		return false;
 	}
 	if (values[APPLE_URL].text.length > 0 && !is_acceptable_url(call, "apple_url", values[APPLE_URL].text)) {

@@ -2,6 +2,7 @@
 #include "store/tenants.h"
 
 #include "store/store_inner.h"
+#include "store/stream.h"
 
 #include <assert.h>
 
@@ -110,6 +111,9 @@ void store_tenant_status_read(const struct pg_transaction *t, unsigned statement
 unsigned store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant)
 {
 	store_start_over(t, tenant->tenant_id, false);
+	if (text_equal_string(tenant->state, "active")) { // it may have been made so: what was waited for is looked at
+		(void)store_due_request(t, tenant->tenant_id, DUE_SYNC);
+	}
 	return PG_ADD(t,
 		"update depbroker.tenants set display_name = $2, state = $3, apple_url = $4, protocol_version = nullif($5, 0),"
 		" sync_interval_s = nullif($6, 0), updated_at = now() where tenant_id = $1",

@@ -3,6 +3,7 @@
 
 #include "crypto/seal.h"
 #include "store/store_inner.h"
+#include "store/stream.h"
 
 unsigned store_object_next_id(struct pg_transaction *t)
 {
@@ -66,6 +67,7 @@ static void retire_tokens(struct pg_transaction *t, int64_t tenant_id, int64_t b
 void store_token_take(struct pg_transaction *t, int64_t tenant_id, const struct token_row *token)
 {
 	store_start_over(t, tenant_id, true);
+	(void)store_due_request(t, tenant_id, DUE_SYNC); // what the old one was refused for is not waited for any more
 	retire_tokens(t, tenant_id, token->token_id);
 	(void)PG_ADD(t,
 		"insert into depbroker.server_tokens (tenant_id, token_id, key_pair_id, consumer_key_end, expires_at, server_uuid,"

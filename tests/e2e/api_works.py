@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import zlib
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
@@ -64,6 +65,24 @@ def a_request_without_a_good_key_is_refused_and_told_how():
         answer = Client(BROKER, None).ask("GET", "/status", headers={"Authorization": header})
         equal(answer.status, 401, header)
     equal(Client(BROKER, None).ask("GET", "/status", headers={"Authorization": "bearer " + good}).status, 200, "the scheme has no case")
+
+
+def with_check(start):
+    """A key's check digits: CRC-32 in base62."""
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    crc, check = zlib.crc32(start.encode()), ""
+    for _ in range(6):
+        check, crc = digits[crc % 62] + check, crc // 62
+    return start + check
+
+
+@test
+def a_key_of_the_right_form_with_another_secret_is_refused():
+    good = BROKER.make_key()
+    equal(with_check(good[:-6]), good, "the check")
+    Client(BROKER, with_check(good[:14] + "x" * 32)).problem("unauthenticated", "GET", "/status")
+    other = BROKER.make_key()
+    Client(BROKER, with_check(good[:14] + other[14:-6])).problem("unauthenticated", "GET", "/status")
 
 
 @test
@@ -350,6 +369,7 @@ def devices_are_listed_filtered_and_shown():
     equal(routed[0]["device"], {"serial_number": "C020001", "model": 'MacBook "Air"'}, "Apple's members")
     page = API.get(f"{tenant}/devices?limit=20")
     equal(page["items"] + API.get(f"{tenant}/devices?limit=20&cursor={page['cursor']}")["items"], present, "pages")
+    API.problem("bad_cursor", "GET", f"/tenants?cursor={page['cursor']}")
     equal(API.get(f"{tenant}/devices/C020002"), every[1], "one")
     API.problem("device_not_found", "GET", f"{tenant}/devices/C029999")
     API.problem("device_not_found", "GET", f"{new_tenant()}/devices/C020002")

@@ -308,9 +308,9 @@ READS(profile_list, store_worker, store_profile_list(t, tenant_id))
 READS(due_select, store_worker, store_due_select(t, tenant_id))
 READS(stream_select, store_worker, store_stream_select(t, tenant_id))
 READS(device_by_serials, store_worker, store_device_by_serials(t, tenant_id, (const struct text[]){ SERIAL }, 1))
+READS(device_fingerprints, store_worker, store_device_fingerprints(t, tenant_id, TEXT_NONE, 10))
 READS(device_list, store_api, store_device_list(t, tenant_id, TEXT_NONE, true, -1, 10))
 READS(device_to_assign, store_worker, store_device_to_assign(t, tenant_id, clock_wall_us(), 10))
-READS(device_to_route, store_worker, store_device_to_route(t, tenant_id, 5, 10))
 READS(event_list, store_api, store_event_list(t, tenant_id, 0, 10))
 READS(event_by_serial, store_api, store_event_by_serial(t, tenant_id, SERIAL, 0, 10))
 READS(event_to_deliver, store_worker, store_event_to_deliver(t, tenant_id, INSTANCE, 0, 0, 10))
@@ -419,7 +419,7 @@ CHANGES(tenant_quarantine, store_worker, (void)store_tenant_quarantine(t, tenant
 static const struct function *const functions[] = {
 	&tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &profile_list, &due_select, &stream_select, &device_by_serials,
-	&device_list, &device_to_assign, &device_to_route, &event_list, &event_by_serial, &event_to_deliver, &position_list,
+	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list, &secret_reseal,
@@ -591,6 +591,12 @@ static void what_is_counted_is_the_own_clients(void **state)
 	assert_int_equal(counted(tenant_id).announced_seq, 9); // the others' events wait, not ours
 
 	put(tenant_id, NULL, &event);
+	assert_int_equal(counted(tenant_id).announced_seq, 0);
+	test_postgres_run(world.postgres, "update depbroker.positions set acked_seq = 1 where tenant_id = "
+		"(select tenant_id from depbroker.tenants where slug = 'counted')");
+	assert_int_equal(counted(tenant_id).announced_seq, 9); // the others stand at 0
+	test_postgres_run(world.postgres, "update depbroker.positions set acked_seq = 0 where tenant_id = "
+		"(select tenant_id from depbroker.tenants where slug = 'counted')");
 	assert_int_equal(counted(tenant_id).announced_seq, 0);
 	instance.webhook_url = TEXT_NONE;
 	(void)store_instance_update(begin(&call, store_api(tenant_id)), tenant_id, &instance);
