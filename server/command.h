@@ -18,3 +18,9 @@ extern const char create_key_usage[];
 // argv[0] is "import".
 int import_command(const struct config *config, int argc, char **argv);
 extern const char import_usage[];
+// argv[0] is "keys".
+int keys_command(const struct config *config, int argc, char **argv);
+extern const char keys_usage[];
+// argv[0] is "doctor".
+int doctor_command(const struct config *config, int argc, char **argv);
+extern const char doctor_usage[];

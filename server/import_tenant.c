@@ -3,11 +3,13 @@
 
 #include "apple/apple.h"
 #include "depbroker/clock.h"
-#include "store/secrets.h"
+#include "store/keys.h"
 #include "store/tenants.h"
 #include "store/tokens.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { NAME_LIMIT = APPLE_TEXT_MAX, SERVER_UUID_MAX = 200, LANE = 1, FIRST_VERSION = 1 };
 
@@ -36,8 +38,11 @@ static enum err open_apple(struct importer *importer, struct fault *fault)
 enum err importer_open(struct importer *importer, const struct config *config, struct fault *fault)
 {
 	*importer = (struct importer){ .config = config };
-	// Never a new one: what it seals the running service could not open.
-	TRY(master_key_load(&importer->master, config->master_key_file, false, fault));
+	if (access(config->master_key_file, F_OK) != 0) { // never a new one: what it seals the running service could not open
+		return fault_set(fault, ERR_SYSTEM, "there is no master key file %s: start depbroker once, or name its file",
+			config->master_key_file);
+	}
+	TRY(key_provider_open_file(&importer->keys, config->master_key_file, fault));
 	enum err rc = database_open(&importer->database, config, fault);
 
 	if (rc == OK) {
@@ -47,7 +52,7 @@ enum err importer_open(struct importer *importer, const struct config *config, s
 		}
 	}
 	if (rc != OK) {
-		master_key_fini(&importer->master);
+		key_provider_close(importer->keys);
 	}
 	return rc;
 }
@@ -61,7 +66,7 @@ void importer_close(struct importer *importer)
 {
 	http_client_close(importer->apple, on_closed, NULL);
 	database_close(&importer->database);
-	master_key_fini(&importer->master);
+	key_provider_close(importer->keys);
 }
 
 // --- whose token it is ---
@@ -109,9 +114,10 @@ static enum err ask_apple(struct importer *importer, const struct import_wish *w
 
 struct numbers {
 	int64_t tenant_id, token_id, pair_id, staging_id;
+	char master_key[KEY_NAME_MAX + 1]; // that wraps its data key
 };
 
-enum { BY_SERVER, BY_SLUG, TENANT_ID, TOKEN_ID, PAIR_ID, STAGING_ID };
+enum { BY_SERVER, BY_SLUG, TENANT_ID, TOKEN_ID, PAIR_ID, STAGING_ID, MASTER_KEY_BEGIN, MASTER_KEY };
 
 static enum err judge(const struct pg_transaction *t, const struct import_wish *wish, struct import_result *result,
 	struct fault *fault)
@@ -135,6 +141,7 @@ static enum err look_around(struct importer *importer, const struct import_wish 
 {
 	struct database_transaction transaction;
 	struct pg_transaction *t = database_begin(&importer->database, &transaction, store_directory());
+	char newest[KEY_NAME_MAX + 1];
 	enum err rc;
 
 	(void)store_tenant_by_server(t, account->server_uuid);
@@ -143,6 +150,9 @@ static enum err look_around(struct importer *importer, const struct import_wish 
 	for (unsigned i = TOKEN_ID; i <= STAGING_ID; i++) {
 		(void)store_object_next_id(t);
 	}
+	importer->keys->newest(importer->keys, newest);
+	(void)store_master_key_begin(t, text_of(newest));
+	(void)store_master_key_current(t);
 	rc = database_run(&transaction, fault);
 	if (rc == OK) {
 		*numbers = (struct numbers){
@@ -151,6 +161,7 @@ static enum err look_around(struct importer *importer, const struct import_wish 
 			.pair_id = store_object_next_id_read(t, PAIR_ID),
 			.staging_id = store_object_next_id_read(t, STAGING_ID),
 		};
+		(void)snprintf(numbers->master_key, sizeof numbers->master_key, "%.*s", TEXT_ARGS(store_master_key_read(t, MASTER_KEY)));
 		rc = judge(t, wish, result, fault);
 	}
 	pg_transaction_fini(t);
@@ -235,14 +246,16 @@ static enum err insert(struct importer *importer, const struct numbers *numbers,
 	const struct apple_account *account, struct fault *fault)
 {
 	const int64_t tenant_id = numbers->tenant_id;
-	struct buffer wrapped CLEANUP(buffer_fini) = BUFFER(WRAPPED_DATA_KEY_SIZE);
+	struct buffer wrapped CLEANUP(buffer_fini) = BUFFER(STORE_WRAPPED_MAX);
 	struct data_key key CLEANUP(data_key_fini);
 	struct database_transaction transaction;
-	struct pg_transaction *t = database_begin(&importer->database, &transaction, store_api(tenant_id));
+	struct pg_transaction *t;
 
-	data_key_make(&key, &wrapped, &importer->master, tenant_id, FIRST_VERSION);
+	data_key_make(&key, FIRST_VERSION);
+	TRY(importer->keys->wrap(importer->keys, &wrapped, text_of(numbers->master_key), &key, tenant_id, fault));
+	t = database_begin(&importer->database, &transaction, store_api(tenant_id));
 	add_tenant(t, numbers, wish, account);
-	(void)store_data_key_insert(t, tenant_id, key.version, buffer_text(&wrapped));
+	(void)store_data_key_insert(t, tenant_id, key.version, buffer_text(&wrapped), text_of(numbers->master_key));
 	if (wish->pair != NULL) {
 		add_pair(t, &key, tenant_id, numbers->pair_id, wish->pair);
 	}

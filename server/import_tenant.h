@@ -12,7 +12,7 @@
 #pragma once
 
 #include "crypto/key_pair.h"
-#include "crypto/seal.h"
+#include "crypto/key_provider.h"
 #include "database.h"
 #include "loop/http_client.h"
 #include "tenants/token.h"
@@ -21,7 +21,7 @@ struct importer {
 	const struct config *config;
 	struct database database; // ours
 	struct http_client *apple;
-	struct master_key master;
+	struct key_provider *keys;
 };
 
 struct import_wish {

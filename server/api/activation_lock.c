@@ -93,8 +93,8 @@ static enum err open_token(const struct call *call, const struct data_key *data_
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(SEALED_SECRET_MAX);
 
-	TRY(store_secret_open(&call->transaction, TOKEN_SECRET, 0, call->tenant.tenant_id, SECRET_SERVER_TOKEN, data_key, &plain,
-		fault));
+	TRY(store_secret_open(&call->transaction, TOKEN_SECRET, 0, call->tenant.tenant_id, SECRET_SERVER_TOKEN,
+		call->service->keys, data_key, &plain, fault));
 	return token_parse(token, buffer_text(&plain), fault);
 }
 
@@ -103,7 +103,7 @@ static enum err open_both(struct call *call, int64_t code_id, struct fault *faul
 	struct locking *locking = call->own;
 	struct data_key data_key CLEANUP(data_key_fini) = { 0 };
 
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &data_key,
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &data_key,
 		fault));
 	TRY(bypass_code_open(call, SECRETS, code_id, &data_key, &locking->code, fault));
 	TRY(open_token(call, &data_key, &locking->token, fault));

@@ -24,8 +24,8 @@ enum err bypass_code_open(const struct call *call, unsigned secrets, int64_t cod
 
 	for (size_t row = 0; row < pg_row_count(&call->transaction, secrets); row++) {
 		if (store_secret_object_id(&call->transaction, secrets, row) == code_id) {
-			TRY(store_secret_open(&call->transaction, secrets, row, call->tenant.tenant_id, SECRET_BYPASS_CODE, data_key,
-				&plain, fault));
+			TRY(store_secret_open(&call->transaction, secrets, row, call->tenant.tenant_id, SECRET_BYPASS_CODE,
+				call->service->keys, data_key, &plain, fault));
 		}
 	}
 	if (plain.length != sizeof *out) {
@@ -85,7 +85,7 @@ static enum err write_items(struct json_out *json, const struct call *call, stru
 {
 	struct data_key data_key CLEANUP(data_key_fini) = { 0 };
 
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &data_key,
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &data_key,
 		fault));
 	for (size_t i = 0; i < pg_row_count(&call->transaction, CODES); i++) {
 		struct bypass_code code CLEANUP(wipe_code) = { 0 };
@@ -190,7 +190,7 @@ static bool take_number_and_key(struct call *call)
 	enum err rc;
 
 	making->code_id = store_object_next_id_read(&call->transaction, NEXT_ID);
-	rc = store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id,
+	rc = store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id,
 		&making->data_key, &fault);
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);

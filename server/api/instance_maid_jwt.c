@@ -62,11 +62,11 @@ static enum err open_key(struct call *call, int64_t key_pair_id, struct fault *f
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct data_key data_key CLEANUP(data_key_fini) = { 0 };
 
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, tenant_id, &data_key, fault));
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, tenant_id, &data_key, fault));
 	for (size_t row = 0; row < pg_row_count(&call->transaction, PRIVATE_KEYS); row++) {
 		if (store_secret_object_id(&call->transaction, PRIVATE_KEYS, row) == key_pair_id) {
-			return store_secret_open(&call->transaction, PRIVATE_KEYS, row, tenant_id, SECRET_PRIVATE_KEY, &data_key,
-				&signing->private_key_der, fault);
+			return store_secret_open(&call->transaction, PRIVATE_KEYS, row, tenant_id, SECRET_PRIVATE_KEY,
+				call->service->keys, &data_key, &signing->private_key_der, fault);
 		}
 	}
 	return fault_set(fault, ERR_NOT_FOUND, "a key pair without its private key");

@@ -86,7 +86,7 @@ static enum err open_private_key(struct call *call, int64_t key_pair_id, struct 
 	for (size_t row = 0; row < pg_row_count(&call->transaction, PRIVATE_KEYS); row++) {
 		if (store_secret_object_id(&call->transaction, PRIVATE_KEYS, row) == key_pair_id) {
 			return store_secret_open(&call->transaction, PRIVATE_KEYS, row, call->tenant.tenant_id, SECRET_PRIVATE_KEY,
-				&upload->data_key, out, fault);
+				call->service->keys, &upload->data_key, out, fault);
 		}
 	}
 	return fault_set(fault, ERR_NOT_FOUND, "a key pair without its private key");
@@ -98,7 +98,7 @@ static enum err take_candidates(struct call *call, struct fault *fault)
 	struct token_opening *opening = &upload->opening;
 
 	upload->token_id = store_object_next_id_read(&call->transaction, NEXT_ID);
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &upload->data_key,
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &upload->data_key,
 		fault));
 	for (size_t row = 0; row < pg_row_count(&call->transaction, PAIRS) && opening->count < TOKEN_CANDIDATES_MAX; row++) {
 		struct token_candidate *candidate = &opening->candidates[opening->count];
