@@ -159,7 +159,7 @@ static void write_tally(struct buffer *out, const struct survey *survey, const s
 		const char *name = tally->of[i].name;
 
 		buffer_add_format(out, "%s%zu %s by %s%s", out->length > 0 ? ", " : "", tally->of[i].count, what,
-			name[0] == '\0' ? "a master key that is not noted" : name, strcmp(name, survey->current) == 0 ? " (current)" : "");
+			name[0] == '\0' ? "a master key that is not noted" : name, name[0] != '\0' && strcmp(name, survey->current) == 0 ? " (current)" : "");
 	}
 }
 

@@ -223,7 +223,7 @@ def master_keys_rotate_under_kills(world, chance):
 
 def data_keys_rotate_under_kills(world, chance):
     before = world.rows("select min(version) as least from depbroker.data_keys where is_current")[0]["least"]
-    killed = kill_rotations(world, chance, ["rotate", "--data-keys"], RANDOM_KILLS // 2)
+    killed = kill_rotations(world, chance, ["rotate", "--data-keys"], RANDOM_KILLS // 3)
     Rotation(world, "rotate", "--data-keys").finish()
     found = world.rows("select min(version) as least, count(*) filter (where not is_current) as old from depbroker.data_keys k"
                        " where created_at < (select max(created_at) - interval '5 s' from depbroker.tenants) or not is_current")[0]
