@@ -441,10 +441,10 @@ static const struct function *const functions[] = {
 	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
-	&data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &data_key_supersede, &secret_list, &secret_reseal,
+	&data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list, &secret_reseal,
 	&secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update, &instance_insert,
 	&rules_put, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets, &bypass_code_insert,
-	&bypass_code_sent, &bypass_code_answered,
+	&bypass_code_sent, &bypass_code_answered, &data_key_supersede,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
