@@ -139,6 +139,7 @@ bool sim_chance(int percent);
 void sim_claims(void);         // the timer whose call runs starts claims
 void sim_beats(void);          // the timer whose call runs starts heart-beats
 void sim_claimed(bool any);    // whether the last claim of the process that runs found anything
+void sim_beaten(bool worked);  // whether its last heart-beat reached the database
 
 // sim_memory.c
 void *sim_take(size_t size); // zeroed; until sim_end
@@ -161,7 +162,8 @@ int64_t sim_node_skew_us(const struct sim_life *life);
 void sim_rows_begin(void);
 struct sim_tenant *sim_tenant_of(int64_t tenant_id);
 void sim_keep_alive(struct text node_id, int64_t until_us);
-int64_t sim_earliest_due_us(void); // of a client that anybody may claim
+// When this process may find a client that is due; before_us: not before that time.
+int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be

@@ -73,13 +73,20 @@ static void release_node(struct text id)
 
 // --- due clients ---
 
-int64_t sim_earliest_due_us(void)
+int64_t sim_earliest_due_us(struct text node_id, int64_t before_us)
 {
-	int64_t earliest_us = INT64_MAX;
+	int64_t earliest_us = before_us;
 
 	for (size_t i = 0; i < SIM_TENANTS; i++) {
-		if (sim.tenants[i].active && sim.tenants[i].due_at_us < earliest_us) {
-			earliest_us = sim.tenants[i].due_at_us;
+		const struct sim_tenant *tenant = &sim.tenants[i];
+
+		if (tenant->active && tenant->due_at_us < earliest_us) {
+			const struct node_row *other = tenant->claimed_by.length == 0 || text_equal(tenant->claimed_by, node_id) ? NULL :
+				node_row_of(tenant->claimed_by);
+			const int64_t free_us = other != NULL ? other->alive_until_us : INSTANT_NONE;
+			const int64_t at_us = tenant->due_at_us > free_us ? tenant->due_at_us : free_us;
+
+			earliest_us = at_us < earliest_us ? at_us : earliest_us;
 		}
 	}
 	return earliest_us;
