@@ -184,7 +184,7 @@ bool sim_hook_has(const struct sim_tenant *tenant, int64_t seq);
 void sim_plan_begin(unsigned faults);
 int64_t sim_plan_next_node_fault_us(void);
 bool sim_meets(struct sim_tenant *tenant, enum fault_kind kind); // takes one that is armed
-bool sim_settles(void); // after the last fault: true when everything came to rest in time
+void sim_settle(void); // nothing is injected any more: a law that everything comes to rest
 const char *sim_fault_name(enum fault_kind kind);
 
 #define LAW(condition, ...)                        \

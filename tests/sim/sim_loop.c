@@ -131,7 +131,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 void sim_print_replay(void)
 {
-	fprintf(stderr, "replay: build/dev/test_sim_replay %llu\n", (unsigned long long)sim.seed);
+	fprintf(stderr, "replay: build/dev/test_sim %llu\n", (unsigned long long)sim.seed);
 }
 
 void sim_law_broken(const char *law, const char *format, ...)

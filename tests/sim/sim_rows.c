@@ -387,11 +387,11 @@ static bool is_wanted(const struct sim_op *op, const struct device_row *row)
 {
 	const struct text *serials = op->in;
 
-	switch (op->kind) {
-	case OP_FINGERPRINTS: return compare_texts(row->apple.serial_number, op->text) > 0;
-	case OP_DEVICE_LIST: return compare_texts(row->apple.serial_number, op->text) > 0 && row->gone_at_us == INSTANT_NONE;
-	case OP_TO_ASSIGN: return row->assign_at_us != INSTANT_NONE && row->assign_at_us <= op->number;
-	default: break;
+	if (op->kind == OP_TO_ASSIGN) {
+		return row->assign_at_us != INSTANT_NONE && row->assign_at_us <= op->number;
+	}
+	if (op->kind == OP_FINGERPRINTS || op->kind == OP_DEVICE_LIST) {
+		return compare_texts(row->apple.serial_number, op->text) > 0 && (op->kind == OP_FINGERPRINTS || row->gone_at_us == INSTANT_NONE);
 	}
 	for (size_t i = 0; i < op->in_count; i++) {
 		if (text_equal(serials[i], row->apple.serial_number)) {
