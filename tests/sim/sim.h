@@ -166,6 +166,7 @@ void sim_keep_alive(struct text node_id, int64_t until_us);
 int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
+void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
 
 // sim_apple.c

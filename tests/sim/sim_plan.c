@@ -134,6 +134,9 @@ void sim_settle(void)
 	do {
 		const int64_t look_us = sim.now_us + 10 * MINUTE_US;
 
+		for (size_t i = 0; i < SIM_TENANTS; i++) {
+			sim_rows_look_after(&sim.tenants[i]);
+		}
 		while (sim_step(look_us)) {
 		}
 		what = unfinished(&tenant);

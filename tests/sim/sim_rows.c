@@ -250,6 +250,19 @@ void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
 	}
 }
 
+// What was on its way when the faults ended may still switch something off.
+void sim_rows_look_after(struct sim_tenant *tenant)
+{
+	bool off = !tenant->active;
+
+	for (size_t i = 0; i < SIM_INSTANCES; i++) {
+		off = off || tenant->instances[i].disabled;
+	}
+	if (off) {
+		recover(tenant);
+	}
+}
+
 // --- reads ---
 
 static void read_one(struct sim_op *op, const void *row, size_t size)
