@@ -506,6 +506,51 @@ static void the_owner_can_read_its_due_row(void **state)
 	end(&call);
 }
 
+static void hand_over(int64_t tenant_id, const char *node_id)
+{
+	struct pg_call call;
+
+	store_due_hand_over(begin(&call, store_worker(tenant_id)), tenant_id, text_of(node_id));
+	run_and_end(&call, &world);
+}
+
+// Its take was made after its run had ended: nobody else may take the client, and it is claimed by somebody else.
+static void a_claim_of_a_client_that_is_taken_goes_to_its_living_owner(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct claims claims;
+
+	(void)state;
+	assert_int_equal(try_to_take(tenant_id, "a"), 1);
+	claim(&claims, "b", 10);
+	assert_non_null(claimed(&claims, tenant_id));
+	assert_int_equal(try_to_take(tenant_id, "b"), 0);
+	hand_over(tenant_id, "b");
+	claim(&claims, "b", 10);
+	assert_int_equal(claims.count, 0);
+	claim(&claims, "a", 10);
+	assert_non_null(claimed(&claims, tenant_id));
+	hand_over(tenant_id, "a"); // its own
+	assert_int_equal(try_to_take(tenant_id, "a"), 1);
+}
+
+static void a_claim_is_kept_when_the_owner_is_dead_or_nobody(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct claims claims;
+
+	(void)state;
+	claim(&claims, "b", 10);
+	hand_over(tenant_id, "b");
+	assert_int_equal(try_to_take(tenant_id, "a"), 1);
+	stop_heart("a");
+	hand_over(tenant_id, "b");
+	test_postgres_run(world.postgres, "update depbroker.sync_due set due_at = now() where claimed_by = 'b'");
+	claim(&claims, "b", 10);
+	assert_non_null(claimed(&claims, tenant_id));
+	beat(&world, "a");
+}
+
 // --- the row ---
 
 static void expect_same_sync(const struct sync_state *a, const struct sync_state *b)
@@ -673,6 +718,8 @@ int main(void)
 		FRESH(a_finished_client_is_due_when_it_was_said),
 		FRESH(a_wish_during_a_run_makes_it_due_at_once),
 		cmocka_unit_test(the_owner_can_read_its_due_row),
+		FRESH(a_claim_of_a_client_that_is_taken_goes_to_its_living_owner),
+		FRESH(a_claim_is_kept_when_the_owner_is_dead_or_nobody),
 		cmocka_unit_test(a_stream_row_comes_back_as_it_was_written),
 		cmocka_unit_test(a_client_that_was_never_synced_has_a_zeroed_state),
 		cmocka_unit_test(a_cursor_that_is_not_the_phases_is_not_kept),

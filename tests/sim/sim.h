@@ -139,6 +139,7 @@ bool sim_chance(int percent);
 void sim_claims(void);         // the timer whose call runs starts claims
 void sim_beats(void);          // the timer whose call runs starts heart-beats
 void sim_claimed(bool any);    // whether the last claim of the process that runs found anything
+void sim_beaten(bool worked);  // whether its last heart-beat reached the database
 
 // sim_memory.c
 void *sim_take(size_t size); // zeroed; until sim_end
@@ -161,9 +162,11 @@ int64_t sim_node_skew_us(const struct sim_life *life);
 void sim_rows_begin(void);
 struct sim_tenant *sim_tenant_of(int64_t tenant_id);
 void sim_keep_alive(struct text node_id, int64_t until_us);
-int64_t sim_earliest_due_us(void); // of a client that anybody may claim
+// When this process may find a client that is due; before_us: not before that time.
+int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
+void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
 
 // sim_apple.c
@@ -182,7 +185,7 @@ bool sim_hook_has(const struct sim_tenant *tenant, int64_t seq);
 void sim_plan_begin(unsigned faults);
 int64_t sim_plan_next_node_fault_us(void);
 bool sim_meets(struct sim_tenant *tenant, enum fault_kind kind); // takes one that is armed
-bool sim_settles(void); // after the last fault: true when everything came to rest in time
+void sim_settle(void); // nothing is injected any more: a law that everything comes to rest
 const char *sim_fault_name(enum fault_kind kind);
 
 #define LAW(condition, ...)                        \

@@ -497,11 +497,12 @@ static void finish(struct sim_call *at, enum err rc)
 static void on_answer(void *argument)
 {
 	struct sim_call *at = argument;
-	struct apple_session *session = at->call->session;
+	struct apple_session *session;
 
 	if (at->over) {
 		return;
 	}
+	session = at->call->session;
 	if (at->signing_in && at->rc == OK) {
 		(void)snprintf(session->token, sizeof session->token, "%.*s", TEXT_ARGS(at->new_session));
 		session->generation++;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEQ_MAX = 4096, TIMEOUT_MS = 15000 };
+enum { SEQ_MAX = 1024, TIMEOUT_MS = 15000 };
 
 struct received {
 	bool here;

@@ -41,7 +41,7 @@ static struct {
 		struct sim_life *life;
 		int64_t next_us, step_us;
 	} idle[SIM_NODES];
-	bool last_claim_empty[SIM_NODES];
+	bool last_claim_empty[SIM_NODES], last_beat_worked[SIM_NODES];
 } loops;
 
 // --- chance: xoshiro256**, seeded by splitmix64 ---
@@ -131,7 +131,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 void sim_print_replay(void)
 {
-	fprintf(stderr, "replay: build/dev/test_sim_replay %llu\n", (unsigned long long)sim.seed);
+	fprintf(stderr, "replay: build/dev/test_sim %llu\n", (unsigned long long)sim.seed);
 }
 
 void sim_law_broken(const char *law, const char *format, ...)
@@ -289,7 +289,7 @@ void delay_start(struct delay *delay, int64_t after_ms)
 		loops.idle[number] = (struct idle_claim){ delay, life_of(delay), at_us, step_us };
 		return;
 	}
-	if (delay == loops.beats[number] && step_us > 0) {
+	if (delay == loops.beats[number] && loops.last_beat_worked[number] && step_us > 0) {
 		const int64_t until_us = sim_beat_skip_us(life_of(delay));
 
 		if (until_us > at_us) {
@@ -312,6 +312,11 @@ void delay_close(struct delay *delay, void (*closed)(struct delay *delay))
 void sim_claimed(bool any)
 {
 	loops.last_claim_empty[sim_node_number(sim.life)] = !any;
+}
+
+void sim_beaten(bool worked)
+{
+	loops.last_beat_worked[sim_node_number(sim.life)] = worked;
 }
 
 // --- running ---
@@ -351,19 +356,16 @@ static void run(const struct event *event)
 // The idle claim that would find something first, if that comes before everything else.
 static struct idle_claim *first_claim(int64_t before_us, int64_t *at_us_out)
 {
-	const int64_t due_us = sim_earliest_due_us();
 	struct idle_claim *first = NULL;
 	int64_t first_us = before_us;
 
-	if (due_us >= before_us) {
-		return NULL;
-	}
 	for (size_t i = 0; i < SIM_NODES; i++) {
 		struct idle_claim *idle = &loops.idle[i];
 
-		if (idle->delay == NULL || idle->life->dead) {
+		if (idle->delay == NULL || idle->life->dead || idle->next_us >= first_us) {
 			continue;
 		}
+		const int64_t due_us = sim_earliest_due_us(sim_node_id(idle->life), first_us);
 		const int64_t from_us = due_us > sim.now_us ? due_us : sim.now_us;
 		const int64_t at_us = idle->next_us >= from_us ? idle->next_us :
 			idle->next_us + (from_us - idle->next_us + idle->step_us - 1) / idle->step_us * idle->step_us;

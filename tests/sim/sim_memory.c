@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 4 << 20, KEPT_SLOTS = 1 << 16, CLASSES = 32, CLASS_MIN = 5 };
+enum { CHUNK = 1 << 20, KEPT_SLOTS = 1 << 14, CLASSES = 32, CLASS_MIN = 5 };
 
 struct chunk {
 	struct chunk *next;

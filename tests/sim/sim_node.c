@@ -35,6 +35,7 @@ struct sim_node {
 
 static struct sim_node nodes[SIM_NODES];
 _Alignas(64) static char stacks[SIM_NODES][STACK_SIZE];
+static char apple_url[] = "https://apple";
 static ucontext_t scheduler;
 static int64_t lives;
 
@@ -204,7 +205,7 @@ void sim_nodes_begin(void)
 	lives = 0;
 	for (int i = 0; i < SIM_NODES; i++) {
 		nodes[i].number = i;
-		nodes[i].config = (struct config){ .sync_interval_s = 1800, .apple_url = (char []){ "https://apple" }, .parent_pid = 1 };
+		nodes[i].config = (struct config){ .sync_interval_s = 900, .apple_url = apple_url, .parent_pid = 1 };
 		sim_at(sim.now_us + sim_between(0, SECOND_US), NULL, start, &nodes[i]);
 	}
 }

@@ -73,13 +73,20 @@ static void release_node(struct text id)
 
 // --- due clients ---
 
-int64_t sim_earliest_due_us(void)
+int64_t sim_earliest_due_us(struct text node_id, int64_t before_us)
 {
-	int64_t earliest_us = INT64_MAX;
+	int64_t earliest_us = before_us;
 
 	for (size_t i = 0; i < SIM_TENANTS; i++) {
-		if (sim.tenants[i].active && sim.tenants[i].due_at_us < earliest_us) {
-			earliest_us = sim.tenants[i].due_at_us;
+		const struct sim_tenant *tenant = &sim.tenants[i];
+
+		if (tenant->active && tenant->due_at_us < earliest_us) {
+			const struct node_row *other = tenant->claimed_by.length == 0 || text_equal(tenant->claimed_by, node_id) ? NULL :
+				node_row_of(tenant->claimed_by);
+			const int64_t free_us = other != NULL ? other->alive_until_us : INSTANT_NONE;
+			const int64_t at_us = tenant->due_at_us > free_us ? tenant->due_at_us : free_us;
+
+			earliest_us = at_us < earliest_us ? at_us : earliest_us;
 		}
 	}
 	return earliest_us;
@@ -243,6 +250,19 @@ void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
 	}
 }
 
+// What was on its way when the faults ended may still switch something off.
+void sim_rows_look_after(struct sim_tenant *tenant)
+{
+	bool off = !tenant->active;
+
+	for (size_t i = 0; i < SIM_INSTANCES; i++) {
+		off = off || tenant->instances[i].disabled;
+	}
+	if (off) {
+		recover(tenant);
+	}
+}
+
 // --- reads ---
 
 static void read_one(struct sim_op *op, const void *row, size_t size)
@@ -380,11 +400,11 @@ static bool is_wanted(const struct sim_op *op, const struct device_row *row)
 {
 	const struct text *serials = op->in;
 
-	switch (op->kind) {
-	case OP_FINGERPRINTS: return compare_texts(row->apple.serial_number, op->text) > 0;
-	case OP_DEVICE_LIST: return compare_texts(row->apple.serial_number, op->text) > 0 && row->gone_at_us == INSTANT_NONE;
-	case OP_TO_ASSIGN: return row->assign_at_us != INSTANT_NONE && row->assign_at_us <= op->number;
-	default: break;
+	if (op->kind == OP_TO_ASSIGN) {
+		return row->assign_at_us != INSTANT_NONE && row->assign_at_us <= op->number;
+	}
+	if (op->kind == OP_FINGERPRINTS || op->kind == OP_DEVICE_LIST) {
+		return compare_texts(row->apple.serial_number, op->text) > 0 && (op->kind == OP_FINGERPRINTS || row->gone_at_us == INSTANT_NONE);
 	}
 	for (size_t i = 0; i < op->in_count; i++) {
 		if (text_equal(serials[i], row->apple.serial_number)) {

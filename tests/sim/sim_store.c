@@ -83,6 +83,9 @@ static void answer(void *argument)
 	if (inner->tenant_id == 0 && inner->count == 1 && inner->ops[0].kind == OP_DUE_CLAIM) {
 		sim_claimed(inner->rc != OK || inner->ops[0].out_count > 0);
 	}
+	if (inner->ops[0].kind == OP_NODE_BEAT) {
+		sim_beaten(inner->rc == OK);
+	}
 	sim_trace("answer", inner->tenant_id, inner->rc, 0);
 	if (inner->rc != OK) {
 		(void)fault_set(&transaction->op.fault, inner->rc, "%s", err_text(inner->rc));
