@@ -204,7 +204,7 @@ def a_full_fetch_that_is_asked_for_with_a_dead_token_asks_apple_once():
     until_reason(client, "token_dead")
     wait_until(lambda: not client.stream()["owner"], "the run does not end")
     asked = len(requests(client, "/session"))
-    client.sql("update depbroker.devices set assign_state = 1, assign_at = now() where tenant_id = {id}")
+    client.sql("update depbroker.devices set assign_state = 1, assign_at = now(), profile_status = 'empty', fingerprint = substr(sha256('x'), 1, 16) where tenant_id = {id}")
     client.sql("update depbroker.sync_due set wake = wake + 1, due_at = now() where tenant_id = {id}")
     time.sleep(4)
     equal(len(requests(client, "/session")), asked, "sign-ins with a dead token")
