@@ -94,6 +94,7 @@ struct apple_call {
 	bool renewed;             // the session was refused once already
 	bool nonce_renewed;       // GET /session was refused once already
 	bool cancelled;
+	bool once; // Apple counts it: whoever carries it must not repeat it
 	int64_t timeout_ms; // of each request; apple_call_init sets it
 	enum err (*read)(struct apple_call *call); // turns the answer into the output
 	void *output;
