@@ -9,9 +9,10 @@
 // Without an option the protocol as it is: every page is applied once and in order. These two must fail:
 //   -DTIME_CHECK  instead of the fence, the writer looks whether its heart-beat is fresh, and then writes
 //   -DSPLIT       rows are one transaction, the cursor is another one
+//   -DNEVER_DONE  as it is, but said that the last page is never applied: what is proved is not proved of a model that does nothing
 #define PAGES   3
-#define WORKERS 3
-#define EPOCHS  5
+#define WORKERS 2
+#define EPOCHS  4
 #define NOBODY  255
 
 // The client's row
@@ -75,7 +76,7 @@ begin:
 	atomic {
 		my_epoch = 0; my_seq = 0; page = 0;
 		if
-		:: cursor == PAGES || epoch == EPOCHS -> goto done
+		:: cursor == PAGES || epoch == EPOCHS -> goto done // EPOCHS bounds the states
 		:: cursor < PAGES && epoch < EPOCHS && (owner == NOBODY || owner == me || !fresh[owner]) ->
 			epoch++;
 			owner = me;
@@ -120,16 +121,20 @@ send:
 	goto next;
 #endif
 	if
-	:: atomic {
+	:: goto answered
+	:: goto unanswered
+	:: goto read_back // lost on its way
+	:: atomic { !on_wire -> on_wire = true; wire_owner = me; wire_epoch = my_epoch; wire_seq = my_seq; wire_page = page }; goto read_back
+	fi;
+answered:
+	atomic {
 		if
 		:: owner == me && epoch == my_epoch && write_seq == my_seq -> write(me, my_epoch, my_seq, page); my_seq++; page++; goto next
 		:: else -> goto begin // refused: begin anew from what is stored
 		fi
 	}
-	:: atomic { write(me, my_epoch, my_seq, page) }; goto read_back // made or refused, and the answer is lost
-	:: goto read_back                                                // lost on its way
-	:: atomic { !on_wire -> on_wire = true; wire_owner = me; wire_epoch = my_epoch; wire_seq = my_seq; wire_page = page }; goto read_back
-	fi;
+unanswered: // made or refused, and nobody hears of it
+	atomic { write(me, my_epoch, my_seq, page) };
 read_back:
 	atomic {
 		if
@@ -154,6 +159,9 @@ done:
 // Whatever is applied is applied in order and once, and the cursor says how far.
 active proctype Laws()
 {
+#ifdef NEVER_DONE
+	atomic { cursor == PAGES -> assert(false) };
+#endif
 	atomic { twice || missed || cursor < applied - 1 || applied < cursor -> assert(false) }
 }
 
