@@ -199,7 +199,8 @@ static bool may_ask_apple(const struct run *run)
 	case SYNC_REASON_TOKEN_DEAD:
 	case SYNC_REASON_IDENTITY:
 	case SYNC_REASON_THROTTLED:
-	case SYNC_REASON_BACKOFF: break;
+	case SYNC_REASON_BACKOFF:
+	case SYNC_REASON_HELD_BACK: break;
 	}
 	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
 }
@@ -238,7 +239,8 @@ static void start_flow(struct flow *flow)
 
 static bool is_trouble_of_service(enum err rc)
 {
-	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_BUDGET;
+	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_BUDGET ||
+		rc == ERR_HELD_BACK;
 }
 
 // Not what Apple says against one request; and a definition that fails says nothing about the list of devices, which has its own
@@ -358,6 +360,7 @@ static struct text token_state(const struct tenant *tenant)
 	case SYNC_REASON_IDENTITY:
 	case SYNC_REASON_THROTTLED:
 	case SYNC_REASON_BACKOFF:
+	case SYNC_REASON_HELD_BACK:
 	case SYNC_REASON_INTERRUPTED: break;
 	}
 	return TEXT_NONE;

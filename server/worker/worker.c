@@ -309,6 +309,7 @@ int worker_main(const struct config *config)
 
 	make_node_id(&worker);
 	list_init(&worker.process.runs);
+	list_init(&worker.process.breakers.all);
 	loop_init(&worker.process.loop);
 	if (open_all(&worker, &fault) != OK) { // wrong configuration: nothing runs yet, the process ends
 		log_event(LOG_ERROR, "worker.failed", LOG_STRING("reason", fault.text));
@@ -323,6 +324,7 @@ int worker_main(const struct config *config)
 	loop_run(&worker.process.loop);
 	loop_fini(&worker.process.loop);
 	master_key_fini(&worker.process.master_key);
+	breakers_free(&worker.process.breakers);
 	free(worker.allowed);
 	return EXIT_SUCCESS;
 }
