@@ -73,7 +73,9 @@ static void recover(struct breaker *breaker, int64_t now_ms)
 	breaker->state = BREAKER_RECOVERING;
 	breaker->count = 0;
 	breaker->recovering_since_ms = now_ms;
-	breaker->turned_away_ms = now_ms;
+	breaker->window_began_ms = now_ms;
+	breaker->asked = 0;
+	breaker->turned_away = 0;
 	breaker->filled_ms = now_ms;
 	breaker->tokens = ONE;
 }
@@ -85,13 +87,24 @@ static void close_it(struct breaker *breaker, int64_t now_ms)
 	breaker->requests = 0;
 }
 
+// When hardly anybody is turned away, no backlog is left that could come at once.
+static void end_window(struct breaker *breaker, int64_t now_ms)
+{
+	if (breaker->turned_away * 100 <= breaker->asked * BREAKER_HARDLY_PERCENT) {
+		close_it(breaker, now_ms);
+	}
+	breaker->window_began_ms = now_ms;
+	breaker->asked = 0;
+	breaker->turned_away = 0;
+}
+
 // In thousandths of requests a second.
 static int64_t recovery_rate(const struct breaker *breaker, int64_t now_ms)
 {
 	const int64_t since_s = (now_ms - breaker->recovering_since_ms) / 1000;
 	int64_t rate = breaker->usual_rate > BREAKER_RATE_MIN * ONE ? breaker->usual_rate : BREAKER_RATE_MIN * ONE;
 
-	rate += rate / 2;
+	rate += rate / 3;
 	for (int64_t s = GROWS_AFTER_S; s < since_s && s < GROWS_UNTIL_S; s++) {
 		rate += rate / 20;
 	}
@@ -101,16 +114,17 @@ static int64_t recovery_rate(const struct breaker *breaker, int64_t now_ms)
 static struct breaker_answer ask_recovering(struct breaker *breaker, int64_t now_ms)
 {
 	const int64_t rate = recovery_rate(breaker, now_ms);
-	const int64_t capacity = rate / 6 > ONE ? rate / 6 : ONE; // a quarter of the usual rate
+	const int64_t capacity = rate * 3 / 8 > ONE ? rate * 3 / 8 : ONE; // half a second of the usual rate: clients come in small groups
 
 	breaker->tokens += rate * (now_ms - breaker->filled_ms) / 1000;
 	breaker->tokens = breaker->tokens < capacity ? breaker->tokens : capacity;
 	breaker->filled_ms = now_ms;
+	breaker->asked++;
 	if (breaker->tokens >= ONE) {
 		breaker->tokens -= ONE;
 		return (struct breaker_answer){ .admitted = true };
 	}
-	breaker->turned_away_ms = now_ms;
+	breaker->turned_away++;
 	return (struct breaker_answer){ .wait_s = BREAKER_TURNED_AWAY_S };
 }
 
@@ -127,8 +141,8 @@ static struct breaker_answer ask_open(struct breaker *breaker, int64_t now_ms)
 
 struct breaker_answer breaker_ask(struct breaker *breaker, int64_t now_ms)
 {
-	if (breaker->state == BREAKER_RECOVERING && now_ms - breaker->turned_away_ms > BREAKER_QUIET_MS) {
-		close_it(breaker, now_ms);
+	if (breaker->state == BREAKER_RECOVERING && now_ms - breaker->window_began_ms >= BREAKER_WINDOW_MS) {
+		end_window(breaker, now_ms);
 	}
 	switch (breaker->state) {
 	case BREAKER_OPEN:

@@ -4,7 +4,7 @@
 //
 //   closed --(most of the clients that asked lately failed)--> open --(30 s)--> half-open: one probe
 //     ^                                                          ^                |          |
-//     +--(nobody was turned away for a while)-- recovering <-----|---(answered)---+          |
+//     +--(hardly anybody is turned away)------- recovering <-----|---(answered)---+          |
 //                                                                +---------(failed)----------+
 //
 // Ownership  a plain value, one a process and address of Apple. Several processes each have one and agree without talking: each
@@ -13,8 +13,8 @@
 //            2. clients are counted, not requests: of each its newest outcome. BREAKER_CLIENTS_MIN of them at least, so that a few
 //               bad ones never close the door to the others
 //            3. while it is open or half-open, at most one request leaves in BREAKER_PROBE_EVERY_MS, and only its outcome counts
-//            4. while it recovers, no second has more requests than 1.75 times the rate that was usual before, or than
-//               BREAKER_RATE_MIN x 1.75. Only when that has not been enough for a minute does the limit begin to grow
+//            4. while it recovers, no second has more requests than 11/6 of the rate that was usual before, or of BREAKER_RATE_MIN.
+//               Only when that has not been enough for a minute does the limit begin to grow
 #pragma once
 
 #include <stdbool.h>
@@ -30,7 +30,8 @@ enum {
 	BREAKER_PROBE_LIFE_MS = 120000,  // longer than a call can take: nobody will tell any more
 	BREAKER_RATE_MIN = 5,            // requests a second
 	BREAKER_TURNED_AWAY_S = 5,       // who is turned away while it recovers comes again after so long to three times so long
-	BREAKER_QUIET_MS = 16000,        // a little more than that
+	BREAKER_WINDOW_MS = 16000,       // a little more than that: who was turned away in it came again in it, or in the next one
+	BREAKER_HARDLY_PERCENT = 5,      // of those who asked in one
 };
 
 struct breaker_outcome {
@@ -50,8 +51,9 @@ struct breaker {
 	int64_t next_probe_ms;
 	uint32_t probe; // number of the last one
 	// Recovering
-	int64_t recovering_since_ms, turned_away_ms, filled_ms;
-	int64_t tokens; // thousandths of requests
+	int64_t recovering_since_ms, window_began_ms, filled_ms;
+	int64_t asked, turned_away; // in the window
+	int64_t tokens;             // thousandths of requests
 };
 
 struct breaker_answer {

@@ -62,7 +62,7 @@ static void add_process(struct buffer *out, const struct service *service)
 
 // --- of tenants: one family after the other, so each is gathered in a buffer of its own ---
 
-enum family { TOKEN_EXPIRY, TOKEN_STATE, DEVICES, EVENTS_PENDING, LAST_SYNC, SYNC_FAILING, FAMILIES };
+enum family { TOKEN_EXPIRY, TOKEN_STATE, DEVICES, EVENTS_PENDING, LAST_SYNC, SYNC_FAILING, QUARANTINED, FAMILIES };
 
 static const struct {
 	const char *name;
@@ -74,6 +74,7 @@ static const struct {
 	[EVENTS_PENDING] = { "depbroker_events_pending", "Events of the tenant's log that are not delivered yet." },
 	[LAST_SYNC] = { "depbroker_last_sync_success_timestamp_seconds", "When the last sync without an error ended." },
 	[SYNC_FAILING] = { "depbroker_sync_failing", "1 when the tenant's last sync failed." },
+	[QUARANTINED] = { "depbroker_tenant_quarantined", "1 when nothing is done for the tenant until a person has released it." },
 };
 
 struct scrape {
@@ -115,6 +116,7 @@ static void add_tenant(struct scrape *scrape, const struct tenant_row *row, cons
 		add_sample(scrape, LAST_SYNC, row->slug, NULL, NULL, status->synced_at_us / SECOND_US);
 	}
 	add_sample(scrape, SYNC_FAILING, row->slug, NULL, NULL, status->sync_error.length > 0 ? 1 : 0);
+	add_sample(scrape, QUARANTINED, row->slug, NULL, NULL, text_equal(row->state, TEXT("quarantined")) ? 1 : 0);
 }
 
 // True when there may be more.

@@ -28,6 +28,17 @@ static void full_json(struct json_out *json, const struct sync_state *sync)
 	put_object_end(json);
 }
 
+static void crashes_json(struct json_out *json, const struct call *call)
+{
+	int64_t count, last_at_us;
+
+	store_due_crashes_read(&call->transaction, 1, &count, &last_at_us);
+	put_object(json, "crashes"); // of workers while it was in flight
+	put_int(json, "count", count);
+	put_instant(json, "last_at", last_at_us);
+	put_object_end(json);
+}
+
 static void answer(struct call *call)
 {
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
@@ -50,6 +61,7 @@ static void answer(struct call *call)
 	}
 	full_json(&json, &stream.sync);
 	run_json(&json, &stream);
+	crashes_json(&json, call);
 	put_int(&json, "event_seq", stream.event_seq);
 	put_object_end(&json);
 	call_answer(call, 200, &body);
@@ -57,7 +69,10 @@ static void answer(struct call *call)
 
 static void ask(struct call *call)
 {
-	(void)store_stream_select(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id);
+	struct pg_transaction *t = call_transaction(call, store_api(call->tenant.tenant_id));
+
+	(void)store_stream_select(t, call->tenant.tenant_id);
+	(void)store_due_crashes(t, call->tenant.tenant_id);
 	call_start(call);
 }
 

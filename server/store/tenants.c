@@ -112,6 +112,7 @@ unsigned store_tenant_update(struct pg_transaction *t, const struct tenant_row *
 {
 	store_start_over(t, tenant->tenant_id, false);
 	if (text_equal_string(tenant->state, "active")) { // it may have been made so: what was waited for is looked at
+		store_due_forgive_crashes(t, tenant->tenant_id);
 		(void)store_due_request(t, tenant->tenant_id, DUE_SYNC);
 	}
 	return PG_ADD(t,

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { LOADS_MAX = 5, ROUNDS_MAX = 3, LOOK_AGAIN_MS = 1000 };
+enum { LOADS_MAX = 5, ROUNDS_MAX = 3, LOOK_AGAIN_MS = 1000, SUSPECT_ALONE_MS = 60000 };
 
 struct run {
 	struct list link;
@@ -32,6 +32,7 @@ struct run {
 		RUN_IDLE, RUN_LOADING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN, RUN_ASSIGNING, RUN_WAITING,
 		RUN_LOOKING, RUN_DRAINING, RUN_READING_END, RUN_FINISHING,
 	} state;
+	int64_t started_at_ms;
 	int loads;
 	int rounds;       // of plan, sync and assign with what was loaded
 	bool asked_for;   // something else came up meanwhile: end, to begin anew
@@ -559,6 +560,18 @@ static bool is_under_way(const struct worker_process *process, int64_t tenant_id
 	return false;
 }
 
+bool run_has_suspect(const struct worker_process *process)
+{
+	LIST_EACH(at, after, &process->runs) {
+		const struct run *run = CONTAINER_OF(at, struct run, link);
+
+		if (run->tenant.due.is_suspect && clock_monotonic_ms() - run->started_at_ms < SUSPECT_ALONE_MS) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void run_start(struct worker_process *process, const struct due_row *due)
 {
 	struct run *run;
@@ -568,6 +581,7 @@ void run_start(struct worker_process *process, const struct due_row *due)
 	}
 	run = allocate(sizeof *run);
 	run->process = process;
+	run->started_at_ms = clock_monotonic_ms();
 	process->run_count++;
 	list_add_last(&process->runs, &run->link);
 	tenant_init(&run->tenant, process, &run->write, due);
