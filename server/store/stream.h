@@ -68,6 +68,7 @@ struct stream_row {
 	int64_t run_started_at_us, run_pages, run_devices;
 	int64_t synced_at_us;
 	bool profile_needed; // rules or instances changed since routes and profiles were looked at
+	int64_t removals_held, removals_held_of, removals_held_at_us; // by the brake (tenants/brake.h), of the last complete list
 	int64_t now_us;      // the database's clock
 };
 
@@ -87,6 +88,11 @@ struct stream_fence { // what the owner believes
 // (cursor, sync, sync_next_at_us, *_done, reason, error_text, apple_error, run_*, synced_at_us, profile_needed).
 // `next` NULL: they stay as they are.
 void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct stream_row *next);
+
+// In a write of the worker: how many removals wait for a person, 0: none. What was allowed is used up.
+void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present);
+// Api scope: fetch everything, and let it remove as many devices as wait for it, which must be `count`: otherwise ERR_FENCED.
+void store_removals_allow(struct pg_transaction *t, int64_t tenant_id, int64_t count);
 
 // The last write of a run: as store_stream_advance, and the client has no owner any more; it is due at `due_at_us`, or at once when
 // something asked for it since `wake`.
