@@ -38,7 +38,8 @@ unsigned store_tenant_by_id(struct pg_transaction *t, int64_t tenant_id);
 unsigned store_tenant_list(struct pg_transaction *t, struct text after_slug, const int64_t *tenant_ids, size_t count, int limit);
 void store_tenant_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_row *out);
 
-// Api scope: display_name, state, apple_url, protocol_version, sync_interval_s become these; the client's run starts over.
+// Api scope: display_name, state, apple_url, protocol_version, sync_interval_s become these; the client's run starts over, and
+// an active one is to be synced.
 unsigned store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant);
 // Api scope: the identity of the first token, or the same again. Pinned to another one: ERR_FENCED, so that nothing else of the
 // transaction is made either. Another client has this server_uuid: ERR_CONFLICT, constraint "tenants_server_uuid_key".

@@ -30,7 +30,8 @@ struct token_row {
 	int64_t taken_at_us;
 };
 
-// Api scope, the switch: the new token becomes the current one, its pair too, the former ones are retired; the run starts over.
+// Api scope, the switch: the new token becomes the current one, its pair too, the former ones are retired; the run starts over,
+// with a sync.
 // The sealed token goes into the same transaction by store_secret_put.
 void store_token_take(struct pg_transaction *t, int64_t tenant_id, const struct token_row *token);
 // Api scope: there is no current token afterwards; its secrets go too.

@@ -442,6 +442,7 @@ static void a_paused_or_quarantined_client_is_not_claimed(void **state)
 	claim(&claims, "a", 10);
 	assert_int_equal(claims.count, 1);
 	assert_non_null(claimed(&claims, resumed.tenant_id));
+	assert_int_equal(claimed(&claims, resumed.tenant_id)->sync_requests, 1);
 }
 
 static void finish_run(const struct stream_fence *fence, int64_t due_at_us, int64_t wake)
