@@ -33,6 +33,7 @@ static void begin_generation(struct sync_flow *sync)
 	}
 	seen_init(&sync->seen, key, SEEN_BUDGET_BYTES);
 	sync->seen_is_open = true;
+	sync->doubtful = false;
 	// The changes were followed until now, and should have told of everything that this list has.
 	sync->flow.changes.missed = sync->decision.cause == SYNC_FULL_SCHEDULED || sync->decision.cause == SYNC_FULL_REQUESTED;
 	tenant->stream.cursor = TEXT_NONE;
@@ -55,6 +56,7 @@ static void failed(struct sync_flow *sync, enum err rc)
 
 	flow_note_failure(flow, rc, "sync.failed");
 	decide(sync, sync_failed(&sync->machine, rc, flow->call.retry_after_s, tenant_occasion(flow->tenant)));
+	sync->doubtful = sync->doubtful || sync->decision.action == SYNC_COMPLETE_GENERATION; // a refusal for its end
 }
 
 // --- a page ---
@@ -252,6 +254,7 @@ static void page_is_written(struct sync_flow *sync)
 	if (fetched && sync->machine.from_first_page && (!sync->seen_is_open || !remember_seen(sync))) {
 		sync->machine.from_first_page = false;
 	}
+	sync->doubtful = sync->doubtful || (fetched && (flow->page.count == 0 || flow->page.rejected > 0));
 	log_event(LOG_INFO, "sync.page", LOG_STRING("tenant", flow->tenant->slug), LOG_STRING("kind", flow->entry.kind),
 		LOG_INT("devices", (int64_t)flow->page.count), LOG_INT("changed", (int64_t)flow->changes.row_count),
 		LOG_INT("events", (int64_t)flow->changes.event_count), LOG_INT("rejected", flow->page.rejected),
@@ -314,7 +317,11 @@ static int64_t allowed_removals(const struct sync_flow *sync)
 
 static bool is_held(const struct sync_flow *sync)
 {
-	return brake_holds(&(struct brake_limits){ 0 }, sync->present, sync->removals, allowed_removals(sync));
+	const struct brake_case given = {
+		.present = sync->present, .removals = sync->removals, .doubtful = sync->doubtful, .allowed = allowed_removals(sync),
+	};
+
+	return brake_holds(&(struct brake_limits){ 0 }, &given);
 }
 
 static bool must_write_brake(const struct sync_flow *sync)
@@ -340,7 +347,7 @@ static void brake_is_written(struct sync_flow *sync)
 	tenant->due.removals_allowed = 0; // used up, there as here
 	if (held) {
 		log_event(LOG_ERROR, "sync.removals_held", LOG_STRING("tenant", tenant->slug), LOG_INT("devices", sync->removals),
-			LOG_INT("of", sync->present), LOG_INT("generation", sync->machine.state.generation));
+			LOG_INT("of", sync->present), LOG_BOOL("doubtful", sync->doubtful), LOG_INT("generation", sync->machine.state.generation));
 	}
 }
 

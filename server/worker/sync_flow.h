@@ -39,6 +39,7 @@ struct sync_flow {
 	struct text *unseen; // serial numbers that the generation has not seen, of the marks that were read
 	size_t unseen_count;
 	bool marks_left;
+	bool doubtful; // see brake.h
 	int64_t present, removals; // of a complete list: devices before it, and those that it does not have
 };
 
