@@ -68,6 +68,19 @@ static struct sync_decision back_off(struct sync_run *run, enum sync_reason reas
 	return wait_for(reason, wait_s, wait_s / 2, occasion);
 }
 
+// Nobody was asked, so that nothing is held against the tenant. Without a word about when, each waits about as long as between two
+// syncs: all of them together come as often as ever, and there is no backlog when Apple is back.
+static struct sync_decision hold_back(const struct sync_run *run, int64_t least_s, struct sync_occasion occasion)
+{
+	const int64_t interval_s = run->settings.interval_s > 0 ? run->settings.interval_s : INTERVAL_S;
+
+	if (least_s > 0) {
+		least_s = least_s < BACKOFF_MAX_S ? least_s : BACKOFF_MAX_S;
+		return wait_for(SYNC_REASON_HELD_BACK, least_s, 2 * least_s, occasion);
+	}
+	return wait_for(SYNC_REASON_HELD_BACK, interval_s / 2, interval_s, occasion);
+}
+
 static struct sync_decision ask_for_page(const struct sync_run *run, struct sync_occasion occasion)
 {
 	if (run->pages >= SYNC_RUN_PAGES_MAX) {
@@ -232,6 +245,9 @@ struct sync_decision sync_failed(struct sync_run *run, enum err rc, int64_t retr
 			return wait_for(fixed_waits[i].reason, fixed_waits[i].least_s, fixed_waits[i].spread_s, occasion);
 		}
 	}
+	if (rc == ERR_HELD_BACK) {
+		return hold_back(run, retry_after_s, occasion);
+	}
 	if (run->state.has_cursor && rc == ERR_CURSOR_LOST) {
 		return cursor_lost(run, occasion);
 	}
@@ -256,6 +272,7 @@ const char *sync_reason_name(enum sync_reason reason)
 		[SYNC_REASON_IDENTITY] = "identity",
 		[SYNC_REASON_THROTTLED] = "throttled",
 		[SYNC_REASON_BACKOFF] = "backoff",
+		[SYNC_REASON_HELD_BACK] = "held_back",
 		[SYNC_REASON_INTERRUPTED] = "interrupted",
 	};
 

@@ -64,6 +64,7 @@ enum sync_reason { // why it waits; sync_reason_name gives the stored and logged
 	SYNC_REASON_IDENTITY,
 	SYNC_REASON_THROTTLED,
 	SYNC_REASON_BACKOFF,
+	SYNC_REASON_HELD_BACK,   // Apple is out of service for everybody (breaker.h): nobody was asked
 	SYNC_REASON_INTERRUPTED, // cancelled, or another worker owns the tenant: nothing about the tenant has changed
 };
 

@@ -28,6 +28,7 @@ struct config {
 	// Said by the supervisor to its children, not by people.
 	char *node_id;          // of this worker, new for each start; NULL when nobody gave one
 	char *replaces_node;    // the node id of the worker that died in our place, or NULL
+	int64_t replaced_crashed; // 1: by its own doing
 	int64_t worker_index;   // 0, 1, ...
 	int64_t parent_pid;     // 0: started by hand
 	// Accepted names of a later version: config_load refuses them.

@@ -20,6 +20,7 @@
 	X(ERR_NETWORK,        RETRY,   "the connection failed")                               \
 	X(ERR_THROTTLED,      RETRY,   "asked to slow down")                                  \
 	X(ERR_UNAVAILABLE,    RETRY,   "the other side is out of service")                    \
+	X(ERR_HELD_BACK,      RETRY,   "Apple is out of service for everybody")               \
 	X(ERR_CANCELLED,      DROP,    "cancelled")                                           \
 	X(ERR_FENCED,         DROP,    "another worker owns this tenant now")                 \
 	X(ERR_UNKNOWN,        RETRY,   "it is not known whether the change was made")         \

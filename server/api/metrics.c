@@ -62,18 +62,22 @@ static void add_process(struct buffer *out, const struct service *service)
 
 // --- of tenants: one family after the other, so each is gathered in a buffer of its own ---
 
-enum family { TOKEN_EXPIRY, TOKEN_STATE, DEVICES, EVENTS_PENDING, LAST_SYNC, SYNC_FAILING, FAMILIES };
+enum family { TOKEN_EXPIRY, TOKEN_STATE, DEVICES, EVENTS_PENDING, LAST_SYNC, SYNC_FAILING, QUARANTINED, REMOVALS_HELD, MISSED, FAMILIES };
 
 static const struct {
 	const char *name;
 	const char *help;
+	enum type type;
 } families[FAMILIES] = {
-	[TOKEN_EXPIRY] = { "depbroker_token_expiry_timestamp_seconds", "When the tenant's server token expires." },
-	[TOKEN_STATE] = { "depbroker_token_state", "1 for the state of the tenant's server token." },
-	[DEVICES] = { "depbroker_devices", "Devices of the tenant by state." },
-	[EVENTS_PENDING] = { "depbroker_events_pending", "Events of the tenant's log that are not delivered yet." },
-	[LAST_SYNC] = { "depbroker_last_sync_success_timestamp_seconds", "When the last sync without an error ended." },
-	[SYNC_FAILING] = { "depbroker_sync_failing", "1 when the tenant's last sync failed." },
+	[TOKEN_EXPIRY] = { "depbroker_token_expiry_timestamp_seconds", "When the tenant's server token expires.", GAUGE },
+	[TOKEN_STATE] = { "depbroker_token_state", "1 for the state of the tenant's server token.", GAUGE },
+	[DEVICES] = { "depbroker_devices", "Devices of the tenant by state.", GAUGE },
+	[EVENTS_PENDING] = { "depbroker_events_pending", "Events of the tenant's log that are not delivered yet.", GAUGE },
+	[LAST_SYNC] = { "depbroker_last_sync_success_timestamp_seconds", "When the last sync without an error ended.", GAUGE },
+	[SYNC_FAILING] = { "depbroker_sync_failing", "1 when the tenant's last sync failed.", GAUGE },
+	[REMOVALS_HELD] = { "depbroker_removals_held", "Devices that the last complete list does not have and that are kept until a person has decided.", GAUGE },
+	[MISSED] = { "depbroker_reconcile_missed_total", "Changes that scheduled and requested full fetches found and no sync had told.", COUNTER },
+	[QUARANTINED] = { "depbroker_tenant_quarantined", "1 when nothing is done for the tenant until a person has released it.", GAUGE },
 };
 
 struct scrape {
@@ -115,6 +119,9 @@ static void add_tenant(struct scrape *scrape, const struct tenant_row *row, cons
 		add_sample(scrape, LAST_SYNC, row->slug, NULL, NULL, status->synced_at_us / SECOND_US);
 	}
 	add_sample(scrape, SYNC_FAILING, row->slug, NULL, NULL, status->sync_error.length > 0 ? 1 : 0);
+	add_sample(scrape, REMOVALS_HELD, row->slug, NULL, NULL, status->removals_held);
+	add_sample(scrape, MISSED, row->slug, NULL, NULL, status->missed_changes);
+	add_sample(scrape, QUARANTINED, row->slug, NULL, NULL, text_equal(row->state, TEXT("quarantined")) ? 1 : 0);
 }
 
 // True when there may be more.
@@ -161,7 +168,7 @@ static void scrape_end(struct scrape *scrape, bool database_is_up)
 	add_one(&body, "depbroker_database_up", GAUGE, "1 when this scrape could ask the database.", database_is_up ? 1 : 0);
 	for (enum family family = 0; family < FAMILIES; family++) {
 		if (database_is_up && !scrape->samples[family].overflow) {
-			add_head(&body, families[family].name, GAUGE, families[family].help);
+			add_head(&body, families[family].name, families[family].type, families[family].help);
 			buffer_add_text(&body, buffer_text(&scrape->samples[family]));
 		}
 		buffer_fini(&scrape->samples[family]);

@@ -42,6 +42,8 @@
 		"Reuse one of them with PATCH.")                                                                              \
 	X(TENANT_NOT_ACTIVE, 409, "The tenant is paused or quarantined",                                                  \
 		"Set its state to active with PATCH first.")                                                                  \
+	X(REMOVALS_DIFFER, 409, "Another number of removals waits to be allowed",                                         \
+		"Read GET .../sync, look at what is held, and allow that number.")                                            \
 	X(NO_KEY_PAIR, 409, "The tenant has no key pair that a token could belong to",                                    \
 		"Make one with POST .../token/keys and upload its certificate at Apple.")                                     \
 	X(TOKEN_FILE_UNREADABLE, 422, "The file is not a server token from Apple",                                        \

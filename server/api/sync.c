@@ -4,6 +4,7 @@
 #include "api/body.h"
 #include "api/json_out.h"
 #include "api/resources.h"
+#include "depbroker/log.h"
 #include "store/stream.h"
 
 // --- GET ---
@@ -25,6 +26,26 @@ static void full_json(struct json_out *json, const struct sync_state *sync)
 	put_instant(json, "started_at", sync->fetch_started_at_us);
 	put_instant(json, "completed_at", sync->fetch_completed_at_us);
 	put_instant(json, "due_at", sync->full_due_at_us);
+	put_object_end(json);
+}
+
+static void removals_json(struct json_out *json, const struct stream_row *stream)
+{
+	put_object(json, "removals"); // that wait for a person
+	put_int(json, "held", stream->removals_held);
+	put_int(json, "of", stream->removals_held_of);
+	put_instant(json, "since", stream->removals_held_at_us);
+	put_object_end(json);
+}
+
+static void crashes_json(struct json_out *json, const struct call *call)
+{
+	int64_t count, last_at_us;
+
+	store_due_crashes_read(&call->transaction, 1, &count, &last_at_us);
+	put_object(json, "crashes"); // of workers while it was in flight
+	put_int(json, "count", count);
+	put_instant(json, "last_at", last_at_us);
 	put_object_end(json);
 }
 
@@ -50,6 +71,8 @@ static void answer(struct call *call)
 	}
 	full_json(&json, &stream.sync);
 	run_json(&json, &stream);
+	removals_json(&json, &stream);
+	crashes_json(&json, call);
 	put_int(&json, "event_seq", stream.event_seq);
 	put_object_end(&json);
 	call_answer(call, 200, &body);
@@ -57,7 +80,10 @@ static void answer(struct call *call)
 
 static void ask(struct call *call)
 {
-	(void)store_stream_select(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id);
+	struct pg_transaction *t = call_transaction(call, store_api(call->tenant.tenant_id));
+
+	(void)store_stream_select(t, call->tenant.tenant_id);
+	(void)store_due_crashes(t, call->tenant.tenant_id);
 	call_start(call);
 }
 
@@ -77,14 +103,37 @@ void sync_show(struct call *call)
 // --- POST ---
 
 static const char *const modes[] = { "changes", "full", NULL };
-static const struct body_member members[] = { { "mode", BODY_TEXT, .required = true, .words = modes } };
+enum { MODE, ALLOW_REMOVALS, MEMBERS };
+static const struct body_member members[MEMBERS] = {
+	[MODE] = { "mode", BODY_TEXT, .required = true, .words = modes },
+	[ALLOW_REMOVALS] = { "allow_removals", BODY_INTEGER, .minimum = 1, .maximum = INT32_MAX },
+};
+
+struct sync_wish {
+	enum due_request request;
+	int64_t allow_removals; // 0: none
+};
+
+// The word of somebody who may decide about all devices of a client, and about a list that is fetched for it.
+static bool may_allow(struct call *call, const struct sync_wish *wish)
+{
+	if (wish->allow_removals > 0 && call->role < ROLE_OPERATOR) {
+		call_problem(call, PROBLEM_FORBIDDEN, "to allow removals it needs operator, and the key is of a %s", role_name(call->role));
+		return false;
+	}
+	if (wish->allow_removals > 0 && wish->request != DUE_FULL) {
+		call_problem(call, PROBLEM_BAD_BODY, "%s", "allow_removals goes with mode full");
+		return false;
+	}
+	return true;
+}
 
 static bool read_request(struct call *call)
 {
-	enum due_request *wanted = call_own(call, sizeof *wanted);
-	struct body_value mode;
+	struct sync_wish *wish = call_own(call, sizeof *wish);
+	struct body_value values[MEMBERS];
 
-	if (!body_read(call, members, &mode, 1)) {
+	if (!body_read(call, members, values, MEMBERS)) {
 		return false;
 	}
 	if (!text_equal(call->tenant.state, TEXT("active"))) {
@@ -95,16 +144,41 @@ static bool read_request(struct call *call)
 		call_problem(call, PROBLEM_TOKEN_NOT_FOUND, "%s", "");
 		return false;
 	}
-	*wanted = text_equal(mode.text, TEXT("full")) ? DUE_FULL : DUE_SYNC;
-	return true;
+	wish->request = text_equal(values[MODE].text, TEXT("full")) ? DUE_FULL : DUE_SYNC;
+	wish->allow_removals = values[ALLOW_REMOVALS].given ? values[ALLOW_REMOVALS].number : 0;
+	return may_allow(call, wish);
 }
 
 static void request(struct call *call)
 {
-	const enum due_request wanted = *(const enum due_request *)call->own;
+	const struct sync_wish *wish = call->own;
+	struct pg_transaction *t = call_transaction(call, store_api(call->tenant.tenant_id));
 
-	(void)store_due_request(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, wanted);
+	if (wish->allow_removals > 0) {
+		store_removals_allow(t, call->tenant.tenant_id, wish->allow_removals);
+	} else {
+		(void)store_due_request(t, call->tenant.tenant_id, wish->request);
+	}
 	call_start(call);
+}
+
+// False: another number of removals waits than the one that was allowed.
+static bool is_requested(struct call *call)
+{
+	const struct sync_wish *wish = call->own;
+
+	if (wish->allow_removals > 0 && call->transaction.op.rc == ERR_FENCED) {
+		call_problem(call, PROBLEM_REMOVALS_DIFFER, "not %lld", (long long)wish->allow_removals);
+		return false;
+	}
+	if (call_failed(call)) {
+		return false;
+	}
+	if (wish->allow_removals > 0) {
+		log_event(LOG_WARNING, "sync.removals_allowed", LOG_TEXT("tenant", call->tenant.slug), LOG_TEXT("key", call->key.key_id),
+			LOG_INT("devices", wish->allow_removals));
+	}
+	return true;
 }
 
 static void answer_requested(struct call *call)
@@ -113,7 +187,7 @@ static void answer_requested(struct call *call)
 	struct json_out json = { .out = &body };
 
 	put_object(&json, NULL);
-	put_string(&json, "mode", *(const enum due_request *)call->own == DUE_FULL ? "full" : "changes");
+	put_string(&json, "mode", ((const struct sync_wish *)call->own)->request == DUE_FULL ? "full" : "changes");
 	put_object_end(&json);
 	call_answer(call, 202, &body);
 }
@@ -128,7 +202,7 @@ void sync_request(struct call *call)
 			return;
 		}
 		AWAIT(call, REQUESTING, request(call));
-		if (!call_failed(call)) {
+		if (is_requested(call)) {
 			answer_requested(call);
 		}
 	}

@@ -14,13 +14,14 @@
 //            3. op.rc says what to do (section 12): ERR_TERMS, ERR_TOKEN_DEAD, ERR_SESSION (refused twice although /session
 //               accepts the token), ERR_CURSOR_LOST, ERR_CURSOR_END, ERR_PROFILE_GONE, ERR_THROTTLED (429), ERR_UNAVAILABLE,
 //               ERR_REFUSED (any other refusal), ERR_BAD_ANSWER, ERR_BUDGET (answer too large), ERR_TIMEOUT, ERR_NETWORK,
-//               ERR_CANCELLED. After ERR_TIMEOUT and ERR_NETWORK Apple may have done what was asked: read back
+//               ERR_CANCELLED, ERR_HELD_BACK (the breaker let nothing out). After ERR_TIMEOUT and ERR_NETWORK Apple may have done what was asked: read back
 //            4. no token, session or answer body is ever part of a fault; Apple's own word (80 bytes of ASCII) is
 #pragma once
 
 #include "depbroker/device.h"
 #include "loop/http_client.h"
 #include "tenants/assign.h"
+#include "tenants/breaker.h"
 #include "tenants/token.h"
 
 enum {
@@ -45,6 +46,7 @@ struct apple_server { // where, and on whose behalf; borrowed by sessions
 	const char *base_url;  // "https://mdmenrollment.apple.com"; a slash at its end is ignored
 	int protocol_version;  // 0: APPLE_PROTOCOL_VERSION
 	int64_t lane_key;      // the tenant, see http_client.h
+	struct breaker *breaker; // asked before each request, and told of each outcome; NULL: none
 };
 
 struct apple_session { // one a server token
@@ -77,6 +79,7 @@ struct apple_call {
 	struct deferred early; // completes what is decided before anything is sent
 	struct apple_session *session;
 	struct list link; // in session->waiting
+	struct breaker_answer admission; // of the request that is out
 	const struct apple_endpoint *endpoint;
 	const char *method;
 	struct buffer url;

@@ -5,6 +5,7 @@
 //   go -> [SIGNING_IN | WAITING] -> ASKING -> done
 //          a refused session leads back once; a refused nonce, and a POST that is not allowed, repeat their request once
 #include "apple/apple_answer.h"
+#include "apple/apple_gate.h"
 #include "apple/apple_endpoint.h"
 
 #include <assert.h>
@@ -97,6 +98,10 @@ static void send_request(struct apple_call *call, const char *method, const char
 
 static void ask(struct apple_call *call)
 {
+	if (!apple_gate_admits(call)) {
+		finish_later(call, ERR_HELD_BACK);
+		return;
+	}
 	clear_credentials(call);
 	buffer_add_string(&call->credentials, SESSION_HEADER ": ");
 	buffer_add_string(&call->credentials, call->session->token);
@@ -113,6 +118,11 @@ static void sign_in(struct apple_call *call)
 
 	assert(session->signing_in == NULL || session->signing_in == call);
 	session->signing_in = call;
+	if (!apple_gate_admits(call)) {
+		end_signing_in(call, ERR_HELD_BACK);
+		finish_later(call, ERR_HELD_BACK);
+		return;
+	}
 	write_url(&call->session_url, call, session_endpoint.path);
 	clear_credentials(call);
 	const enum err rc = apple_session_authorize(call);
@@ -265,6 +275,7 @@ static void on_answer(struct op *op)
 	enum step step;
 
 	apple_answer_observe(call);
+	apple_gate_observe(call, rc);
 	step = was_signing_in ? judge_session(call, rc) : judge_request(call, rc);
 	http_call_fini(&call->http);
 	if (was_signing_in && step != STEP_SIGN_IN) {

@@ -92,7 +92,8 @@ static void act(struct curl_loop *curl, curl_socket_t socket, int events)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	const struct curl_watch *watch = CONTAINER_OF(poll, struct curl_watch, poll);
-	int curl_events = status < 0 ? CURL_CSELECT_ERR : 0;
+	// An error is for curl to find by reading: only so does it try again on another connection when this one had been kept and was reset.
+	int curl_events = status < 0 ? CURL_CSELECT_ERR | CURL_CSELECT_IN | CURL_CSELECT_OUT : 0;
 
 	curl_events |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
 	curl_events |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;

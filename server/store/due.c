@@ -4,7 +4,9 @@
 
 #include <assert.h>
 
-enum { FORGOTTEN_AFTER_S = 15 };
+enum { FORGOTTEN_AFTER_S = 15, STRUCK_WAITS_S = 2 };
+
+#define IS_SUSPECT "(d.crashes <> '{}' and d.crashes[1] > now() - interval '1 hour')"
 
 unsigned store_node_beat(struct pg_transaction *t, struct text node_id)
 {
@@ -21,25 +23,81 @@ void store_node_release(struct pg_transaction *t, struct text node_id)
 		PG_V_TEXT(node_id));
 }
 
-unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit)
+// Those that were struck are due a little later, so that the others are served first, and a worker that crashes again has lived long
+// enough to be started again at once.
+unsigned store_node_crashed(struct pg_transaction *t, struct text node_id)
+{
+	(void)PG_ADD(t, "delete from depbroker.nodes where node_id = $1", PG_V_TEXT(node_id));
+	return PG_ADD(t,
+		"with struck as ("
+		"  update depbroker.sync_due as d set claimed_by = null, due_at = now() + $3::bigint * interval '1 second',"
+		"    crashes = now() || array(select at from unnest(d.crashes) at where at > now() - interval '1 hour')"
+		"  where d.claimed_by = $1 returning d.tenant_id, cardinality(d.crashes) as count),"
+		" quarantined as ("
+		"  update depbroker.tenants as t set state = 'quarantined', updated_at = now() from struck"
+		"  where t.tenant_id = struck.tenant_id and struck.count >= $2 and t.state = 'active' returning t.tenant_id)"
+		" select t.slug, struck.count, q.tenant_id is not null"
+		" from struck join depbroker.tenants t on t.tenant_id = struck.tenant_id"
+		" left join quarantined q on q.tenant_id = struck.tenant_id",
+		PG_V_TEXT(node_id), PG_V_INT8(CRASHES_MAX), PG_V_INT8(STRUCK_WAITS_S));
+}
+
+void store_struck_read(const struct pg_transaction *t, unsigned statement, size_t row, struct struck_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->slug = next_text(&at);
+	out->crashes = next_number(&at);
+	out->quarantined = next_bool(&at);
+}
+
+unsigned store_due_crashes(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t, "select cardinality(crashes), crashes[1] from depbroker.sync_due where tenant_id = $1", PG_V_INT8(tenant_id));
+}
+
+void store_due_crashes_read(const struct pg_transaction *t, unsigned statement, int64_t *count, int64_t *last_at_us)
+{
+	struct columns at = { t, statement, 0, 0 };
+
+	*count = next_number(&at);
+	*last_at_us = next_instant(&at);
+}
+
+void store_due_forgive_crashes(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)PG_ADD(t,
+		"update depbroker.sync_due as d set crashes = '{}' from depbroker.tenants t"
+		" where d.tenant_id = $1 and t.tenant_id = $1 and t.state = 'quarantined'",
+		PG_V_INT8(tenant_id));
+}
+
+#define CLAIMABLE                                                                                                     \
+	"select d.tenant_id, t.slug from depbroker.sync_due d join depbroker.tenants t on t.tenant_id = d.tenant_id"      \
+	" where t.state = 'active' and d.due_at <= now() and (d.claimed_by is null or d.claimed_by = $1 or not exists ("  \
+	"   select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
+
+unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
 	return PG_ADD(t,
-		"with due as ("
-		"  select d.tenant_id, t.slug from depbroker.sync_due d join depbroker.tenants t on t.tenant_id = d.tenant_id"
-		"  where t.state = 'active' and d.due_at <= now() and (d.claimed_by is null or d.claimed_by = $1 or not exists ("
-		"    select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
-		"  order by d.due_at limit $2 for update of d skip locked)"
+		"with suspect as (" CLAIMABLE " and $4 and d.crashes <> '{}' and " IS_SUSPECT " and cardinality(d.crashes) < $5"
+		"  order by d.due_at limit 1 for update of d skip locked),"
+		" others as (" CLAIMABLE " and not " IS_SUSPECT " and cardinality(d.crashes) < $5"
+		"  order by d.due_at limit $2 - (select count(*) from suspect) for update of d skip locked),"
+		" due as (select * from suspect union all select * from others)"
 		" update depbroker.sync_due as d set claimed_by = $1, due_at = now() + $3::bigint * interval '1 second'"
 		" from due where d.tenant_id = due.tenant_id"
-		" returning d.tenant_id, due.slug, d.wake, d.sync_requests, d.full_requests",
-		PG_V_TEXT(node_id), PG_V_INT8(limit), PG_V_INT8(FORGOTTEN_AFTER_S));
+		" returning d.tenant_id, due.slug, d.wake, d.sync_requests, d.full_requests, " IS_SUSPECT
+		", d.removals_allowed, d.removals_allowed_for",
+		PG_V_TEXT(node_id), PG_V_INT8(limit), PG_V_INT8(FORGOTTEN_AFTER_S), PG_V_BOOL(one_suspect), PG_V_INT8(CRASHES_MAX));
 }
 
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select d.tenant_id, t.slug, d.wake, d.sync_requests, d.full_requests from depbroker.sync_due d"
+		"select d.tenant_id, t.slug, d.wake, d.sync_requests, d.full_requests, " IS_SUSPECT
+		", d.removals_allowed, d.removals_allowed_for from depbroker.sync_due d"
 		" join depbroker.tenants t on t.tenant_id = $1 where d.tenant_id = $1",
 		PG_V_INT8(tenant_id));
 }
@@ -62,6 +120,9 @@ void store_due_read(const struct pg_transaction *t, unsigned statement, size_t r
 	out->wake = next_number(&at);
 	out->sync_requests = next_number(&at);
 	out->full_requests = next_number(&at);
+	out->is_suspect = next_bool(&at);
+	out->removals_allowed = next_number(&at);
+	out->removals_allowed_for = next_number(&at);
 }
 
 unsigned store_due_request(struct pg_transaction *t, int64_t tenant_id, enum due_request request)

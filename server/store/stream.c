@@ -12,7 +12,8 @@ enum { ERROR_MAX = 400, APPLE_ERROR_MAX = 80 };
 	"s.epoch, s.owner, s.write_seq, s.event_seq, s.config_version, s.rules_version, s.cursor, s.phase, s.generation, " \
 	"s.cursor_at, s.fetch_started_at, s.fetch_completed_at, s.full_due_at, s.stuck_runs, s.exhausted_runs, s.failures, " \
 	"s.sync_next_at, s.sync_requests_done, s.full_requests_done, s.reason, s.error_text, s.apple_error, "             \
-	"s.run_started_at, s.run_pages, s.run_devices, s.synced_at, s.profile_needed, now()"
+	"s.run_started_at, s.run_pages, s.run_devices, s.synced_at, s.profile_needed, "  \
+	"s.removals_held, s.removals_held_of, s.removals_held_at, now()"
 
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
@@ -69,6 +70,9 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 	out->run_devices = next_number(&at);
 	out->synced_at_us = next_instant(&at);
 	out->profile_needed = next_bool(&at);
+	out->removals_held = next_number(&at);
+	out->removals_held_of = next_number(&at);
+	out->removals_held_at_us = next_instant(&at);
 	out->now_us = next_instant(&at);
 }
 
@@ -159,4 +163,28 @@ unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence
 		PG_V_INT8(fence->tenant_id), PG_V_INT8(fence->write_seq + 1), PG_V_INT8(fence->epoch),
 		PG_V_INT8(fence->event_seq + events), PG_V_STRING(entry->kind), PG_V_INT8(entry->generation),
 		PG_V_INT8(entry->records), PG_V_INT8(entry->devices_changed), PG_V_BYTEA(digest));
+}
+
+void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present)
+{
+	(void)PG_ADD(t,
+		"update depbroker.sync_stream set removals_held = $2, removals_held_of = $3,"
+		" removals_held_at = case when $2 > 0 then now() end where tenant_id = $1",
+		PG_V_INT8(tenant_id), PG_V_INT8(held), PG_V_INT8(held > 0 ? present : 0));
+	(void)PG_ADD(t, "update depbroker.tenant_status set removals_held = $2 where tenant_id = $1", PG_V_INT8(tenant_id),
+		PG_V_INT8(held));
+	(void)PG_ADD(t, "update depbroker.sync_due set removals_allowed = 0 where tenant_id = $1 and removals_allowed > 0",
+		PG_V_INT8(tenant_id));
+}
+
+void store_removals_allow(struct pg_transaction *t, int64_t tenant_id, int64_t count)
+{
+	(void)PG_ADD(t,
+		"with allowed as ("
+		"  update depbroker.sync_due as d set wake = d.wake + 1, due_at = least(d.due_at, now()), full_requests = d.full_requests + 1,"
+		"    removals_allowed = $2, removals_allowed_for = d.full_requests + 1"
+		"  from depbroker.sync_stream s"
+		"  where d.tenant_id = $1 and s.tenant_id = $1 and s.removals_held = $2 and $2 > 0 returning d.tenant_id)"
+		" select depbroker.require_fence(exists (select from allowed))",
+		PG_V_INT8(tenant_id), PG_V_INT8(count));
 }

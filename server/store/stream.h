@@ -21,15 +21,32 @@ unsigned store_node_beat(struct pg_transaction *t, struct text node_id);
 // The node has ended: its clients are due at once, and anybody may take them.
 void store_node_release(struct pg_transaction *t, struct text node_id);
 
+// The node has crashed: so it is with its clients, too, and each of them was in flight, and may be why. From CRASHES_MAX within an hour
+// on a client is quarantined, until it is made active again. One row a client.
+enum { CRASHES_MAX = 3 };
+unsigned store_node_crashed(struct pg_transaction *t, struct text node_id);
+struct struck_row {
+	struct text slug;
+	int64_t crashes;
+	bool quarantined;
+};
+void store_struck_read(const struct pg_transaction *t, unsigned statement, size_t row, struct struck_row *out);
+unsigned store_due_crashes(struct pg_transaction *t, int64_t tenant_id); // any tenant scope
+void store_due_crashes_read(const struct pg_transaction *t, unsigned statement, int64_t *count, int64_t *last_at_us);
+void store_due_forgive_crashes(struct pg_transaction *t, int64_t tenant_id); // api scope, of a client that is quarantined; otherwise nothing
+
 struct due_row {
 	int64_t tenant_id;
 	struct text slug;
 	int64_t wake, sync_requests, full_requests;
+	bool is_suspect; // was in flight at a crash within the last hour
+	int64_t removals_allowed, removals_allowed_for; // by a person, for the full fetch of this number
 };
 
 // Up to `limit` active clients that are due and that no living other node has. They are ours in the due table now, and due again in
-// 15 seconds in case we let go of them without being able to say so: the database was away.
-unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit);
+// 15 seconds in case we let go of them without being able to say so: the database was away. At most one suspect is
+// among them, if wanted: who only happened to be in flight at somebody's crash is not there at the next one.
+unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
 // Worker scope, when the client could not be taken: its due row becomes the living owner's, at once. Otherwise an owner that does not know that
 // it is one (its take was made, late) would never hear of the client, nor anybody else take it.
@@ -54,6 +71,7 @@ struct stream_row {
 	int64_t run_started_at_us, run_pages, run_devices;
 	int64_t synced_at_us;
 	bool profile_needed; // rules or instances changed since routes and profiles were looked at
+	int64_t removals_held, removals_held_of, removals_held_at_us; // by the brake (tenants/brake.h), of the last complete list
 	int64_t now_us;      // the database's clock
 };
 
@@ -74,6 +92,11 @@ struct stream_fence { // what the owner believes
 // (cursor, sync, sync_next_at_us, *_done, reason, error_text, apple_error, run_*, synced_at_us, profile_needed).
 // `next` NULL: they stay as they are.
 void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct stream_row *next);
+
+// In a write of the worker: how many removals wait for a person, 0: none. What was allowed is used up.
+void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present);
+// Api scope: fetch everything, and let it remove as many devices as wait for it, which must be `count`: otherwise ERR_FENCED.
+void store_removals_allow(struct pg_transaction *t, int64_t tenant_id, int64_t count);
 
 // The last write of a run: as store_stream_advance, and the client has no owner any more; it is due at `due_at_us`, or at once when
 // something asked for it since `wake`.

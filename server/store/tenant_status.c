@@ -51,3 +51,9 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 		PG_V_TEXT(store_clipped(status->sync_error, ERROR_MAX)), PG_V_INSTANT(status->synced_at_us),
 		PG_V_INSTANT(status->sync_next_at_us), PG_V_TEXT(store_not_null(status->token_state)));
 }
+
+void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count)
+{
+	(void)PG_ADD(t, "update depbroker.tenant_status set missed_changes = missed_changes + $2 where tenant_id = $1",
+		PG_V_INT8(tenant_id), PG_V_INT8(count));
+}

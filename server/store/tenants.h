@@ -60,10 +60,14 @@ struct tenant_status_row {
 	int64_t devices, assigned, held;
 	int64_t announced_seq, event_seq;
 	int64_t updated_at_us;
+	int64_t removals_held;
+	int64_t missed_changes; // that full fetches found and the changes had not told, since the client is there
 };
 // Read from the same rows as store_tenant_read (by_slug, by_id, list).
 void store_tenant_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_status_row *out);
 // Api scope, with a new token; worker scope, with what Apple says of it.
 unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text token_state, int64_t expires_at_us);
+// Worker scope, with the changes themselves.
+void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count);
 // Worker scope, at the end of a run: counts anew when `count` is set; token_state may be empty: as it is.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status, bool count);

@@ -30,6 +30,7 @@ struct member {
 	char **environment;
 	int worker_index; // -1: not a worker
 	char node_id[NODE_ID_SIZE];
+	bool crashed; // the last one
 };
 
 struct supervisor {
@@ -76,12 +77,14 @@ static void on_starting(struct child *child)
 	char worker[SETTING_SIZE] = "DEPBROKER_WORKER_INDEX";
 	char node[SETTING_SIZE] = "DEPBROKER_NODE_ID";
 	char replaces[SETTING_SIZE] = "DEPBROKER_REPLACES_NODE";
+	char crashed[SETTING_SIZE] = "DEPBROKER_REPLACED_CRASHED";
 
 	(void)snprintf(parent, sizeof parent, "DEPBROKER_PARENT_PID=%d", (int)getpid());
 	if (member->worker_index >= 0) {
 		(void)snprintf(worker, sizeof worker, "DEPBROKER_WORKER_INDEX=%d", member->worker_index);
 		if (member->node_id[0] != '\0') {
 			(void)snprintf(replaces, sizeof replaces, "DEPBROKER_REPLACES_NODE=%s", member->node_id);
+			(void)snprintf(crashed, sizeof crashed, "DEPBROKER_REPLACED_CRASHED=%d", member->crashed ? 1 : 0);
 		}
 		make_node_id(member->node_id);
 		(void)snprintf(node, sizeof node, "DEPBROKER_NODE_ID=%s", member->node_id);
@@ -89,7 +92,7 @@ static void on_starting(struct child *child)
 	if (url != NULL) {
 		buffer_add_format(&database, "DEPBROKER_DATABASE_URL=%s", url);
 	}
-	const char *const settings[] = { parent, worker, node, replaces, database.bytes };
+	const char *const settings[] = { parent, worker, node, replaces, crashed, database.bytes };
 
 	environment_free(member->environment);
 	member->environment = environment_with(base, settings, sizeof settings / sizeof *settings - (url != NULL ? 0 : 1));
@@ -98,10 +101,24 @@ static void on_starting(struct child *child)
 
 // --- members ---
 
+// By its own doing: an assertion, a wild pointer, a sanitizer. Not when somebody killed it, the kernel's memory guard included.
+static bool is_crash(int exit_code, int exit_signal)
+{
+	switch (exit_signal) {
+	case 0: return exit_code != 0;
+	case SIGKILL:
+	case SIGTERM:
+	case SIGINT:
+	case SIGHUP: return false;
+	default: return true;
+	}
+}
+
 static void on_ended(struct child *child, int exit_code, int exit_signal)
 {
 	struct member *member = child->owner;
 
+	member->crashed = is_crash(exit_code, exit_signal);
 	log_event(LOG_WARNING, "child.ended", LOG_STRING("child", member->name), LOG_INT("exit_code", exit_code),
 		LOG_INT("signal", exit_signal), LOG_INT("restarts", child->restarts));
 }

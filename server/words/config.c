@@ -74,6 +74,7 @@ static const struct option options[] = {
 		"proxy for the way to Apple, and for nothing else" },
 	{ "DEPBROKER_NODE_ID", KIND_TEXT, AT(node_id), NULL, INTERNAL, 0, 0, NULL },
 	{ "DEPBROKER_REPLACES_NODE", KIND_TEXT, AT(replaces_node), NULL, INTERNAL, 0, 0, NULL },
+	{ "DEPBROKER_REPLACED_CRASHED", KIND_NUMBER, AT(replaced_crashed), NULL, INTERNAL, 0, 1, NULL },
 	{ "DEPBROKER_WORKER_INDEX", KIND_NUMBER, AT(worker_index), NULL, INTERNAL, 0, 255, NULL },
 	{ "DEPBROKER_PARENT_PID", KIND_NUMBER, AT(parent_pid), NULL, INTERNAL, 1, INT_MAX, NULL },
 };

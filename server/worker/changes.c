@@ -18,6 +18,7 @@ void changes_reset(struct changes *changes)
 {
 	changes->row_count = 0;
 	changes->event_count = 0;
+	changes->news_count = 0;
 }
 
 void changes_fini(struct changes *changes)
@@ -82,6 +83,7 @@ void changes_add(struct changes *changes, const struct reconcile_outcome *outcom
 	changes->rows = grow(changes->rows, changes->row_count, &changes->row_room, sizeof *changes->rows);
 	changes->rows[changes->row_count++] = outcome->next;
 	if (outcome->event_count > 0) {
+		changes->news_count++;
 		json = device_json(changes, &outcome->next);
 	}
 	for (size_t i = 0; i < outcome->event_count; i++) {
@@ -101,6 +103,9 @@ void changes_build(const struct changes *changes, struct pg_transaction *t, cons
 	(void)store_device_put(t, fence.tenant_id, changes->rows, changes->row_count);
 	if (changes->event_count > 0) {
 		(void)store_event_insert(t, fence.tenant_id, changes->events, changes->event_count);
+	}
+	if (changes->missed && changes->news_count > 0) {
+		store_tenant_status_missed(t, fence.tenant_id, (int64_t)changes->news_count);
 	}
 	line.devices_changed = (int)changes->row_count;
 	(void)store_ledger_insert(t, &fence, (int64_t)changes->event_count, &line);

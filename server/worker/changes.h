@@ -15,6 +15,8 @@ struct changes {
 	size_t row_count, row_room;
 	struct stored_event *events;
 	size_t event_count, event_room;
+	size_t news_count; // rows with events
+	bool missed;       // the changes had not told of these: they are counted
 	struct buffer json; // scratch
 };
 

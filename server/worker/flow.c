@@ -160,7 +160,7 @@ void flow_note_failure(struct flow *flow, enum err rc, const char *event)
 	flow->failure = rc;
 	flow->retry_after_s = flow->call.retry_after_s;
 	tenant_note_error(tenant, &flow->call.op.fault, flow->call.apple_error);
-	log_event(LOG_WARNING, event, LOG_STRING("tenant", tenant->slug), LOG_STRING("error", err_name(rc)),
+	log_event(rc == ERR_HELD_BACK ? LOG_DEBUG : LOG_WARNING, event, LOG_STRING("tenant", tenant->slug), LOG_STRING("error", err_name(rc)),
 		LOG_STRING("reason", flow->call.op.fault.text), LOG_STRING("apple_error", flow->call.apple_error),
 		LOG_INT("status", flow->call.status));
 }

@@ -11,6 +11,7 @@
 #include "depbroker/config.h"
 #include "loop/http_client.h"
 #include "store/store.h"
+#include "worker/breakers.h"
 
 enum { RUNS_MAX = 32 };
 
@@ -21,6 +22,7 @@ struct worker_process {
 	struct http_client *apple;
 	struct http_client *webhooks;
 	struct key_provider *keys;
+	struct breakers breakers; // ours alone: other processes have their own
 	char node_id[201];
 	struct list runs;
 	unsigned run_count;

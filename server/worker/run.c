@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { LOADS_MAX = 5, ROUNDS_MAX = 3, LOOK_AGAIN_MS = 1000 };
+enum { LOADS_MAX = 5, ROUNDS_MAX = 3, LOOK_AGAIN_MS = 1000, SUSPECT_ALONE_MS = 60000 };
 
 struct run {
 	struct list link;
@@ -32,6 +32,7 @@ struct run {
 		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN, RUN_ASSIGNING, RUN_WAITING,
 		RUN_LOOKING, RUN_DRAINING, RUN_READING_END, RUN_FINISHING,
 	} state;
+	int64_t started_at_ms;
 	int loads;
 	int rounds;       // of plan, sync and assign with what was loaded
 	int64_t retry_at_us; // of what planning or assigning could not do
@@ -208,7 +209,8 @@ static bool may_ask_apple(const struct run *run)
 	case SYNC_REASON_TOKEN_DEAD:
 	case SYNC_REASON_IDENTITY:
 	case SYNC_REASON_THROTTLED:
-	case SYNC_REASON_BACKOFF: break;
+	case SYNC_REASON_BACKOFF:
+	case SYNC_REASON_HELD_BACK: break;
 	}
 	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
 }
@@ -247,7 +249,8 @@ static void start_flow(struct flow *flow)
 
 static bool is_trouble_of_service(enum err rc)
 {
-	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_BUDGET;
+	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_BUDGET ||
+		rc == ERR_HELD_BACK;
 }
 
 // Not what Apple says against one request; and a definition that fails says nothing about the list of devices, which has its own
@@ -369,6 +372,7 @@ static struct text token_state(const struct tenant *tenant)
 	case SYNC_REASON_IDENTITY:
 	case SYNC_REASON_THROTTLED:
 	case SYNC_REASON_BACKOFF:
+	case SYNC_REASON_HELD_BACK:
 	case SYNC_REASON_INTERRUPTED: break;
 	}
 	return TEXT_NONE;
@@ -572,6 +576,18 @@ static bool is_under_way(const struct worker_process *process, int64_t tenant_id
 	return false;
 }
 
+bool run_has_suspect(const struct worker_process *process)
+{
+	LIST_EACH(at, after, &process->runs) {
+		const struct run *run = CONTAINER_OF(at, struct run, link);
+
+		if (run->tenant.due.is_suspect && clock_monotonic_ms() - run->started_at_ms < SUSPECT_ALONE_MS) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void run_start(struct worker_process *process, const struct due_row *due)
 {
 	struct run *run;
@@ -581,6 +597,7 @@ void run_start(struct worker_process *process, const struct due_row *due)
 	}
 	run = allocate(sizeof *run);
 	run->process = process;
+	run->started_at_ms = clock_monotonic_ms();
 	process->run_count++;
 	list_add_last(&process->runs, &run->link);
 	tenant_init(&run->tenant, process, &run->write, due);

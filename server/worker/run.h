@@ -16,5 +16,7 @@
 // Nothing is started while this process runs the client already: what came up meanwhile has moved `wake`, which that run
 // compares when it waits and when it ends.
 void run_start(struct worker_process *process, const struct due_row *due);
+// One that may crash the process is under way, and has not been for long (SUSPECT_ALONE_MS).
+bool run_has_suspect(const struct worker_process *process);
 // Every run of the process: end after the present step.
 void run_stop_all(struct worker_process *process);

@@ -2,6 +2,7 @@
 #include "worker/sync_flow.h"
 
 #include "depbroker/log.h"
+#include "tenants/brake.h"
 #include "tenants/device.h"
 #include "worker/identity.h"
 
@@ -32,6 +33,9 @@ static void begin_generation(struct sync_flow *sync)
 	}
 	seen_init(&sync->seen, key, SEEN_BUDGET_BYTES);
 	sync->seen_is_open = true;
+	sync->doubtful = false;
+	// The changes were followed until now, and should have told of everything that this list has.
+	sync->flow.changes.missed = sync->decision.cause == SYNC_FULL_SCHEDULED || sync->decision.cause == SYNC_FULL_REQUESTED;
 	tenant->stream.cursor = TEXT_NONE;
 	tenant->stream.full_requests_done = tenant->due.full_requests;
 	log_event(LOG_INFO, "sync.full", LOG_STRING("tenant", tenant->slug),
@@ -52,6 +56,7 @@ static void failed(struct sync_flow *sync, enum err rc)
 
 	flow_note_failure(flow, rc, "sync.failed");
 	decide(sync, sync_failed(&sync->machine, rc, flow->call.retry_after_s, tenant_occasion(flow->tenant)));
+	sync->doubtful = sync->doubtful || sync->decision.action == SYNC_COMPLETE_GENERATION; // a refusal for its end
 }
 
 // --- a page ---
@@ -249,6 +254,7 @@ static void page_is_written(struct sync_flow *sync)
 	if (fetched && sync->machine.from_first_page && (!sync->seen_is_open || !remember_seen(sync))) {
 		sync->machine.from_first_page = false;
 	}
+	sync->doubtful = sync->doubtful || (fetched && (flow->page.count == 0 || flow->page.rejected > 0));
 	log_event(LOG_INFO, "sync.page", LOG_STRING("tenant", flow->tenant->slug), LOG_STRING("kind", flow->entry.kind),
 		LOG_INT("devices", (int64_t)flow->page.count), LOG_INT("changed", (int64_t)flow->changes.row_count),
 		LOG_INT("events", (int64_t)flow->changes.event_count), LOG_INT("rejected", flow->page.rejected),
@@ -275,6 +281,74 @@ static void read_marks(struct sync_flow *sync)
 	flow_begin_read(flow);
 	(void)store_device_fingerprints(&flow->read, flow->tenant->due.tenant_id, text_of(flow->after), KNOWN_BATCH);
 	flow_start_read(flow);
+}
+
+static void count_marks(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	const size_t count = pg_row_count(&flow->read, 0);
+	struct device_mark mark;
+
+	for (size_t i = 0; i < count; i++) {
+		store_device_mark_read(&flow->read, 0, i, &mark);
+		sync->present += mark.gone ? 0 : 1;
+		sync->removals += mark.gone || seen_has(&sync->seen, mark.serial_number) ? 0 : 1;
+	}
+	if (count > 0) {
+		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
+	}
+	sync->marks_left = count == KNOWN_BATCH;
+}
+
+static void begin_counting(struct sync_flow *sync)
+{
+	sync->flow.after[0] = '\0';
+	sync->present = 0;
+	sync->removals = 0;
+}
+
+// By a person, for the request that this list was asked for by.
+static int64_t allowed_removals(const struct sync_flow *sync)
+{
+	const struct tenant *tenant = sync->flow.tenant;
+
+	return tenant->due.removals_allowed_for == tenant->stream.full_requests_done ? tenant->due.removals_allowed : 0;
+}
+
+static bool is_held(const struct sync_flow *sync)
+{
+	const struct brake_case given = {
+		.present = sync->present, .removals = sync->removals, .doubtful = sync->doubtful, .allowed = allowed_removals(sync),
+	};
+
+	return brake_holds(&(struct brake_limits){ 0 }, &given);
+}
+
+static bool must_write_brake(const struct sync_flow *sync)
+{
+	const struct tenant *tenant = sync->flow.tenant;
+
+	return is_held(sync) || tenant->stream.removals_held > 0 || tenant->due.removals_allowed > 0;
+}
+
+static void build_brake(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct sync_flow *sync = CONTAINER_OF((struct flow *)write->owner, struct sync_flow, flow);
+
+	store_removals_put(t, write->tenant->due.tenant_id, is_held(sync) ? sync->removals : 0, sync->present);
+}
+
+static void brake_is_written(struct sync_flow *sync)
+{
+	struct tenant *tenant = sync->flow.tenant;
+	const bool held = is_held(sync);
+
+	tenant->stream.removals_held = held ? sync->removals : 0;
+	tenant->due.removals_allowed = 0; // used up, there as here
+	if (held) {
+		log_event(LOG_ERROR, "sync.removals_held", LOG_STRING("tenant", tenant->slug), LOG_INT("devices", sync->removals),
+			LOG_INT("of", sync->present), LOG_BOOL("doubtful", sync->doubtful), LOG_INT("generation", sync->machine.state.generation));
+	}
 }
 
 static void take_marks(struct sync_flow *sync)
@@ -429,8 +503,17 @@ static void step(struct flow *flow)
 				page_is_written(sync);
 				continue;
 			}
-			flow->after[0] = '\0';
+			begin_counting(sync);
 			do {
+				AWAIT(sync, SYNC_COUNTING, read_marks(sync));
+				if (flow->read.op.rc != OK) {
+					goto read_failed;
+				}
+				count_marks(sync);
+			} while (sync->marks_left);
+			flow->after[0] = '\0';
+			sync->marks_left = sync->removals > 0 && !is_held(sync);
+			while (sync->marks_left) {
 				AWAIT(sync, SYNC_READING_MARKS, read_marks(sync));
 				if (flow->read.op.rc != OK) {
 					goto read_failed;
@@ -448,7 +531,15 @@ static void step(struct flow *flow)
 					}
 					remember_written(sync);
 				}
-			} while (sync->marks_left);
+			}
+			if (must_write_brake(sync)) {
+				AWAIT(sync, SYNC_WRITING_BRAKE, flow_write(flow, build_brake, NULL));
+				if (flow_written(flow) != OK) {
+					goto write_failed;
+				}
+				brake_is_written(sync);
+			}
+			flow->changes.missed = false;
 			sync->decision = sync_generation_completed(&sync->machine, tenant_occasion(flow->tenant));
 		}
 		end(sync, OK);

@@ -8,7 +8,8 @@
 //            2. a page's rows, events and cursor are one transaction, and so is the decision that follows from it
 //            3. while a list is fetched, what is stored is kept in memory (known.h): the fence makes that safe, since nobody else writes.
 //               Only devices that differ are read and sent
-//            4. no page is believed before the identity behind its session has been compared with the pinned one
+//            4. a complete list removes what it does not have, unless the brake holds it (brake.h): then it removes nothing
+//            5. no page is believed before the identity behind its session has been compared with the pinned one
 #pragma once
 
 #include "tenants/known.h"
@@ -22,7 +23,7 @@ struct sync_flow {
 	// Inside
 	enum sync_flow_state {
 		SYNC_IDLE, SYNC_SIGNING_IN, SYNC_READING_ACCOUNT, SYNC_QUARANTINING, SYNC_READING_KNOWN, SYNC_ASKING, SYNC_READING_ROWS, SYNC_WRITING_PAGE,
-		SYNC_READING_MARKS, SYNC_READING_UNSEEN, SYNC_WRITING_REMOVAL,
+		SYNC_COUNTING, SYNC_READING_MARKS, SYNC_READING_UNSEEN, SYNC_WRITING_REMOVAL, SYNC_WRITING_BRAKE,
 	} state;
 	struct sync_run machine, attempted;
 	struct sync_decision decision, decided;
@@ -38,6 +39,8 @@ struct sync_flow {
 	struct text *unseen; // serial numbers that the generation has not seen, of the marks that were read
 	size_t unseen_count;
 	bool marks_left;
+	bool doubtful; // see brake.h
+	int64_t present, removals; // of a complete list: devices before it, and those that it does not have
 };
 
 void sync_flow_init(struct sync_flow *sync, struct tenant *tenant);

@@ -114,6 +114,7 @@ static void read_tenant(struct tenant *tenant, const struct pg_transaction *t)
 		.base_url = url.bytes,
 		.protocol_version = (int)row.protocol_version,
 		.lane_key = row.tenant_id,
+		.breaker = breakers_of(&tenant->process->breakers, url.bytes),
 	};
 }
 

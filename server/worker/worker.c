@@ -39,7 +39,7 @@ struct worker {
 	int64_t alive_until_ms; // of our clock that never goes back: we count as alive until then
 	bool introduced;
 	bool schema_is_ours;
-	unsigned schema_at, lint_at; // of the introduction's statements
+	unsigned schema_at, lint_at, struck_at; // of the introduction's statements
 	struct pg_transaction claim;
 	bool claim_runs;
 	struct delay claim_timer;
@@ -99,7 +99,8 @@ static void on_claim_time(struct delay *timer)
 	}
 	worker->claim_runs = true;
 	pg_transaction_init(&worker->claim, store_directory(), on_claimed);
-	(void)store_due_claim(&worker->claim, text_of(worker->process.node_id), (int)(RUNS_MAX - worker->process.run_count));
+	(void)store_due_claim(&worker->claim, text_of(worker->process.node_id), (int)(RUNS_MAX - worker->process.run_count),
+		!run_has_suspect(&worker->process));
 	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
 }
 
@@ -115,6 +116,21 @@ static void on_run_ended(struct worker_process *process)
 
 // --- the heart-beat ---
 
+// Who was in flight when our predecessor crashed.
+static void log_struck(const struct worker *worker)
+{
+	const size_t count = worker->struck_at > 0 ? pg_row_count(&worker->beat, worker->struck_at) : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct struck_row struck;
+
+		store_struck_read(&worker->beat, worker->struck_at, i, &struck);
+		log_event(struck.quarantined ? LOG_ERROR : LOG_WARNING, struck.quarantined ? "tenant.quarantined" : "tenant.struck",
+			LOG_TEXT("tenant", struck.slug), LOG_STRING("reason", "it was in flight when a worker crashed"),
+			LOG_INT("crashes", struck.crashes));
+	}
+}
+
 // The first beat: whom we replace is released, and the schema must be the one that this program is made for.
 static void take_introduction(struct worker *worker)
 {
@@ -122,6 +138,7 @@ static void take_introduction(struct worker *worker)
 	const int64_t version = store_schema_version(&worker->beat, worker->schema_at);
 
 	worker->introduced = true;
+	log_struck(worker);
 	worker->schema_is_ours = version == store_schema_expected() && !store_lint_read(&worker->beat, worker->lint_at, &complaints);
 	if (worker->schema_is_ours) {
 		log_event(LOG_INFO, "worker.started", LOG_STRING("node", worker->process.node_id));
@@ -162,6 +179,15 @@ static void on_beat(struct op *op)
 	try_to_end(worker);
 }
 
+static void add_end_of(struct worker *worker, struct text replaced)
+{
+	if (worker->process.config->replaced_crashed) {
+		worker->struck_at = store_node_crashed(&worker->beat, replaced);
+	} else {
+		store_node_release(&worker->beat, replaced);
+	}
+}
+
 static void on_beat_time(struct delay *timer)
 {
 	struct worker *worker = CONTAINER_OF(timer, struct worker, beat_timer);
@@ -176,7 +202,7 @@ static void on_beat_time(struct delay *timer)
 	}
 	if (!worker->introduced) {
 		if (replaces != NULL) {
-			store_node_release(&worker->beat, text_of(replaces));
+			add_end_of(worker, text_of(replaces));
 		}
 		worker->schema_at = store_schema_select(&worker->beat);
 		worker->lint_at = store_lint_select(&worker->beat);
@@ -309,6 +335,7 @@ int worker_main(const struct config *config)
 
 	make_node_id(&worker);
 	list_init(&worker.process.runs);
+	list_init(&worker.process.breakers.all);
 	loop_init(&worker.process.loop);
 	if (open_all(&worker, &fault) != OK) { // wrong configuration: nothing runs yet, the process ends
 		log_event(LOG_ERROR, "worker.failed", LOG_STRING("reason", fault.text));
@@ -323,6 +350,7 @@ int worker_main(const struct config *config)
 	loop_run(&worker.process.loop);
 	loop_fini(&worker.process.loop);
 	key_provider_close(worker.process.keys);
+	breakers_free(&worker.process.breakers);
 	free(worker.allowed);
 	return EXIT_SUCCESS;
 }

@@ -326,10 +326,10 @@ struct claims {
 	size_t count;
 };
 
-static void claim(struct claims *claims, const char *node_id, int limit)
+static void claim_with(struct claims *claims, const char *node_id, int limit, bool one_suspect)
 {
 	struct pg_call call;
-	const unsigned statement = store_due_claim(begin(&call, store_directory()), text_of(node_id), limit);
+	const unsigned statement = store_due_claim(begin(&call, store_directory()), text_of(node_id), limit, one_suspect);
 
 	run(&call, &world);
 	claims->count = pg_row_count(&call.transaction, statement);
@@ -340,6 +340,11 @@ static void claim(struct claims *claims, const char *node_id, int limit)
 		claims->rows[i].slug = TEXT_NONE;
 	}
 	end(&call);
+}
+
+static void claim(struct claims *claims, const char *node_id, int limit)
+{
+	claim_with(claims, node_id, limit, true);
 }
 
 static const struct due_row *claimed(const struct claims *claims, int64_t tenant_id)
@@ -714,6 +719,186 @@ static void the_next_run_counts_from_zero_and_keeps_the_rest(void **state)
 	assert_int_equal(row.synced_at_us, SECOND_US);
 }
 
+// --- crashes ---
+
+static void make_due(void)
+{
+	test_postgres_run(world.postgres, "update depbroker.sync_due set due_at = now() - interval '1 second'");
+}
+
+static void crash(const char *node_id)
+{
+	struct pg_call call;
+
+	(void)store_node_crashed(begin(&call, store_directory()), text_of(node_id));
+	run_and_end(&call, &world);
+	beat(&world, node_id);
+	make_due();
+}
+
+static int64_t crashes_of(int64_t tenant_id)
+{
+	char sql[128];
+
+	(void)snprintf(sql, sizeof sql, "select cardinality(crashes) from depbroker.sync_due where tenant_id = %lld",
+		(long long)tenant_id);
+	return ask_number(&world, sql);
+}
+
+static bool is_quarantined(int64_t tenant_id)
+{
+	char sql[128];
+
+	(void)snprintf(sql, sizeof sql, "select count(*) from depbroker.tenants where tenant_id = %lld and state = 'quarantined'",
+		(long long)tenant_id);
+	return ask_number(&world, sql) == 1;
+}
+
+static void finish_all(const struct claims *claims, const char *node_id)
+{
+	for (size_t i = 0; i < claims->count; i++) {
+		struct stream_fence fence = take(&world, claims->rows[i].tenant_id, node_id);
+		struct pg_call call;
+
+		store_stream_finish(begin(&call, store_worker(fence.tenant_id)), &fence, NULL, INSTANT_NONE, claims->rows[i].wake);
+		run_and_end(&call, &world);
+	}
+	make_due();
+}
+
+static void forget_others(void)
+{
+	test_postgres_run(world.postgres, "update depbroker.tenants set state = 'paused'");
+}
+
+static void who_is_in_flight_at_three_crashes_is_quarantined_and_its_neighbours_are_not(void **state)
+{
+	int64_t neighbours[5];
+	struct claims claims;
+	int64_t bad;
+
+	(void)state;
+	forget_others();
+	bad = fresh_tenant();
+	for (size_t i = 0; i < 5; i++) {
+		neighbours[i] = fresh_tenant();
+	}
+	make_due();
+	for (int crashes = 0; crashes < CRASHES_MAX;) {
+		assert_false(is_quarantined(bad));
+		claim(&claims, "a", 10);
+		if (claimed(&claims, bad) != NULL) {
+			crash("a");
+			crashes++;
+		} else {
+			finish_all(&claims, "a");
+		}
+	}
+	assert_true(is_quarantined(bad));
+	for (size_t i = 0; i < 5; i++) {
+		assert_false(is_quarantined(neighbours[i]));
+		assert_int_equal(crashes_of(neighbours[i]), 1); // the first one, when nobody knew
+	}
+}
+
+static void two_suspects_are_never_claimed_together_nor_one_beside_another(void **state)
+{
+	struct claims claims;
+	int64_t one, other, good;
+
+	(void)state;
+	forget_others();
+	one = fresh_tenant();
+	other = fresh_tenant();
+	make_due();
+	claim(&claims, "a", 10);
+	assert_int_equal(claims.count, 2);
+	crash("a");
+	good = fresh_tenant();
+	make_due();
+	claim_with(&claims, "a", 10, false); // one is under way
+	assert_int_equal(claims.count, 1);
+	assert_non_null(claimed(&claims, good));
+	make_due();
+	claim(&claims, "b", 1);
+	assert_int_equal(claims.count, 1);
+	assert_true(claims.rows[0].is_suspect);
+	assert_true(claimed(&claims, one) != NULL || claimed(&claims, other) != NULL);
+}
+
+static void crashes_that_are_an_hour_old_count_no_more(void **state)
+{
+	struct claims claims;
+	int64_t id;
+
+	(void)state;
+	forget_others();
+	id = fresh_tenant();
+	for (int i = 0; i < 5; i++) {
+		make_due();
+		claim(&claims, "a", 10);
+		assert_int_equal(claims.count, 1);
+		crash("a");
+		assert_int_equal(crashes_of(id), 1);
+		test_postgres_run(world.postgres, "update depbroker.sync_due set crashes = array[now() - interval '61 minutes']"
+			" where crashes <> '{}'");
+	}
+	assert_false(is_quarantined(id));
+	make_due();
+	claim(&claims, "a", 10);
+	assert_false(claims.rows[0].is_suspect);
+}
+
+static void a_node_that_ended_by_itself_strikes_nobody(void **state)
+{
+	struct claims claims;
+	int64_t id;
+
+	(void)state;
+	forget_others();
+	id = fresh_tenant();
+	for (int i = 0; i < 5; i++) {
+		make_due();
+		claim(&claims, "a", 10);
+		assert_int_equal(claims.count, 1);
+		release("a");
+		beat(&world, "a");
+	}
+	assert_int_equal(crashes_of(id), 0);
+}
+
+static void a_quarantined_client_is_active_again_by_one_call_and_starts_without_strikes(void **state)
+{
+	struct tenant_row row = { 0 };
+	struct claims claims;
+	struct pg_call call;
+	int64_t id, count, last_at_us;
+	unsigned statement;
+
+	(void)state;
+	forget_others();
+	id = fresh_tenant();
+	for (int i = 0; i < CRASHES_MAX; i++) {
+		make_due();
+		claim(&claims, "a", 10);
+		crash("a");
+	}
+	claim(&claims, "a", 10);
+	assert_int_equal(claims.count, 0);
+	statement = store_due_crashes(begin(&call, store_api(id)), id);
+	run(&call, &world);
+	store_due_crashes_read(&call.transaction, statement, &count, &last_at_us);
+	end(&call);
+	assert_int_equal(count, CRASHES_MAX);
+	assert_true(last_at_us > 0);
+	row = (struct tenant_row){ .tenant_id = id, .display_name = TEXT("x"), .state = TEXT("active") };
+	(void)store_tenant_update(begin(&call, store_api(id)), &row);
+	run_and_end(&call, &world);
+	assert_int_equal(crashes_of(id), 0);
+	claim(&claims, "a", 10);
+	assert_int_equal(claims.count, 1);
+}
+
 #define FRESH(test) cmocka_unit_test_setup(test, nobody_is_due)
 
 int main(void)
@@ -735,6 +920,11 @@ int main(void)
 		FRESH(claims_of_a_dead_or_released_node_are_free),
 		FRESH(whoever_could_claim_a_client_may_take_it),
 		FRESH(a_paused_or_quarantined_client_is_not_claimed),
+		FRESH(who_is_in_flight_at_three_crashes_is_quarantined_and_its_neighbours_are_not),
+		FRESH(two_suspects_are_never_claimed_together_nor_one_beside_another),
+		FRESH(crashes_that_are_an_hour_old_count_no_more),
+		FRESH(a_node_that_ended_by_itself_strikes_nobody),
+		FRESH(a_quarantined_client_is_active_again_by_one_call_and_starts_without_strikes),
 		FRESH(a_finished_client_is_due_when_it_was_said),
 		FRESH(a_wish_during_a_run_makes_it_due_at_once),
 		cmocka_unit_test(the_owner_can_read_its_due_row),

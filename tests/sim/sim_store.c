@@ -269,8 +269,10 @@ bool store_lint_read(const struct pg_transaction *t, unsigned statement, struct 
 	return pg_row_count(t, statement) > 0;
 }
 
-unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit)
+// Nobody crashes by a client's fault here, so there are no suspects.
+unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect)
 {
+	(void)one_suspect;
 	struct sim_op *op = add(t, OP_DUE_CLAIM);
 
 	sim_claims();
@@ -758,4 +760,35 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 	(void)tenant_id;
 	add(t, OP_STATUS)->number = count ? status->event_seq : -1;
 	return added(t);
+}
+
+// --- crashes that a client may be the cause of, and the brake on removals: neither has an effect on these rows ---
+
+unsigned store_node_crashed(struct pg_transaction *t, struct text node_id)
+{
+	store_node_release(t, node_id);
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_struck_read(const struct pg_transaction *t, unsigned statement, size_t row, struct struck_row *out)
+{
+	(void)t;
+	(void)statement;
+	(void)row;
+	*out = (struct struck_row){ 0 };
+}
+
+void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present)
+{
+	(void)tenant_id;
+	(void)held;
+	(void)present;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count)
+{
+	(void)tenant_id;
+	(void)count;
+	(void)add_simple(t, OP_NOTHING);
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #ifndef SIM_SCHEDULES
-#define SIM_SCHEDULES 20000
+#define SIM_SCHEDULES 4000
 #endif
 
 enum { FAULTS = 200, SAMPLE = 20 };

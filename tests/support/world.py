@@ -238,7 +238,7 @@ class Api:
 class Broker:
     """`depbroker serve`, with the embedded PostgreSQL or another one."""
 
-    def __init__(self, folder, workers, database_url=None, **settings):
+    def __init__(self, folder, workers, database_url=None, program="depbroker", **settings):
         self.state = os.path.join(folder, "state")
         self.listen, self.admin_listen = free_address(), free_address()
         self.log_path = os.path.join(folder, "depbroker.log")
@@ -249,7 +249,7 @@ class Broker:
             "DEPBROKER_WORKERS": str(workers), "DEPBROKER_WEBHOOK_ALLOW": "127.0.0.0/8", "DEPBROKER_LOG_LEVEL": "info", **settings})
         if database_url:
             self.environment["DEPBROKER_DATABASE_URL"] = database_url
-        self.program = os.path.join(BUILD, "depbroker")
+        self.program = os.path.join(BUILD, program)
         self.process = None
 
     def start(self):
@@ -430,7 +430,7 @@ def difference(wanted, found):
 
 
 class World:
-    def __init__(self, workers=2, own_postgres=False, seed=1, **settings):
+    def __init__(self, workers=2, own_postgres=False, seed=1, program="depbroker", **settings):
         self.folder = tempfile.mkdtemp(prefix="depbroker-world-")
         os.chmod(self.folder, 0o755)  # PostgreSQL's user must be able to pass
         self.clients = {}
@@ -442,7 +442,7 @@ class World:
         self.receiver_url = self.inboxes.ready["listen"]
         self.receiver = Control(self.receiver_url)
         settings = {"DEPBROKER_APPLE_URL": self.apple_url, **settings}
-        self.broker = Broker(self.folder, workers, self.postgres.url if self.postgres else None, **settings)
+        self.broker = Broker(self.folder, workers, self.postgres.url if self.postgres else None, program=program, **settings)
         self.operator = self.technician = self.psql = None
 
     def __enter__(self):

@@ -351,6 +351,7 @@ static void every_failure_has_its_wait_and_keeps_the_cursor(void **state)
 		{ ERR_TOKEN_DEAD, SYNC_REASON_TOKEN_DEAD, 6 * 3600, 12 * 3600 },
 		{ ERR_IDENTITY, SYNC_REASON_IDENTITY, 6 * 3600, 12 * 3600 },
 		{ ERR_THROTTLED, SYNC_REASON_THROTTLED, 60, 90 },
+		{ ERR_HELD_BACK, SYNC_REASON_HELD_BACK, INTERVAL / 2, INTERVAL * 3 / 2 },
 		{ ERR_UNAVAILABLE, SYNC_REASON_BACKOFF, 60, 90 },
 		{ ERR_TIMEOUT, SYNC_REASON_BACKOFF, 60, 90 },
 		{ ERR_NETWORK, SYNC_REASON_BACKOFF, 60, 90 },
@@ -379,6 +380,22 @@ static void every_failure_has_its_wait_and_keeps_the_cursor(void **state)
 		expected.failures = run.state.failures;
 		assert_memory_equal(&run.state, &expected, sizeof expected);
 	}
+}
+
+// Nobody was asked: what is stored stays as it is, however often.
+static void who_is_held_back_has_not_failed(void **state)
+{
+	struct sync_run run = { .state = followed() };
+	struct sync_decision decision;
+
+	(void)state;
+	for (size_t i = 0; i < 100; i++) {
+		(void)begin(&run, run.state);
+		decision = sync_failed(&run, ERR_HELD_BACK, 5, (struct sync_occasion){ T0, i * SECOND_US });
+		assert_wait(decision, SYNC_REASON_HELD_BACK);
+		assert_true(decision.wait_until_us >= T0 + 5 * SECOND_US && decision.wait_until_us <= T0 + 15 * SECOND_US);
+	}
+	assert_int_equal(run.state.failures, 0);
 }
 
 static void repeated_failures_wait_longer_up_to_an_hour_and_a_page_ends_them(void **state)
@@ -458,7 +475,8 @@ static void intervals_have_defaults(void **state)
 static void every_reason_and_cause_has_its_stored_word(void **state)
 {
 	static const char *const reasons[] = { "", "up_to_date", "stuck_cursor", "exhausted_cursor", "cursor_lost_twice",
-		"page_limit", "terms", "token_dead", "identity", "throttled", "backoff", "interrupted" };
+		"page_limit", "terms", "token_dead", "identity", "throttled", "backoff", "held_back",
+		"interrupted" };
 	static const char *const causes[] = { "", "first", "requested", "scheduled", "cursor_aged", "cursor_lost", "exhausted",
 		"stuck", "incomplete" };
 
@@ -493,6 +511,7 @@ int main(void)
 		cmocka_unit_test(the_schedule_wants_one_full_fetch_an_interval_at_the_tenants_own_time),
 		cmocka_unit_test(a_scheduled_full_fetch_starts_when_it_is_due),
 		cmocka_unit_test(every_failure_has_its_wait_and_keeps_the_cursor),
+		cmocka_unit_test(who_is_held_back_has_not_failed),
 		cmocka_unit_test(repeated_failures_wait_longer_up_to_an_hour_and_a_page_ends_them),
 		cmocka_unit_test(retry_after_is_honoured_up_to_a_day_and_never_shortens),
 		cmocka_unit_test(a_run_ends_after_its_last_page_even_if_the_cursor_always_moves),
