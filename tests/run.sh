@@ -73,13 +73,10 @@ note_failed() {
 	printf "         replay: tests/run.sh --only '^%s\$' --seed %s\n" "$1" "$seed"
 }
 
-# check NAME COMMAND...: one test that is a command. Its output is shown when it fails; exit code 77 says that this machine
-# cannot run it, and the last line why.
-check() {
-	local name=$1 code=0
-	shift
-	wanted "$name" || return 0
-	"$@" >"$logs/$name.log" 2>&1 </dev/null || code=$?
+# conclude NAME CODE: what became of a test that was a command. Its output is shown when it failed; exit code 77 says that this
+# machine cannot run it, and the last line why.
+conclude() {
+	local name=$1 code=$2
 	case "$code" in
 	0) note_passed "$name" ;;
 	77)
@@ -91,6 +88,15 @@ check() {
 		note_failed "$name"
 		;;
 	esac
+}
+
+# check NAME COMMAND...: one test that is a command.
+check() {
+	local name=$1 code=0
+	shift
+	wanted "$name" || return 0
+	"$@" >"$logs/$name.log" 2>&1 </dev/null || code=$?
+	conclude "$name" "$code"
 }
 
 build() {
@@ -120,13 +126,26 @@ run_ctest() {
 	done < <(outcomes_of "$report")
 }
 
-# run_scripts FOLDER SECONDS: each executable script there is one test.
+# run_scripts FOLDER SECONDS: each executable script there is one test; as many at a time as there are cores for them.
 run_scripts() {
-	local script
+	local script name names=()
 	for script in "$1"/*.sh "$1"/*.py; do
-		if [ -x "$script" ]; then
-			check "$(basename "${script%.*}")" timeout -k 30 "$2" "$script"
+		name=$(basename "${script%.*}")
+		if [ -x "$script" ] && wanted "$name"; then
+			while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+				wait -n || :
+			done
+			(
+				code=0
+				timeout -k 30 "$2" "$script" >"$logs/$name.log" 2>&1 </dev/null || code=$?
+				echo "$code" >"$logs/$name.code"
+			) &
+			names+=("$name")
 		fi
+	done
+	wait
+	for name in "${names[@]}"; do
+		conclude "$name" "$(cat "$logs/$name.code" 2>/dev/null || echo 1)"
 	done
 }
 
