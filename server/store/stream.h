@@ -57,7 +57,8 @@ struct stream_row {
 	int64_t now_us;      // the database's clock
 };
 
-// Worker scope. The epoch grows. No row: somebody else who is alive has it.
+// Worker scope. The epoch grows. No row: somebody else who is alive has it. Whoever could claim it may take it, too: the owner was
+// not alive then, and is fenced when it comes back; otherwise each of the two would keep the other from it for ever.
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
 // Any tenant scope.
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id);

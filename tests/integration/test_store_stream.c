@@ -416,6 +416,25 @@ static void claims_of_a_dead_or_released_node_are_free(void **state)
 	beat(&world, "b");
 }
 
+// Both heart-beats stopped, such as when the database was away, and each node believes that the other one has the client.
+static void whoever_could_claim_a_client_may_take_it(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct claims claims;
+	struct stream_fence former;
+
+	(void)state;
+	claim(&claims, "a", 10);
+	former = take(&world, tenant_id, "a");
+	test_postgres_run(world.postgres, "update depbroker.sync_due set due_at = now() where claimed_by = 'a'");
+	stop_heart("a");
+	claim(&claims, "b", 10);
+	assert_non_null(claimed(&claims, tenant_id));
+	beat(&world, "a");
+	assert_int_equal(take(&world, tenant_id, "b").epoch, former.epoch + 1);
+	assert_int_equal(try_to_take(tenant_id, "a"), 0);
+}
+
 static void a_paused_or_quarantined_client_is_not_claimed(void **state)
 {
 	const struct tenant_row paused = { .tenant_id = fresh_tenant(), .display_name = TEXT("P"), .state = TEXT("paused") };
@@ -714,6 +733,7 @@ int main(void)
 		FRESH(a_claim_is_one_nodes_alone),
 		FRESH(claims_stop_at_the_limit_and_begin_with_the_earliest),
 		FRESH(claims_of_a_dead_or_released_node_are_free),
+		FRESH(whoever_could_claim_a_client_may_take_it),
 		FRESH(a_paused_or_quarantined_client_is_not_claimed),
 		FRESH(a_finished_client_is_due_when_it_was_said),
 		FRESH(a_wish_during_a_run_makes_it_due_at_once),

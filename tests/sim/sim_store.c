@@ -340,12 +340,12 @@ unsigned store_data_key_current(struct pg_transaction *t, int64_t tenant_id)
 	return add_simple(t, OP_NOTHING);
 }
 
-enum err store_data_key_read(const struct pg_transaction *t, unsigned statement, const struct master_key *master, int64_t tenant_id,
+enum err store_data_key_read(const struct pg_transaction *t, unsigned statement, struct key_provider *keys, int64_t tenant_id,
 	struct data_key *out, struct fault *fault)
 {
 	(void)t;
 	(void)statement;
-	(void)master;
+	(void)keys;
 	(void)tenant_id;
 	(void)fault;
 	*out = (struct data_key){ .version = 1 };
@@ -393,10 +393,11 @@ int store_secret_version(const struct pg_transaction *t, unsigned statement, siz
 }
 
 enum err store_secret_open(const struct pg_transaction *t, unsigned statement, size_t row, int64_t tenant_id, enum secret_kind kind,
-	const struct data_key *key, struct buffer *plain, struct fault *fault)
+	struct key_provider *keys, const struct data_key *key, struct buffer *plain, struct fault *fault)
 {
 	(void)tenant_id;
 	(void)kind;
+	(void)keys;
 	(void)key;
 	(void)fault;
 	buffer_add_text(plain, ((const struct secret_row *)row_of(t, statement, row))->plain);
