@@ -20,6 +20,14 @@
 
 #include <stdio.h>
 
+#if defined(__has_feature) // as clang says it
+#if __has_feature(address_sanitizer)
+#define SIM_SANITIZED
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SIM_SANITIZED
+#endif
+
 enum {
 	SIM_NODES = 3,
 	SIM_TENANTS = 6,

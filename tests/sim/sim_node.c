@@ -13,7 +13,7 @@
 #include <string.h>
 #include <ucontext.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef SIM_SANITIZED
 #include <sanitizer/asan_interface.h>
 #define FORGET_STACK(stack, size) __asan_unpoison_memory_region((stack), (size))
 #else

@@ -375,7 +375,8 @@ static void read_positions(struct sim_op *op, const struct sim_tenant *tenant)
 static void read_events(struct sim_op *op, const struct sim_tenant *tenant)
 {
 	const int64_t *place = op->in;
-	struct stored_event *rows = answer_rows(op, (size_t)op->other, sizeof *rows);
+	const int64_t left = tenant->stream.event_seq > op->number ? tenant->stream.event_seq - op->number : 0;
+	struct stored_event *rows = answer_rows(op, (size_t)(left < op->other ? left : op->other), sizeof *rows);
 
 	op->out_count = 0;
 	for (int64_t seq = op->number + 1; seq <= tenant->stream.event_seq && (int64_t)op->out_count < op->other; seq++) {

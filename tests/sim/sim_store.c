@@ -41,8 +41,9 @@ void pg_pool_close(struct pg_pool *pool, void (*closed)(void *argument), void *a
 
 void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope scope, void (*done)(struct op *op))
 {
-	struct sim_transaction *inner = allocate(sizeof *inner);
+	struct sim_transaction *inner = reallocate(NULL, sizeof *inner); // what is large in it is zeroed as it is used
 
+	memset(inner, 0, offsetof(struct sim_transaction, ops));
 	*transaction = (struct pg_transaction){ .inner = inner };
 	op_init(&transaction->op, done);
 	inner->life = sim.life;
@@ -189,7 +190,7 @@ static struct sim_op *add(struct pg_transaction *t, enum op_kind kind)
 	struct sim_op *op = &inner->ops[inner->count++];
 
 	assert(inner->count <= PG_STATEMENTS_MAX);
-	op->kind = kind;
+	*op = (struct sim_op){ .kind = kind };
 	return op;
 }
 

@@ -36,11 +36,11 @@ struct sim_transaction {
 	struct pg_transaction *transaction; // NULL: whoever asked is gone
 	struct sim_life *life;
 	int64_t tenant_id; // 0: the directory's
-	struct sim_op ops[PG_STATEMENTS_MAX];
 	size_t count;
 	enum err rc;
 	bool is_open; // pg_transaction_fini is still to come
 	bool is_out;  // the effect is still to come
+	struct sim_op ops[PG_STATEMENTS_MAX]; // the first `count`
 };
 
 // All or nothing: ERR_FENCED changes nothing.

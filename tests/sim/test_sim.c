@@ -20,7 +20,7 @@
 
 enum { FAULTS = 200, SAMPLE = 20 };
 
-#if defined(__SANITIZE_ADDRESS__) // a process that crashes frees nothing
+#ifdef SIM_SANITIZED // a process that crashes frees nothing
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {

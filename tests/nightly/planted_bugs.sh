@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Plants each bug of tests/planted in a copy of the sources, one after the other: the test that its patch names must turn red.
+#
+#   tests/nightly/planted_bugs.sh [NAME...]   only these
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+root=$PWD
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C "$copy"
+cd "$copy"
+cmake --preset release -DDEPBROKER_WERROR=OFF >configure.log
+export DEPBROKER_SIM_SCHEDULES=300 DEPBROKER_TEST_SEED=1
+
+# outcome_of TEST: green, red, or broken when it cannot be built.
+outcome_of() {
+	cmake --build --preset release -j 2 --target "$1" >build.log 2>&1 || { tail -n 20 build.log >&2; echo broken; return; }
+	if (cd "$copy" && timeout 300 "build/release/$1") >run.log 2>&1; then echo green; else echo red; fi
+}
+
+patches=("$root"/tests/planted/*.patch)
+[ $# -eq 0 ] || patches=("${@/#/$root/tests/planted/}") && [ $# -eq 0 ] || patches=("${patches[@]/%/.patch}")
+for test in $(sed -n 's/^Red: //p' "${patches[@]}" | sort -u); do
+	outcome=$(outcome_of "$test")
+	[ "$outcome" = green ] || { tail -n 20 run.log; echo "$test is $outcome without any planted bug"; exit 1; }
+done
+
+failed=0
+for patch in "${patches[@]}"; do
+	test=$(sed -n 's/^Red: //p' "$patch")
+	patch --quiet -p1 <"$patch"
+	outcome=$(outcome_of "$test")
+	patch --quiet -R -p1 <"$patch"
+	printf '%-40s %-20s %s\n' "$(basename "${patch%.patch}")" "$test" "$outcome"
+	[ "$outcome" = red ] || failed=$((failed + 1))
+done
+echo "${#patches[@]} bugs planted, $failed not found"
+[ "$failed" -eq 0 ]
