@@ -18,7 +18,7 @@ compile_packages=(
 )
 build_packages=("${compile_packages[@]}" postgresql)
 demo_packages=(libcmocka-dev curl jq)
-test_packages=(pgbouncer clang libclang-rt-dev binutils openssl procps python3)
+test_packages=(pgbouncer clang libclang-rt-dev binutils openssl procps python3 spin)
 image_packages=(docker.io docker-compose debootstrap curl jq)
 
 as_root() {

@@ -15,3 +15,12 @@ int healthcheck_command(const struct config *config);
 // argv[0] is "create-key".
 int create_key_command(const struct config *config, int argc, char **argv);
 extern const char create_key_usage[];
+// argv[0] is "import".
+int import_command(const struct config *config, int argc, char **argv);
+extern const char import_usage[];
+// argv[0] is "keys".
+int keys_command(const struct config *config, int argc, char **argv);
+extern const char keys_usage[];
+// argv[0] is "doctor".
+int doctor_command(const struct config *config, int argc, char **argv);
+extern const char doctor_usage[];

@@ -119,9 +119,10 @@ static const struct command commands[] = {
 		"usage: depbroker healthcheck\n" CONFIGURED_BY, healthcheck, false },
 	{ "config", "prints what is in force, secrets masked", "usage: depbroker config\n" CONFIGURED_BY, show_config, false },
 	{ "admin", "create-key: makes an API key", create_key_usage, admin, true },
+	{ "import", "nanodep: takes over clients of a NanoDEP, with their tokens", import_usage, import_command, true },
 	{ "version", "prints the version", "usage: depbroker version\n", show_version, false },
-	{ "doctor", NULL, NULL, NULL, true },
-	{ "keys", NULL, NULL, NULL, true },
+	{ "doctor", "checks configuration, database, clocks and keys, and says what to do", doctor_usage, doctor_command, true },
+	{ "keys", "add, rotate: replaces master keys and data keys", keys_usage, keys_command, true },
 };
 
 // --- which one ---

@@ -21,10 +21,20 @@ struct server_token {
 	struct buffer memory;  // where the texts live
 };
 
+enum token_mistake { // what a file is that is no token file
+	TOKEN_MISTAKE_NONE,
+	TOKEN_MISTAKE_OTHER,
+	TOKEN_MISTAKE_CUT, // a token file whose end is missing
+	TOKEN_MISTAKE_CERTIFICATE,
+	TOKEN_MISTAKE_PRIVATE_KEY,
+	TOKEN_MISTAKE_WEB_PAGE,
+	TOKEN_MISTAKE_DECRYPTED, // a token, but without its envelope
+};
+
 // Appends the CMS bytes to `cms_der`. Reads what Apple sends and what administrators make of it: LF or CRLF, folded
 // headers, a byte order mark, no final line end, and bare base64 or bare DER without any headers.
-// ERR_BAD_INPUT names what was given instead: nothing, a web page, a certificate, a private key, JSON, a cut file.
-MUST_USE enum err token_file_read(struct buffer *cms_der, struct text file, struct fault *fault);
+// ERR_BAD_INPUT: `mistake` and the sentence say what was given instead.
+MUST_USE enum err token_file_read(struct buffer *cms_der, struct text file, enum token_mistake *mistake, struct fault *fault);
 
 // Reads the decrypted content (with or without MIME headers, with or without BEGIN/END MESSAGE lines, line breaks
 // anywhere), or what server_token_write wrote. `token` need not be initialised, and needs server_token_fini only after OK.

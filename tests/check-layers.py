@@ -65,7 +65,7 @@ SAYINGS = [
 WRAPPING = re.compile(r"^\s*select\s+(pg_catalog\.)?set_config\s*\(", re.IGNORECASE)
 
 # Functions that only some files may name.
-RESERVED = [("pg_scope_login", re.compile(r"^server/(loop/|store/migrate\.c$)"))]
+RESERVED = [("pg_scope_login", re.compile(r"^server/(loop/|store/(migrate|nanodep)\.c$)"))]
 
 FORBIDDEN_SYMBOLS = [  # of the core: it opens nothing, asks no clock, and knows no library
     re.compile(r"^(uv_|curl_|PQ|MHD_|EVP_|CMS_|SSL_|OPENSSL_|json_|yyjson_)"),

@@ -182,7 +182,7 @@ check build-clang build clang
 
 if [ "$nightly" = yes ]; then
 	section "nightly"
-	run_scripts tests/nightly 3600
+	run_scripts tests/nightly 14400
 	run_fuzzers
 fi
 finish

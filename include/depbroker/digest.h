@@ -15,4 +15,5 @@ struct digest_part { // hashed one after the other, so that callers need not joi
 void sha256(unsigned char out[SHA256_SIZE], const struct digest_part *parts, size_t count);
 void hmac_sha256(unsigned char out[SHA256_SIZE], struct text key, const struct digest_part *parts, size_t count);
 void hmac_sha1(unsigned char out[SHA1_SIZE], struct text key, const struct digest_part *parts, size_t count);
+void pbkdf2_sha256(unsigned char out[SHA256_SIZE], struct text password, struct text salt, int rounds);
 MUST_USE bool equal_in_constant_time(const void *a, const void *b, size_t length);

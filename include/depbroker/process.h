@@ -4,5 +4,5 @@
 #pragma once
 
 // No core dumps, no reading of our memory by other processes of the same user, files for ourselves only (umask 077),
-// and no death by SIGPIPE.
+// no keys of TLS connections for whom SSLKEYLOGFILE names, and no death by SIGPIPE.
 void process_harden(void);

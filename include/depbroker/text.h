@@ -62,6 +62,8 @@ MUST_USE bool hex_decode(struct buffer *out, struct text in);
 
 // Overwrites memory in a way that the compiler keeps.
 void wipe(void *memory, size_t length);
+// Overwrites what functions that have returned left below on the stack: libraries that decrypt or sign do not.
+void wipe_stack(void);
 
 // Memory that cannot be had aborts: the supervisor restarts us, and leases make that safe.
 void *allocate(size_t size);               // zeroed

@@ -140,7 +140,7 @@ static enum err open_all(struct process *process, struct fault *fault)
 	struct service *service = &process->service;
 	enum err rc;
 
-	TRY(master_key_load(&service->master, service->config->master_key_file, true, fault));
+	TRY(key_provider_open_file(&service->keys, service->config->master_key_file, fault));
 	TRY(open_database(service, fault));
 	rc = open_apple(service, fault);
 	if (rc != OK) {
@@ -182,6 +182,6 @@ int api_main(const struct config *config)
 	}
 	loop_run(&process.service.loop);
 	loop_fini(&process.service.loop);
-	master_key_fini(&process.service.master);
+	key_provider_close(process.service.keys);
 	return rc == OK ? 0 : 1;
 }

@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { SLUG_MAX = 63 };
-
 bool body_is_modest(struct text json)
 {
 	size_t depth = 0;
@@ -29,21 +27,6 @@ bool body_is_modest(struct text json)
 			values++;
 		}
 		if (depth > BODY_DEPTH_MAX || values > BODY_VALUES_MAX) {
-			return false;
-		}
-	}
-	return true;
-}
-
-bool is_slug(struct text t)
-{
-	if (t.length == 0 || t.length > SLUG_MAX || t.bytes[0] == '-' || t.bytes[t.length - 1] == '-') {
-		return false;
-	}
-	for (size_t i = 0; i < t.length; i++) {
-		const char c = t.bytes[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-') {
 			return false;
 		}
 	}

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "api/call.h"
+#include "tenants/slug.h"
 
 enum { BODY_DEPTH_MAX = 32, BODY_VALUES_MAX = 10000, BODY_STRINGS_MAX = 64 };
 
@@ -39,6 +40,3 @@ MUST_USE bool body_read(struct call *call, const struct body_member *members, st
 
 // True when JSON this deep and with this many values may be parsed at all. Says nothing about its form.
 bool body_is_modest(struct text json);
-
-// "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", as slugs of tenants and names of instances are.
-bool is_slug(struct text t);

@@ -2,6 +2,7 @@
 #include "api/call.h"
 
 #include "depbroker/log.h"
+#include "store/secrets.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -143,6 +144,10 @@ bool call_failed(struct call *call)
 {
 	if (call->transaction.op.rc == OK) {
 		return false;
+	}
+	if (store_key_was_replaced(&call->transaction)) {
+		call_problem(call, PROBLEM_DATABASE_UNAVAILABLE, "the tenant's keys were replaced at this moment");
+		return true;
 	}
 	call_problem_of(call, call->transaction.op.rc, &call->transaction.op.fault);
 	return true;

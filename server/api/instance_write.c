@@ -195,7 +195,7 @@ static bool take_number_and_key(struct call *call)
 	}
 	writing->row.instance_id = store_object_next_id_read(&call->transaction, NEXT_ID);
 	writing->row.webhook_secret_version = 1;
-	rc = store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id,
+	rc = store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id,
 		&writing->data_key, &fault);
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);

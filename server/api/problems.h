@@ -48,6 +48,16 @@
 		"Make one with POST .../token/keys and upload its certificate at Apple.")                                     \
 	X(TOKEN_FILE_UNREADABLE, 422, "The file is not a server token from Apple",                                        \
 		"Upload the file that ends in _smime.p7m exactly as Apple gave it.")                                          \
+	X(TOKEN_FILE_TRUNCATED, 422, "The end of the token file is missing",                                              \
+		"Download it from Apple again, and upload it whole.")                                                         \
+	X(TOKEN_FILE_IS_CERTIFICATE, 422, "The file is a certificate, not a server token",                                \
+		"Upload the certificate at Apple; there, download the server token, and upload that here.")                   \
+	X(TOKEN_FILE_IS_PRIVATE_KEY, 422, "The file is a private key, not a server token",                                \
+		"Keep it secret, and replace it if others saw it. Upload the .p7m file from Apple.")                          \
+	X(TOKEN_FILE_IS_WEB_PAGE, 422, "The file is a web page, not a server token",                                      \
+		"Log in at Apple, download the server token again, and upload the file that ends in _smime.p7m.")             \
+	X(TOKEN_FILE_IS_DECRYPTED, 422, "The file is a token without its envelope",                                       \
+		"Upload the .p7m file as it came from Apple. If you do not know who decrypted it, download a new one there.") \
 	X(TOKEN_WRONG_KEY, 422, "The token was made for another certificate",                                             \
 		"At Apple, upload the certificate of one of the named key pairs, then download a new token.")                 \
 	X(TOKEN_CONTENT_UNREADABLE, 422, "The file opens, but holds no server token",                                     \
@@ -66,6 +76,16 @@
 		"Try again later; nothing was changed.")                                                                      \
 	X(APPLE_ANSWER_UNUSABLE, 502, "Apple's answer cannot be used",                                                    \
 		"Try again; if it stays so, check the tenant's apple_url. Nothing was changed.")                              \
+	X(TOKEN_HAS_NO_KEY, 409, "The token in use came without its private key",                                         \
+		"Make a key pair with POST .../token/keys, upload its certificate at Apple, and upload the token made for it.") \
+	X(DEVICE_GONE, 409, "The device has left the tenant",                                                             \
+		"Check the serial number, and at Apple where the device is now.")                                             \
+	X(BYPASS_CODE_NOT_FOUND, 404, "There is no bypass code of this device",                                           \
+		"Make one with POST .../bypass-code.")                                                                        \
+	X(TOO_MANY_BYPASS_CODES, 409, "The device has as many bypass codes as there can be",                              \
+		"Use the newest one of GET .../bypass-code; none is thrown away, because the device may be locked with it.")  \
+	X(ACTIVATION_LOCK_REFUSED, 409, "Apple has not locked the device",                                                \
+		"Look what Apple's word in apple_error means.")                                                               \
 	X(URL_NOT_ALLOWED, 422, "A URL is not acceptable here",                                                           \
 		"Use an https URL on a host of allowed_hosts, or list its host there.")                                       \
 	X(PRECONDITION_FAILED, 412, "Somebody else changed it meanwhile",                                                 \

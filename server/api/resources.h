@@ -32,6 +32,13 @@ void instance_deliveries(struct call *call);
 // instance_write.c
 void instances_create(struct call *call);
 void instance_change(struct call *call);
+// instance_maid_jwt.c
+void instance_maid_jwt(struct call *call);
+// bypass_code.c
+void bypass_code_show(struct call *call);
+void bypass_code_make(struct call *call);
+// activation_lock.c
+void activation_lock(struct call *call);
 // rules.c
 void rules_show(struct call *call);
 void rules_put(struct call *call);

@@ -39,12 +39,16 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("POST", "/instances/{instance}/enable", .least = ROLE_TECHNICIAN, .step = instance_enable),
 	TENANT_ROUTE("GET", "/instances/{instance}/deliveries", .least = ROLE_VIEWER, .step = instance_deliveries,
 		.query = { "limit" }),
+	TENANT_ROUTE("GET", "/instances/{instance}/maidjwt", .least = ROLE_TECHNICIAN, .step = instance_maid_jwt),
 	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show),
 	TENANT_ROUTE("PUT", "/rules", .least = ROLE_TECHNICIAN, .step = rules_put),
 	TENANT_ROUTE("GET", "/devices", .least = ROLE_VIEWER, .step = devices_list,
 		.query = { "limit", "cursor", "instance", "held", "gone" }),
 	TENANT_ROUTE("GET", "/devices/{serial}", .least = ROLE_VIEWER, .step = device_show),
 	TENANT_ROUTE("GET", "/devices/{serial}/history", .least = ROLE_VIEWER, .step = device_history, .query = LOG_QUERY),
+	TENANT_ROUTE("GET", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_show),
+	TENANT_ROUTE("POST", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_make),
+	TENANT_ROUTE("POST", "/devices/{serial}/activation-lock", .least = ROLE_TECHNICIAN, .step = activation_lock),
 	TENANT_ROUTE("GET", "/events", .least = ROLE_VIEWER, .step = events_list, .query = LOG_QUERY),
 };
 

@@ -3,7 +3,7 @@
 // service.h - what one api process holds, seen by everything in this room.
 #pragma once
 
-#include "crypto/seal.h"
+#include "crypto/key_provider.h"
 #include "depbroker/config.h"
 #include "loop/http_client.h"
 #include "loop/http_server.h"
@@ -13,7 +13,7 @@ struct service {
 	const struct config *config;
 	struct loop loop;
 	struct pg_pool *pool;
-	struct master_key master;
+	struct key_provider *keys;
 	struct http_client *apple;
 	struct http_server *public_listener; // NULL: not open yet, or closed
 	struct http_server *admin_listener;

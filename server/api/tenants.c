@@ -5,9 +5,11 @@
 #include "api/paging.h"
 #include "api/resources.h"
 #include "api/tenant_json.h"
-#include "store/secrets.h"
+#include "store/keys.h"
 #include "store/tenants.h"
 #include "tenants/url_guard.h"
+
+#include <stdio.h>
 
 enum { DISPLAY_NAME_MAX = 200, URL_MAX = URL_GUARD_URL_MAX, PROTOCOL_MAX = 99, INTERVAL_MAX = DAY_S };
 
@@ -87,8 +89,15 @@ void tenant_show(struct call *call)
 
 struct creation {
 	struct tenant_row tenant;
+	char master_key[KEY_NAME_MAX + 1]; // that wraps its data key
+	struct buffer wrapped;
 	unsigned read_back;
 };
+
+static void finish_creation(struct call *call)
+{
+	buffer_fini(&((struct creation *)call->own)->wrapped);
+}
 
 static const struct body_member creation_members[] = {
 	{ "slug", BODY_TEXT, .required = true, .minimum = 1, .maximum = 63 },
@@ -115,6 +124,8 @@ static bool read_creation(struct call *call)
 	struct body_value values[COUNT];
 	struct creation *creation = call_own(call, sizeof *creation);
 
+	creation->wrapped = BUFFER(STORE_WRAPPED_MAX);
+	call_on_finish(call, finish_creation);
 	if (!body_read(call, creation_members, values, COUNT)) {
 		return false;
 	}
@@ -138,24 +149,46 @@ static bool read_creation(struct call *call)
 
 static void ask_number(struct call *call)
 {
-	(void)store_tenant_next_id(call_transaction(call, store_directory()));
+	struct pg_transaction *transaction = call_transaction(call, store_directory());
+	char newest[KEY_NAME_MAX + 1];
+
+	call->service->keys->newest(call->service->keys, newest);
+	(void)store_tenant_next_id(transaction);
+	(void)store_master_key_begin(transaction, text_of(newest));
+	(void)store_master_key_current(transaction);
 	call_start(call);
+}
+
+enum { NEXT_ID, BEGIN, MASTER_KEY };
+
+static bool make_data_key(struct call *call)
+{
+	struct creation *creation = call->own;
+	struct key_provider *keys = call->service->keys;
+	const struct text master_key = store_master_key_read(&call->transaction, MASTER_KEY);
+	struct data_key key CLEANUP(data_key_fini);
+	struct fault fault;
+	enum err rc;
+
+	creation->tenant.tenant_id = store_tenant_next_id_read(&call->transaction, NEXT_ID);
+	data_key_make(&key, 1);
+	(void)snprintf(creation->master_key, sizeof creation->master_key, "%.*s", TEXT_ARGS(master_key));
+	rc = keys->wrap(keys, &creation->wrapped, master_key, &key, creation->tenant.tenant_id, &fault);
+	if (rc != OK) {
+		call_problem_of(call, rc, &fault);
+	}
+	return rc == OK;
 }
 
 // The tenant and the key of its secrets are one: neither is ever there without the other.
 static void insert_tenant(struct call *call)
 {
 	struct creation *creation = call->own;
-	const int64_t tenant_id = store_tenant_next_id_read(&call->transaction, 0);
-	struct buffer wrapped CLEANUP(buffer_fini) = BUFFER(WRAPPED_DATA_KEY_SIZE);
-	struct data_key key CLEANUP(data_key_fini);
-
-	creation->tenant.tenant_id = tenant_id;
-	data_key_make(&key, &wrapped, &call->service->master, tenant_id, 1);
+	const int64_t tenant_id = creation->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	store_tenant_insert(transaction, &creation->tenant);
-	(void)store_data_key_insert(transaction, tenant_id, key.version, buffer_text(&wrapped));
+	(void)store_data_key_insert(transaction, tenant_id, 1, buffer_text(&creation->wrapped), text_of(creation->master_key));
 	creation->read_back = store_tenant_by_id(transaction, tenant_id);
 	call_start(call);
 }
@@ -181,7 +214,7 @@ void tenants_create(struct call *call)
 			return;
 		}
 		AWAIT(call, NUMBERING, ask_number(call));
-		if (call_failed(call)) {
+		if (call_failed(call) || !make_data_key(call)) {
 			return;
 		}
 		AWAIT(call, INSERTING, insert_tenant(call));

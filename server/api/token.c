@@ -13,7 +13,11 @@ void token_json(struct json_out *json, const char *name, const struct token_row 
 	put_instant(json, "expires_at", token->expires_at_us);
 	put_instant(json, "taken_at", token->taken_at_us);
 	put_text(json, "consumer_key_end", token->consumer_key_end);
-	put_id(json, "key_pair_id", token->key_pair_id);
+	if (token->key_pair_id != 0) {
+		put_id(json, "key_pair_id", token->key_pair_id);
+	} else {
+		put_null(json, "key_pair_id");
+	}
 	put_text(json, "server_uuid", token->server_uuid);
 	put_text(json, "server_name", token->server_name);
 	put_text(json, "admin_id", token->admin_id);

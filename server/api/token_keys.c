@@ -185,7 +185,7 @@ static bool take_number_and_key(struct call *call)
 	enum err rc;
 
 	making->key_pair_id = store_object_next_id_read(&call->transaction, 0);
-	rc = store_data_key_read(&call->transaction, 1, &call->service->master, call->tenant.tenant_id, &making->data_key, &fault);
+	rc = store_data_key_read(&call->transaction, 1, call->service->keys, call->tenant.tenant_id, &making->data_key, &fault);
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);
 	}

@@ -22,7 +22,7 @@ static enum err work(struct offload *offload)
 	struct token_opening *opening = CONTAINER_OF(offload, struct token_opening, offload);
 	struct buffer cms CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
 
-	if (token_file_read(&cms, opening->file, &opening->fault) != OK) {
+	if (token_file_read(&cms, opening->file, &opening->mistake, &opening->fault) != OK) {
 		opening->verdict = TOKEN_FILE_IS_NONE;
 		return OK;
 	}

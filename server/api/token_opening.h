@@ -33,6 +33,7 @@ struct token_opening {
 	size_t count;
 
 	enum token_verdict verdict;
+	enum token_mistake mistake; // with TOKEN_FILE_IS_NONE; TOKEN_MISTAKE_NONE: it is a token file by its form
 	struct fault fault;
 	size_t opened_by;          // the candidate
 	struct server_token token; // with TOKEN_OPENED

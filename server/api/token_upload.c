@@ -86,7 +86,7 @@ static enum err open_private_key(struct call *call, int64_t key_pair_id, struct 
 	for (size_t row = 0; row < pg_row_count(&call->transaction, PRIVATE_KEYS); row++) {
 		if (store_secret_object_id(&call->transaction, PRIVATE_KEYS, row) == key_pair_id) {
 			return store_secret_open(&call->transaction, PRIVATE_KEYS, row, call->tenant.tenant_id, SECRET_PRIVATE_KEY,
-				&upload->data_key, out, fault);
+				call->service->keys, &upload->data_key, out, fault);
 		}
 	}
 	return fault_set(fault, ERR_NOT_FOUND, "a key pair without its private key");
@@ -98,7 +98,7 @@ static enum err take_candidates(struct call *call, struct fault *fault)
 	struct token_opening *opening = &upload->opening;
 
 	upload->token_id = store_object_next_id_read(&call->transaction, NEXT_ID);
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &upload->data_key,
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &upload->data_key,
 		fault));
 	for (size_t row = 0; row < pg_row_count(&call->transaction, PAIRS) && opening->count < TOKEN_CANDIDATES_MAX; row++) {
 		struct token_candidate *candidate = &opening->candidates[opening->count];
@@ -171,13 +171,23 @@ static void refuse_wrong_key(struct call *call)
 		"the SHA-256 fingerprints in key_pairs");
 }
 
+static const enum api_problem problem_of_mistake[] = {
+	[TOKEN_MISTAKE_NONE] = PROBLEM_TOKEN_FILE_UNREADABLE, // damaged inside
+	[TOKEN_MISTAKE_OTHER] = PROBLEM_TOKEN_FILE_UNREADABLE,
+	[TOKEN_MISTAKE_CUT] = PROBLEM_TOKEN_FILE_TRUNCATED,
+	[TOKEN_MISTAKE_CERTIFICATE] = PROBLEM_TOKEN_FILE_IS_CERTIFICATE,
+	[TOKEN_MISTAKE_PRIVATE_KEY] = PROBLEM_TOKEN_FILE_IS_PRIVATE_KEY,
+	[TOKEN_MISTAKE_WEB_PAGE] = PROBLEM_TOKEN_FILE_IS_WEB_PAGE,
+	[TOKEN_MISTAKE_DECRYPTED] = PROBLEM_TOKEN_FILE_IS_DECRYPTED,
+};
+
 static bool file_was_opened(struct call *call)
 {
 	const struct token_opening *opening = &((const struct upload *)call->own)->opening;
 
 	switch (opening->verdict) {
 	case TOKEN_OPENED: break;
-	case TOKEN_FILE_IS_NONE: call_problem(call, PROBLEM_TOKEN_FILE_UNREADABLE, "%s", opening->fault.text); return false;
+	case TOKEN_FILE_IS_NONE: call_problem(call, problem_of_mistake[opening->mistake], "%s", opening->fault.text); return false;
 	case TOKEN_OF_ANOTHER_KEY: refuse_wrong_key(call); return false;
 	case TOKEN_CONTENT_IS_NONE: call_problem(call, PROBLEM_TOKEN_CONTENT_UNREADABLE, "%s", opening->fault.text); return false;
 	case TOKEN_OUR_KEY_IS_BROKEN: call_problem_of(call, ERR_CRYPTO, &opening->fault); return false;

@@ -97,11 +97,13 @@ struct apple_call {
 	bool renewed;             // the session was refused once already
 	bool nonce_renewed;       // GET /session was refused once already
 	bool cancelled;
+	bool once; // Apple counts it: whoever carries it must not repeat it
 	int64_t timeout_ms; // of each request; apple_call_init sets it
 	enum err (*read)(struct apple_call *call); // turns the answer into the output
 	void *output;
 	struct text asked_uuid;
 	const struct text *asked_serials;
+	struct text asked_serial; // where there is only one
 	size_t asked_count;
 	char version_header[48];
 };
@@ -157,6 +159,16 @@ struct apple_assignment { // results[i] is for the i-th serial that was asked fo
 };
 void apple_assignment_fini(struct apple_assignment *assignment);
 
+enum apple_lock {
+	APPLE_LOCK_SUCCESS,
+	APPLE_LOCK_NOT_ACCESSIBLE,
+	APPLE_LOCK_ORG_NOT_SUPPORTED,
+	APPLE_LOCK_DEVICE_NOT_SUPPORTED,
+	APPLE_LOCK_DEVICE_ALREADY_LOCKED,
+	APPLE_LOCK_FAILED,
+};
+const char *apple_lock_word(enum apple_lock result); // "SUCCESS": Apple's
+
 // The calls. `out` is zeroed at the start.
 void apple_sign_in(struct apple_call *call, struct apple_session *session);                            // GET /session
 void apple_account(struct apple_call *call, struct apple_session *session, struct apple_account *out); // GET /account
@@ -179,3 +191,7 @@ void apple_assign_profile(struct apple_call *call, struct apple_session *session
 // DELETE /profile/devices
 void apple_remove_profile(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
 	struct apple_assignment *out);
+// POST /device/activationlock. `escrow_key`: 64 hexadecimal digits; `lost_message` may be empty. OK: Apple answered about this
+// device, and *out says what.
+void apple_activation_lock(struct apple_call *call, struct apple_session *session, struct text serial,
+	struct text escrow_key, struct text lost_message, enum apple_lock *out);

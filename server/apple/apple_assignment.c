@@ -157,6 +157,7 @@ void apple_assign_profile(struct apple_call *call, struct apple_session *session
 
 	*out = (struct apple_assignment){ .retry_after_s = -1 };
 	apple_call_prepare(call, session, &endpoint, read_assignment, out);
+	call->once = true; // a needless assignment prolongs a device's cool-down
 	if (profile_uuid.bytes == NULL) {
 		profile_uuid = TEXT(""); // refused, and not left out
 	}

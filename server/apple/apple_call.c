@@ -86,6 +86,7 @@ static void send_request(struct apple_call *call, const char *method, const char
 	http->body = body;
 	http->timeout_ms = call->timeout_ms;
 	http->answer_limit = APPLE_ANSWER_MAX;
+	http->once = call->once;
 	http->headers[count++] = call->credentials.bytes;
 	http->headers[count++] = call->version_header;
 	http->headers[count++] = ACCEPT;
@@ -310,6 +311,7 @@ void apple_call_prepare(struct apple_call *call, struct apple_session *session, 
 	call->renewed = false;
 	call->nonce_renewed = false;
 	call->cancelled = false;
+	call->once = false;
 	call->asked_uuid = TEXT_NONE;
 	call->asked_serials = NULL;
 	call->asked_count = 0;

@@ -72,6 +72,14 @@ void hmac_sha1(unsigned char out[SHA1_SIZE], struct text key, const struct diges
 	hmac(out, SHA1_SIZE, "SHA1", key, parts, count);
 }
 
+void pbkdf2_sha256(unsigned char out[SHA256_SIZE], struct text password, struct text salt, int rounds)
+{
+	const int good = PKCS5_PBKDF2_HMAC(password.bytes, (int)password.length, (const unsigned char *)salt.bytes,
+		(int)salt.length, rounds, EVP_sha256(), SHA256_SIZE, out);
+
+	assert(good == 1);
+}
+
 bool equal_in_constant_time(const void *a, const void *b, size_t length)
 {
 	return CRYPTO_memcmp(a, b, length) == 0;

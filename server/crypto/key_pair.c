@@ -11,8 +11,9 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { KEY_BITS = 2048, SERIAL_SIZE = 16, EARLIER_S = 600, DAYS_MAX = 36500, DER_MAX = 16 * 1024 };
+enum { KEY_BITS = 2048, SERIAL_SIZE = 16, EARLIER_S = 600, DAYS_MAX = 36500, DER_MAX = 16 * 1024, PEM_MAX = 64 * 1024 };
 
 static void free_key(EVP_PKEY **key)
 {
@@ -151,6 +152,90 @@ enum err key_pair_make(struct key_pair *pair, struct text name, int64_t now_us, 
 		return fault_set(fault, ERR_CRYPTO, "a key pair could not be made");
 	}
 	return OK;
+}
+
+// --- one that somebody else made ---
+
+// Who gives an encrypted PEM is not asked for its password on our terminal.
+static int no_password(char *out, int size, int writing, void *context)
+{
+	(void)out;
+	(void)size;
+	(void)writing;
+	(void)context;
+	return -1;
+}
+
+static BIO *open_pem(struct text pem)
+{
+	return pem.length > 0 && pem.length <= PEM_MAX ? BIO_new_mem_buf(pem.bytes, (int)pem.length) : NULL;
+}
+
+static X509 *certificate_of(struct text pem)
+{
+	BIO *bio CLEANUP(free_bio) = open_pem(pem);
+
+	return bio != NULL ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+}
+
+static EVP_PKEY *private_key_of(struct text pem)
+{
+	BIO *bio CLEANUP(free_bio) = open_pem(pem);
+
+	return bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+}
+
+static bool take_instant(int64_t *out_us, const ASN1_TIME *time)
+{
+	struct tm parts = { 0 };
+
+	if (time == NULL || ASN1_TIME_to_tm(time, &parts) != 1) {
+		return false;
+	}
+	*out_us = (int64_t)timegm(&parts) * SECOND_US;
+	return true;
+}
+
+static const char *complaint_about(EVP_PKEY *key, X509 *certificate)
+{
+	if (certificate == NULL) {
+		return "the certificate is none in PEM form";
+	}
+	if (key == NULL) {
+		return "the private key is none in PEM form, or is encrypted";
+	}
+	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) {
+		return "the private key is not an RSA key";
+	}
+	return X509_check_private_key(certificate, key) == 1 ? NULL : "the private key does not belong to the certificate";
+}
+
+static enum err take_pair(struct key_pair *pair, EVP_PKEY *key, X509 *certificate, struct fault *fault)
+{
+	const char *complaint = complaint_about(key, certificate);
+
+	*pair = (struct key_pair){ .private_key_der = BUFFER(DER_MAX) };
+	if (complaint == NULL && (!write_private_key(pair, key) || !write_certificate(pair, certificate) ||
+		!take_instant(&pair->not_before_us, X509_get0_notBefore(certificate)) ||
+		!take_instant(&pair->not_after_us, X509_get0_notAfter(certificate)))) {
+		complaint = "the key pair cannot be used";
+	}
+	if (complaint == NULL) {
+		return OK;
+	}
+	key_pair_fini(pair);
+	return fault_set(fault, ERR_BAD_INPUT, "%s", complaint);
+}
+
+enum err key_pair_read(struct key_pair *pair, struct text certificate_pem, struct text private_key_pem,
+	struct fault *fault)
+{
+	X509 *certificate CLEANUP(free_certificate) = certificate_of(certificate_pem);
+	EVP_PKEY *key CLEANUP(free_key) = private_key_of(private_key_pem);
+	const enum err rc = take_pair(pair, key, certificate, fault);
+
+	ERR_clear_error();
+	return rc;
 }
 
 void key_pair_fini(struct key_pair *pair)

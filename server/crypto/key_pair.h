@@ -23,4 +23,8 @@ enum { KEY_PAIR_NAME_MAX = 54 }; // with "depbroker " before it the common name 
 // `pair` need not be initialised, and needs key_pair_fini only after OK.
 // ERR_BAD_INPUT: name empty, too long or not UTF-8, days not in 1..36500. ERR_CRYPTO: the library refused.
 MUST_USE enum err key_pair_make(struct key_pair *pair, struct text name, int64_t now_us, int days, struct fault *fault);
+// A pair that somebody else made, both in PEM (PKCS#1 or PKCS#8, not encrypted). As above: fini after OK only.
+// ERR_BAD_INPUT: one cannot be read, is not RSA, or they do not belong together.
+MUST_USE enum err key_pair_read(struct key_pair *pair, struct text certificate_pem, struct text private_key_pem,
+	struct fault *fault);
 void key_pair_fini(struct key_pair *pair);

@@ -52,12 +52,10 @@ void data_key_wrap(struct buffer *wrapped, const struct data_key *key, const str
 		(struct text){ (const char *)key->bytes, sizeof key->bytes });
 }
 
-void data_key_make(struct data_key *key, struct buffer *wrapped, const struct master_key *master, int64_t tenant_id,
-	int version)
+void data_key_make(struct data_key *key, int version)
 {
 	random_bytes(key->bytes, sizeof key->bytes);
 	key->version = version;
-	data_key_wrap(wrapped, key, master, tenant_id);
 }
 
 enum err data_key_unwrap(struct data_key *key, struct text wrapped, const struct master_key *master, int64_t tenant_id,

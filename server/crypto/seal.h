@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// seal.h - envelope encryption of a tenant's secrets: the master key (a file) wraps one data key per tenant and version,
-// the data key seals the secrets. Deleting a tenant's wrapped data keys erases its secrets.
+// seal.h - envelope encryption of a tenant's secrets: a master key wraps one data key per tenant and version, the data key
+// seals the secrets. Deleting a tenant's wrapped data keys erases its secrets. Who holds master keys: key_provider.h.
 //
 // Ownership  keys are values of the caller, who wipes them (master_key_fini, data_key_fini).
 //            struct sealed owns its ciphertext until sealed_fini.
-// Thread     pure functions but for master_key_load, which does file i/o; fast enough for the loop.
+// Thread     pure functions; fast enough for the loop.
 // Laws       1. a sealed secret opens only with the binding that it was sealed with: another tenant, kind, object or
 //               version is refused, so a row copied to another place is worthless
 //            2. data keys are made from the operating system's randomness and never leave the process unwrapped
@@ -19,11 +19,6 @@ struct master_key {
 	unsigned char bytes[AEAD_KEY_SIZE];
 };
 
-// The file holds 64 hexadecimal digits (a line end may follow) or exactly 32 raw bytes. It must be a regular file that
-// nobody else can read (mode 0600 or stricter) and belong to us or to root. ERR_SYSTEM with a sentence on what to do.
-// `create_missing`: when there is no such file it is made, atomically, mode 0600, and on disk before this returns; when another
-// process makes it at the same time, both load the same key.
-MUST_USE enum err master_key_load(struct master_key *key, const char *path, bool create_missing, struct fault *fault);
 void master_key_fini(struct master_key *key);
 
 struct data_key {
@@ -33,9 +28,7 @@ struct data_key {
 
 enum { WRAPPED_DATA_KEY_SIZE = AEAD_NONCE_SIZE + AEAD_KEY_SIZE + AEAD_TAG_SIZE }; // nonce || ciphertext || tag
 
-void data_key_make(struct data_key *key, struct buffer *wrapped, const struct master_key *master, int64_t tenant_id,
-	int version);
-// The same data key under another master key.
+void data_key_make(struct data_key *key, int version);
 void data_key_wrap(struct buffer *wrapped, const struct data_key *key, const struct master_key *master, int64_t tenant_id);
 // ERR_CRYPTO: another master key, another tenant or version, or damaged.
 MUST_USE enum err data_key_unwrap(struct data_key *key, struct text wrapped, const struct master_key *master,
@@ -47,6 +40,7 @@ enum secret_kind { // stored; never renumbered
 	SECRET_WEBHOOK = 2,
 	SECRET_PRIVATE_KEY = 3,
 	SECRET_APPLE_SESSION = 4,
+	SECRET_BYPASS_CODE = 5,
 };
 
 struct seal_binding {

@@ -13,7 +13,7 @@
 //            4. the address guard sees every address before a socket is opened to it, so no DNS answer gets around it
 //            5. certificates are always verified; a test or a private MDM pins its own store by `ca_file`
 //            6. a request may reach the other side twice, when a kept connection ends under it before any answer, so
-//               whatever is sent must bear repetition
+//               whatever is sent must bear repetition; a call that must not be repeated says `once`
 #pragma once
 
 #include "depbroker/text.h"
@@ -77,6 +77,7 @@ struct http_call {
 	struct text body;
 	int64_t timeout_ms;
 	size_t answer_limit; // bytes of body; beyond it: ERR_BUDGET
+	bool once;           // sent on a connection of its own, and never a second time
 
 	// Output, valid from op.done to http_call_fini
 	unsigned status;

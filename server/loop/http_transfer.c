@@ -210,6 +210,7 @@ static void set_connection(struct http_transfer *transfer, CURL *easy)
 		CURL_SET(easy, CURLOPT_CAINFO, transfer->config->ca_file);
 	}
 	CURL_SET(easy, CURLOPT_CAPATH, NULL); // no second store; with one, curl would read the file for each connection, too
+	CURL_SET(easy, CURLOPT_FRESH_CONNECT, transfer->call->once ? 1L : 0L); // curl repeats only what went out on a kept one
 	CURL_SET(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S); // so that certificates are looked at again
 	CURL_SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, NAME_LIFE_S);
 }

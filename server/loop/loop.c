@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loop/loop.h"
 
+#include "depbroker/text.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -128,6 +130,7 @@ static void on_work(uv_work_t *request)
 	struct offload *offload = CONTAINER_OF(request, struct offload, request);
 
 	offload->result = offload->work(offload);
+	wipe_stack(); // keys are made and token files are opened here, and the thread lives on
 }
 
 static void on_work_done(uv_work_t *request, int status)

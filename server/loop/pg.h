@@ -43,7 +43,7 @@ struct pg_scope {
 };
 struct pg_scope pg_scope_tenant(const char *role, int64_t tenant_id); // asserts tenant_id > 0
 struct pg_scope pg_scope_directory(const char *role);                 // no tenant: a tenant table read under it is an error
-struct pg_scope pg_scope_login(void); // as the login itself, no tenant: for migrations only
+struct pg_scope pg_scope_login(void); // as the login itself, no tenant: for migrations, and for a database that is not ours
 
 enum pg_kind {
 	PG_NULL, PG_INT8, PG_INT4, PG_BOOL, PG_TEXT, PG_BYTEA, PG_TIMESTAMPTZ, PG_JSONB,
@@ -71,7 +71,7 @@ struct pg_value {
 #define PG_V_NUMBERS(k, p, n) ((struct pg_value){ .kind = (k), .numbers = (p), .count = (n) })
 #define PG_V_TEXTS(k, p, n)   ((struct pg_value){ .kind = (k), .texts = (p), .count = (n) })
 
-enum { PG_STATEMENTS_MAX = 16 };
+enum { PG_STATEMENTS_MAX = 32 };
 
 struct pg_transaction {
 	// OK: committed. Surely not committed: ERR_UNAVAILABLE (not connected, nothing was sent; or to be tried again: a deadlock,

@@ -111,9 +111,7 @@ static void lint(struct migration *migration)
 {
 	begin(migration, MIGRATION_LINT);
 	(void)store_lint_select(&migration->transaction);
-	(void)pg_add(&migration->transaction,
-		"select name from pg_settings where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off'",
-		NULL, 0);
+	(void)store_risky_settings_select(&migration->transaction);
 	start(migration);
 }
 

@@ -33,5 +33,15 @@ int64_t store_schema_expected(void); // what this program is made for
 // Appends "rule: object; ..." of the first complaints. False when there is none.
 MUST_USE bool store_lint_read(const struct pg_transaction *t, unsigned statement, struct buffer *out);
 
+// For depbroker doctor. Settings that may lose what was committed: one row each, its name.
+unsigned store_risky_settings_select(struct pg_transaction *t);
+struct store_server {
+	int64_t version_number; // 150000 and more
+	struct text version;
+	int64_t now_us;
+};
+unsigned store_server_select(struct pg_transaction *t);
+void store_server_read(const struct pg_transaction *t, unsigned statement, struct store_server *out);
+
 // Partitions of the months ahead; directory scope, once in a while.
 unsigned store_partitions_ensure(struct pg_transaction *t);

@@ -38,6 +38,26 @@ bool store_lint_read(const struct pg_transaction *t, unsigned statement, struct 
 	return count > 0;
 }
 
+unsigned store_server_select(struct pg_transaction *t)
+{
+	return pg_add(t, "select current_setting('server_version_num')::int, clock_timestamp(), current_setting('server_version')", NULL, 0);
+}
+
+void store_server_read(const struct pg_transaction *t, unsigned statement, struct store_server *out)
+{
+	struct columns at = { t, statement, 0, 0 };
+
+	out->version_number = next_number(&at);
+	out->now_us = next_instant(&at);
+	out->version = next_text(&at);
+}
+
+unsigned store_risky_settings_select(struct pg_transaction *t)
+{
+	return pg_add(t,
+		"select name from pg_settings where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off'", NULL, 0);
+}
+
 unsigned store_partitions_ensure(struct pg_transaction *t)
 {
 	return PG_ADD(t, "select depbroker.ensure_partitions($1::int)", PG_V_INT4(MONTHS_AHEAD));

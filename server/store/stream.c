@@ -21,7 +21,8 @@ unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct t
 		"update depbroker.sync_stream as s set epoch = s.epoch + 1, owner = $2, run_started_at = now(), run_pages = 0,"
 		" run_devices = 0, updated_at = now()"
 		" where s.tenant_id = $1 and (s.owner is null or s.owner = $2 or not exists ("
-		"  select from depbroker.nodes n where n.node_id = s.owner and n.alive_until > now()))"
+		"  select from depbroker.nodes n where n.node_id = s.owner and n.alive_until > now()) or exists ("
+		"  select from depbroker.sync_due d where d.tenant_id = $1 and d.claimed_by = $2))"
 		" returning " STREAM,
 		PG_V_INT8(tenant_id), PG_V_TEXT(node_id));
 }

@@ -48,6 +48,9 @@ struct due_row {
 // among them, if wanted: who only happened to be in flight at somebody's crash is not there at the next one.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
+// Worker scope, when the client could not be taken: its due row becomes the living owner's, at once. Otherwise an owner that does not know that
+// it is one (its take was made, late) would never hear of the client, nor anybody else take it.
+void store_due_hand_over(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
 void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out);
 
 // Api or worker scope: look at the client now.
@@ -72,7 +75,8 @@ struct stream_row {
 	int64_t now_us;      // the database's clock
 };
 
-// Worker scope. The epoch grows. No row: somebody else who is alive has it.
+// Worker scope. The epoch grows. No row: somebody else who is alive has it. Whoever could claim it may take it, too: the owner was
+// not alive then, and is fenced when it comes back; otherwise each of the two would keep the other from it for ever.
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
 // Any tenant scope.
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id);

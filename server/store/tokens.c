@@ -72,7 +72,7 @@ void store_token_take(struct pg_transaction *t, int64_t tenant_id, const struct 
 	(void)PG_ADD(t,
 		"insert into depbroker.server_tokens (tenant_id, token_id, key_pair_id, consumer_key_end, expires_at, server_uuid,"
 		" server_name, admin_id, org_id, org_id_hash, org_name, org_type)"
-		" values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+		" values ($1, $2, nullif($3, 0), $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 		PG_V_INT8(tenant_id), PG_V_INT8(token->token_id), PG_V_INT8(token->key_pair_id),
 		PG_V_TEXT(store_not_null(token->consumer_key_end)), PG_V_INSTANT(token->expires_at_us),
 		PG_V_TEXT(token->server_uuid), PG_V_TEXT(store_nullable(token->server_name)),

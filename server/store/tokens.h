@@ -23,7 +23,7 @@ void store_key_pair_read(const struct pg_transaction *t, unsigned statement, siz
 
 struct token_row {
 	int64_t token_id;
-	int64_t key_pair_id;
+	int64_t key_pair_id;          // 0: it was imported without one
 	struct text consumer_key_end; // its last four characters
 	int64_t expires_at_us;
 	struct text server_uuid, server_name, admin_id, org_id, org_id_hash, org_name, org_type;

@@ -23,6 +23,7 @@ void process_harden(void)
 	const struct rlimit none = { 0, 0 };
 
 	(void)umask(077);
+	(void)unsetenv("SSLKEYLOGFILE"); // libcurl would write the keys of its connections there
 	(void)signal(SIGPIPE, SIG_IGN); // a peer that goes away is an error of a call
 	if (setrlimit(RLIMIT_CORE, &none) != 0) {
 		abort();

@@ -360,6 +360,15 @@ void wipe(void *memory, size_t length)
 	explicit_bzero(memory, length);
 }
 
+enum { STACK_BELOW = 64 * 1024 };
+
+__attribute__((noinline)) void wipe_stack(void)
+{
+	char below[STACK_BELOW];
+
+	explicit_bzero(below, sizeof below);
+}
+
 void *allocate(size_t size)
 {
 	return allocate_array(1, size);

@@ -7,7 +7,7 @@
 //            2. a process whose heart-beat has not reached the database for NODE_ALIVE_S stops its runs by itself
 #pragma once
 
-#include "crypto/seal.h"
+#include "crypto/key_provider.h"
 #include "depbroker/config.h"
 #include "loop/http_client.h"
 #include "store/store.h"
@@ -21,7 +21,7 @@ struct worker_process {
 	struct pg_pool *pool;
 	struct http_client *apple;
 	struct http_client *webhooks;
-	struct master_key master_key;
+	struct key_provider *keys;
 	struct breakers breakers; // ours alone: other processes have their own
 	char node_id[201];
 	struct list runs;

@@ -29,7 +29,7 @@ struct run {
 	bool flows_are_open;
 
 	enum run_state {
-		RUN_IDLE, RUN_LOADING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN, RUN_ASSIGNING, RUN_WAITING,
+		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN, RUN_ASSIGNING, RUN_WAITING,
 		RUN_LOOKING, RUN_DRAINING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
@@ -115,6 +115,13 @@ static void load(struct run *run)
 	start_transaction(run);
 }
 
+static void hand_over(struct run *run)
+{
+	begin_transaction(run);
+	store_due_hand_over(&run->transaction, run->tenant.due.tenant_id, text_of(run->process->node_id));
+	start_transaction(run);
+}
+
 static void open_flow(struct run *run, struct flow *flow)
 {
 	flow->owner = run;
@@ -156,8 +163,8 @@ static void close_flows(struct run *run)
 	tenant_clear(&run->tenant);
 }
 
-// False: somebody else has the client, or it cannot be loaded, which the log says.
-static bool was_loaded(struct run *run)
+// Otherwise somebody else has the client (ERR_FENCED), or it cannot be loaded, which the log says.
+static enum err take_loaded(struct run *run)
 {
 	struct fault fault = run->transaction.op.fault;
 	enum err rc = run->transaction.op.rc;
@@ -167,11 +174,11 @@ static bool was_loaded(struct run *run)
 	}
 	if (rc == OK) {
 		open_flows(run);
-		return true;
+		return OK;
 	}
 	log_event(rc == ERR_FENCED ? LOG_INFO : LOG_ERROR, "run.not_loaded", LOG_STRING("tenant", run->tenant.slug),
 		LOG_STRING("error", err_name(rc)), LOG_STRING("reason", fault.text));
-	return false;
+	return rc;
 }
 
 // --- what is due ---
@@ -494,7 +501,12 @@ static void step(struct run *run)
 	case RUN_IDLE:
 		do {
 			AWAIT(run, RUN_LOADING, load(run));
-			if (!was_loaded(run)) {
+			run->failure = take_loaded(run);
+			if (run->failure == ERR_FENCED) {
+				AWAIT(run, RUN_HANDING_OVER, hand_over(run));
+				break;
+			}
+			if (run->failure != OK) {
 				break;
 			}
 			delivery_begin(&run->delivery);

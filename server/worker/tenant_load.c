@@ -130,8 +130,8 @@ static void read_session(struct tenant *tenant, const struct pg_transaction *t)
 			continue;
 		}
 		tenant->session_version = store_secret_version(t, LOAD_SESSION_SECRET, row);
-		if (store_secret_open(t, LOAD_SESSION_SECRET, row, tenant->due.tenant_id, SECRET_APPLE_SESSION, &tenant->data_key, &plain,
-				NULL) == OK) {
+		if (store_secret_open(t, LOAD_SESSION_SECRET, row, tenant->due.tenant_id, SECRET_APPLE_SESSION, tenant->process->keys,
+				&tenant->data_key, &plain, NULL) == OK) {
 			memcpy(tenant->session.token, plain.bytes, plain.length);
 			tenant->session.token[plain.length] = '\0';
 		}
@@ -150,8 +150,8 @@ static enum err read_token(struct tenant *tenant, const struct pg_transaction *t
 	store_token_read(t, LOAD_TOKEN, 0, &row);
 	for (size_t i = 0; i < pg_row_count(t, LOAD_TOKEN_SECRET); i++) {
 		if (store_secret_object_id(t, LOAD_TOKEN_SECRET, i) == row.token_id) {
-			TRY(store_secret_open(t, LOAD_TOKEN_SECRET, i, tenant->due.tenant_id, SECRET_SERVER_TOKEN, &tenant->data_key, &plain,
-				fault));
+			TRY(store_secret_open(t, LOAD_TOKEN_SECRET, i, tenant->due.tenant_id, SECRET_SERVER_TOKEN, tenant->process->keys,
+				&tenant->data_key, &plain, fault));
 			TRY(token_parse(&tenant->token, buffer_text(&plain), fault));
 			tenant->has_token = true;
 			tenant->token_id = row.token_id;
@@ -169,7 +169,8 @@ static enum err read_webhook_secret(struct tenant *tenant, const struct pg_trans
 
 	for (size_t i = 0; i < pg_row_count(t, LOAD_WEBHOOK_SECRETS); i++) {
 		if (store_secret_object_id(t, LOAD_WEBHOOK_SECRETS, i) == instance->instance_id) {
-			TRY(store_secret_open(t, LOAD_WEBHOOK_SECRETS, i, tenant->due.tenant_id, SECRET_WEBHOOK, &tenant->data_key, &plain, fault));
+			TRY(store_secret_open(t, LOAD_WEBHOOK_SECRETS, i, tenant->due.tenant_id, SECRET_WEBHOOK, tenant->process->keys, &tenant->data_key,
+				&plain, fault));
 			return webhook_secret_parse(&instance->webhook_secret, buffer_text(&plain), fault);
 		}
 	}
@@ -258,7 +259,7 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	read_stream(tenant, t);
 	read_tenant(tenant, t);
 	read_status(tenant, t);
-	TRY(store_data_key_read(t, LOAD_DATA_KEY, &tenant->process->master_key, id, &tenant->data_key, fault));
+	TRY(store_data_key_read(t, LOAD_DATA_KEY, tenant->process->keys, id, &tenant->data_key, fault));
 	tenant->has_data_key = true;
 	TRY(read_token(tenant, t, fault));
 	TRY(read_instances(tenant, t, fault));

@@ -323,7 +323,7 @@ static enum err open_all(struct worker *worker, struct fault *fault)
 	const struct config *config = worker->process.config;
 	const struct pg_pool_config pool = { .url = config->database_url, .application_name = "depbroker/worker", .size = POOL_SIZE };
 
-	TRY(master_key_load(&worker->process.master_key, config->master_key_file, true, fault));
+	TRY(key_provider_open_file(&worker->process.keys, config->master_key_file, fault));
 	TRY(open_clients(worker, fault));
 	return pg_pool_open(&worker->process.pool, &worker->process.loop, &pool, fault);
 }
@@ -349,7 +349,7 @@ int worker_main(const struct config *config)
 	delay_start(&worker.claim_timer, CLAIM_SOON_MS);
 	loop_run(&worker.process.loop);
 	loop_fini(&worker.process.loop);
-	master_key_fini(&worker.process.master_key);
+	key_provider_close(worker.process.keys);
 	breakers_free(&worker.process.breakers);
 	free(worker.allowed);
 	return EXIT_SUCCESS;

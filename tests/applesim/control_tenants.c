@@ -199,5 +199,12 @@ void control_show_token(struct control_call *call)
 	buffer_add_json(call->out, text_of(token->access_token));
 	buffer_add_string(call->out, ",\"access_secret\":");
 	buffer_add_json(call->out, text_of(token->access_secret));
-	buffer_add_format(call->out, ",\"expires_at_s\":%lld}", (long long)token->expires_at_s);
+	buffer_add_format(call->out, ",\"expires_at_s\":%lld,\"sessions\":[", (long long)token->expires_at_s);
+	for (size_t i = 0, shown = 0; i < SESSIONS_MAX; i++) {
+		if (call->tenant->sessions[i].token[0] != '\0') {
+			buffer_add_string(call->out, shown++ > 0 ? "," : "");
+			buffer_add_json(call->out, text_of(call->tenant->sessions[i].token));
+		}
+	}
+	buffer_add_string(call->out, "]}");
 }

@@ -3,6 +3,7 @@
 #
 # Server tokens by REST: the way of docs/tutorial.md with the simulation of Apple, every file that is none, and the guard
 # against a token of somebody else. Whatever is refused, the token in use stays.
+import base64
 import json
 import os
 import subprocess
@@ -149,6 +150,21 @@ def every_published_file_is_judged_by_whom_it_is_for():
             refused("token_wrong_key", tenant, file.read())
 
 
+def as_der(file):
+    """What is base64 in a file: after its headers, or between its lines of dashes."""
+    body = file.replace(b"\r", b"").split(b"\n\n", 1)[-1]
+    return base64.b64decode(b"".join(line for line in body.splitlines() if not line.startswith(b"-----")))
+
+
+def signed():
+    """A CMS message that is not encrypted."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", "key", "-out", "pem"],
+                       cwd=folder, check=True, capture_output=True)
+        return subprocess.run(["openssl", "cms", "-sign", "-nodetach", "-outform", "DER", "-signer", "pem", "-inkey", "key"], cwd=folder,
+                              input=b"x", check=True, capture_output=True).stdout
+
+
 @test
 def what_is_not_a_token_file_is_told_so():
     tenant, server = new_tenant(), new_server()
@@ -156,20 +172,47 @@ def what_is_not_a_token_file_is_told_so():
     good = token_file(server, certificate)
     with open(os.path.join(VECTORS, "cert.pem"), "rb") as file:
         a_certificate = file.read()
-    for body in (b"", b"x", a_certificate, b"<html><body>Sign in</body></html>", b'{"consumer_key":"CK"}', good[:len(good) // 2],
-                 b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", bytes(range(256)) * 16):
-        equal(refused("token_file_unreadable", tenant, body)["status"], 422, body[:40])
+    for code, bodies in (
+            ("token_file_unreadable", (b"", b"x", bytes(range(256)) * 16, b"PK\x03\x04zip", b"%PDF-1.7", signed())),
+            ("token_file_truncated", (good[:len(good) // 2], good.rstrip()[:-10], as_der(good)[:-1], as_der(good)[:100])),
+            ("token_file_is_certificate", (a_certificate, certificate, as_der(a_certificate), base64.b64encode(as_der(a_certificate)))),
+            ("token_file_is_private_key", (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",)),
+            ("token_file_is_web_page", (b"<html><body>Sign in</body></html>", b"\xef\xbb\xbf\r\n<!DOCTYPE html>\n<title>Apple</title>")),
+            ("token_file_is_decrypted", (b'{"consumer_key":"CK"}', b"-----BEGIN MESSAGE-----\n{}\n-----END MESSAGE-----\n"))):
+        for body in bodies:
+            problem = refused(code, tenant, body)
+            equal((problem["status"], problem["detail"] != "", problem["fix"] != ""), (422, True, True), body[:40])
     API.problem("body_too_large", "PUT", f"{tenant}/token", b"x" * (128 * 1024 + 1))
 
 
-def sealed_for(certificate, content):
+def sealed_for(certificate, content, cipher="-aes128", form="SMIME", *options):
     """A CMS message as Apple makes it, with any content."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "certificate.pem")
         with open(path, "wb") as file:
             file.write(certificate)
-        return subprocess.run(["openssl", "cms", "-encrypt", "-aes128", "-outform", "SMIME", path], input=content, check=True,
+        return subprocess.run(["openssl", "cms", "-encrypt", "-binary", *options, cipher, "-outform", form, path], input=content, check=True,
                               capture_output=True).stdout
+
+
+@test
+def every_form_of_a_token_file_is_taken():
+    tenant, server, certificate = onboarded()
+    credentials = CONTROL.get(f"/tenants/{server['id']}/token")
+    plain = json.dumps({name: credentials[name] for name in ("consumer_key", "consumer_secret", "access_token", "access_secret")} |
+                       {"access_token_expiry": "2099-01-01T00:00:00Z"}).encode()
+    middle = plain.index(b"CS_") + 5
+    wrapped = b"Content-Type: text/plain;charset=UTF-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n-----BEGIN MESSAGE-----\r\n%b\r\n-----END MESSAGE-----\r\n"
+    files = [sealed_for(certificate, plain, cipher) for cipher in ("-aes128", "-aes192", "-aes256", "-des3")]
+    files += [sealed_for(certificate, content) for content in (wrapped % plain, plain[:middle] + b"\r\n" + plain[middle:])]
+    files += [sealed_for(certificate, plain, "-aes128", "DER"), sealed_for(certificate, plain, "-aes128", "DER", "-stream"),
+              sealed_for(certificate, plain, "-aes128", "PEM", "-stream")]
+    good = files[0].replace(b"\r\n", b"\n")
+    files += [good.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + good, good.rstrip(), good + b" \n\n", good.split(b"\n\n", 1)[1],
+              base64.b64encode(as_der(good)), good.replace(b"; ", b";\n\t")]
+    for file in files:
+        token = API.expect(200, "PUT", f"{tenant}/token?dry_run=true", file)["token"]
+        equal(token["server_uuid"], server["server_uuid"], file[:60])
 
 
 @test

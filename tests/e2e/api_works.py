@@ -480,16 +480,16 @@ def requests_in_flight_end_before_it_stops():
 
 @test
 def commands_say_what_is_wrong():
-    for arguments in ((), ("nonsense",), ("doctor",), ("keys", "rotate"), ("admin",), ("admin", "nonsense"), ("version", "x"),
+    for arguments in ((), ("nonsense",), ("doctor", "x"), ("keys",), ("keys", "rotate", "x"), ("keys", "add", "x"), ("admin",), ("admin", "nonsense"), ("version", "x"),
                       ("admin", "create-key", "--role", "king"), ("admin", "create-key", "--expires-days", "367"), ("admin", "create-key", "x"),
                       ("admin", "create-key", "--expires-days", "0"), ("admin", "create-key", "--tenant", "x"), ("admin", "create-key", "--name", "")):
         done = BROKER.command(*arguments, code=2)
         equal((done.stdout, done.stderr.startswith("depbroker")), ("", True), arguments)
     for arguments in (("--help",), ("serve", "--help"), ("api", "--help"), ("worker", "--help"), ("migrate", "--help"), ("healthcheck", "--help"),
-                      ("config", "--help"), ("admin", "--help"), ("admin", "create-key", "--help"), ("version", "--help"), ("version",)):
+                      ("config", "--help"), ("admin", "--help"), ("admin", "create-key", "--help"), ("keys", "--help"), ("doctor", "--help"), ("version", "--help"), ("version",)):
         equal(BROKER.command(*arguments).stdout != "", True, arguments)
-    for hidden in ("doctor", "internal-exec", "keys"):
-        equal(f"  {hidden} " in BROKER.command("--help").stdout, False, hidden)
+    for name, is_shown in (("doctor", True), ("keys", True), ("internal-exec", False)):
+        equal(f"  {name} " in BROKER.command("--help").stdout, is_shown, name)
     equal("DEPBROKER_NONSENSE" in BROKER.command("api", code=2, DEPBROKER_NONSENSE="1").stderr, True, "unknown option")
     BROKER.command("api", code=2, DEPBROKER_DATABASE_URL="")
     BROKER.command("admin", "create-key", "--role", "viewer", "--tenant", "nobody", code=1)

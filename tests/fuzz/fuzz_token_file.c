@@ -31,10 +31,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct text input = { (const char *)data, size };
 	struct buffer der CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
 	struct server_token token;
-	struct fault fault;
+	enum token_mistake mistake;
+	struct fault fault = { 0 };
 
-	if (token_file_read(&der, input, &fault) == OK) {
-		assert(der.length >= 2 && der.bytes[0] == 0x30);
+	if (token_file_read(&der, input, &mistake, &fault) == OK) {
+		assert(der.length >= 2 && der.bytes[0] == 0x30 && mistake == TOKEN_MISTAKE_NONE);
+	} else {
+		assert(der.length == 0 && mistake != TOKEN_MISTAKE_NONE && fault.text[0] != '\0');
 	}
 	if (token_parse(&token, input, &fault) == OK) {
 		check_round_trip(&token);

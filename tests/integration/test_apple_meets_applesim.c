@@ -126,7 +126,9 @@ static void take_token(struct meeting *meeting)
 
 	(void)snprintf(path, sizeof path, "/tenants/%ld/token", meeting->tenant);
 	file = control(meeting, "POST", path, text_of(pair.certificate_pem));
-	assert_int_equal(token_file_read(&cms, text_of(file), &fault), OK);
+	enum token_mistake mistake;
+
+	assert_int_equal(token_file_read(&cms, text_of(file), &mistake, &fault), OK);
 	assert_int_equal(envelope_open(&plain, buffer_text(&cms), buffer_text(&pair.private_key_der), text_of(pair.certificate_pem),
 						 &fault), OK);
 	assert_int_equal(token_parse(&meeting->token, buffer_text(&plain), &fault), OK);
@@ -310,6 +312,67 @@ static void a_profile_is_defined_and_assigned_device_by_device(void **state)
 	part(&meeting);
 }
 
+// Of an Apple TV Apple says that it cannot be locked.
+static enum apple_lock lock_one_that_can_be(struct meeting *meeting, struct text key, char serial[65])
+{
+	enum apple_lock result = APPLE_LOCK_DEVICE_NOT_SUPPORTED;
+
+	for (int i = 0; i < 20 && result == APPLE_LOCK_DEVICE_NOT_SUPPORTED; i++) {
+		char path[64];
+		char body[128];
+
+		(void)snprintf(serial, 65, "LOCK%06d", i);
+		(void)snprintf(path, sizeof path, "/tenants/%ld/devices", meeting->tenant);
+		(void)snprintf(body, sizeof body, "{\"devices\":[{\"serial_number\":\"%s\"}]}", serial);
+		tell(meeting, "POST", path, body);
+		apple_activation_lock(&meeting->call, &meeting->session, text_of(serial), key, TEXT("Ring \"Acme\""), &result);
+		assert_int_equal(outcome(meeting), OK);
+	}
+	return result;
+}
+
+static void a_device_is_locked_once_and_only_by_its_organisation(void **state)
+{
+	const struct text key = TEXT("6ab40d5eabe7218ec04182f461005600c7e3426bddd82cdb405bde9a1e0014b5");
+	struct meeting meeting;
+	enum apple_lock result;
+	char serial[65];
+
+	(void)state;
+	meet(&meeting, 0);
+	assert_int_equal(lock_one_that_can_be(&meeting, key, serial), APPLE_LOCK_SUCCESS);
+	apple_activation_lock(&meeting.call, &meeting.session, text_of(serial), key, TEXT_NONE, &result);
+	assert_int_equal(outcome(&meeting), OK);
+	assert_string_equal(apple_lock_word(result), "DEVICE_ALREADY_LOCKED");
+	apple_activation_lock(&meeting.call, &meeting.session, TEXT("ELSEWHERE"), key, TEXT_NONE, &result);
+	assert_int_equal(outcome(&meeting), OK);
+	assert_int_equal(result, APPLE_LOCK_NOT_ACCESSIBLE);
+	apple_activation_lock(&meeting.call, &meeting.session, text_of(serial), TEXT("12"), TEXT_NONE, &result);
+	assert_int_equal(outcome(&meeting), ERR_REFUSED);
+	part(&meeting);
+}
+
+static void an_answer_that_does_not_say_whether_it_is_locked_is_none(void **state)
+{
+	static const char *const bodies[] = { "{}", "{\\\"serial_number\\\":\\\"OTHER\\\",\\\"response_status\\\":\\\"SUCCESS\\\"}",
+		"{\\\"serial_number\\\":\\\"MINE\\\",\\\"response_status\\\":\\\"PERHAPS\\\"}", "[]" };
+	struct meeting meeting;
+
+	(void)state;
+	meet(&meeting, 0);
+	for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+		enum apple_lock result;
+		char fault[256];
+
+		(void)snprintf(fault, sizeof fault, "{\"endpoint\":\"/device/activationlock\",\"status\":200,\"body\":\"%s\"}", bodies[i]);
+		tell(&meeting, "POST", "/faults", fault);
+		apple_activation_lock(&meeting.call, &meeting.session, TEXT("MINE"), TEXT("00"), TEXT_NONE, &result);
+		assert_int_equal(outcome(&meeting), ERR_BAD_ANSWER);
+		tell(&meeting, "DELETE", "/faults", "");
+	}
+	part(&meeting);
+}
+
 static void what_cursors_may_not_do_has_its_own_code(void **state)
 {
 	struct meeting meeting;
@@ -391,6 +454,8 @@ int main(void)
 		cmocka_unit_test(a_list_is_read_in_pages_and_then_its_changes),
 		cmocka_unit_test(a_lost_session_is_renewed_unnoticed),
 		cmocka_unit_test(a_profile_is_defined_and_assigned_device_by_device),
+		cmocka_unit_test(a_device_is_locked_once_and_only_by_its_organisation),
+		cmocka_unit_test(an_answer_that_does_not_say_whether_it_is_locked_is_none),
 		cmocka_unit_test(what_cursors_may_not_do_has_its_own_code),
 		cmocka_unit_test(refusals_of_the_whole_tenant_have_their_own_codes),
 		cmocka_unit_test(a_newer_token_is_the_death_of_the_older_one),

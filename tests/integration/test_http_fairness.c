@@ -237,6 +237,22 @@ static void a_request_is_sent_again_when_its_kept_connection_ends_without_an_ans
 	http_world_close(&world);
 }
 
+static void a_request_that_must_not_be_repeated_uses_no_kept_connection(void **state)
+{
+	struct http_world world;
+	struct http_trial trial;
+
+	(void)state;
+	http_world_open(&world, (struct http_client_config){ .allow_plain_http = true }, end_without_a_word);
+	assert_int_equal(http_outcome(&world, "/first"), OK);
+	http_trial_init(&trial, &world, "/second");
+	trial.call.once = true;
+	assert_int_equal(http_trial_run(&trial), ERR_NETWORK); // whoever asked decides what follows
+	http_trial_fini(&trial);
+	assert_int_equal(world.peer.requests, 2);
+	http_world_close(&world);
+}
+
 static uint64_t random_state;
 
 static unsigned below(unsigned limit)
@@ -312,6 +328,7 @@ int main(void)
 		cmocka_unit_test(only_so_many_idle_connections_are_kept),
 		cmocka_unit_test(a_kept_connection_that_died_is_replaced),
 		cmocka_unit_test(a_request_is_sent_again_when_its_kept_connection_ends_without_an_answer),
+		cmocka_unit_test(a_request_that_must_not_be_repeated_uses_no_kept_connection),
 		cmocka_unit_test(every_call_completes_once_whatever_happens),
 	};
 

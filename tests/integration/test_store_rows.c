@@ -672,7 +672,20 @@ static void the_switch_to_a_new_token_is_whole(void **state)
 
 // --- secrets ---
 
-static const struct master_key master = { { 1, 2, 3 } };
+// A key provider of one master key: what the store knows of any.
+struct test_provider {
+	struct key_provider provider;
+	struct master_key master;
+};
+
+static enum err test_unwrap(struct key_provider *provider, struct data_key *key, struct text master_key, struct text wrapped,
+	int64_t tenant_id, int version, struct fault *fault)
+{
+	assert_int_equal(master_key.length, 0);
+	return data_key_unwrap(key, wrapped, &((const struct test_provider *)provider)->master, tenant_id, version, fault);
+}
+
+static struct test_provider master = { { .unwrap = test_unwrap }, { { 1, 2, 3 } } };
 
 static struct data_key new_data_key(int64_t tenant_id)
 {
@@ -680,8 +693,9 @@ static struct data_key new_data_key(int64_t tenant_id)
 	struct data_key key;
 	struct pg_call call;
 
-	data_key_make(&key, &wrapped, &master, tenant_id, 1);
-	(void)store_data_key_insert(begin(&call, store_api(tenant_id)), tenant_id, 1, buffer_text(&wrapped));
+	data_key_make(&key, 1);
+	data_key_wrap(&wrapped, &key, &master.master, tenant_id);
+	(void)store_data_key_insert(begin(&call, store_api(tenant_id)), tenant_id, 1, buffer_text(&wrapped), TEXT(""));
 	run_and_end(&call, &world);
 	return key;
 }
@@ -710,7 +724,7 @@ static char *open_secret(int64_t tenant_id, const struct data_key *key, enum sec
 	run(&call, &world);
 	if (pg_row_count(&call.transaction, 0) > 0) {
 		assert_int_equal(store_secret_object_id(&call.transaction, 0, 0), object_id);
-		rc = store_secret_open(&call.transaction, 0, 0, tenant_id, kind, key, &plain, NULL);
+		rc = store_secret_open(&call.transaction, 0, 0, tenant_id, kind, &master.provider, key, &plain, NULL);
 	}
 	end(&call);
 	assert_true(rc == OK || rc == ERR_CRYPTO);
@@ -729,7 +743,7 @@ static void expect_secret(int64_t tenant_id, const struct data_key *key, enum se
 
 static void the_data_key_comes_back_unwrapped(void **state)
 {
-	static const struct master_key other = { { 9 } };
+	static struct test_provider other = { { .unwrap = test_unwrap }, { { 9 } } };
 	const int64_t tenant_id = fresh_tenant();
 	struct data_key key;
 	struct data_key made;
@@ -738,16 +752,16 @@ static void the_data_key_comes_back_unwrapped(void **state)
 	(void)state;
 	(void)store_data_key_current(begin(&call, store_worker(tenant_id)), tenant_id);
 	run(&call, &world);
-	assert_int_equal(store_data_key_read(&call.transaction, 0, &master, tenant_id, &key, NULL), ERR_NOT_FOUND);
+	assert_int_equal(store_data_key_read(&call.transaction, 0, &master.provider, tenant_id, &key, NULL), ERR_NOT_FOUND);
 	end(&call);
 	made = new_data_key(tenant_id);
 	(void)store_data_key_current(begin(&call, store_worker(tenant_id)), tenant_id);
 	run(&call, &world);
-	assert_int_equal(store_data_key_read(&call.transaction, 0, &master, tenant_id, &key, NULL), OK);
+	assert_int_equal(store_data_key_read(&call.transaction, 0, &master.provider, tenant_id, &key, NULL), OK);
 	assert_int_equal(key.version, made.version);
 	assert_memory_equal(key.bytes, made.bytes, sizeof key.bytes);
-	assert_int_equal(store_data_key_read(&call.transaction, 0, &other, tenant_id, &key, NULL), ERR_CRYPTO);
-	assert_int_equal(store_data_key_read(&call.transaction, 0, &master, tenant_id + 1, &key, NULL), ERR_CRYPTO);
+	assert_int_equal(store_data_key_read(&call.transaction, 0, &other.provider, tenant_id, &key, NULL), ERR_CRYPTO);
+	assert_int_equal(store_data_key_read(&call.transaction, 0, &master.provider, tenant_id + 1, &key, NULL), ERR_CRYPTO);
 	end(&call);
 }
 

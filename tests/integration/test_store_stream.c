@@ -421,6 +421,25 @@ static void claims_of_a_dead_or_released_node_are_free(void **state)
 	beat(&world, "b");
 }
 
+// Both heart-beats stopped, such as when the database was away, and each node believes that the other one has the client.
+static void whoever_could_claim_a_client_may_take_it(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct claims claims;
+	struct stream_fence former;
+
+	(void)state;
+	claim(&claims, "a", 10);
+	former = take(&world, tenant_id, "a");
+	test_postgres_run(world.postgres, "update depbroker.sync_due set due_at = now() where claimed_by = 'a'");
+	stop_heart("a");
+	claim(&claims, "b", 10);
+	assert_non_null(claimed(&claims, tenant_id));
+	beat(&world, "a");
+	assert_int_equal(take(&world, tenant_id, "b").epoch, former.epoch + 1);
+	assert_int_equal(try_to_take(tenant_id, "a"), 0);
+}
+
 static void a_paused_or_quarantined_client_is_not_claimed(void **state)
 {
 	const struct tenant_row paused = { .tenant_id = fresh_tenant(), .display_name = TEXT("P"), .state = TEXT("paused") };
@@ -509,6 +528,51 @@ static void the_owner_can_read_its_due_row(void **state)
 	assert_int_equal(due.sync_requests, 1);
 	assert_int_equal(due.full_requests, 0);
 	end(&call);
+}
+
+static void hand_over(int64_t tenant_id, const char *node_id)
+{
+	struct pg_call call;
+
+	store_due_hand_over(begin(&call, store_worker(tenant_id)), tenant_id, text_of(node_id));
+	run_and_end(&call, &world);
+}
+
+// Its take was made after its run had ended: nobody else may take the client, and it is claimed by somebody else.
+static void a_claim_of_a_client_that_is_taken_goes_to_its_living_owner(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct claims claims;
+
+	(void)state;
+	assert_int_equal(try_to_take(tenant_id, "a"), 1);
+	claim(&claims, "b", 10);
+	assert_non_null(claimed(&claims, tenant_id));
+	assert_int_equal(try_to_take(tenant_id, "b"), 0);
+	hand_over(tenant_id, "b");
+	claim(&claims, "b", 10);
+	assert_int_equal(claims.count, 0);
+	claim(&claims, "a", 10);
+	assert_non_null(claimed(&claims, tenant_id));
+	hand_over(tenant_id, "a"); // its own
+	assert_int_equal(try_to_take(tenant_id, "a"), 1);
+}
+
+static void a_claim_is_kept_when_the_owner_is_dead_or_nobody(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct claims claims;
+
+	(void)state;
+	claim(&claims, "b", 10);
+	hand_over(tenant_id, "b");
+	assert_int_equal(try_to_take(tenant_id, "a"), 1);
+	stop_heart("a");
+	hand_over(tenant_id, "b");
+	test_postgres_run(world.postgres, "update depbroker.sync_due set due_at = now() where claimed_by = 'b'");
+	claim(&claims, "b", 10);
+	assert_non_null(claimed(&claims, tenant_id));
+	beat(&world, "a");
 }
 
 // --- the row ---
@@ -854,6 +918,7 @@ int main(void)
 		FRESH(a_claim_is_one_nodes_alone),
 		FRESH(claims_stop_at_the_limit_and_begin_with_the_earliest),
 		FRESH(claims_of_a_dead_or_released_node_are_free),
+		FRESH(whoever_could_claim_a_client_may_take_it),
 		FRESH(a_paused_or_quarantined_client_is_not_claimed),
 		FRESH(who_is_in_flight_at_three_crashes_is_quarantined_and_its_neighbours_are_not),
 		FRESH(two_suspects_are_never_claimed_together_nor_one_beside_another),
@@ -863,6 +928,8 @@ int main(void)
 		FRESH(a_finished_client_is_due_when_it_was_said),
 		FRESH(a_wish_during_a_run_makes_it_due_at_once),
 		cmocka_unit_test(the_owner_can_read_its_due_row),
+		FRESH(a_claim_of_a_client_that_is_taken_goes_to_its_living_owner),
+		FRESH(a_claim_is_kept_when_the_owner_is_dead_or_nobody),
 		cmocka_unit_test(a_stream_row_comes_back_as_it_was_written),
 		cmocka_unit_test(a_client_that_was_never_synced_has_a_zeroed_state),
 		cmocka_unit_test(a_cursor_that_is_not_the_phases_is_not_kept),

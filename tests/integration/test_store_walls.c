@@ -3,9 +3,10 @@
 // One client's transactions see and change nothing of another one: by the policies alone, by the statements alone, and by the
 // references. Two clients have the same numbers, names and serial numbers, so that only the client tells their rows apart.
 #include "store/api_keys.h"
+#include "store/bypass_codes.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
-#include "store/secrets.h"
+#include "store/keys.h"
 #include "store/tokens.h"
 #include "support/cmocka_all.h"
 #include "support/store_world.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, ATTEMPTS_MADE = 1 };
+enum { PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, ATTEMPTS_MADE = 1 };
 
 #define NODE   TEXT("node")
 #define SERIAL TEXT("C02SAME")
@@ -28,6 +29,8 @@ static int64_t next_assign_us;
 // --- the same rows for two clients ---
 
 static const struct text digest_bytes = { "0123456789abcdef0123456789abcdef", 32 };
+static const struct text wrapped = { "0123456789abcdef0123456789abcdef0123456789abcdef", 48 };
+static const struct text wrapped_anew = { "fedcba9876543210fedcba9876543210fedcba9876543210", 48 };
 
 static struct tenant_row tenant_of(int64_t tenant_id)
 {
@@ -61,6 +64,11 @@ static struct profile_row profile_of(int64_t instance_id, int64_t token_id)
 		.profile_uuid = TEXT("uuid"), .token_id = token_id };
 }
 
+static struct bypass_code_row bypass_code_of(int64_t code_id)
+{
+	return (struct bypass_code_row){ .code_id = code_id, .serial_number = SERIAL, .made_by = TEXT("key") };
+}
+
 static struct device_row device_of(int64_t instance_id, int64_t assign_at_us)
 {
 	return (struct device_row){
@@ -86,11 +94,32 @@ static struct attempt_row attempt_of(int attempt)
 static void put_secret(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int version)
 {
 	const struct data_key key = { .version = 1 };
-	const struct seal_binding binding = { kind, tenant_id, 1, kind == SECRET_WEBHOOK ? INSTANCE : TOKEN, version };
+	const int64_t object_id = kind == SECRET_WEBHOOK ? INSTANCE : kind == SECRET_BYPASS_CODE ? CODE : TOKEN;
+	const struct seal_binding binding = { kind, tenant_id, 1, object_id, version };
 	struct sealed sealed;
 
 	seal(&sealed, &key, &binding, TEXT("secret"));
 	store_secret_put(t, &binding, &sealed);
+	sealed_fini(&sealed);
+}
+
+static void rewrap(struct pg_transaction *t, int64_t tenant_id)
+{
+	struct data_key_row old = { .version = 1, .wrapped = BUFFER(STORE_WRAPPED_MAX) };
+
+	buffer_add_text(&old.wrapped, wrapped);
+	(void)store_data_key_rewrap(t, tenant_id, &old, wrapped_anew, TEXT(""));
+	buffer_fini(&old.wrapped);
+}
+
+static void reseal(struct pg_transaction *t, int64_t tenant_id)
+{
+	const struct data_key key = { .version = 1 };
+	const struct seal_binding binding = { SECRET_WEBHOOK, tenant_id, 1, INSTANCE, 1 };
+	struct sealed sealed;
+
+	seal(&sealed, &key, &binding, TEXT("secret"));
+	(void)store_secret_reseal(t, &binding, 1, &sealed);
 	sealed_fini(&sealed);
 }
 
@@ -102,17 +131,19 @@ static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() 
 
 static void fill_by_api(int64_t tenant_id)
 {
-	static const struct text wrapped = { "0123456789abcdef0123456789abcdef0123456789abcdef", 48 };
 	const struct key_pair_row pair = pair_of(PAIR);
 	const struct key_pair_row next_pair = pair_of(NEXT_PAIR);
 	const struct token_row token = token_of(TOKEN, PAIR);
 	const struct instance_row instance = instance_of(INSTANCE, "main");
+	const struct bypass_code_row bypass_code = bypass_code_of(CODE);
 	struct pg_call call;
 	struct pg_transaction *t = begin(&call, store_api(tenant_id));
 
-	(void)store_data_key_insert(t, tenant_id, 1, wrapped);
+	(void)store_data_key_insert(t, tenant_id, 1, wrapped, TEXT(""));
 	put_secret(t, tenant_id, SECRET_WEBHOOK, 1);
 	put_secret(t, tenant_id, SECRET_SERVER_TOKEN, 1);
+	put_secret(t, tenant_id, SECRET_BYPASS_CODE, 1);
+	(void)store_bypass_code_insert(t, tenant_id, &bypass_code);
 	(void)store_key_pair_insert(t, tenant_id, &pair);
 	(void)store_key_pair_insert(t, tenant_id, &next_pair);
 	run_and_end(&call, &world);
@@ -273,6 +304,8 @@ struct function {
 
 READS(tenant_by_id, store_api, store_tenant_by_id(t, tenant_id))
 READS(data_key_current, store_worker, store_data_key_current(t, tenant_id))
+READS(data_key_list, store_api, store_data_key_list(t, tenant_id))
+READS(secret_list, store_api, store_secret_list(t, tenant_id, &(struct seal_binding){ 0 }, 0, 10))
 READS(secret_select, store_worker, store_secret_select(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
 READS(secret_select_all, store_worker, store_secret_select(t, tenant_id, SECRET_WEBHOOK, 0))
 READS(key_pair_list, store_api, store_key_pair_list(t, tenant_id))
@@ -292,6 +325,8 @@ READS(event_list, store_api, store_event_list(t, tenant_id, 0, 10))
 READS(event_by_serial, store_api, store_event_by_serial(t, tenant_id, SERIAL, 0, 10))
 READS(event_to_deliver, store_worker, store_event_to_deliver(t, tenant_id, INSTANCE, 0, 0, 10))
 READS(position_list, store_worker, store_position_list(t, tenant_id))
+READS(bypass_code_list, store_api, store_bypass_code_list(t, tenant_id, SERIAL))
+READS(bypass_code_secrets, store_api, store_bypass_code_secrets(t, tenant_id, SERIAL))
 READS(attempt_list, store_api, store_attempt_list(t, tenant_id, INSTANCE, 10))
 
 CHANGES(advance, store_worker, {
@@ -362,7 +397,11 @@ CHANGES(tenant_update, store_api, {
 
 	(void)store_tenant_update(t, &tenant);
 })
-CHANGES(data_key_insert, store_api, (void)store_data_key_insert(t, tenant_id, 2, digest_bytes))
+CHANGES(data_key_insert, store_api, (void)store_data_key_insert(t, tenant_id, 2, digest_bytes, TEXT("")))
+CHANGES(data_key_rewrap, store_api, rewrap(t, tenant_id))
+CHANGES(data_key_supersede, store_api, store_data_key_supersede(t, tenant_id, 1))
+CHANGES(secret_reseal, store_api, reseal(t, tenant_id))
+CHANGES(data_key_drop_unused, store_api, (void)store_data_key_drop_unused(t, tenant_id))
 CHANGES(secret_put, store_api, put_secret(t, tenant_id, SECRET_WEBHOOK, 2))
 CHANGES(secret_delete, store_worker, (void)store_secret_delete(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
 CHANGES(key_pair_insert, store_api, {
@@ -387,6 +426,13 @@ CHANGES(instance_update, store_api, {
 	(void)store_instance_update(t, tenant_id, &instance);
 })
 CHANGES(rules_put, store_api, (void)store_rules_put(t, tenant_id, -1, 0, TEXT("key")))
+CHANGES(bypass_code_insert, store_api, {
+	const struct bypass_code_row code = bypass_code_of(CODE + 10);
+
+	(void)store_bypass_code_insert(t, tenant_id, &code);
+})
+CHANGES(bypass_code_sent, store_api, (void)store_bypass_code_sent(t, tenant_id, CODE))
+CHANGES(bypass_code_answered, store_api, (void)store_bypass_code_answered(t, tenant_id, CODE, TEXT("SUCCESS")))
 CHANGES(tenant_quarantine, store_worker, (void)store_tenant_quarantine(t, tenant_id))
 
 static const struct function *const functions[] = {
@@ -395,8 +441,10 @@ static const struct function *const functions[] = {
 	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
-	&data_key_insert, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
-	&instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine,
+	&data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list, &secret_reseal,
+	&secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update, &instance_insert,
+	&rules_put, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets, &bypass_code_insert,
+	&bypass_code_sent, &bypass_code_answered, &data_key_supersede,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Envelope encryption: the printed vector, every flipped bit, every swapped row, and the file of the master key.
-#include "crypto/seal.h"
+#include "crypto/master_keys.h"
 #include "depbroker/clock.h"
 #include "support/cmocka_all.h"
 #include "support/files.h"
+#include "support/random.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -172,7 +173,8 @@ static void secrets_and_keys_of_a_thousand_pairs_of_tenants_cannot_be_swapped(vo
 		struct data_key key;
 		struct data_key other;
 
-		data_key_make(&key, &wrapped, &master, tenant, 1);
+		data_key_make(&key, 1);
+		data_key_wrap(&wrapped, &key, &master, tenant);
 		seal(&sealed, &key, &mine, TEXT("mine"));
 		assert_true(opens(&key, &mine, nonce_of(&sealed), buffer_text(&sealed.ciphertext)));
 		assert_false(opens(&key, &theirs, nonce_of(&sealed), buffer_text(&sealed.ciphertext)));
@@ -181,6 +183,84 @@ static void secrets_and_keys_of_a_thousand_pairs_of_tenants_cannot_be_swapped(vo
 		assert_int_equal(data_key_unwrap(&other, buffer_text(&wrapped), &master, tenant, 1, NULL), OK);
 		assert_memory_equal(other.bytes, key.bytes, sizeof key.bytes);
 		assert_int_equal(other.version, 1);
+	}
+}
+
+// Blobs of ten tenants with ten secrets each: what belongs to one place is put into another, or changed by a bit or two.
+enum { TENANTS = 10, OBJECTS = 10, MANIPULATIONS = 10000 };
+
+struct place {
+	struct data_key key;
+	struct seal_binding binding;
+	struct sealed sealed;
+};
+
+static void seal_all(struct place places[TENANTS * OBJECTS])
+{
+	for (int i = 0; i < TENANTS * OBJECTS; i++) {
+		struct place *place = &places[i];
+
+		if (i % OBJECTS == 0) {
+			data_key_make(&place->key, 1);
+		} else {
+			place->key = places[i - 1].key;
+		}
+		place->binding = (struct seal_binding){ SECRET_SERVER_TOKEN + (enum secret_kind)(i % 4), 1 + i / OBJECTS, 1, 1 + i % OBJECTS / 4, 1 };
+		seal(&place->sealed, &place->key, &place->binding, TEXT("AS_00112233445566778899aabbccddeeff"));
+	}
+}
+
+static void flip_a_bit(unsigned char *bytes, size_t size)
+{
+	const uint64_t bit = random_below(8 * size);
+
+	bytes[bit / 8] = (unsigned char)(bytes[bit / 8] ^ 1u << bit % 8);
+}
+
+// What a row's columns may become in the hands of somebody who can write to the database. False: they are as they were.
+static bool manipulate(struct place *target, unsigned char *nonce, char *ciphertext, const struct place places[TENANTS * OBJECTS])
+{
+	const struct place *other = &places[random_below(TENANTS * OBJECTS)];
+	const size_t length = target->sealed.ciphertext.length;
+
+	switch (random_below(5)) {
+	case 0: memcpy(ciphertext, other->sealed.ciphertext.bytes, length); break;
+	case 1: memcpy(nonce, other->sealed.nonce, AEAD_NONCE_SIZE); break;
+	case 2: // the whole row
+		memcpy(ciphertext, other->sealed.ciphertext.bytes, length);
+		memcpy(nonce, other->sealed.nonce, AEAD_NONCE_SIZE);
+		break;
+	case 3: flip_a_bit((unsigned char *)ciphertext, length); break;
+	default: flip_a_bit(nonce, AEAD_NONCE_SIZE); break;
+	}
+	return memcmp(nonce, target->sealed.nonce, AEAD_NONCE_SIZE) != 0 || memcmp(ciphertext, target->sealed.ciphertext.bytes, length) != 0;
+}
+
+static void ten_thousand_swaps_and_flips_are_refused(void **state)
+{
+	static struct place places[TENANTS * OBJECTS];
+	size_t refused = 0;
+
+	(void)state;
+	random_case("test_seal", 0);
+	seal_all(places);
+	while (refused < MANIPULATIONS) {
+		struct place *target = &places[random_below(TENANTS * OBJECTS)];
+		const size_t length = target->sealed.ciphertext.length;
+		unsigned char nonce[AEAD_NONCE_SIZE];
+		char ciphertext[100];
+
+		assert_true(length <= sizeof ciphertext);
+		memcpy(nonce, target->sealed.nonce, sizeof nonce);
+		memcpy(ciphertext, target->sealed.ciphertext.bytes, length);
+		if (manipulate(target, nonce, ciphertext, places)) {
+			LAW(!opens(&target->key, &target->binding, (struct text){ (char *)nonce, sizeof nonce }, (struct text){ ciphertext, length }));
+			refused++;
+		}
+	}
+	for (size_t i = 0; i < TENANTS * OBJECTS; i++) {
+		LAW(opens(&places[i].key, &places[i].binding, nonce_of(&places[i].sealed), buffer_text(&places[i].sealed.ciphertext)));
+		sealed_fini(&places[i].sealed);
 	}
 }
 
@@ -193,7 +273,8 @@ static void every_flipped_bit_of_a_wrapped_key_is_refused(void **state)
 
 	(void)state;
 	random_bytes(&master, sizeof master);
-	data_key_make(&key, &wrapped, &master, 42, 7);
+	data_key_make(&key, 7);
+	data_key_wrap(&wrapped, &key, &master, 42);
 	assert_int_equal(wrapped.length, WRAPPED_DATA_KEY_SIZE);
 	for (size_t bit = 0; bit < 8 * wrapped.length; bit++) {
 		wrapped.bytes[bit / 8] = (char)(wrapped.bytes[bit / 8] ^ 1 << bit % 8);
@@ -219,7 +300,8 @@ static void a_data_key_moves_to_another_master_key(void **state)
 	(void)state;
 	random_bytes(&old_master, sizeof old_master);
 	random_bytes(&new_master, sizeof new_master);
-	data_key_make(&key, &wrapped, &old_master, 42, 7);
+	data_key_make(&key, 7);
+	data_key_wrap(&wrapped, &key, &old_master, 42);
 	data_key_wrap(&again, &key, &new_master, 42);
 	assert_int_equal(data_key_unwrap(&moved, buffer_text(&again), &new_master, 42, 7, NULL), OK);
 	assert_memory_equal(moved.bytes, key.bytes, sizeof key.bytes);
@@ -236,6 +318,17 @@ static void write_file(const char *path, struct text content, mode_t mode)
 	assert_int_equal(chmod(path, mode), 0);
 }
 
+// The one key of a file that holds one.
+static enum err load_one(struct master_key *key, const char *path, bool create_missing, struct fault *fault)
+{
+	struct master_keys keys CLEANUP(master_keys_fini);
+
+	TRY(master_keys_load(&keys, path, create_missing, fault));
+	assert_int_equal(keys.count, 1);
+	*key = keys.keys[0];
+	return OK;
+}
+
 static void a_master_key_is_made_once_and_then_read(void **state)
 {
 	char *folder = temporary_directory();
@@ -247,13 +340,13 @@ static void a_master_key_is_made_once_and_then_read(void **state)
 
 	(void)state;
 	(void)snprintf(path, sizeof path, "%s/master.key", folder);
-	assert_int_equal(master_key_load(&first, path, false, &fault), ERR_SYSTEM);
+	assert_int_equal(load_one(&first, path, false, &fault), ERR_SYSTEM);
 	assert_non_null(strstr(fault.text, "No such file"));
-	assert_int_equal(master_key_load(&first, path, true, &fault), OK);
+	assert_int_equal(load_one(&first, path, true, &fault), OK);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0600);
 	assert_int_equal(status.st_nlink, 1); // nothing is left beside it
-	assert_int_equal(master_key_load(&second, path, true, &fault), OK);
+	assert_int_equal(load_one(&second, path, true, &fault), OK);
 	assert_memory_equal(&first, &second, sizeof first);
 	remove_tree(folder);
 	free(folder);
@@ -272,7 +365,7 @@ static void processes_that_start_together_get_the_same_master_key(void **state)
 	assert_int_equal(pipe(pipes), 0);
 	for (int i = 0; i < PROCESSES; i++) {
 		if (fork() == 0) {
-			const bool good = master_key_load(&key, path, true, NULL) == OK;
+			const bool good = load_one(&key, path, true, NULL) == OK;
 
 			_exit(good && write(pipes[1], &key, sizeof key) == (ssize_t)sizeof key ? 0 : 1);
 		}
@@ -283,7 +376,7 @@ static void processes_that_start_together_get_the_same_master_key(void **state)
 		assert_true(wait(&status) > 0);
 		assert_int_equal(status, 0);
 	}
-	assert_int_equal(master_key_load(&key, path, false, NULL), OK);
+	assert_int_equal(load_one(&key, path, false, NULL), OK);
 	for (int i = 0; i < PROCESSES; i++) {
 		struct master_key theirs;
 
@@ -317,6 +410,8 @@ static void a_master_key_file_is_read_with_suspicion(void **state)
 		{ { HEX_KEY, 63 }, 0600, "holds no key" },
 		{ { HEX_KEY "00", 66 }, 0600, "holds no key" },
 		{ { HEX_KEY "\n\n\n", 67 }, 0600, "holds no key" },
+		{ { HEX_KEY "\n" HEX_KEY "x\n", 131 }, 0600, "holds no key" },
+		{ { HEX_KEY "\n\n" HEX_KEY "\n", 131 }, 0600, "holds no key" },
 		{ { "g" HEX_KEY, 64 }, 0600, "holds no key" },
 		{ { RAW_KEY "x", 33 }, 0600, "holds no key" },
 		{ { RAW_KEY, 31 }, 0600, "holds no key" },
@@ -333,7 +428,7 @@ static void a_master_key_file_is_read_with_suspicion(void **state)
 
 		(void)unlink(path);
 		write_file(path, cases[i].content, cases[i].mode);
-		assert_int_equal(master_key_load(&key, path, true, &fault), cases[i].sentence == NULL ? OK : ERR_SYSTEM);
+		assert_int_equal(load_one(&key, path, true, &fault), cases[i].sentence == NULL ? OK : ERR_SYSTEM);
 		assert_true(cases[i].sentence == NULL || strstr(fault.text, cases[i].sentence) != NULL);
 		assert_null(strstr(fault.text, "0405060708"));
 	}
@@ -349,16 +444,16 @@ static void a_folder_or_a_file_of_somebody_else_is_no_master_key(void **state)
 	struct fault fault;
 
 	(void)state;
-	assert_int_equal(master_key_load(&key, folder, true, &fault), ERR_SYSTEM);
+	assert_int_equal(load_one(&key, folder, true, &fault), ERR_SYSTEM);
 	assert_non_null(strstr(fault.text, "not a regular file"));
 	(void)snprintf(path, sizeof path, "%s/none/master.key", folder);
-	assert_int_equal(master_key_load(&key, path, true, &fault), ERR_SYSTEM);
+	assert_int_equal(load_one(&key, path, true, &fault), ERR_SYSTEM);
 	assert_non_null(strstr(fault.text, "cannot make"));
 	if (geteuid() == 0) { // only root can give a file away
 		(void)snprintf(path, sizeof path, "%s/master.key", folder);
 		write_file(path, TEXT(HEX_KEY), 0600);
 		assert_int_equal(chown(path, 65534, 65534), 0);
-		assert_int_equal(master_key_load(&key, path, true, &fault), ERR_SYSTEM);
+		assert_int_equal(load_one(&key, path, true, &fault), ERR_SYSTEM);
 		assert_non_null(strstr(fault.text, "belongs to user 65534"));
 	}
 	remove_tree(folder);
@@ -373,6 +468,7 @@ int main(void)
 		cmocka_unit_test(every_flipped_bit_of_a_sealed_secret_is_refused),
 		cmocka_unit_test(every_flipped_bit_of_the_binding_and_the_key_is_refused),
 		cmocka_unit_test(secrets_and_keys_of_a_thousand_pairs_of_tenants_cannot_be_swapped),
+		cmocka_unit_test(ten_thousand_swaps_and_flips_are_refused),
 		cmocka_unit_test(every_flipped_bit_of_a_wrapped_key_is_refused),
 		cmocka_unit_test(a_data_key_moves_to_another_master_key),
 		cmocka_unit_test(a_master_key_is_made_once_and_then_read),

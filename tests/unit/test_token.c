@@ -8,11 +8,14 @@
 #include "support/vectors.h"
 #include "tenants/token.h"
 
+#include <openssl/cms.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FOLDER "protocol/vectors/token/"
+#define FOUR "\"consumer_key\":\"k\",\"consumer_secret\":\"SECRET\",\"access_token\":\"t\",\"access_secret\":\"SECRET\""
 
 struct keys {
 	struct buffer private_key_der;
@@ -63,9 +66,19 @@ static enum err open_with(const struct keys *keys, struct text file, struct serv
 	struct buffer der CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
 
-	TRY(token_file_read(&der, file, fault));
+	enum token_mistake mistake;
+
+	TRY(token_file_read(&der, file, &mistake, fault));
 	TRY(envelope_open(&plain, buffer_text(&der), buffer_text(&keys->private_key_der), text_of(keys->certificate_pem), fault));
 	return token_parse(token, buffer_text(&plain), fault);
+}
+
+static void read_cms(struct buffer *der, const char *file)
+{
+	enum token_mistake mistake = TOKEN_MISTAKE_OTHER;
+
+	assert_int_equal(token_file_read(der, text_of(file), &mistake, NULL), OK);
+	assert_int_equal(mistake, TOKEN_MISTAKE_NONE);
 }
 
 static void assert_expected_token(const struct server_token *token)
@@ -165,7 +178,7 @@ static void bare_der_and_ber_open(void **state)
 		struct buffer der CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
 		char *file = vector(names[i], NULL);
 
-		assert_int_equal(token_file_read(&der, text_of(file), NULL), OK);
+		read_cms(&der, file);
 		assert_opens(buffer_text(&der));
 		buffer_add_string(&der, "\n");
 		assert_opens(buffer_text(&der));
@@ -173,15 +186,17 @@ static void bare_der_and_ber_open(void **state)
 	}
 }
 
-static void assert_mistake(struct text file, const char *part)
+static void assert_mistake(struct text file, enum token_mistake expected, const char *part)
 {
 	struct buffer der CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
+	enum token_mistake mistake = TOKEN_MISTAKE_NONE;
 	struct fault fault = { "" };
 
-	assert_int_equal(token_file_read(&der, file, &fault), ERR_BAD_INPUT);
+	assert_int_equal(token_file_read(&der, file, &mistake, &fault), ERR_BAD_INPUT);
 	if (strstr(fault.text, part) == NULL) {
 		fail_msg("\"%s\" does not say \"%s\"", fault.text, part);
 	}
+	assert_int_equal(mistake, expected);
 	assert_int_equal(der.length, 0);
 }
 
@@ -189,58 +204,149 @@ static void mistakes_are_named(void **state)
 {
 	static const struct {
 		const char *file;
+		enum token_mistake mistake;
 		const char *part;
 	} cases[] = {
-		{ "", "empty" },
-		{ " \r\n\t", "empty" },
-		{ "\xef\xbb\xbf\n", "empty" },
-		{ "<!DOCTYPE html>", "web page" },
-		{ "\n<html>", "web page" },
-		{ "-----BEGIN CERTIFICATE-----\nMIIB\n", "certificate" },
-		{ "-----BEGIN PRIVATE KEY-----\nMIIB\n", "private key" },
-		{ "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n", "private key" },
-		{ "{\"consumer_key\":\"CK_1\"}", "JSON" },
-		{ "-----BEGIN MESSAGE-----\n{}", "decrypted" },
-		{ "PK\x03\x04zip", "zip" },
-		{ "\xff\xfe<", "UTF-16" },
-		{ "Content-Type: text/html\n\n<html>", "something else" },
-		{ "Content-Type: application/pkcs7-mime\nContent-Transfer-Encoding: quoted-printable\n\nMIAG", "base64" },
-		{ "Content-Type: application/pkcs7-mime\n\n", "no content" },
-		{ "hello world!", "not base64" },
-		{ "aGVsbG8gd29ybGQ=", "no encrypted message" },
+		{ "", TOKEN_MISTAKE_OTHER, "empty" },
+		{ " \r\n\t", TOKEN_MISTAKE_OTHER, "empty" },
+		{ "\xef\xbb\xbf\n", TOKEN_MISTAKE_OTHER, "empty" },
+		{ "<!DOCTYPE html>", TOKEN_MISTAKE_WEB_PAGE, "web page" },
+		{ "\n<html>", TOKEN_MISTAKE_WEB_PAGE, "web page" },
+		{ "\xef\xbb\xbf\r\n<HTML><title>Sign in</title>", TOKEN_MISTAKE_WEB_PAGE, "web page" },
+		{ "Content-Type: text/html\n\n<html>", TOKEN_MISTAKE_WEB_PAGE, "web page" },
+		{ "HTTP/1.1 200 OK\r\n\r\n<html>", TOKEN_MISTAKE_WEB_PAGE, "web server" },
+		{ "Sign in\n<html>", TOKEN_MISTAKE_WEB_PAGE, "web page" },
+		{ "<?xml version=\"1.0\"?><plist/>", TOKEN_MISTAKE_OTHER, "XML" },
+		{ "-----BEGIN CERTIFICATE-----\nMIIB\n", TOKEN_MISTAKE_CERTIFICATE, "certificate" },
+		{ "Certificate:\n    Data:\n-----BEGIN CERTIFICATE-----\nMIIB\n", TOKEN_MISTAKE_CERTIFICATE, "certificate" },
+		{ "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n", TOKEN_MISTAKE_OTHER, "request" },
+		{ "-----BEGIN PRIVATE KEY-----\nMIIB\n", TOKEN_MISTAKE_PRIVATE_KEY, "private key" },
+		{ "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n", TOKEN_MISTAKE_PRIVATE_KEY, "private key" },
+		{ "-----BEGIN PUBLIC KEY-----\nMIIB\n", TOKEN_MISTAKE_OTHER, "public key" },
+		{ "{\"consumer_key\":\"CK_1\"}", TOKEN_MISTAKE_DECRYPTED, "JSON" },
+		{ "-----BEGIN MESSAGE-----\n{}", TOKEN_MISTAKE_DECRYPTED, "decrypted" },
+		{ "{\\rtf1", TOKEN_MISTAKE_OTHER, "text document" },
+		{ "PK\x03\x04zip", TOKEN_MISTAKE_OTHER, "zip" },
+		{ "\x1f\x8b\x08", TOKEN_MISTAKE_OTHER, "compressed" },
+		{ "\xff\xfe<", TOKEN_MISTAKE_OTHER, "UTF-16" },
+		{ "Content-Type: application/pdf\n\nJVBERi0=", TOKEN_MISTAKE_OTHER, "something else" },
+		{ "Content-Type: application/pkcs7-mime\nContent-Transfer-Encoding: quoted-printable\n\nMIAG", TOKEN_MISTAKE_OTHER, "base64" },
+		{ "Content-Type: application/pkcs7-mime\n\n", TOKEN_MISTAKE_CUT, "no content" },
+		{ "x", TOKEN_MISTAKE_OTHER, "not base64" },
+		{ "hello, world", TOKEN_MISTAKE_OTHER, "not base64" },
+		{ "aGVsbG8gd29ybGQ=", TOKEN_MISTAKE_OTHER, "no encrypted message" },
 	};
 	static char large[TOKEN_FILE_MAX + 1];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		assert_mistake(text_of(cases[i].file), cases[i].part);
+		assert_mistake(text_of(cases[i].file), cases[i].mistake, cases[i].part);
 	}
 	memset(large, 'A', sizeof large);
-	assert_mistake((struct text){ large, sizeof large }, "too large");
+	assert_mistake((struct text){ large, sizeof large }, TOKEN_MISTAKE_OTHER, "too large");
+}
+
+// As DER, and as the base64 of it without a word around it.
+static void assert_der_mistake(struct text der, enum token_mistake mistake, const char *part)
+{
+	struct buffer base64 CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
+
+	assert_mistake(der, mistake, part);
+	buffer_add_base64(&base64, der.bytes, der.length);
+	assert_mistake(buffer_text(&base64), mistake, part);
+}
+
+static void what_is_der_and_no_token_is_named_too(void **state)
+{
+	struct buffer base64 CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
+	struct buffer certificate CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
+	const char *at = strchr(ours.certificate_pem, '\n');
+
+	(void)state;
+	for (; *at != '-'; at++) {
+		buffer_add(&base64, at, *at != '\n' ? 1 : 0);
+	}
+	assert_true(base64_decode(&certificate, buffer_text(&base64)));
+	assert_der_mistake(buffer_text(&certificate), TOKEN_MISTAKE_CERTIFICATE, "certificate");
+	assert_der_mistake(buffer_text(&ours.private_key_der), TOKEN_MISTAKE_PRIVATE_KEY, "private key"); // PKCS #1
+
+	static const struct {
+		struct text der;
+		enum token_mistake mistake;
+		const char *part;
+	} cases[] = {
+		{ { "\x30\x81\x80\x02\x01\x00\x30\x0d", 8 }, TOKEN_MISTAKE_PRIVATE_KEY, "private key" }, // PKCS #8
+		{ { "\x30\x81\x80\x02\x01\x03\x30\x0d", 8 }, TOKEN_MISTAKE_PRIVATE_KEY, "PKCS #12" },
+		{ { "\x30\x81\x80\x30\x70\x02\x01\x00\x30\x0d", 10 }, TOKEN_MISTAKE_OTHER, "request" },
+		{ { "\x30\x81\x80\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01", 16 }, TOKEN_MISTAKE_OTHER, "public key" },
+		{ { "\x30\x81\x80\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d", 16 }, TOKEN_MISTAKE_PRIVATE_KEY, "private key" },
+		{ { "\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0", 14 }, TOKEN_MISTAKE_OTHER, "signed" },
+		{ { "\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0", 14 }, TOKEN_MISTAKE_OTHER, "not an encrypted one" },
+		{ { "\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\xa0", 14 }, TOKEN_MISTAKE_CUT, "end of the file" },
+		{ { "\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03\x20\x85", 15 }, TOKEN_MISTAKE_OTHER, "damaged" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_der_mistake(cases[i].der, cases[i].mistake, cases[i].part);
+	}
 }
 
 static void a_file_that_was_cut_anywhere_never_opens(void **state)
 {
-	static const char *const names[] = { "apple-aes128-ber.p7m", "aes128-der.p7m" };
+	static const char *const names[] = { "apple-aes128-ber.p7m", "aes128-der.p7m", "aes128-ber-chunked.p7m" };
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		size_t length;
 		char *file = vector(names[i], &length);
-		size_t cuts_named = 0;
+		const size_t body = (size_t)(body_of(file) - file);
 
 		for (size_t cut = 0; cut + 4 < length; cut++) { // the last characters are padding and the line end
-			struct server_token token;
+			struct buffer der CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
+			enum token_mistake mistake = TOKEN_MISTAKE_NONE;
 			struct fault fault = { "" };
 			char *copy = allocate(cut + 1);
 
 			memcpy(copy, file, cut);
-			assert_int_equal(open_with(&ours, (struct text){ copy, cut }, &token, &fault), ERR_BAD_INPUT);
-			cuts_named += strstr(fault.text, "the end of the file is missing") != NULL ? 1 : 0;
+			assert_int_equal(token_file_read(&der, (struct text){ copy, cut }, &mistake, &fault), ERR_BAD_INPUT);
+			assert_int_not_equal(mistake, TOKEN_MISTAKE_NONE);
+			if (cut > body && mistake != TOKEN_MISTAKE_CUT) {
+				fail_msg("%s cut at %zu of %zu: %s", names[i], cut, length, fault.text);
+			}
 			free(copy);
 		}
-		assert_true(cuts_named > length / 2);
 		free(file);
+	}
+}
+
+static void every_cipher_of_the_field_opens(void **state)
+{
+	const EVP_CIPHER *const ciphers[] = { EVP_aes_128_cbc(), EVP_aes_192_cbc(), EVP_aes_256_cbc(), EVP_des_ede3_cbc() };
+	const char *plain = "{" FOUR "}";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof ciphers / sizeof *ciphers; i++) {
+		BIO *pem = BIO_new_mem_buf(ours.certificate_pem, -1);
+		BIO *in = BIO_new_mem_buf(plain, -1);
+		X509 *certificate = PEM_read_bio_X509(pem, NULL, NULL, NULL);
+		STACK_OF(X509) *recipients = sk_X509_new_null();
+		unsigned char *der = NULL;
+		struct server_token token;
+
+		assert_true(sk_X509_push(recipients, certificate) > 0);
+		CMS_ContentInfo *cms = CMS_encrypt(recipients, in, ciphers[i], CMS_BINARY);
+		const int length = i2d_CMS_ContentInfo(cms, &der);
+
+		assert_true(length > 0);
+		assert_int_equal(open_with(&ours, (struct text){ (const char *)der, (size_t)length }, &token, NULL), OK);
+		assert_true(text_equal_string(token.access_token, "t"));
+		server_token_fini(&token);
+		OPENSSL_free(der);
+		CMS_ContentInfo_free(cms);
+		sk_X509_free(recipients);
+		X509_free(certificate);
+		(void)BIO_free(in);
+		(void)BIO_free(pem);
 	}
 }
 
@@ -260,8 +366,6 @@ static void the_inner_layer_is_read_with_and_without_its_wrapping(void **state)
 		free(plain);
 	}
 }
-
-#define FOUR "\"consumer_key\":\"k\",\"consumer_secret\":\"SECRET\",\"access_token\":\"t\",\"access_secret\":\"SECRET\""
 
 static void an_expiry_is_optional_and_read_in_all_its_forms(void **state)
 {
@@ -377,7 +481,7 @@ static void a_damaged_envelope_is_refused_or_gives_the_same_token(void **state)
 	char *file = vector("aes128-der.p7m", NULL);
 
 	(void)state;
-	assert_int_equal(token_file_read(&der, text_of(file), NULL), OK);
+	read_cms(&der, file);
 	for (size_t at = 0; at < der.length; at += 7) { // RSA costs a millisecond each
 		struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
 		struct server_token token;
@@ -402,6 +506,8 @@ int main(void)
 		cmocka_unit_test(the_spellings_of_administrators_open),
 		cmocka_unit_test(bare_der_and_ber_open),
 		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(what_is_der_and_no_token_is_named_too),
+		cmocka_unit_test(every_cipher_of_the_field_opens),
 		cmocka_unit_test(a_file_that_was_cut_anywhere_never_opens),
 		cmocka_unit_test(the_inner_layer_is_read_with_and_without_its_wrapping),
 		cmocka_unit_test(an_expiry_is_optional_and_read_in_all_its_forms),

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sim.h - a deterministic simulation of several worker processes, the database's rows, Apple and the webhooks' receivers.
+//
+// The seam is the linker: server/worker/*.c, the core and the words are the real ones. What they call of loop.h, pg.h, server/store,
+// apple.h, http_client.h, clock.h and log.h is defined here instead, over one heap of (time, order, event). One seed is one schedule.
+//
+// Ownership  everything lives until sim_end, in the simulation's own memory; what the code under test allocates, too, since a process that
+//            crashes frees nothing.
+// Laws       1. nothing here asks the machine for time or chance: the same seed gives the same trace hash
+//            2. LAW names what must never happen, whatever is injected; a broken law prints the seed and the command that replays it
+#pragma once
+
+#include "store/deliveries.h"
+#include "store/instances.h"
+#include "store/secrets.h"
+#include "store/stream.h"
+#include "store/tenants.h"
+#include "store/tokens.h"
+
+#include <stdio.h>
+
+enum {
+	SIM_NODES = 3,
+	SIM_TENANTS = 6,
+	SIM_DEVICES = 10,
+	SIM_INSTANCES = 2,
+	SIM_LANES = SIM_INSTANCES * EVENT_LANES,
+	SIM_PROFILES_MAX = 256,
+};
+
+#define MS_US     INT64_C(1000)
+#define MINUTE_US (60 * SECOND_US)
+#define HOUR_US   (60 * MINUTE_US)
+
+// --- faults ---
+
+#define FAULTS(X)                                                                                             \
+	/* one transaction of the client */                                                                         \
+	X(DB_LOST) X(DB_REFUSED) X(DB_ANSWER_LOST) X(DB_LATE)                                                       \
+	/* one call to Apple */                                                                                     \
+	X(APPLE_TIMEOUT) X(APPLE_ANSWER_LOST) X(APPLE_BROKEN) X(APPLE_5XX) X(APPLE_429) X(APPLE_TERMS)              \
+	X(APPLE_TOKEN_DEAD) X(APPLE_CURSOR_LOST) X(APPLE_CURSOR_END) X(APPLE_STUCK) X(APPLE_EMPTY) X(APPLE_REPEATS) \
+	X(APPLE_REFUSED) X(ASSIGN_THROTTLES) X(ASSIGN_FAILS) X(ASSIGN_SKIPS) X(ASSIGN_DENIES)                       \
+	/* one webhook */                                                                                           \
+	X(HOOK_LOST) X(HOOK_ANSWER_LOST) X(HOOK_5XX) X(HOOK_429) X(HOOK_410)                                        \
+	/* of a client, at once */                                                                                  \
+	X(SESSION_LOST) X(PROFILE_LOST) X(FOREIGN) X(RULES) X(INSTANCE) X(SYNC_NOW) X(FULL_NOW) X(TOKEN_NEW) X(PAUSED) \
+	/* of a node or of everything, at once */                                                                   \
+	X(CLAIM_LOST) X(APPLE_AWAY) X(DB_AWAY) X(NODE_CUT_OFF) X(NODE_PAUSED) X(NODE_CRASHED) X(NODE_LOST) X(NODE_STOPPED)
+
+enum fault_kind {
+#define FAULT_ENUM(name) FAULT_##name,
+	FAULTS(FAULT_ENUM)
+#undef FAULT_ENUM
+	FAULT_KINDS,
+};
+
+// --- the model of the rows ---
+
+struct sim_instance {
+	int64_t id;
+	int version; // of its profile's further members
+	bool disabled;
+	char name[16], url[80], members[32], hook[80];
+};
+
+struct sim_profile { // a row of profiles
+	int64_t instance_id;
+	struct text digest, uuid, refused; // digest in hexadecimal
+	int64_t token_id;
+};
+
+struct sim_device { // a row of devices
+	struct device_row row;
+	bool used;
+};
+
+struct sim_tenant {
+	int64_t id;
+	char slug[16], server_uuid[24];
+	bool active, quarantined;
+	struct stream_row stream;
+	int64_t owner_life; // whose epoch it is
+	int64_t due_at_us, wake, sync_requests, full_requests;
+	struct text claimed_by;
+	int64_t counted_seq;
+	int64_t token_id;
+	int session_version;
+	struct text session;
+	struct sim_instance instances[SIM_INSTANCES];
+	int64_t default_instance_id;
+	struct sim_profile profiles[SIM_PROFILES_MAX];
+	size_t profile_count;
+	struct position_row positions[SIM_LANES];
+	struct sim_device devices[SIM_DEVICES];
+	struct stored_event *events; // [seq - 1]
+	size_t event_room;
+	unsigned armed[FAULT_KINDS]; // what the next fitting operations of this client meet
+};
+
+// --- nodes ---
+
+struct sim_life { // one start of a worker process
+	struct sim_node *node;
+	int64_t number; // over all
+	bool dead;      // crashed: nothing of it runs any more
+	bool closing;   // it has closed everything: worker_main may return
+	struct loop *loop;
+	int64_t loaded_epoch[SIM_TENANTS]; // of its last run of the client
+	int64_t loaded_config[SIM_TENANTS];
+	int64_t loaded_instance[SIM_TENANTS];
+	int loaded_version[SIM_TENANTS]; // of that instance
+	unsigned stale_calls[SIM_TENANTS]; // assignments since the configuration changed under it
+};
+
+// --- the world ---
+
+struct sim {
+	uint64_t seed, random[4], hash;
+	int64_t now_us;
+	bool runs, verbose, quiet; // quiet: nothing is injected any more
+	struct sim_life *life; // whose code runs; NULL: the simulation's
+	struct sim_tenant *tenants;
+	int64_t db_away_until_us, apple_away_until_us;
+	uint64_t events, transactions, calls, hooks, injected, met, crashes;
+};
+extern struct sim sim;
+
+// sim_loop.c
+void sim_begin(uint64_t seed, bool verbose);
+void sim_end(void);
+void sim_at(int64_t at_us, struct sim_life *life, void (*run)(void *argument), void *argument);
+bool sim_step(int64_t until_us); // false: nothing is left before that time
+void sim_trace(const char *what, int64_t a, int64_t b, int64_t c);
+uint64_t sim_random(void);
+int64_t sim_between(int64_t from, int64_t to); // both included
+bool sim_chance(int percent);
+void sim_claims(void);         // the timer whose call runs starts claims
+void sim_beats(void);          // the timer whose call runs starts heart-beats
+void sim_claimed(bool any);    // whether the last claim of the process that runs found anything
+void sim_beaten(bool worked);  // whether its last heart-beat reached the database
+
+// sim_memory.c
+void *sim_take(size_t size); // zeroed; until sim_end
+struct text sim_keep(struct text text); // a copy, the same for the same text
+struct text sim_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void sim_memory_reset(void);
+
+// sim_node.c
+void sim_nodes_begin(void);
+void sim_node_fault(enum fault_kind kind);
+bool sim_node_is_cut_off(const struct sim_life *life);
+void sim_node_closed(struct sim_life *life);
+int sim_node_number(const struct sim_life *life);
+int64_t sim_beat_skip_us(const struct sim_life *life); // nothing can come between its heart-beats before that time
+int64_t sim_paused_until_us(const struct sim_life *life);
+struct text sim_node_id(const struct sim_life *life);
+int64_t sim_node_skew_us(const struct sim_life *life);
+
+// sim_rows.c
+void sim_rows_begin(void);
+struct sim_tenant *sim_tenant_of(int64_t tenant_id);
+void sim_keep_alive(struct text node_id, int64_t until_us);
+// When this process may find a client that is due; before_us: not before that time.
+int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
+void sim_start_over(struct sim_tenant *tenant, bool routes);
+void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
+void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
+const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
+
+// sim_apple.c
+void sim_apple_begin(void);
+void sim_apple_change(void); // a device comes, changes or goes
+void sim_apple_fault(enum fault_kind kind, struct sim_tenant *tenant);
+bool sim_apple_was_gone_after(const struct sim_tenant *tenant, struct text serial, struct text version);
+bool sim_apple_profile_is(const struct sim_tenant *tenant, struct text uuid, int64_t instance_id, int version); // of these members
+const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const struct device_row *row, struct text wanted);
+
+// sim_hooks.c
+void sim_hooks_begin(void);
+bool sim_hook_has(const struct sim_tenant *tenant, int64_t seq);
+
+// sim_plan.c
+void sim_plan_begin(unsigned faults);
+int64_t sim_plan_next_node_fault_us(void);
+bool sim_meets(struct sim_tenant *tenant, enum fault_kind kind); // takes one that is armed
+void sim_settle(void); // nothing is injected any more: a law that everything comes to rest
+const char *sim_fault_name(enum fault_kind kind);
+
+#define LAW(condition, ...)                        \
+	do {                                           \
+		if (!(condition)) {                        \
+			sim_law_broken(#condition, __VA_ARGS__); \
+		}                                          \
+	} while (0)
+void sim_law_broken(const char *law, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
+void sim_print_replay(void);

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sim_memory.c - the memory of a schedule: the simulation's own, and (where the linker wraps malloc) what the code under test allocates.
+// Both are gone at the end of a schedule, so that a process that crashed leaks nothing into the next one.
+#include "sim/sim.h"
+
+#include "tenants/seen.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 1 << 20, KEPT_SLOTS = 1 << 14, CLASSES = 32, CLASS_MIN = 5 };
+
+struct chunk {
+	struct chunk *next;
+	size_t size, used;
+	_Alignas(16) char bytes[];
+};
+
+struct pool { // chunks are kept for the next schedule
+	struct chunk *first, *now;
+};
+
+static struct pool own;
+static struct text *kept; // a hash table of the texts that sim_keep gave
+static size_t kept_count;
+
+void *__real_malloc(size_t size);
+void __real_free(void *memory);
+
+#ifndef SIM_WRAP_MALLOC
+#define __real_malloc malloc
+#endif
+
+static void *take(struct pool *pool, size_t size)
+{
+	size = (size + 15) & ~(size_t)15;
+	while (pool->now == NULL || pool->now->used + size > pool->now->size) {
+		struct chunk *next = pool->now != NULL ? pool->now->next : pool->first;
+
+		if (next == NULL) {
+			const size_t room = size > CHUNK ? size : CHUNK;
+
+			next = __real_malloc(sizeof *next + room);
+			assert(next != NULL);
+			*next = (struct chunk){ .size = room };
+			if (pool->now != NULL) {
+				pool->now->next = next;
+			} else {
+				pool->first = next;
+			}
+		}
+		next->used = 0;
+		pool->now = next;
+	}
+
+	void *memory = pool->now->bytes + pool->now->used;
+
+	pool->now->used += size;
+	return memory;
+}
+
+void *sim_take(size_t size)
+{
+	return memset(take(&own, size), 0, size);
+}
+
+struct text sim_keep(struct text text)
+{
+	static const uint64_t key[2] = { 1, 2 };
+	size_t at;
+
+	if (text.bytes == NULL) {
+		return TEXT_NONE;
+	}
+	if (text.length > 64) { // events' bodies: each another one
+		char *copy = sim_take(text.length + 1);
+
+		memcpy(copy, text.bytes, text.length);
+		return (struct text){ copy, text.length };
+	}
+	if (kept == NULL) {
+		kept = sim_take(KEPT_SLOTS * sizeof *kept);
+	}
+	for (at = keyed_hash(key, text) % KEPT_SLOTS; kept[at].bytes != NULL; at = (at + 1) % KEPT_SLOTS) {
+		if (text_equal(kept[at], text)) {
+			return kept[at];
+		}
+	}
+	assert(++kept_count < KEPT_SLOTS / 2);
+
+	char *copy = sim_take(text.length + 1);
+
+	memcpy(copy, text.bytes, text.length);
+	kept[at] = (struct text){ copy, text.length };
+	return kept[at];
+}
+
+struct text sim_format(const char *format, ...)
+{
+	char bytes[200];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(bytes, sizeof bytes, format, arguments);
+	va_end(arguments);
+	return sim_keep(text_of(bytes));
+}
+
+#ifdef SIM_WRAP_MALLOC
+
+// A block has its class in front; a freed one waits for the next of its class.
+struct block {
+	struct block *next;
+	size_t class;
+	char bytes[];
+};
+
+static struct pool theirs;
+static struct block *waiting[CLASSES];
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void __wrap_free(void *memory);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+
+static bool is_ours(const void *memory)
+{
+	for (const struct chunk *chunk = theirs.first; chunk != NULL; chunk = chunk->next) {
+		if ((const char *)memory >= chunk->bytes && (const char *)memory < chunk->bytes + chunk->size) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	size_t class = CLASS_MIN;
+	struct block *block;
+
+	if (!sim.runs) {
+		return __real_malloc(size);
+	}
+	while (((size_t)1 << class) < size) {
+		class++;
+	}
+	block = waiting[class];
+	if (block != NULL) {
+		waiting[class] = block->next;
+	} else {
+		block = take(&theirs, sizeof *block + ((size_t)1 << class));
+	}
+	block->class = class;
+	return block->bytes;
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	void *memory = __wrap_malloc(count * size);
+
+	return memory != NULL ? memset(memory, 0, count * size) : NULL;
+}
+
+void __wrap_free(void *memory)
+{
+	if (memory == NULL || !is_ours(memory)) {
+		__real_free(memory);
+		return;
+	}
+
+	struct block *block = CONTAINER_OF(memory, struct block, bytes);
+
+	block->next = waiting[block->class];
+	waiting[block->class] = block;
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+	if (memory == NULL) {
+		return __wrap_malloc(size);
+	}
+	if (!is_ours(memory)) {
+		return __real_realloc(memory, size);
+	}
+
+	const size_t room = (size_t)1 << CONTAINER_OF(memory, struct block, bytes)->class;
+
+	if (size <= room) {
+		return memory;
+	}
+
+	void *larger = __wrap_malloc(size);
+
+	memcpy(larger, memory, room);
+	__wrap_free(memory);
+	return larger;
+}
+
+static void forget_theirs(void)
+{
+	memset(waiting, 0, sizeof waiting);
+	theirs.now = NULL;
+}
+
+#else
+
+static void forget_theirs(void)
+{
+}
+
+#endif
+
+void sim_memory_reset(void)
+{
+	own.now = NULL;
+	kept = NULL;
+	kept_count = 0;
+	forget_theirs();
+}

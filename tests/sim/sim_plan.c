@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sim_plan.c - what is done to the world, and when: everything is decided at the beginning, by the seed.
+#include "sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { FAULTS_MAX = 1000, CHANGES = 60 };
+
+#define SETTLING_US (3 * DAY_S * SECOND_US)
+
+static struct planned {
+	int64_t at_us;
+	enum fault_kind kind;
+	int64_t tenant_id;
+} *plan;
+
+static int64_t node_faults_us[FAULTS_MAX]; // in order: what heart-beats may meet
+static size_t node_fault_count, node_fault_next;
+
+const char *sim_fault_name(enum fault_kind kind)
+{
+	static const char *const names[] = {
+#define FAULT_NAME(name) #name,
+		FAULTS(FAULT_NAME)
+#undef FAULT_NAME
+	};
+
+	return names[kind];
+}
+
+bool sim_meets(struct sim_tenant *tenant, enum fault_kind kind)
+{
+	if (sim.quiet || tenant->armed[kind] == 0) {
+		return false;
+	}
+	tenant->armed[kind]--;
+	sim.met++;
+	sim_trace(sim_fault_name(kind), tenant->id, 0, 0);
+	return true;
+}
+
+static void happen(void *argument)
+{
+	const struct planned *planned = argument;
+	struct sim_tenant *tenant = sim_tenant_of(planned->tenant_id);
+
+	sim.injected++;
+	sim_trace(sim_fault_name(planned->kind), planned->tenant_id, -1, 0);
+	if (planned->kind < FAULT_SESSION_LOST) {
+		tenant->armed[planned->kind]++;
+	} else if (planned->kind == FAULT_CLAIM_LOST) {
+		sim.tenants[0].armed[planned->kind]++;
+	} else if (planned->kind == FAULT_DB_AWAY) {
+		sim.db_away_until_us = sim.now_us + sim_between(1, 60) * SECOND_US;
+	} else if (planned->kind == FAULT_APPLE_AWAY) {
+		sim.apple_away_until_us = sim.now_us + sim_between(1, 20) * MINUTE_US;
+	} else if (planned->kind > FAULT_DB_AWAY) {
+		sim_node_fault(planned->kind);
+	} else {
+		sim_apple_fault(planned->kind, tenant);
+		sim_rows_fault(planned->kind, tenant);
+	}
+}
+
+int64_t sim_plan_next_node_fault_us(void)
+{
+	while (node_fault_next < node_fault_count && node_faults_us[node_fault_next] <= sim.now_us) {
+		node_fault_next++;
+	}
+	return node_fault_next < node_fault_count ? node_faults_us[node_fault_next] : sim.now_us + DAY_S * SECOND_US;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void on_change(void *argument)
+{
+	(void)argument;
+	sim_apple_change();
+}
+
+void sim_plan_begin(unsigned faults)
+{
+	plan = sim_take((faults + 1) * sizeof *plan);
+	node_fault_count = 0;
+	node_fault_next = 0;
+	for (unsigned i = 0; i < faults && i < FAULTS_MAX; i++) {
+		plan[i] = (struct planned){
+			.at_us = sim.now_us + sim_between(0, 6 * HOUR_US),
+			.kind = (enum fault_kind)sim_between(0, FAULT_KINDS - 1),
+			.tenant_id = sim_between(1, SIM_TENANTS),
+		};
+		if (plan[i].kind >= FAULT_DB_AWAY) {
+			node_faults_us[node_fault_count++] = plan[i].at_us;
+		}
+		sim_at(plan[i].at_us, NULL, happen, &plan[i]);
+	}
+	qsort(node_faults_us, node_fault_count, sizeof *node_faults_us, by_time);
+	for (unsigned i = 0; i < CHANGES; i++) {
+		sim_at(sim.now_us + sim_between(0, 6 * HOUR_US), NULL, on_change, NULL);
+	}
+}
+
+static const char *unfinished(struct sim_tenant **tenant)
+{
+	for (size_t i = 0; i < SIM_TENANTS; i++) {
+		const char *what = sim_rows_unfinished(&sim.tenants[i]);
+
+		if (what != NULL) {
+			*tenant = &sim.tenants[i];
+			return what;
+		}
+	}
+	return NULL;
+}
+
+void sim_settle(void)
+{
+	const int64_t until_us = sim.now_us + SETTLING_US;
+	struct sim_tenant *tenant = NULL;
+	const char *what;
+
+	sim.quiet = true;
+	for (size_t i = 0; i < SIM_TENANTS; i++) {
+		sim_apple_fault(FAULT_KINDS, &sim.tenants[i]);
+		sim_rows_fault(FAULT_KINDS, &sim.tenants[i]);
+	}
+	do {
+		const int64_t look_us = sim.now_us + 10 * MINUTE_US;
+
+		for (size_t i = 0; i < SIM_TENANTS; i++) {
+			sim_rows_look_after(&sim.tenants[i]);
+		}
+		while (sim_step(look_us)) {
+		}
+		what = unfinished(&tenant);
+	} while (what != NULL && sim.now_us < until_us);
+	LAW(what == NULL, "client %lld does not settle: %s", (long long)tenant->id, what);
+}

@@ -1,0 +1,853 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sim_rows.c - a model of the rows: what the SQL of server/store does, in C, with the laws that every write must keep.
+#include "sim/sim_transaction.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FORGOTTEN_AFTER_S = 15, NODE_ROWS = 4096 };
+
+static struct node_row {
+	struct text id;
+	int64_t alive_until_us;
+} *node_rows;
+static size_t node_count;
+
+// --- nodes ---
+
+static struct node_row *node_row_of(struct text id)
+{
+	for (size_t i = node_count; i > 0; i--) {
+		if (text_equal(node_rows[i - 1].id, id)) {
+			return &node_rows[i - 1];
+		}
+	}
+	return NULL;
+}
+
+static bool is_alive(struct text id)
+{
+	const struct node_row *row = id.length > 0 ? node_row_of(id) : NULL;
+
+	return row != NULL && row->alive_until_us > sim.now_us;
+}
+
+static void beat(struct text id)
+{
+	struct node_row *row = node_row_of(id);
+
+	if (row == NULL) {
+		assert(node_count < NODE_ROWS);
+		row = &node_rows[node_count++];
+		row->id = id;
+	}
+	row->alive_until_us = sim.now_us + NODE_ALIVE_S * SECOND_US;
+}
+
+// Heart-beats that were left out since nothing could come between them.
+void sim_keep_alive(struct text node_id, int64_t until_us)
+{
+	struct node_row *row = node_row_of(node_id);
+
+	if (row != NULL && row->alive_until_us < until_us) {
+		row->alive_until_us = until_us;
+	}
+}
+
+static void release_node(struct text id)
+{
+	struct node_row *row = node_row_of(id);
+
+	if (row != NULL) {
+		*row = node_rows[--node_count];
+	}
+	for (size_t i = 0; i < SIM_TENANTS; i++) {
+		if (text_equal(sim.tenants[i].claimed_by, id) && id.length > 0) {
+			sim.tenants[i].claimed_by = TEXT_NONE;
+			sim.tenants[i].due_at_us = sim.now_us;
+		}
+	}
+}
+
+// --- due clients ---
+
+int64_t sim_earliest_due_us(struct text node_id, int64_t before_us)
+{
+	int64_t earliest_us = before_us;
+
+	for (size_t i = 0; i < SIM_TENANTS; i++) {
+		const struct sim_tenant *tenant = &sim.tenants[i];
+
+		if (tenant->active && tenant->due_at_us < earliest_us) {
+			const struct node_row *other = tenant->claimed_by.length == 0 || text_equal(tenant->claimed_by, node_id) ? NULL :
+				node_row_of(tenant->claimed_by);
+			const int64_t free_us = other != NULL ? other->alive_until_us : INSTANT_NONE;
+			const int64_t at_us = tenant->due_at_us > free_us ? tenant->due_at_us : free_us;
+
+			earliest_us = at_us < earliest_us ? at_us : earliest_us;
+		}
+	}
+	return earliest_us;
+}
+
+static struct due_row due_row_of(const struct sim_tenant *tenant)
+{
+	return (struct due_row){
+		.tenant_id = tenant->id,
+		.slug = text_of(tenant->slug),
+		.wake = tenant->wake,
+		.sync_requests = tenant->sync_requests,
+		.full_requests = tenant->full_requests,
+	};
+}
+
+static void *answer_rows(struct sim_op *op, size_t count, size_t size)
+{
+	op->out = allocate_array(count > 0 ? count : 1, size);
+	op->out_size = size;
+	op->out_count = count;
+	return op->out;
+}
+
+static void claim(struct sim_op *op)
+{
+	struct due_row *rows = answer_rows(op, SIM_TENANTS, sizeof *rows);
+	bool claimed[SIM_TENANTS] = { false };
+
+	op->out_count = 0;
+	while ((int64_t)op->out_count < op->number) {
+		struct sim_tenant *first = NULL;
+
+		for (size_t i = 0; i < SIM_TENANTS; i++) {
+			struct sim_tenant *tenant = &sim.tenants[i];
+
+			if (!claimed[i] && tenant->active && tenant->due_at_us <= sim.now_us &&
+				(text_equal(tenant->claimed_by, op->text) || !is_alive(tenant->claimed_by)) &&
+				(first == NULL || tenant->due_at_us < first->due_at_us)) {
+				first = tenant;
+			}
+		}
+		if (first == NULL) {
+			break;
+		}
+		claimed[first - sim.tenants] = true;
+		first->claimed_by = op->text;
+		first->due_at_us = sim.now_us + FORGOTTEN_AFTER_S * SECOND_US;
+		rows[op->out_count++] = due_row_of(first);
+	}
+}
+
+// --- the API's side ---
+
+struct sim_tenant *sim_tenant_of(int64_t tenant_id)
+{
+	assert(tenant_id >= 1 && tenant_id <= SIM_TENANTS);
+	return &sim.tenants[tenant_id - 1];
+}
+
+static void wake(struct sim_tenant *tenant)
+{
+	tenant->wake++;
+	tenant->due_at_us = tenant->due_at_us < sim.now_us ? tenant->due_at_us : sim.now_us;
+}
+
+void sim_start_over(struct sim_tenant *tenant, bool routes)
+{
+	tenant->stream.config_version++;
+	tenant->stream.profile_needed = tenant->stream.profile_needed || routes;
+	wake(tenant);
+}
+
+static void put_rules(struct sim_tenant *tenant)
+{
+	const int64_t choice = sim_between(0, SIM_INSTANCES); // 0: hold
+
+	tenant->default_instance_id = sim.quiet && choice == 0 ? 1 : choice;
+	tenant->stream.rules_version++;
+	sim_start_over(tenant, true);
+}
+
+static void change_instance(struct sim_tenant *tenant)
+{
+	struct sim_instance *instance = &tenant->instances[sim_between(0, SIM_INSTANCES - 1)];
+
+	(void)snprintf(instance->members, sizeof instance->members, "{\"department\":\"%d\"}", ++instance->version);
+	sim_start_over(tenant, true);
+}
+
+static void take_token(struct sim_tenant *tenant)
+{
+	tenant->token_id++;
+	tenant->session = TEXT_NONE;
+	tenant->session_version = 0;
+	sim_start_over(tenant, true);
+	wake(tenant);
+	tenant->sync_requests++;
+}
+
+static void set_active(struct sim_tenant *tenant, bool active)
+{
+	tenant->active = active;
+	sim_start_over(tenant, false);
+	if (active) {
+		tenant->quarantined = false;
+		tenant->sync_requests++;
+		wake(tenant);
+	}
+}
+
+static void activate(void *argument)
+{
+	struct sim_tenant *tenant = argument;
+
+	if (!tenant->active && !tenant->quarantined) {
+		set_active(tenant, true);
+	}
+}
+
+static void enable_hooks(struct sim_tenant *tenant)
+{
+	for (size_t i = 0; i < SIM_INSTANCES; i++) {
+		tenant->instances[i].disabled = false;
+	}
+	for (size_t i = 0; i < SIM_LANES; i++) {
+		tenant->positions[i].attempts = 0;
+		tenant->positions[i].next_try_at_us = INSTANT_NONE;
+		tenant->positions[i].first_failed_at_us = INSTANT_NONE;
+	}
+	wake(tenant);
+}
+
+static void recover(struct sim_tenant *tenant)
+{
+	enable_hooks(tenant);
+	if (!tenant->active) {
+		set_active(tenant, true);
+	}
+	tenant->sync_requests++;
+	wake(tenant);
+}
+
+void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
+{
+	if (kind == FAULT_KINDS) { // the operator looks after everything when nothing is injected any more
+		recover(tenant);
+	} else if (kind == FAULT_RULES) {
+		put_rules(tenant);
+	} else if (kind == FAULT_INSTANCE) {
+		change_instance(tenant);
+	} else if (kind == FAULT_TOKEN_NEW) {
+		take_token(tenant);
+	} else if (kind == FAULT_SYNC_NOW || kind == FAULT_FULL_NOW) {
+		tenant->sync_requests += kind == FAULT_SYNC_NOW;
+		tenant->full_requests += kind == FAULT_FULL_NOW;
+		wake(tenant);
+	} else if (kind == FAULT_PAUSED && tenant->active) {
+		set_active(tenant, false);
+		sim_at(sim.now_us + sim_between(1, 30) * MINUTE_US, NULL, activate, tenant);
+	}
+}
+
+// What was on its way when the faults ended may still switch something off.
+void sim_rows_look_after(struct sim_tenant *tenant)
+{
+	bool off = !tenant->active;
+
+	for (size_t i = 0; i < SIM_INSTANCES; i++) {
+		off = off || tenant->instances[i].disabled;
+	}
+	if (off) {
+		recover(tenant);
+	}
+}
+
+// --- reads ---
+
+static void read_one(struct sim_op *op, const void *row, size_t size)
+{
+	memcpy(answer_rows(op, 1, size), row, size);
+}
+
+static void read_stream(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	struct stream_row row = tenant->stream;
+
+	row.sync.has_cursor = row.cursor.length > 0;
+	row.now_us = sim.now_us;
+	read_one(op, &row, sizeof row);
+}
+
+static struct sim_instance *instance_of(struct sim_tenant *tenant, int64_t instance_id)
+{
+	return instance_id > 0 ? &tenant->instances[instance_id - 1] : NULL;
+}
+
+// What a run knows from now on: laws about what it does compare with it.
+static void note_load(struct sim_life *life, struct sim_tenant *tenant)
+{
+	const struct sim_instance *instance = instance_of(tenant, tenant->default_instance_id);
+	const size_t at = (size_t)tenant->id - 1;
+
+	life->loaded_epoch[at] = tenant->stream.epoch;
+	life->loaded_config[at] = tenant->stream.config_version;
+	life->loaded_instance[at] = tenant->default_instance_id;
+	life->loaded_version[at] = instance != NULL ? instance->version : 0;
+	life->stale_calls[at] = 0;
+}
+
+static void take_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant)
+{
+	struct stream_row *stream = &tenant->stream;
+
+	if (stream->owner.length > 0 && !text_equal(stream->owner, op->text) && is_alive(stream->owner)) {
+		return;
+	}
+	stream->epoch++;
+	stream->owner = op->text;
+	stream->run_started_at_us = sim.now_us;
+	stream->run_pages = 0;
+	stream->run_devices = 0;
+	tenant->owner_life = transaction->life->number;
+	note_load(transaction->life, tenant);
+	read_stream(op, tenant);
+}
+
+static void read_tenant(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	const struct tenant_row row = {
+		.tenant_id = tenant->id,
+		.slug = text_of(tenant->slug),
+		.state = tenant->active ? TEXT("active") : tenant->quarantined ? TEXT("quarantined") : TEXT("paused"),
+		.server_uuid = text_of(tenant->server_uuid),
+	};
+
+	op->number = tenant->counted_seq;
+	read_one(op, &row, sizeof row);
+}
+
+struct secret_row { // as sim_store.c reads it
+	int64_t object_id;
+	int version;
+	struct text plain;
+};
+
+static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	struct secret_row *rows = answer_rows(op, SIM_INSTANCES, sizeof *rows);
+
+	op->out_count = 0;
+	if (op->number == SECRET_SERVER_TOKEN) {
+		rows[op->out_count++] = (struct secret_row){ tenant->token_id, 1, TEXT("{\"consumer_key\":\"CK_1\",\"consumer_secret\":\"CS_1\","
+			"\"access_token\":\"AT_1\",\"access_secret\":\"AS_1\",\"access_token_expiry\":\"2028-01-01T00:00:00Z\"}") };
+	} else if (op->number == SECRET_APPLE_SESSION && tenant->session.length > 0) {
+		rows[op->out_count++] = (struct secret_row){ tenant->token_id, tenant->session_version, tenant->session };
+	} else if (op->number == SECRET_WEBHOOK) {
+		for (int64_t i = 1; i <= SIM_INSTANCES; i++) {
+			rows[op->out_count++] = (struct secret_row){ i, 1, TEXT("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=") };
+		}
+	}
+}
+
+static bool has_pending(const struct sim_tenant *tenant, const struct position_row *position)
+{
+	for (int64_t seq = tenant->stream.event_seq; seq > position->acked_seq; seq--) {
+		const struct stored_event *event = &tenant->events[seq - 1];
+
+		if (event->instance_id == position->instance_id && event->lane == position->lane) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void read_positions(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	struct position_row *rows = answer_rows(op, SIM_LANES, sizeof *rows);
+
+	memcpy(rows, tenant->positions, SIM_LANES * sizeof *rows);
+	for (size_t i = 0; i < SIM_LANES; i++) {
+		rows[i].pending = has_pending(tenant, &rows[i]);
+	}
+}
+
+static void read_events(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	const int64_t *place = op->in;
+	struct stored_event *rows = answer_rows(op, (size_t)op->other, sizeof *rows);
+
+	op->out_count = 0;
+	for (int64_t seq = op->number + 1; seq <= tenant->stream.event_seq && (int64_t)op->out_count < op->other; seq++) {
+		const struct stored_event *event = &tenant->events[seq - 1];
+
+		if (event->instance_id == place[0] && event->lane == place[1]) {
+			rows[op->out_count] = *event;
+			rows[op->out_count++].event.instance = text_of(tenant->instances[place[0] - 1].name);
+		}
+	}
+}
+
+static int compare_texts(struct text a, struct text b)
+{
+	const size_t shorter = a.length < b.length ? a.length : b.length;
+	const int order = shorter > 0 ? memcmp(a.bytes, b.bytes, shorter) : 0;
+
+	return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+static bool is_wanted(const struct sim_op *op, const struct device_row *row)
+{
+	const struct text *serials = op->in;
+
+	if (op->kind == OP_TO_ASSIGN) {
+		return row->assign_at_us != INSTANT_NONE && row->assign_at_us <= op->number;
+	}
+	if (op->kind == OP_FINGERPRINTS || op->kind == OP_DEVICE_LIST) {
+		return compare_texts(row->apple.serial_number, op->text) > 0 && (op->kind == OP_FINGERPRINTS || row->gone_at_us == INSTANT_NONE);
+	}
+	for (size_t i = 0; i < op->in_count; i++) {
+		if (text_equal(serials[i], row->apple.serial_number)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void read_devices(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	struct device_row *rows = answer_rows(op, SIM_DEVICES, sizeof *rows);
+
+	op->out_count = 0;
+	for (size_t i = 0; i < SIM_DEVICES; i++) { // which are in the order of their serial numbers
+		if (tenant->devices[i].used && is_wanted(op, &tenant->devices[i].row)) {
+			rows[op->out_count++] = tenant->devices[i].row;
+		}
+	}
+}
+
+static void read_next_assign(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	op->number = INSTANT_NONE;
+	for (size_t i = 0; i < SIM_DEVICES; i++) {
+		const int64_t at_us = tenant->devices[i].used ? tenant->devices[i].row.assign_at_us : INSTANT_NONE;
+
+		if (at_us != INSTANT_NONE && (op->number == INSTANT_NONE || at_us < op->number)) {
+			op->number = at_us;
+		}
+	}
+	op->out_count = 1;
+}
+
+static void read_rules(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	const struct rules_row row = { .version = tenant->stream.rules_version, .default_instance_id = tenant->default_instance_id };
+
+	if (row.version > 0) {
+		read_one(op, &row, sizeof row);
+	}
+}
+
+static void read_profiles(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	memcpy(answer_rows(op, tenant->profile_count, sizeof *tenant->profiles), tenant->profiles,
+		tenant->profile_count * sizeof *tenant->profiles);
+}
+
+static void read_token(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	const struct token_row row = { .token_id = tenant->token_id };
+
+	read_one(op, &row, sizeof row);
+}
+
+static void read_due(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	const struct due_row row = due_row_of(tenant);
+
+	read_one(op, &row, sizeof row);
+}
+
+// --- writes ---
+
+static void hand_over(const struct sim_op *op, struct sim_tenant *tenant)
+{
+	if (text_equal(tenant->claimed_by, op->text) && !text_equal(tenant->stream.owner, op->text) && is_alive(tenant->stream.owner)) {
+		tenant->claimed_by = tenant->stream.owner;
+		tenant->due_at_us = sim.now_us;
+	}
+}
+
+static bool fence_holds(const struct op_fence *fence, const struct sim_tenant *tenant)
+{
+	const struct stream_row *stream = &tenant->stream;
+
+	return text_equal(stream->owner, fence->node_id) && stream->epoch == fence->epoch && stream->write_seq == fence->write_seq &&
+		stream->event_seq == fence->event_seq && stream->config_version == fence->config_version;
+}
+
+static struct position_row *position_of(struct sim_tenant *tenant, const struct position_row *of)
+{
+	return &tenant->positions[(of->instance_id - 1) * EVENT_LANES + of->lane];
+}
+
+static bool may_settle(const struct op_fence *fence, struct sim_tenant *tenant)
+{
+	return position_of(tenant, &fence->position)->acked_seq == fence->was_acked_seq && fence->was_acked_seq <= fence->position.acked_seq &&
+		text_equal(tenant->stream.owner, fence->node_id) && tenant->stream.epoch == fence->epoch;
+}
+
+// "f<generation>-<place>-<since>" of a list, "c<generation>-<place>" of the changes: see sim_apple.c.
+static int64_t cursor_place(struct text cursor)
+{
+	char text[64];
+	long long since = 0, place = 0;
+
+	(void)snprintf(text, sizeof text, "%.*s", TEXT_ARGS(cursor));
+	if (text[0] == 'f' && sscanf(text, "f%lld-%lld", &since, &place) == 2) {
+		return place;
+	}
+	return text[0] == 'c' && sscanf(text, "c%lld", &place) == 1 ? 1000000 + place : -1;
+}
+
+static void check_next(const struct sim_tenant *tenant, const struct stream_row *next)
+{
+	const struct stream_row *stream = &tenant->stream;
+
+	LAW(next->sync.generation >= stream->sync.generation, "client %lld goes back from generation %lld to %lld", (long long)tenant->id,
+		(long long)stream->sync.generation, (long long)next->sync.generation);
+	if (next->sync.generation == stream->sync.generation) {
+		LAW(cursor_place(next->cursor) >= cursor_place(stream->cursor), "client %lld's cursor goes back from %.*s to %.*s",
+			(long long)tenant->id, TEXT_ARGS(stream->cursor), TEXT_ARGS(next->cursor));
+	}
+	LAW(next->sync_requests_done <= tenant->sync_requests && next->full_requests_done <= tenant->full_requests,
+		"client %lld has done what was not asked for", (long long)tenant->id);
+}
+
+static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
+{
+	struct stream_row *stream = &tenant->stream;
+	struct stream_row after = *stream;
+
+	if (fence->has_next) {
+		check_next(tenant, &fence->next);
+		after = fence->next;
+		after.epoch = stream->epoch;
+		after.owner = stream->owner;
+		after.write_seq = stream->write_seq;
+		after.event_seq = stream->event_seq;
+		after.config_version = stream->config_version;
+		after.rules_version = stream->rules_version;
+	}
+	after.write_seq++;
+	after.event_seq += fence->events;
+	if (fence->finish) {
+		after.owner = TEXT_NONE;
+		if (text_equal(tenant->claimed_by, fence->node_id)) {
+			tenant->claimed_by = TEXT_NONE;
+			tenant->due_at_us = tenant->wake == fence->wake && fence->due_at_us != INSTANT_NONE ? fence->due_at_us : sim.now_us;
+		}
+	}
+	*stream = after;
+}
+
+static size_t device_number(const struct sim_tenant *tenant, struct text serial)
+{
+	char text[32];
+	int owner = 0, number = -1;
+
+	(void)snprintf(text, sizeof text, "%.*s", TEXT_ARGS(serial));
+	LAW(sscanf(text, "T%dD%d", &owner, &number) == 2 && owner == tenant->id && number >= 0 && number < SIM_DEVICES,
+		"client %lld gets a device that is not its own: %s", (long long)tenant->id, text);
+	return (size_t)number;
+}
+
+static void put_device(struct sim_tenant *tenant, const struct device_row *row)
+{
+	struct sim_device *device = &tenant->devices[device_number(tenant, row->apple.serial_number)];
+	const bool was_present = device->used && device->row.gone_at_us == INSTANT_NONE;
+
+	if (was_present && row->gone_at_us != INSTANT_NONE) {
+		LAW(sim_apple_was_gone_after(tenant, row->apple.serial_number, device->row.apple.asset_tag),
+			"device %.*s is removed, and Apple has listed it all the time", TEXT_ARGS(row->apple.serial_number));
+	}
+	LAW(row->gone_at_us == INSTANT_NONE || row->instance_id == 0, "device %.*s is gone, and routed", TEXT_ARGS(row->apple.serial_number));
+	LAW(row->instance_id == 0 || row->instance_id == tenant->default_instance_id,
+		"device %.*s is routed to %lld, the rules say %lld", TEXT_ARGS(row->apple.serial_number), (long long)row->instance_id,
+		(long long)tenant->default_instance_id);
+	sim_trace("row", tenant->id * 100 + (device - tenant->devices), row->gone_at_us != INSTANT_NONE, row->assign_state);
+	device->used = true;
+	device->row = *row;
+}
+
+static void insert_events(struct sim_tenant *tenant, const struct stored_event *events, size_t count)
+{
+	const int64_t first = tenant->stream.event_seq - (int64_t)count + 1;
+
+	while (tenant->event_room < (size_t)tenant->stream.event_seq) {
+		const size_t room = tenant->event_room > 0 ? tenant->event_room * 2 : 256;
+		struct stored_event *larger = sim_take(room * sizeof *larger);
+
+		if (tenant->event_room > 0) {
+			memcpy(larger, tenant->events, tenant->event_room * sizeof *larger);
+		}
+		tenant->events = larger;
+		tenant->event_room = room;
+	}
+	for (size_t i = 0; i < count; i++) {
+		LAW(events[i].event.seq == first + (int64_t)i, "client %lld's event %lld is numbered %lld", (long long)tenant->id,
+			(long long)first + (long long)i, (long long)events[i].event.seq);
+		tenant->events[events[i].event.seq - 1] = events[i];
+		sim_trace("event", tenant->id, events[i].event.seq, events[i].event.type);
+	}
+}
+
+static void put_profile(struct sim_tenant *tenant, const struct sim_profile *profile)
+{
+	size_t at = 0;
+
+	while (at < tenant->profile_count && (tenant->profiles[at].instance_id != profile->instance_id ||
+			!text_equal(tenant->profiles[at].digest, profile->digest))) {
+		at++;
+	}
+	assert(at < sizeof tenant->profiles / sizeof *tenant->profiles);
+	tenant->profile_count = at < tenant->profile_count ? tenant->profile_count : at + 1;
+	tenant->profiles[at] = *profile;
+}
+
+static void forget_profile(struct sim_tenant *tenant, struct text uuid)
+{
+	for (size_t at = 0; at < tenant->profile_count; at++) {
+		if (text_equal(tenant->profiles[at].uuid, uuid)) {
+			tenant->profiles[at--] = tenant->profiles[--tenant->profile_count];
+		}
+	}
+}
+
+static void settle(const struct op_fence *fence, struct sim_tenant *tenant)
+{
+	struct position_row *position = position_of(tenant, &fence->position);
+
+	for (int64_t seq = position->acked_seq + 1; seq <= fence->position.acked_seq; seq++) {
+		const struct stored_event *event = &tenant->events[seq - 1];
+
+		LAW(event->instance_id != position->instance_id || event->lane != position->lane || sim_hook_has(tenant, seq),
+			"client %lld's event %lld counts as delivered, and nobody has it", (long long)tenant->id, (long long)seq);
+	}
+	*position = fence->position;
+}
+
+static void put_secret(const struct sim_op *op, struct sim_tenant *tenant)
+{
+	if (op->number == tenant->token_id) {
+		tenant->session_version = (int)op->other;
+		tenant->session = op->text;
+	}
+}
+
+// --- a transaction ---
+
+static bool writes(enum op_kind kind)
+{
+	return kind == OP_LEDGER || kind == OP_DEVICE_PUT || kind == OP_EVENT_INSERT || kind == OP_PROFILE_PUT || kind == OP_PROFILE_FORGET ||
+		kind == OP_SECRET_PUT || kind == OP_STATUS;
+}
+
+static bool may_commit(struct sim_transaction *transaction, struct sim_tenant *tenant)
+{
+	bool fenced = false;
+
+	for (size_t i = 0; i < transaction->count; i++) {
+		const struct sim_op *op = &transaction->ops[i];
+
+		if (op->kind == OP_ADVANCE) {
+			if (!fence_holds(op->in, tenant)) {
+				return false;
+			}
+			fenced = true;
+			LAW(tenant->owner_life == transaction->life->number, "client %lld: a former owner writes", (long long)tenant->id);
+		}
+		if (op->kind == OP_SETTLE && !may_settle(op->in, tenant)) {
+			return false;
+		}
+		LAW(!writes(op->kind) || fenced, "client %lld: a write without a fence", (long long)tenant->id);
+	}
+	return true;
+}
+
+// Each line of the log that was numbered is there, and nothing else.
+static void check_numbers(const struct sim_transaction *transaction, const struct sim_tenant *tenant)
+{
+	int64_t numbered = 0;
+	size_t inserted = 0;
+
+	for (size_t i = 0; i < transaction->count; i++) {
+		const struct sim_op *op = &transaction->ops[i];
+
+		numbered += op->kind == OP_ADVANCE ? ((const struct op_fence *)op->in)->events : 0;
+		inserted += op->kind == OP_EVENT_INSERT ? op->in_count : 0;
+		LAW(op->kind != OP_LEDGER || (op->number == tenant->stream.write_seq && op->other == tenant->stream.event_seq),
+			"client %lld: a line of the ledger has another number than the write", (long long)tenant->id);
+	}
+	LAW(numbered == (int64_t)inserted, "client %lld: %lld events are numbered, %zu are inserted", (long long)tenant->id,
+		(long long)numbered, inserted);
+}
+
+static void execute_for_tenant(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant)
+{
+	switch (op->kind) {
+	case OP_STREAM_TAKE: take_stream(transaction, op, tenant); break;
+	case OP_STREAM_SELECT: read_stream(op, tenant); break;
+	case OP_DUE_SELECT: read_due(op, tenant); break;
+	case OP_HAND_OVER: hand_over(op, tenant); break;
+	case OP_TENANT: read_tenant(op, tenant); break;
+	case OP_TOKEN: read_token(op, tenant); break;
+	case OP_SECRETS: read_secrets(op, tenant); break;
+	case OP_INSTANCES:
+		memcpy(answer_rows(op, SIM_INSTANCES, sizeof *tenant->instances), tenant->instances, sizeof tenant->instances);
+		break;
+	case OP_RULES: read_rules(op, tenant); break;
+	case OP_PROFILES: read_profiles(op, tenant); break;
+	case OP_POSITIONS: read_positions(op, tenant); break;
+	case OP_NEXT_ASSIGN: read_next_assign(op, tenant); break;
+	case OP_ADVANCE: advance(op->in, tenant); break;
+	case OP_DEVICE_PUT:
+		for (size_t i = 0; i < op->in_count; i++) {
+			put_device(tenant, (const struct device_row *)op->in + i);
+		}
+		break;
+	case OP_BY_SERIALS:
+	case OP_FINGERPRINTS:
+	case OP_DEVICE_LIST:
+	case OP_TO_ASSIGN: read_devices(op, tenant); break;
+	case OP_EVENT_INSERT: insert_events(tenant, op->in, op->in_count); break;
+	case OP_EVENT_TO_DELIVER: read_events(op, tenant); break;
+	case OP_SETTLE: settle(op->in, tenant); break;
+	case OP_DISABLE: tenant->instances[op->number - 1].disabled = true; break;
+	case OP_PROFILE_PUT: put_profile(tenant, op->in); break;
+	case OP_PROFILE_FORGET: forget_profile(tenant, op->text); break;
+	case OP_SECRET_PUT: put_secret(op, tenant); break;
+	case OP_QUARANTINE:
+		tenant->active = false;
+		tenant->quarantined = true;
+		break;
+	case OP_STATUS: tenant->counted_seq = tenant->stream.event_seq; break;
+	case OP_LEDGER:
+	case OP_NODE_BEAT:
+	case OP_NODE_RELEASE:
+	case OP_DUE_CLAIM:
+	case OP_NUMBER:
+	case OP_NOTHING: break;
+	}
+}
+
+static void execute_for_directory(struct sim_op *op)
+{
+	if (op->kind == OP_NODE_BEAT) {
+		beat(op->text);
+	} else if (op->kind == OP_NODE_RELEASE) {
+		release_node(op->text);
+	} else if (op->kind == OP_DUE_CLAIM) {
+		claim(op);
+	}
+}
+
+enum err sim_rows_execute(struct sim_transaction *transaction)
+{
+	struct sim_tenant *tenant = transaction->tenant_id != 0 ? sim_tenant_of(transaction->tenant_id) : NULL;
+
+	if (tenant != NULL && !may_commit(transaction, tenant)) {
+		return ERR_FENCED;
+	}
+	for (size_t i = 0; i < transaction->count; i++) {
+		if (tenant != NULL) {
+			execute_for_tenant(transaction, &transaction->ops[i], tenant);
+		} else {
+			execute_for_directory(&transaction->ops[i]);
+		}
+	}
+	if (tenant != NULL) {
+		check_numbers(transaction, tenant);
+	}
+	return OK;
+}
+
+// --- the end ---
+
+// Of the content in force; none when it is not defined, or was refused.
+static struct text wanted_profile(struct sim_tenant *tenant)
+{
+	const struct sim_instance *instance = instance_of(tenant, tenant->default_instance_id);
+
+	for (size_t i = 0; instance != NULL && i < tenant->profile_count; i++) {
+		const struct text uuid = tenant->profiles[i].uuid;
+
+		if (uuid.length > 0 && sim_apple_profile_is(tenant, uuid, instance->id, instance->version)) {
+			return uuid;
+		}
+	}
+	return TEXT_NONE;
+}
+
+const char *sim_rows_unfinished(struct sim_tenant *tenant)
+{
+	const struct text wanted = wanted_profile(tenant);
+
+	if (tenant->stream.profile_needed) {
+		return "routes are to be looked at";
+	}
+	for (size_t i = 0; i < SIM_DEVICES; i++) {
+		const char *difference = sim_apple_differs(tenant, i, tenant->devices[i].used ? &tenant->devices[i].row : NULL, wanted);
+
+		if (difference != NULL) {
+			return difference;
+		}
+	}
+	for (int64_t seq = 1; seq <= tenant->stream.event_seq; seq++) {
+		if (tenant->events[seq - 1].instance_id != 0 && !sim_hook_has(tenant, seq)) {
+			return "an event is not delivered";
+		}
+	}
+	for (size_t i = 0; i < SIM_LANES; i++) {
+		if (has_pending(tenant, &tenant->positions[i])) {
+			return "a lane is not settled";
+		}
+	}
+	return NULL;
+}
+
+static void make_tenant(struct sim_tenant *tenant, int64_t id)
+{
+	tenant->id = id;
+	tenant->active = true;
+	tenant->token_id = 100;
+	tenant->due_at_us = sim.now_us + sim_between(0, 30) * SECOND_US;
+	(void)snprintf(tenant->slug, sizeof tenant->slug, "t%d", (int)id);
+	(void)snprintf(tenant->server_uuid, sizeof tenant->server_uuid, "SERVER-%d", (int)id);
+	tenant->stream = (struct stream_row){ .sync_next_at_us = INSTANT_NONE, .synced_at_us = INSTANT_NONE, .run_started_at_us = INSTANT_NONE,
+		.profile_needed = true, .rules_version = 1 };
+	tenant->default_instance_id = sim_between(0, SIM_INSTANCES);
+	for (int i = 0; i < SIM_INSTANCES; i++) {
+		struct sim_instance *instance = &tenant->instances[i];
+
+		instance->id = i + 1;
+		(void)snprintf(instance->name, sizeof instance->name, "i%d", i + 1);
+		(void)snprintf(instance->url, sizeof instance->url, "https://mdm%d/enrol", i + 1);
+		(void)snprintf(instance->members, sizeof instance->members, "{\"department\":\"0\"}");
+		(void)snprintf(instance->hook, sizeof instance->hook, "hook:%d/%d", (int)id, i + 1);
+		for (int lane = 0; lane < EVENT_LANES; lane++) {
+			tenant->positions[i * EVENT_LANES + lane] = (struct position_row){ .instance_id = i + 1, .lane = lane,
+				.next_try_at_us = INSTANT_NONE, .first_failed_at_us = INSTANT_NONE };
+		}
+	}
+}
+
+void sim_rows_begin(void)
+{
+	node_rows = sim_take(NODE_ROWS * sizeof *node_rows);
+	node_count = 0;
+	sim.tenants = sim_take(SIM_TENANTS * sizeof *sim.tenants);
+	for (int64_t i = 0; i < SIM_TENANTS; i++) {
+		make_tenant(&sim.tenants[i], i + 1);
+	}
+}

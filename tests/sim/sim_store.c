@@ -1,0 +1,761 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sim_store.c - pg.h and server/store as the worker calls them: each statement becomes an operation, each transaction two events,
+// its effect on the rows and its answer. Between them, and on both ways, everything that a network can do may happen.
+#include "sim/sim_transaction.h"
+
+#include "store/migrate.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SCHEMA_VERSION = 1 };
+
+// --- transactions ---
+
+struct pg_scope store_directory(void)
+{
+	return (struct pg_scope){ .role = "directory", .directory = true };
+}
+
+struct pg_scope store_worker(int64_t tenant_id)
+{
+	return (struct pg_scope){ .role = "worker", .tenant_id = tenant_id };
+}
+
+enum err pg_pool_open(struct pg_pool **out, struct loop *loop, const struct pg_pool_config *config, struct fault *fault)
+{
+	(void)loop;
+	(void)config;
+	(void)fault;
+	*out = NULL;
+	return OK;
+}
+
+void pg_pool_close(struct pg_pool *pool, void (*closed)(void *argument), void *argument)
+{
+	(void)pool;
+	sim_at(sim.now_us, sim.life, closed, argument);
+}
+
+void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope scope, void (*done)(struct op *op))
+{
+	struct sim_transaction *inner = allocate(sizeof *inner);
+
+	*transaction = (struct pg_transaction){ .inner = inner };
+	op_init(&transaction->op, done);
+	inner->life = sim.life;
+	inner->tenant_id = scope.tenant_id;
+	inner->is_open = true;
+}
+
+static void release(struct sim_transaction *inner)
+{
+	if (inner->is_open || inner->is_out) {
+		return;
+	}
+	for (size_t i = 0; i < inner->count; i++) {
+		free(inner->ops[i].out);
+	}
+	free(inner);
+}
+
+void pg_transaction_fini(struct pg_transaction *transaction)
+{
+	struct sim_transaction *inner = transaction->inner;
+
+	assert(inner != NULL && inner->transaction == NULL); // nobody waits for its answer
+	inner->is_open = false;
+	transaction->inner = NULL;
+	release(inner);
+}
+
+static void answer(void *argument)
+{
+	struct sim_transaction *inner = argument;
+	struct pg_transaction *transaction = inner->transaction;
+
+	inner->transaction = NULL;
+	if (inner->rc == OK && sim_node_is_cut_off(inner->life)) {
+		inner->rc = ERR_UNKNOWN;
+	}
+	if (inner->tenant_id == 0 && inner->count == 1 && inner->ops[0].kind == OP_DUE_CLAIM) {
+		sim_claimed(inner->rc != OK || inner->ops[0].out_count > 0);
+	}
+	if (inner->ops[0].kind == OP_NODE_BEAT) {
+		sim_beaten(inner->rc == OK);
+	}
+	sim_trace("answer", inner->tenant_id, inner->rc, 0);
+	if (inner->rc != OK) {
+		(void)fault_set(&transaction->op.fault, inner->rc, "%s", err_text(inner->rc));
+	}
+	op_done(&transaction->op, inner->rc);
+}
+
+static void answer_after(struct sim_transaction *inner, int64_t wait_us, enum err rc)
+{
+	inner->rc = rc;
+	sim_at(sim.now_us + wait_us, inner->life, answer, inner);
+}
+
+static enum err take_effect(struct sim_transaction *inner)
+{
+	struct sim_life *before = sim.life;
+	enum err rc;
+
+	inner->is_out = false;
+	if (sim.db_away_until_us > sim.now_us) {
+		return sim_chance(50) ? ERR_UNKNOWN : ERR_UNAVAILABLE;
+	}
+	sim.life = NULL;
+	rc = sim_rows_execute(inner);
+	sim.life = before;
+	sim_trace("effect", inner->tenant_id, rc, (int64_t)inner->count);
+	return rc;
+}
+
+static void on_effect(void *argument)
+{
+	struct sim_transaction *inner = argument;
+	const enum err rc = take_effect(inner);
+
+	answer_after(inner, sim_between(200, 3000), rc);
+}
+
+static void on_unheard_effect(void *argument)
+{
+	struct sim_transaction *inner = argument;
+
+	(void)take_effect(inner);
+	release(inner);
+}
+
+static bool meets(struct sim_transaction *inner, enum fault_kind kind)
+{
+	return inner->tenant_id != 0 && sim_meets(sim_tenant_of(inner->tenant_id), kind);
+}
+
+static bool claim_is_lost(const struct sim_transaction *inner)
+{
+	return inner->tenant_id == 0 && inner->ops[0].kind == OP_DUE_CLAIM && sim_meets(&sim.tenants[0], FAULT_CLAIM_LOST);
+}
+
+static void effect_after(struct sim_transaction *inner, int64_t wait_us, void (*run)(void *argument))
+{
+	inner->is_out = true;
+	sim_at(sim.now_us + wait_us, NULL, run, inner);
+}
+
+// The server may have it, late, after nobody waits for it any more.
+void pg_start(struct pg_transaction *transaction, struct pg_pool *pool, int64_t timeout_ms)
+{
+	struct sim_transaction *inner = transaction->inner;
+
+	(void)pool;
+	assert(inner->count > 0);
+	inner->transaction = transaction;
+	sim.transactions++;
+	if (sim.db_away_until_us > sim.now_us || sim_node_is_cut_off(sim.life)) {
+		answer_after(inner, sim_between(1, 3000) * MS_US, ERR_UNAVAILABLE);
+	} else if (meets(inner, FAULT_DB_LOST)) {
+		answer_after(inner, sim_between(1, timeout_ms) * MS_US, sim_chance(50) ? ERR_UNKNOWN : ERR_UNAVAILABLE);
+	} else if (meets(inner, FAULT_DB_REFUSED)) {
+		answer_after(inner, sim_between(1, timeout_ms) * MS_US, sim_chance(50) ? ERR_TIMEOUT : ERR_UNAVAILABLE);
+	} else if (meets(inner, FAULT_DB_ANSWER_LOST) || claim_is_lost(inner)) {
+		effect_after(inner, sim_between(200, 3000), on_unheard_effect);
+		answer_after(inner, sim_between(4, timeout_ms) * MS_US, ERR_UNKNOWN);
+	} else if (meets(inner, FAULT_DB_LATE)) {
+		effect_after(inner, sim_between(1, 3 * timeout_ms) * MS_US, on_unheard_effect);
+		answer_after(inner, timeout_ms * MS_US, ERR_UNKNOWN);
+	} else {
+		effect_after(inner, sim_between(200, 3000), on_effect);
+	}
+}
+
+size_t pg_row_count(const struct pg_transaction *transaction, unsigned statement)
+{
+	const struct sim_transaction *inner = transaction->inner;
+
+	assert(transaction->op.rc == OK && statement < inner->count);
+	return inner->ops[statement].out_count;
+}
+
+// --- statements ---
+
+static struct sim_op *add(struct pg_transaction *t, enum op_kind kind)
+{
+	struct sim_transaction *inner = t->inner;
+	struct sim_op *op = &inner->ops[inner->count++];
+
+	assert(inner->count <= PG_STATEMENTS_MAX);
+	op->kind = kind;
+	return op;
+}
+
+static unsigned added(struct pg_transaction *t)
+{
+	return (unsigned)((struct sim_transaction *)t->inner)->count - 1;
+}
+
+static unsigned add_simple(struct pg_transaction *t, enum op_kind kind)
+{
+	(void)add(t, kind);
+	return added(t);
+}
+
+static unsigned add_number(struct pg_transaction *t, int64_t number)
+{
+	add(t, OP_NUMBER)->number = number;
+	return added(t);
+}
+
+static const void *row_of(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	const struct sim_transaction *inner = t->inner;
+	const struct sim_op *op = &inner->ops[statement];
+
+	assert(t->op.rc == OK && row < op->out_count);
+	return (const char *)op->out + row * op->out_size;
+}
+
+static int64_t number_of(const struct pg_transaction *t, unsigned statement)
+{
+	return ((const struct sim_transaction *)t->inner)->ops[statement].number;
+}
+
+// The directory
+
+unsigned store_node_beat(struct pg_transaction *t, struct text node_id)
+{
+	sim_beats();
+	add(t, OP_NODE_BEAT)->text = sim_keep(node_id);
+	return added(t);
+}
+
+void store_node_release(struct pg_transaction *t, struct text node_id)
+{
+	add(t, OP_NODE_RELEASE)->text = sim_keep(node_id);
+}
+
+unsigned store_partitions_ensure(struct pg_transaction *t)
+{
+	return add_simple(t, OP_NOTHING);
+}
+
+unsigned store_schema_select(struct pg_transaction *t)
+{
+	return add_number(t, SCHEMA_VERSION);
+}
+
+int64_t store_schema_version(const struct pg_transaction *t, unsigned statement)
+{
+	return number_of(t, statement);
+}
+
+int64_t store_schema_expected(void)
+{
+	return SCHEMA_VERSION;
+}
+
+unsigned store_lint_select(struct pg_transaction *t)
+{
+	return add_simple(t, OP_NOTHING);
+}
+
+bool store_lint_read(const struct pg_transaction *t, unsigned statement, struct buffer *complaints)
+{
+	(void)complaints;
+	return pg_row_count(t, statement) > 0;
+}
+
+unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit)
+{
+	struct sim_op *op = add(t, OP_DUE_CLAIM);
+
+	sim_claims();
+	op->text = sim_keep(node_id);
+	op->number = limit;
+	return added(t);
+}
+
+unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_DUE_SELECT);
+}
+
+void store_due_hand_over(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	(void)tenant_id;
+	add(t, OP_HAND_OVER)->text = sim_keep(node_id);
+}
+
+void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+// What a run reads when it begins
+
+unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	(void)tenant_id;
+	add(t, OP_STREAM_TAKE)->text = sim_keep(node_id);
+	return added(t);
+}
+
+unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_STREAM_SELECT);
+}
+
+void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+unsigned store_tenant_by_id(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_TENANT);
+}
+
+void store_tenant_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+void store_tenant_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_status_row *out)
+{
+	(void)row;
+	*out = (struct tenant_status_row){ .event_seq = number_of(t, statement) };
+}
+
+unsigned store_data_key_current(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+enum err store_data_key_read(const struct pg_transaction *t, unsigned statement, struct key_provider *keys, int64_t tenant_id,
+	struct data_key *out, struct fault *fault)
+{
+	(void)t;
+	(void)statement;
+	(void)keys;
+	(void)tenant_id;
+	(void)fault;
+	*out = (struct data_key){ .version = 1 };
+	return OK;
+}
+
+void data_key_fini(struct data_key *key)
+{
+	(void)key;
+}
+
+unsigned store_token_current(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_TOKEN);
+}
+
+void store_token_read(const struct pg_transaction *t, unsigned statement, size_t row, struct token_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+unsigned store_secret_select(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id)
+{
+	(void)tenant_id;
+	(void)object_id;
+	add(t, OP_SECRETS)->number = kind;
+	return added(t);
+}
+
+struct secret_row {
+	int64_t object_id;
+	int version;
+	struct text plain;
+};
+
+int64_t store_secret_object_id(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return ((const struct secret_row *)row_of(t, statement, row))->object_id;
+}
+
+int store_secret_version(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return ((const struct secret_row *)row_of(t, statement, row))->version;
+}
+
+enum err store_secret_open(const struct pg_transaction *t, unsigned statement, size_t row, int64_t tenant_id, enum secret_kind kind,
+	struct key_provider *keys, const struct data_key *key, struct buffer *plain, struct fault *fault)
+{
+	(void)tenant_id;
+	(void)kind;
+	(void)keys;
+	(void)key;
+	(void)fault;
+	buffer_add_text(plain, ((const struct secret_row *)row_of(t, statement, row))->plain);
+	return OK;
+}
+
+// A seal that shows what is in it.
+void seal(struct sealed *out, const struct data_key *key, const struct seal_binding *binding, struct text plain)
+{
+	(void)key;
+	(void)binding;
+	*out = (struct sealed){ .ciphertext = BUFFER(SEALED_SECRET_MAX) };
+	buffer_add_text(&out->ciphertext, plain);
+}
+
+void sealed_fini(struct sealed *sealed)
+{
+	buffer_fini(&sealed->ciphertext);
+}
+
+void store_secret_put(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed)
+{
+	struct sim_op *op = add(t, OP_SECRET_PUT);
+
+	assert(binding->kind == SECRET_APPLE_SESSION);
+	op->number = binding->object_id;
+	op->other = binding->secret_version;
+	op->text = sim_keep(buffer_text(&sealed->ciphertext));
+}
+
+unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_INSTANCES);
+}
+
+void store_instance_read(const struct pg_transaction *t, unsigned statement, size_t row, struct instance_row *out)
+{
+	const struct sim_instance *instance = row_of(t, statement, row);
+
+	*out = (struct instance_row){
+		.instance_id = instance->id,
+		.name = text_of(instance->name),
+		.enrolment_url = text_of(instance->url),
+		.profile = text_of(instance->members),
+		.webhook_url = text_of(instance->hook),
+		.webhook_disabled_at_us = instance->disabled ? sim.now_us : INSTANT_NONE,
+	};
+}
+
+unsigned store_instance_disable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text reason)
+{
+	(void)tenant_id;
+	(void)reason;
+	add(t, OP_DISABLE)->number = instance_id;
+	return added(t);
+}
+
+unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_RULES);
+}
+
+void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t row, struct rules_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_PROFILES);
+}
+
+void store_profile_read(const struct pg_transaction *t, unsigned statement, size_t row, struct profile_row *out)
+{
+	const struct sim_profile *profile = row_of(t, statement, row);
+
+	*out = (struct profile_row){
+		.instance_id = profile->instance_id,
+		.content_digest = profile->digest,
+		.profile_uuid = profile->uuid,
+		.refused = profile->refused,
+		.token_id = profile->token_id,
+	};
+}
+
+unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_POSITIONS);
+}
+
+void store_position_read(const struct pg_transaction *t, unsigned statement, size_t row, struct position_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NEXT_ASSIGN);
+}
+
+int64_t store_device_next_assign_read(const struct pg_transaction *t, unsigned statement)
+{
+	return number_of(t, statement);
+}
+
+unsigned store_incarnation(struct pg_transaction *t)
+{
+	return add_number(t, 1);
+}
+
+int64_t store_incarnation_read(const struct pg_transaction *t, unsigned statement)
+{
+	return number_of(t, statement);
+}
+
+// Devices and events
+
+static struct text keep_nullable(struct text text)
+{
+	return text.length > 0 ? sim_keep(text) : TEXT_NONE;
+}
+
+static void keep_row(struct device_row *row)
+{
+	struct device_record *apple = &row->apple;
+	struct text *const texts[] = {
+		&apple->serial_number, &apple->model, &apple->description, &apple->color, &apple->asset_tag, &apple->device_family, &apple->os,
+		&apple->profile_status, &apple->profile_uuid, &apple->device_assigned_by, &apple->extra, &row->assigned_profile_uuid,
+	};
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		*texts[i] = keep_nullable(*texts[i]);
+	}
+	apple->operation = DEVICE_PRESENT;
+	apple->response_status = TEXT_NONE;
+}
+
+static void *copy_of(const void *items, size_t count, size_t size)
+{
+	return memcpy(sim_take(count * size), items, count * size);
+}
+
+unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
+{
+	struct sim_op *op = add(t, OP_DEVICE_PUT);
+	struct device_row *copies = copy_of(rows, count, sizeof *rows);
+
+	(void)tenant_id;
+	for (size_t i = 0; i < count; i++) {
+		keep_row(&copies[i]);
+	}
+	op->in = copies;
+	op->in_count = count;
+	return added(t);
+}
+
+unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	struct sim_op *op = add(t, OP_BY_SERIALS);
+	struct text *copies = copy_of(serials, count, sizeof *serials);
+
+	(void)tenant_id;
+	for (size_t i = 0; i < count; i++) {
+		copies[i] = sim_keep(copies[i]);
+	}
+	op->in = copies;
+	op->in_count = count;
+	return added(t);
+}
+
+static unsigned add_list(struct pg_transaction *t, enum op_kind kind, struct text after, int64_t number, int limit)
+{
+	struct sim_op *op = add(t, kind);
+
+	op->text = sim_keep(after);
+	op->number = number;
+	op->other = limit;
+	return added(t);
+}
+
+unsigned store_device_fingerprints(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit)
+{
+	(void)tenant_id;
+	return add_list(t, OP_FINGERPRINTS, after, 0, limit);
+}
+
+void store_device_mark_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_mark *out)
+{
+	const struct device_row *device = row_of(t, statement, row);
+
+	out->serial_number = device->apple.serial_number;
+	memcpy(out->fingerprint, device->apple.fingerprint, sizeof out->fingerprint);
+	out->gone = device->gone_at_us != INSTANT_NONE;
+}
+
+unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id, int limit)
+{
+	(void)tenant_id;
+	assert(!with_gone && instance_id == -1);
+	return add_list(t, OP_DEVICE_LIST, after, 0, limit);
+}
+
+unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
+{
+	(void)tenant_id;
+	return add_list(t, OP_TO_ASSIGN, TEXT_NONE, now_us, limit);
+}
+
+void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const struct stored_event *events, size_t count)
+{
+	struct sim_op *op = add(t, OP_EVENT_INSERT);
+	struct stored_event *copies = copy_of(events, count, sizeof *events);
+
+	(void)tenant_id;
+	for (size_t i = 0; i < count; i++) {
+		copies[i].event.serial_number = sim_keep(copies[i].event.serial_number);
+		copies[i].event.device_json = sim_keep(copies[i].event.device_json);
+	}
+	op->in = copies;
+	op->in_count = count;
+	return added(t);
+}
+
+unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int lane, int64_t after_seq, int limit)
+{
+	const int64_t place[] = { instance_id, lane };
+	struct sim_op *op = add(t, OP_EVENT_TO_DELIVER);
+
+	(void)tenant_id;
+	op->in = copy_of(place, 2, sizeof *place);
+	op->number = after_seq;
+	op->other = limit;
+	return added(t);
+}
+
+void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+// Writes
+
+static struct op_fence *add_fence(struct pg_transaction *t, enum op_kind kind, const struct stream_fence *fence)
+{
+	struct op_fence *copy = sim_take(sizeof *copy);
+
+	*copy = (struct op_fence){
+		.node_id = sim_keep(fence->node_id),
+		.epoch = fence->epoch,
+		.write_seq = fence->write_seq,
+		.event_seq = fence->event_seq,
+		.config_version = fence->config_version,
+	};
+	add(t, kind)->in = copy;
+	return copy;
+}
+
+static void set_next(struct op_fence *fence, const struct stream_row *next)
+{
+	if (next != NULL) {
+		fence->has_next = true;
+		fence->next = *next;
+		fence->next.cursor = next->sync.has_cursor ? keep_nullable(next->cursor) : TEXT_NONE;
+		fence->next.reason = sim_keep(next->reason);
+		fence->next.error_text = sim_keep(next->error_text);
+		fence->next.apple_error = sim_keep(next->apple_error);
+	}
+}
+
+void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct stream_row *next)
+{
+	struct op_fence *copy = add_fence(t, OP_ADVANCE, fence);
+
+	copy->events = events;
+	set_next(copy, next);
+}
+
+void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next, int64_t due_at_us,
+	int64_t wake)
+{
+	struct op_fence *copy = add_fence(t, OP_ADVANCE, fence);
+
+	copy->finish = true;
+	copy->due_at_us = due_at_us;
+	copy->wake = wake;
+	set_next(copy, next);
+}
+
+unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct ledger_entry *entry)
+{
+	struct sim_op *op = add(t, OP_LEDGER);
+
+	(void)entry;
+	op->number = fence->write_seq + 1;
+	op->other = fence->event_seq + events;
+	return added(t);
+}
+
+void store_position_settle(struct pg_transaction *t, const struct stream_fence *fence, int64_t was_acked_seq,
+	const struct position_row *next)
+{
+	struct op_fence *copy = add_fence(t, OP_SETTLE, fence);
+
+	copy->was_acked_seq = was_acked_seq;
+	copy->position = *next;
+}
+
+unsigned store_attempt_insert(struct pg_transaction *t, int64_t tenant_id, const struct attempt_row *attempts, size_t count)
+{
+	(void)tenant_id;
+	(void)attempts;
+	(void)count;
+	return add_simple(t, OP_NOTHING);
+}
+
+unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const struct profile_row *profile)
+{
+	struct buffer hex CLEANUP(buffer_fini) = BUFFER(64);
+	struct sim_profile *copy = sim_take(sizeof *copy);
+
+	(void)tenant_id;
+	buffer_add_hex(&hex, profile->content_digest.bytes, profile->content_digest.length);
+	*copy = (struct sim_profile){
+		.instance_id = profile->instance_id,
+		.digest = sim_keep(buffer_text(&hex)),
+		.uuid = keep_nullable(profile->profile_uuid),
+		.refused = keep_nullable(profile->refused),
+		.token_id = profile->token_id,
+	};
+	add(t, OP_PROFILE_PUT)->in = copy;
+	return added(t);
+}
+
+unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid)
+{
+	(void)tenant_id;
+	add(t, OP_PROFILE_FORGET)->text = sim_keep(profile_uuid);
+	return added(t);
+}
+
+unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_QUARANTINE);
+}
+
+unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status, bool count)
+{
+	(void)tenant_id;
+	add(t, OP_STATUS)->number = count ? status->event_seq : -1;
+	return added(t);
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sim_transaction.h - a transaction as the simulation keeps it: its statements as operations on the model of the rows.
+#pragma once
+
+#include "sim/sim.h"
+
+enum op_kind {
+	OP_NODE_BEAT, OP_NODE_RELEASE, OP_DUE_CLAIM, OP_NOTHING, OP_NUMBER, OP_STREAM_TAKE, OP_STREAM_SELECT, OP_DUE_SELECT, OP_HAND_OVER, OP_TENANT,
+	OP_TOKEN, OP_SECRETS, OP_INSTANCES, OP_RULES, OP_PROFILES, OP_POSITIONS, OP_NEXT_ASSIGN, OP_ADVANCE, OP_LEDGER, OP_DEVICE_PUT,
+	OP_BY_SERIALS, OP_FINGERPRINTS, OP_DEVICE_LIST, OP_TO_ASSIGN, OP_EVENT_INSERT, OP_EVENT_TO_DELIVER, OP_SETTLE, OP_DISABLE,
+	OP_PROFILE_PUT, OP_PROFILE_FORGET, OP_SECRET_PUT, OP_QUARANTINE, OP_STATUS,
+};
+
+struct op_fence {
+	struct text node_id;
+	int64_t epoch, write_seq, event_seq, config_version, events;
+	bool has_next, finish;
+	struct stream_row next;
+	int64_t due_at_us, wake, was_acked_seq;
+	struct position_row position;
+};
+
+struct sim_op {
+	enum op_kind kind;
+	struct text text;
+	int64_t number, other;
+	const void *in; // copied when it was added
+	size_t in_count;
+	// The answer
+	void *out;
+	size_t out_count, out_size; // how many, and how large each is
+};
+
+struct sim_transaction {
+	struct pg_transaction *transaction; // NULL: whoever asked is gone
+	struct sim_life *life;
+	int64_t tenant_id; // 0: the directory's
+	struct sim_op ops[PG_STATEMENTS_MAX];
+	size_t count;
+	enum err rc;
+	bool is_open; // pg_transaction_fini is still to come
+	bool is_out;  // the effect is still to come
+};
+
+// All or nothing: ERR_FENCED changes nothing.
+enum err sim_rows_execute(struct sim_transaction *transaction);

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Many simulated worlds: three worker processes, six clients, six hours, two hundred faults, and then rest.
+//
+//   test_sim             the tests; DEPBROKER_SIM_SCHEDULES says how many worlds, DEPBROKER_TEST_SEED where they begin
+//   test_sim SEED        one world, with everything that happens in it
+#include "sim/sim.h"
+#include "support/cmocka_all.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SIM_SCHEDULES
+#define SIM_SCHEDULES 20000
+#endif
+
+enum { FAULTS = 200, SAMPLE = 20 };
+
+#if defined(__SANITIZE_ADDRESS__) // a process that crashes frees nothing
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0:detect_stack_use_after_return=0";
+}
+#endif
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+	const char *value = getenv(name);
+
+	return value != NULL && value[0] != '\0' ? strtoull(value, NULL, 10) : otherwise;
+}
+
+static void run_world(uint64_t seed, bool verbose)
+{
+	int64_t end_us;
+
+	sim_begin(seed, verbose);
+	end_us = sim.now_us + 6 * HOUR_US;
+	sim_rows_begin();
+	sim_apple_begin();
+	sim_hooks_begin();
+	sim_plan_begin(FAULTS);
+	sim_nodes_begin();
+	while (sim_step(end_us)) {
+	}
+	sim_settle();
+	sim_end();
+}
+
+// --- the tests ---
+
+static void a_seed_gives_the_same_world_twice(void **state)
+{
+	const uint64_t first = number_from("DEPBROKER_TEST_SEED", 1) * 1000000;
+
+	(void)state;
+	for (uint64_t seed = first; seed < first + SAMPLE; seed++) {
+		uint64_t hash;
+
+		run_world(seed, false);
+		hash = sim.hash;
+		run_world(seed, false);
+		assert_true(sim.hash == hash);
+		assert_true(sim.met > 0 && sim.transactions > 100 && sim.hooks > 0);
+	}
+}
+
+static void worlds_that_broke_a_law_once_keep_them_now(void **state)
+{
+	static const uint64_t seeds[] = {
+		21, 258, // an owner that did not know that it was one
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+		run_world(seeds[i], false);
+	}
+}
+
+static void on_crash(int signal_number)
+{
+	sim_print_replay();
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
+
+static pid_t start_worlds(uint64_t first, uint64_t count, uint64_t step)
+{
+	const pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		signal(SIGABRT, on_crash);
+		signal(SIGSEGV, on_crash);
+		for (uint64_t at = 0; at < count; at += step) {
+			run_world(first + at, false);
+		}
+		_exit(0);
+	}
+	return pid;
+}
+
+static double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void report(uint64_t count, double took_s)
+{
+	struct rusage usage;
+	double cpu_s;
+
+	getrusage(RUSAGE_CHILDREN, &usage);
+	cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+	printf("%llu worlds in %.1f s, %.0f a second of processor time\n", (unsigned long long)count, took_s, (double)count / cpu_s);
+}
+
+static void worlds_keep_every_law_and_come_to_rest(void **state)
+{
+	const uint64_t first = number_from("DEPBROKER_TEST_SEED", 1) * 1000000;
+	const uint64_t count = number_from("DEPBROKER_SIM_SCHEDULES", SIM_SCHEDULES);
+	const uint64_t processes = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	const double started_s = seconds_now();
+	bool held = true;
+
+	(void)state;
+	printf("%llu worlds from seed %llu\n", (unsigned long long)count, (unsigned long long)first);
+	fflush(NULL);
+	for (uint64_t i = 0; i < processes; i++) {
+		(void)start_worlds(first + i, count > i ? count - i : 0, processes);
+	}
+	for (uint64_t i = 0; i < processes; i++) {
+		int status;
+
+		assert_true(wait(&status) > 0);
+		held = held && status == 0;
+	}
+	report(count, seconds_now() - started_s);
+	assert_true(held);
+}
+
+int main(int argument_count, char **arguments)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_seed_gives_the_same_world_twice),
+		cmocka_unit_test(worlds_that_broke_a_law_once_keep_them_now),
+		cmocka_unit_test(worlds_keep_every_law_and_come_to_rest),
+	};
+
+	if (argument_count == 2) {
+		run_world(strtoull(arguments[1], NULL, 10), true);
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
