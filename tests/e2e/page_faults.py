@@ -285,6 +285,7 @@ class Ward(threading.Thread):
         self.start()
 
     def run(self):
+        wait_until(lambda: self.patient.shown()["reason"] == "up_to_date", "the first list is missing", 60)
         for name, place, fault in self.cases:
             try:
                 found = self.patient.outcome(place, fault, self.seconds)
