@@ -35,6 +35,16 @@ begin
 		add column told_days int not null default 0,        -- that it ends within so many days; 0: not yet
 		add column told_admin_id text;                      -- and who made it
 
+	create function depbroker.require_hosts(client bigint) returns void
+		language plpgsql volatile set search_path = pg_catalog as $function$
+		begin
+			if exists (select from depbroker.instances i join depbroker.tenants t on t.tenant_id = client
+					where i.tenant_id = client and t.allowed_hosts <> '{}' and not i.allowed_hosts <@ t.allowed_hosts) then
+				raise exception 'an instance has a host that its client does not allow'
+					using errcode = 'check_violation', constraint = 'instances_within_hosts';
+			end if;
+		end $function$;
+
 	-- --- tokens ---
 
 	alter table depbroker.server_tokens add column taken_by text not null default ''; -- a key's id, or link:<number>

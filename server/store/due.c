@@ -27,7 +27,7 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 	return PG_ADD(t,
 		"with due as ("
 		"  select d.tenant_id, t.slug from depbroker.sync_due d join depbroker.tenants t on t.tenant_id = d.tenant_id"
-		"  where t.state = 'active' and d.due_at <= now() and (d.claimed_by is null or d.claimed_by = $1 or not exists ("
+		"  where t.state in ('active', 'paused', 'quarantined') and d.due_at <= now() and (d.claimed_by is null or d.claimed_by = $1 or not exists ("
 		"    select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
 		"  order by d.due_at limit $2 for update of d skip locked)"
 		" update depbroker.sync_due as d set claimed_by = $1, due_at = now() + $3::bigint * interval '1 second'"

@@ -27,7 +27,7 @@ struct due_row {
 	int64_t wake, sync_requests, full_requests;
 };
 
-// Up to `limit` active clients that are due and that no living other node has. They are ours in the due table now, and due again in
+// Up to `limit` clients that are due and that no living other node has: paused and quarantined ones too, whose tokens are watched. They are ours in the due table now, and due again in
 // a minute in case we forget them.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row

@@ -2,14 +2,17 @@
 #include "worker/run.h"
 
 #include "depbroker/log.h"
+#include "store/alerts.h"
 #include "worker/assign_flow.h"
 #include "worker/delivery.h"
+#include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
 #include "worker/sync_flow.h"
+#include "worker/tell.h"
 
 #include <stdlib.h>
 
-enum { LOADS_MAX = 5, LOOK_AGAIN_MS = 1000 };
+enum { LOADS_MAX = 5, LOOK_AGAIN_MS = 1000, FAILURES_TOLD = 3, USUAL_INTERVAL_S = 1800 };
 
 struct run {
 	struct list link;
@@ -20,15 +23,17 @@ struct run {
 	struct pg_transaction transaction;
 	bool transaction_is_open;
 
+	struct pending_flow pending;
 	struct sync_flow sync;
 	struct plan_flow plan;
 	struct assign_flow assign;
 	struct delivery delivery;
+	struct tell tell;
 	bool flows_are_open;
 
 	enum run_state {
-		RUN_IDLE, RUN_LOADING, RUN_PLANNING, RUN_SYNCING, RUN_ASSIGNING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_READING_END,
-		RUN_FINISHING,
+		RUN_IDLE, RUN_LOADING, RUN_VERIFYING, RUN_PLANNING, RUN_SYNCING, RUN_ASSIGNING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING,
+		RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int loads;
 	int rounds;       // of plan, sync and assign with what was loaded
@@ -119,9 +124,11 @@ static void open_flow(struct run *run, struct flow *flow)
 
 static void open_flows(struct run *run)
 {
+	pending_flow_init(&run->pending, &run->tenant);
 	sync_flow_init(&run->sync, &run->tenant);
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
+	open_flow(run, &run->pending.flow);
 	open_flow(run, &run->sync.flow);
 	open_flow(run, &run->plan.flow);
 	open_flow(run, &run->assign.flow);
@@ -140,6 +147,7 @@ static void close_flows(struct run *run)
 		assign_flow_fini(&run->assign);
 		plan_flow_fini(&run->plan);
 		sync_flow_fini(&run->sync);
+		pending_flow_fini(&run->pending);
 	}
 	if (run->transaction_is_open) {
 		run->transaction_is_open = false;
@@ -204,9 +212,20 @@ static bool must_plan(const struct run *run)
 	return run->tenant.stream.profile_needed || (plan_is_needed(&run->tenant) && may_ask_apple(run));
 }
 
+// Nothing is assigned in a session of which nobody has asked whose it is: a sync asks.
+static bool must_identify(const struct run *run)
+{
+	return may_ask_apple(run) && (run->tenant.session.signed_in_anew || run->tenant.session.token[0] == '\0');
+}
+
 static bool must_sync(const struct run *run)
 {
-	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
+	return run->tenant.has_token && (is_requested(run) || is_sync_time(run) || must_identify(run));
+}
+
+static bool must_verify(const struct run *run)
+{
+	return !run->process->stopping && pending_is_due(&run->tenant);
 }
 
 static bool goes_on(const struct run *run)
@@ -245,6 +264,16 @@ static void take_flow_result(struct run *run, const struct flow *flow)
 	}
 }
 
+// A token that was taken has changed what was loaded.
+static void take_verification(struct run *run)
+{
+	if (run->pending.taken) {
+		run->failure = ERR_FENCED;
+	} else {
+		take_flow_result(run, &run->pending.flow);
+	}
+}
+
 static void wait_for_deliveries(struct run *run)
 {
 	delay_start(&run->tick, LOOK_AGAIN_MS);
@@ -277,6 +306,94 @@ static bool must_go_round(struct run *run)
 	return again;
 }
 
+// --- what people are told ---
+
+static struct text token_state(const struct tenant *tenant)
+{
+	switch (tenant->reason) {
+	case SYNC_REASON_UP_TO_DATE: return TEXT("active");
+	case SYNC_REASON_TOKEN_DEAD: return TEXT("rejected");
+	case SYNC_REASON_TERMS: return TEXT("terms_unsigned");
+	case SYNC_REASON_NONE:
+	case SYNC_REASON_STUCK_CURSOR:
+	case SYNC_REASON_EXHAUSTED_CURSOR:
+	case SYNC_REASON_CURSOR_LOST_TWICE:
+	case SYNC_REASON_PAGE_LIMIT:
+	case SYNC_REASON_IDENTITY:
+	case SYNC_REASON_THROTTLED:
+	case SYNC_REASON_BACKOFF:
+	case SYNC_REASON_INTERRUPTED: break;
+	}
+	return TEXT_NONE;
+}
+
+static struct token_facts facts_now(const struct tenant *tenant)
+{
+	struct token_facts facts = tenant->token_facts;
+	const struct text state = token_state(tenant);
+
+	if (state.length > 0) {
+		facts.word = text_equal(state, TEXT("rejected")) ? TOKEN_WORD_REJECTED
+			: text_equal(state, TEXT("terms_unsigned")) ? TOKEN_WORD_TERMS : TOKEN_WORD_GOOD;
+	}
+	return facts;
+}
+
+// Three times in a row, or for longer than one interval that should have brought a sync.
+static bool sync_fails(const struct tenant *tenant)
+{
+	const struct stream_row *stream = &tenant->stream;
+	const int64_t interval_us = (tenant->settings.interval_s > 0 ? tenant->settings.interval_s : USUAL_INTERVAL_S) * SECOND_US;
+	const bool is_late = stream->synced_at_us != INSTANT_NONE && tenant_now_us(tenant) > stream->synced_at_us + 2 * interval_us;
+
+	switch (tenant->reason) {
+	case SYNC_REASON_BACKOFF:
+	case SYNC_REASON_THROTTLED: return stream->sync.failures >= FAILURES_TOLD || (stream->sync.failures > 0 && is_late);
+	case SYNC_REASON_CURSOR_LOST_TWICE: return true;
+	case SYNC_REASON_INTERRUPTED:
+	case SYNC_REASON_PAGE_LIMIT: return tenant->told.open[ALERT_SYNC_FAILING];
+	case SYNC_REASON_NONE:
+	case SYNC_REASON_UP_TO_DATE:
+	case SYNC_REASON_STUCK_CURSOR:
+	case SYNC_REASON_EXHAUSTED_CURSOR:
+	case SYNC_REASON_TERMS:
+	case SYNC_REASON_TOKEN_DEAD:
+	case SYNC_REASON_IDENTITY: break;
+	}
+	return false;
+}
+
+static bool must_tell(struct run *run)
+{
+	struct tenant *tenant = &run->tenant;
+	const struct token_facts facts = facts_now(tenant);
+
+	return tell_prepare(&run->tell, tenant, &facts, tenant->has_token && sync_fails(tenant));
+}
+
+static void build_told(struct fenced_write *write, struct pg_transaction *t)
+{
+	struct run *run = write->owner;
+
+	tell_build(&run->tell, &run->tenant, t);
+}
+
+static void tell(struct run *run)
+{
+	fenced_write_prepare(&run->write, run);
+	run->write.build = build_told;
+	run->write.events = (int64_t)run->tell.event_count;
+	fenced_write_start(&run->write, on_written);
+}
+
+static enum err was_told(struct run *run)
+{
+	if (run->write.op.rc == OK) {
+		tell_done(&run->tell, &run->tenant);
+	}
+	return run->write.op.rc;
+}
+
 // --- the end ---
 
 static void read_end(struct run *run)
@@ -303,6 +420,13 @@ static int64_t due_at(const struct run *run)
 	if (run->process->stopping) {
 		return now_us; // another process goes on at once
 	}
+	if (tenant->has_pending) {
+		earlier(&due_us, tenant->pending.next_try_at_us);
+	}
+	earlier(&due_us, token_next_threshold_us(&tenant->token_facts, now_us));
+	if (!tenant->is_active) {
+		return due_us > now_us + SECOND_US ? due_us : now_us + SECOND_US;
+	}
 	if (tenant->has_token) {
 		earlier(&due_us, tenant->stream.sync_next_at_us);
 		if (assign_us != INSTANT_NONE && !may_ask_apple(run) && assign_us < tenant->stream.sync_next_at_us) {
@@ -314,28 +438,9 @@ static int64_t due_at(const struct run *run)
 	return due_us > now_us + SECOND_US ? due_us : now_us + SECOND_US;
 }
 
-static struct text token_state(const struct tenant *tenant)
-{
-	switch (tenant->reason) {
-	case SYNC_REASON_UP_TO_DATE: return TEXT("active");
-	case SYNC_REASON_TOKEN_DEAD: return TEXT("rejected");
-	case SYNC_REASON_TERMS: return TEXT("terms_unsigned");
-	case SYNC_REASON_NONE:
-	case SYNC_REASON_STUCK_CURSOR:
-	case SYNC_REASON_EXHAUSTED_CURSOR:
-	case SYNC_REASON_CURSOR_LOST_TWICE:
-	case SYNC_REASON_PAGE_LIMIT:
-	case SYNC_REASON_IDENTITY:
-	case SYNC_REASON_THROTTLED:
-	case SYNC_REASON_BACKOFF:
-	case SYNC_REASON_INTERRUPTED: break;
-	}
-	return TEXT_NONE;
-}
-
 static bool session_is_new(const struct tenant *tenant)
 {
-	return tenant->session_is_open && tenant->session.token[0] != '\0' &&
+	return tenant->session_is_open && tenant->session.token[0] != '\0' && !tenant->session.signed_in_anew &&
 		tenant->session.generation != tenant->session_generation;
 }
 
@@ -361,6 +466,7 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	const struct tenant *tenant = &run->tenant;
 	const struct tenant_status_row status = {
 		.token_state = tenant->has_token ? token_state(tenant) : TEXT_NONE,
+		.token_word = text_of(tenant->apple_error),
 		.sync_phase = tenant->stream.sync.phase == SYNC_PHASE_FETCH ? TEXT("fetch") : TEXT("changes"),
 		.sync_reason = text_of(sync_reason_name(tenant->reason)),
 		.sync_error = text_of(tenant->error_text),
@@ -370,6 +476,7 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	};
 
 	(void)store_tenant_status_run(t, tenant->due.tenant_id, &status, tenant->counts_changed);
+	(void)store_alerts_seen(t, tenant->due.tenant_id);
 	if (session_is_new(tenant)) {
 		put_session(tenant, t);
 	}
@@ -451,7 +558,13 @@ static void step(struct run *run)
 			if (!was_loaded(run)) {
 				break;
 			}
-			delivery_begin(&run->delivery);
+			if (must_verify(run)) {
+				AWAIT(run, RUN_VERIFYING, start_flow(&run->pending.flow));
+				take_verification(run);
+			}
+			if (goes_on(run)) {
+				delivery_begin(&run->delivery);
+			}
 			do {
 				do {
 					if (goes_on(run) && must_plan(run)) {
@@ -479,6 +592,10 @@ static void step(struct run *run)
 			delivery_stop(&run->delivery);
 			while (delivery_is_busy(&run->delivery)) {
 				AWAIT(run, RUN_DRAINING, wait_for_deliveries(run));
+			}
+			if (run->failure == OK && must_tell(run)) {
+				AWAIT(run, RUN_TELLING, tell(run));
+				run->failure = was_told(run);
 			}
 			if (run->failure == OK) {
 				AWAIT(run, RUN_READING_END, read_end(run));
@@ -533,6 +650,7 @@ void run_stop_all(struct worker_process *process)
 		struct run *run = CONTAINER_OF(at, struct run, link);
 
 		if (run->flows_are_open) {
+			apple_call_cancel(&run->pending.flow.call);
 			apple_call_cancel(&run->sync.flow.call);
 			apple_call_cancel(&run->plan.flow.call);
 			apple_call_cancel(&run->assign.flow.call);

@@ -36,20 +36,51 @@ static void ask_account(struct sync_flow *sync)
 	apple_account(&sync->flow.call, &sync->flow.tenant->session, &sync->account);
 }
 
-static bool is_pinned_server(const struct sync_flow *sync)
+// Who made the token may change at Apple; the server and the organisation may not.
+static void note_administrator(struct sync_flow *sync)
 {
-	return text_equal(sync->account.server_uuid, sync->flow.tenant->server_uuid);
+	struct tenant *tenant = sync->flow.tenant;
+
+	if (sync->account.admin_id.length > 0 && !text_equal(sync->account.admin_id, tenant->admin_id)) {
+		tenant->admin_id = tenant_keep(tenant, sync->account.admin_id);
+		tenant->admin_is_news = true;
+	}
 }
 
-static void quarantine(struct sync_flow *sync)
+static bool is_pinned_identity(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
+	const struct identity given = { sync->account.server_uuid, sync->account.org_id, sync->account.org_id_hash, sync->account.org_type };
+	struct identity_difference differences[IDENTITY_FIELDS];
 
-	(void)fault_set(&flow->call.op.fault, ERR_IDENTITY, "Apple says that this token is for server %.*s now, pinned is %.*s",
-		TEXT_ARGS(sync->account.server_uuid), TEXT_ARGS(flow->tenant->server_uuid));
-	flow_begin_read(flow);
-	(void)store_tenant_quarantine(&flow->read, flow->tenant->due.tenant_id);
-	flow_start_read(flow);
+	if (identity_compare(differences, &flow->tenant->pinned, &given) == 0) {
+		note_administrator(sync);
+		return true;
+	}
+	(void)fault_set(&flow->call.op.fault, ERR_IDENTITY, "Apple says that this token is for %s \"%.*s\" now, pinned is \"%.*s\"",
+		differences[0].field, (int)(differences[0].given.length < 80 ? differences[0].given.length : 80),
+		differences[0].given.length > 0 ? differences[0].given.bytes : "",
+		(int)(differences[0].pinned.length < 80 ? differences[0].pinned.length : 80), differences[0].pinned.bytes);
+	return false;
+}
+
+// The session goes too: whoever releases the client does not go on with one that is known to be another's.
+static void build_quarantine(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct flow *flow = write->owner;
+
+	(void)store_tenant_quarantine(t, write->tenant->due.tenant_id, text_of(flow->call.op.fault.text));
+	(void)store_secret_delete(t, write->tenant->due.tenant_id, SECRET_APPLE_SESSION, write->tenant->token_id);
+}
+
+static void is_quarantined(struct sync_flow *sync)
+{
+	struct tenant *tenant = sync->flow.tenant;
+
+	wipe(tenant->session.token, sizeof tenant->session.token);
+	tenant->is_active = false;
+	tenant->token_facts.quarantined_at_us = tenant_now_us(tenant);
+	failed(sync, ERR_IDENTITY);
 }
 
 // --- a page ---
@@ -282,12 +313,15 @@ static void step(struct flow *flow)
 					failed(sync, flow->call.op.rc);
 					continue;
 				}
-				flow->tenant->session.signed_in_anew = false;
-				if (!is_pinned_server(sync)) {
-					AWAIT(sync, SYNC_QUARANTINING, quarantine(sync));
-					failed(sync, ERR_IDENTITY);
+				if (!is_pinned_identity(sync)) {
+					AWAIT(sync, SYNC_QUARANTINING, flow_write(flow, build_quarantine, NULL));
+					if (flow_written(flow) != OK) {
+						goto write_failed;
+					}
+					is_quarantined(sync);
 					continue;
 				}
+				flow->tenant->session.signed_in_anew = false;
 			}
 			if (asks_apple(sync)) {
 				AWAIT(sync, SYNC_ASKING, ask_page(sync));
