@@ -175,7 +175,7 @@ stop_all() {
 		stop "$part"
 	done
 	if [ "$code" -ne 0 ] && [ "$code" -ne 130 ] && [ -n "${logs:-}" ]; then
-		echo "quickstart.sh: stopped; logs are in $logs" >&2
+		echo "quickstart.sh: stopped; logs are in $logs, and --fresh starts over" >&2
 	fi
 	exit "$code"
 }

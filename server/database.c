@@ -29,12 +29,14 @@ enum err database_open(struct database *database, const struct config *config, s
 
 static void on_done(struct op *op)
 {
-	struct database_transaction *own = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct database_transaction, pg);
+	struct pg_transaction *transaction = CONTAINER_OF(op, struct pg_transaction, op);
+	struct database_transaction *own = CONTAINER_OF(transaction, struct database_transaction, pg);
 
 	own->database->is_done = true;
 }
 
-struct pg_transaction *database_begin(struct database *database, struct database_transaction *transaction, struct pg_scope scope)
+struct pg_transaction *database_begin(struct database *database, struct database_transaction *transaction,
+	struct pg_scope scope)
 {
 	transaction->database = database;
 	pg_transaction_init(&transaction->pg, scope, on_done);
@@ -70,7 +72,8 @@ enum err database_run(struct database_transaction *transaction, struct fault *fa
 	database_wait(transaction->database);
 	*fault = op->fault;
 	if (op->rc != OK && has_no_schema(&transaction->pg)) {
-		return fault_wrap(fault, op->rc, "the database is not set up for depbroker: run depbroker serve or depbroker migrate first");
+		return fault_wrap(fault, op->rc, "the database is not set up for depbroker: run depbroker serve or depbroker migrate "
+			"first");
 	}
 	return op->rc;
 }

@@ -22,7 +22,8 @@ struct database_transaction {
 
 // The configured database; without one the embedded PostgreSQL of a depbroker serve that runs on the same state directory.
 MUST_USE enum err database_open(struct database *database, const struct config *config, struct fault *fault);
-struct pg_transaction *database_begin(struct database *database, struct database_transaction *transaction, struct pg_scope scope);
+struct pg_transaction *database_begin(struct database *database, struct database_transaction *transaction,
+	struct pg_scope scope);
 // Starts it and returns when it is over; then pg_transaction_fini(&transaction->pg) is due.
 MUST_USE enum err database_run(struct database_transaction *transaction, struct fault *fault);
 void database_wait(struct database *database); // until is_done, which it resets

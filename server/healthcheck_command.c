@@ -49,7 +49,8 @@ static int judge(const struct http_call *call)
 		return EXIT_FAILED;
 	}
 	if (call->status != 200) {
-		(void)fprintf(stderr, "depbroker healthcheck: %s: %u %.*s\n", call->url, call->status, TEXT_ARGS(buffer_text(&call->answer)));
+		(void)fprintf(stderr, "depbroker healthcheck: %s: %u %.*s\n", call->url, call->status,
+			TEXT_ARGS(buffer_text(&call->answer)));
 		return EXIT_FAILED;
 	}
 	return EXIT_OK;

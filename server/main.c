@@ -39,8 +39,8 @@ static int serve(const struct config *config, int argc, char **argv)
 static bool has_database(const struct config *config, const char *command)
 {
 	if (config->database_url == NULL) {
-		(void)fprintf(stderr, "depbroker %s: DEPBROKER_DATABASE_URL is not set; depbroker serve starts this command with the one that "
-			"it finds or makes\n", command);
+		(void)fprintf(stderr, "depbroker %s: DEPBROKER_DATABASE_URL is not set; depbroker serve starts this command with the "
+			"one that it finds or makes\n", command);
 	}
 	return config->database_url != NULL;
 }
@@ -115,8 +115,8 @@ static const struct command commands[] = {
 	{ "worker", "a worker, as serve starts it", "usage: depbroker worker\n" CONFIGURED_BY, worker, false },
 	{ "migrate", "brings the database's schema up to date", "usage: depbroker migrate\n\n"
 		"Exit code 3: the database was written by a newer depbroker.\n" CONFIGURED_BY, migrate, false },
-	{ "healthcheck", "asks the admin listener of this machine whether it is ready", "usage: depbroker healthcheck\n" CONFIGURED_BY,
-		healthcheck, false },
+	{ "healthcheck", "asks the admin listener of this machine whether it is ready",
+		"usage: depbroker healthcheck\n" CONFIGURED_BY, healthcheck, false },
 	{ "config", "prints what is in force, secrets masked", "usage: depbroker config\n" CONFIGURED_BY, show_config, false },
 	{ "admin", "create-key: makes an API key", create_key_usage, admin, true },
 	{ "version", "prints the version", "usage: depbroker version\n", show_version, false },
@@ -130,8 +130,8 @@ static int show_help(void)
 {
 	struct buffer out CLEANUP(buffer_fini) = BUFFER(64 * 1024);
 
-	buffer_add_string(&out, "usage: depbroker COMMAND [--help]\n\nA broker between Apple's Automated Device Enrollment (DEP) and the MDM servers "
-		"of many organisations.\n\n");
+	buffer_add_string(&out, "usage: depbroker COMMAND [--help]\n\n"
+		"A broker between Apple's Automated Device Enrollment (DEP) and the MDM servers of many organisations.\n\n");
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		if (commands[i].help != NULL) {
 			buffer_add_format(&out, "  %-12s %s\n", commands[i].name, commands[i].help);

@@ -45,7 +45,8 @@ int migrate_command(const struct config *config)
 	} while (is_worth_another_try(op, started_ms));
 	database_close(&database);
 	if (op->rc == OK) {
-		log_event(LOG_INFO, "migrate.done", LOG_INT("applied", run.migration.applied), LOG_INT("version", store_schema_expected()));
+		log_event(LOG_INFO, "migrate.done", LOG_INT("applied", run.migration.applied),
+			LOG_INT("version", store_schema_expected()));
 		return EXIT_OK;
 	}
 	log_event(LOG_ERROR, "migrate.failed", LOG_STRING("error", err_name(op->rc)), LOG_STRING("reason", op->fault.text));

@@ -175,8 +175,10 @@ int api_main(const struct config *config)
 	stop_signals_open(&process.signals, &process.service.loop);
 	rc = open_all(&process, &fault);
 	if (rc == OK) {
-		log_event(LOG_INFO, "api.started", LOG_STRING("listen", config->listen), LOG_STRING("admin_listen", config->admin_listen),
-			LOG_INT("port", http_server_port(process.service.public_listener)));
+		log_event(LOG_INFO, "api.started", LOG_STRING("listen", config->listen),
+			LOG_STRING("admin_listen", config->admin_listen),
+			LOG_INT("port", http_server_port(process.service.public_listener)),
+			LOG_INT("admin_port", http_server_port(process.service.admin_listener)));
 	} else {
 		log_event(LOG_ERROR, "api.failed", LOG_STRING("reason", fault.text));
 		if (process.service.pool == NULL) {

@@ -62,8 +62,10 @@ static bool parse(struct call *call)
 	call->body = json_loadb(body.bytes != NULL ? body.bytes : "", body.length, JSON_REJECT_DUPLICATES, &error);
 	if (call->body == NULL) {
 		// The library's own sentence may quote the body, which may hold a secret.
-		call_problem(call, PROBLEM_BAD_JSON, "%s, line %d, column %d", json_error_code(&error) == json_error_duplicate_key
-			? "a member is there twice" : "it is malformed", error.line, error.column);
+		const bool is_twice = json_error_code(&error) == json_error_duplicate_key;
+
+		call_problem(call, PROBLEM_BAD_JSON, "%s, line %d, column %d", is_twice ? "a member is there twice" : "it is malformed",
+			error.line, error.column);
 		return false;
 	}
 	if (!json_is_object(call->body)) {
@@ -92,7 +94,7 @@ static bool is_one_of(struct text t, const char *const *words)
 static bool take_text(struct call *call, const struct body_member *member, const json_t *json, struct text *out)
 {
 	if (!json_is_string(json)) {
-		return refuse(call, member, member->kind == BODY_TEXTS ? "holds something that is not a string" : "is not a string");
+		return refuse(call, member, member->kind == BODY_TEXT ? "is not a string" : "holds something that is not a string");
 	}
 	*out = (struct text){ json_string_value(json), json_string_length(json) };
 	if (member->words != NULL && !is_one_of(*out, member->words)) {
@@ -118,7 +120,8 @@ static bool take_number(struct call *call, const struct body_member *member, con
 	}
 	*out = json_integer_value(json);
 	if (*out < member->minimum || *out > member->maximum) {
-		call_problem(call, PROBLEM_BAD_BODY, "%s must be from %" PRId64 " to %" PRId64, member->name, member->minimum, member->maximum);
+		call_problem(call, PROBLEM_BAD_BODY, "%s must be from %" PRId64 " to %" PRId64, member->name, member->minimum,
+			member->maximum);
 		return false;
 	}
 	return true;

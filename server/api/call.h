@@ -5,8 +5,9 @@
 //   admit: key and tenant are read in one transaction, the role is checked -> body -> the endpoint's step, as often as it
 //   waits -> one answer -> finished: everything is wiped and freed
 //
-// Ownership  a call lives from admission until its request is finished. Rows of the admission (key, tenant) live as long; rows
-//            of call->transaction until the next call_transaction or the end. call->own is the endpoint's, in the request's arena.
+// Ownership  a call lives from admission until its request is finished. Rows of the admission (key, tenant) live as long;
+//            rows of call->transaction until the next call_transaction or the end. call->own is the endpoint's, in the
+//            request's arena.
 // Thread     loop thread only.
 // Laws       1. default deny: no endpoint without a role; what a key may not see does not exist for it, byte for byte
 //            2. a step ends in exactly one of: something started that calls the step again, or an answer

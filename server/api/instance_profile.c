@@ -54,7 +54,8 @@ static enum err check_texts(const struct member *member, const json_t *value, st
 	}
 	json_array_foreach(value, i, element) {
 		if (!json_is_string(element) || json_string_length(element) == 0) {
-			return fault_set(fault, ERR_BAD_INPUT, "profile: %s holds something that is not a string, or an empty one", member->name);
+			return fault_set(fault, ERR_BAD_INPUT, "profile: %s holds something that is not a string, or an empty one",
+				member->name);
 		}
 	}
 	return OK;
@@ -80,7 +81,8 @@ static const struct member *find(const char *name)
 	return NULL;
 }
 
-static enum err check(const struct member *member, const json_t *value, const struct text *hosts, size_t count, struct fault *fault)
+static enum err check(const struct member *member, const json_t *value, const struct text *hosts, size_t count,
+	struct fault *fault)
 {
 	switch (member->kind) {
 	case KIND_TEXT: return check_text(member, value, fault);
@@ -97,7 +99,9 @@ static enum err check(const struct member *member, const json_t *value, const st
 // Apple refuses this pair with FLAGS_INVALID; better here than at the first assignment.
 static enum err check_flags(const json_t *profile, struct fault *fault)
 {
-	if (json_is_false(json_object_get(profile, "is_mdm_removable")) && !json_is_true(json_object_get(profile, "is_supervised"))) {
+	const bool must_stay = json_is_false(json_object_get(profile, "is_mdm_removable"));
+
+	if (must_stay && !json_is_true(json_object_get(profile, "is_supervised"))) {
 		return fault_set(fault, ERR_BAD_INPUT, "profile: is_mdm_removable false needs is_supervised true");
 	}
 	return OK;

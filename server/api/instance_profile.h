@@ -14,5 +14,5 @@
 enum { INSTANCE_PROFILE_MAX = 65536 };
 
 // Appends the object as compact JSON. ERR_BAD_INPUT names the member; ERR_FORBIDDEN_ADDRESS: the guard refuses a URL.
-MUST_USE enum err instance_profile_write(struct buffer *out, json_t *profile, const struct text *allowed_hosts, size_t host_count,
-	struct fault *fault);
+MUST_USE enum err instance_profile_write(struct buffer *out, json_t *profile, const struct text *allowed_hosts,
+	size_t host_count, struct fault *fault);

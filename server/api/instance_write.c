@@ -48,11 +48,13 @@ static struct writing *begin(struct call *call)
 // --- what both accept ---
 
 enum { ENROLMENT_URL, ALLOWED_HOSTS, WEBHOOK_URL, PROFILE, COMMON };
-#define COMMON_MEMBERS(is_required)                                                                                                 \
-	[ENROLMENT_URL] = { "enrolment_url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },          \
-	[ALLOWED_HOSTS] = { "allowed_hosts", BODY_TEXTS, .required = (is_required), .minimum = 1, .maximum = STORE_HOSTS_MAX },           \
-	[WEBHOOK_URL] = { "webhook_url", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = URL_GUARD_URL_MAX },                       \
-	[PROFILE] = { .name = "profile", .kind = BODY_OBJECT, .required = false }
+#define COMMON_MEMBERS(is_required)                                                                                  \
+	[ENROLMENT_URL] = { "enrolment_url", BODY_TEXT, .required = (is_required), .minimum = 1,                          \
+		.maximum = URL_GUARD_URL_MAX },                                                                               \
+	[ALLOWED_HOSTS] = { "allowed_hosts", BODY_TEXTS, .required = (is_required), .minimum = 1,                         \
+		.maximum = STORE_HOSTS_MAX },                                                                                 \
+	[WEBHOOK_URL] = { "webhook_url", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = URL_GUARD_URL_MAX },       \
+	[PROFILE] = { .name = "profile", .kind = BODY_OBJECT }
 
 static bool hosts_are_good(struct call *call, const struct instance_row *row)
 {
@@ -126,7 +128,8 @@ static bool take_common(struct call *call, struct writing *writing, const struct
 	if (!hosts_are_good(call, row) || !urls_are_good(call, row)) {
 		return false;
 	}
-	return values[PROFILE].given ? profile_is_good(call, writing, values[PROFILE].object) : stored_profile_is_good(call, writing);
+	return values[PROFILE].given ? profile_is_good(call, writing, values[PROFILE].object)
+		: stored_profile_is_good(call, writing);
 }
 
 static bool hosts_were_refused(struct call *call)
@@ -201,7 +204,8 @@ static bool take_number_and_key(struct call *call)
 	}
 	writing->row.instance_id = store_object_next_id_read(&call->transaction, NEXT_ID);
 	writing->row.webhook_secret_version = 1;
-	rc = store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &writing->data_key, &fault);
+	rc = store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id,
+		&writing->data_key, &fault);
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);
 	}

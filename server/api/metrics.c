@@ -29,7 +29,8 @@ static void add_listener(struct buffer *out, const struct http_server *server)
 {
 	const struct http_server_counters counters = http_server_counters(server);
 
-	add_one(out, "depbroker_http_received_requests_total", COUNTER, "Requests that the REST listener received.", counters.requests);
+	add_one(out, "depbroker_http_received_requests_total", COUNTER, "Requests that the REST listener received.",
+		counters.requests);
 	add_one(out, "depbroker_http_gate_refusals_total", COUNTER, "Requests whose head was refused.", counters.refused_by_gate);
 	add_one(out, "depbroker_http_connections", GAUGE, "Open connections of the REST listener.", counters.connections);
 	add_head(out, "depbroker_http_requests_total", COUNTER, "Answers of the REST listener by class of status.");
@@ -84,7 +85,8 @@ struct scrape {
 	enum { SCRAPE_NEW, SCRAPE_LISTING } state;
 };
 
-static void add_sample(struct scrape *scrape, enum family family, struct text slug, const char *label, const char *value, int64_t number)
+static void add_sample(struct scrape *scrape, enum family family, struct text slug, const char *label, const char *value,
+	int64_t number)
 {
 	buffer_add_format(&scrape->samples[family], "%s{tenant=\"%.*s\"", families[family].name, TEXT_ARGS(slug));
 	if (label != NULL) {
@@ -93,7 +95,8 @@ static void add_sample(struct scrape *scrape, enum family family, struct text sl
 	buffer_add_format(&scrape->samples[family], "} %" PRId64 "\n", number);
 }
 
-static void add_tenant(struct scrape *scrape, const struct tenant_row *row, const struct tenant_status_row *status, int64_t now_us)
+static void add_tenant(struct scrape *scrape, const struct tenant_row *row, const struct tenant_status_row *status,
+	int64_t now_us)
 {
 	const struct token_facts facts = store_token_facts(row, status);
 	const char *state = token_state_name(token_view(&facts, now_us).state);

@@ -8,67 +8,91 @@
 
 #include "loop/problem.h"
 
-//        name                        status  title, fix. The code is the name in lower case
-#define API_PROBLEMS(X) \
-	X(UNAUTHENTICATED,               401, "The request carries no valid API key", \
+// name, status, title, fix. The code is the name in lower case
+#define API_PROBLEMS(X)                                                                                               \
+	X(UNAUTHENTICATED, 401, "The request carries no valid API key",                                                   \
 		"Send the header Authorization: Bearer with a key of depbroker admin create-key that is neither expired nor revoked.") \
-	X(FORBIDDEN,                     403, "The key's role does not allow this", "Use a key with the role that the detail names.") \
-	X(TENANT_NOT_FOUND,              404, "There is no such tenant", "List the tenants that this key may see with GET /api/v1/tenants.") \
-	X(KEY_PAIR_NOT_FOUND,            404, "There is no such key pair", "List the tenant's key pairs with GET .../token/keys.") \
-	X(TOKEN_NOT_FOUND,               404, "The tenant has no server token", "Upload the .p7m from Apple with PUT .../token.") \
-	X(INSTANCE_NOT_FOUND,            404, "There is no such instance", "List the tenant's instances with GET .../instances.") \
-	X(DEVICE_NOT_FOUND,              404, "There is no such device", "Check the serial number; a device shows up after the next sync.") \
-	X(BAD_JSON,                      400, "The body is not acceptable JSON", "Send one JSON object in UTF-8, each member at most once.") \
-	X(BAD_BODY,                      422, "The body has the right form and a wrong content", "Correct the member that the detail names.") \
-	X(UNKNOWN_PARAMETER,             400, "The query has a parameter that this resource does not know", \
-		"Leave it out; the OpenAPI document lists the known ones.") \
-	X(BAD_PARAMETER,                 400, "A query parameter or header has a wrong value", "Correct what the detail names.") \
-	X(BAD_CURSOR,                    400, "The cursor is not one of this list", \
-		"Send the cursor of the previous page unchanged, or none to begin anew.") \
-	X(SLUG_TAKEN,                    409, "A tenant of this slug exists", "Choose another slug.") \
-	X(NAME_TAKEN,                    409, "An instance of this name exists", "Choose another name.") \
-	X(TOO_MANY_INSTANCES,            409, "The tenant has as many instances as there can be", "Reuse one of them with PATCH.") \
-	X(TENANT_NOT_ACTIVE,             409, "The tenant is paused or quarantined", \
-		"Set its state to active with PATCH first.") \
-	X(NO_KEY_PAIR,                   409, "The tenant has no key pair that a token could belong to", \
-		"Make one with POST .../token/keys and upload its certificate at Apple.") \
-	X(TOKEN_FILE_UNREADABLE,         422, "The file is not a server token from Apple", \
-		"Upload the file that ends in _smime.p7m exactly as Apple gave it.") \
-	X(TOKEN_WRONG_KEY,               422, "The token was made for another certificate", \
-		"At Apple, upload the certificate of one of the named key pairs, then download a new token.") \
-	X(TOKEN_CONTENT_UNREADABLE,      422, "The file opens, but holds no server token", "Download a new token at Apple.") \
-	X(TOKEN_EXPIRED,                 422, "The token has expired", "Download a new token at Apple.") \
-	X(TOKEN_REFUSED_BY_APPLE,        422, "Apple refuses the token", \
+	X(FORBIDDEN, 403, "The key's role does not allow this",                                                           \
+		"Use a key with the role that the detail names.")                                                             \
+	X(TENANT_NOT_FOUND, 404, "There is no such tenant",                                                               \
+		"List the tenants that this key may see with GET /api/v1/tenants.")                                           \
+	X(KEY_PAIR_NOT_FOUND, 404, "There is no such key pair",                                                           \
+		"List the tenant's key pairs with GET .../token/keys.")                                                       \
+	X(TOKEN_NOT_FOUND, 404, "The tenant has no server token",                                                         \
+		"Upload the .p7m from Apple with PUT .../token.")                                                             \
+	X(INSTANCE_NOT_FOUND, 404, "There is no such instance",                                                           \
+		"List the tenant's instances with GET .../instances.")                                                        \
+	X(DEVICE_NOT_FOUND, 404, "There is no such device",                                                               \
+		"Check the serial number; a device shows up after the next sync.")                                            \
+	X(BAD_JSON, 400, "The body is not acceptable JSON",                                                               \
+		"Send one JSON object in UTF-8, each member at most once.")                                                   \
+	X(BAD_BODY, 422, "The body has the right form and a wrong content",                                               \
+		"Correct the member that the detail names.")                                                                  \
+	X(UNKNOWN_PARAMETER, 400, "The query has a parameter that this resource does not know",                           \
+		"Leave it out; the OpenAPI document lists the known ones.")                                                   \
+	X(BAD_PARAMETER, 400, "A query parameter or header has a wrong value",                                            \
+		"Correct what the detail names.")                                                                             \
+	X(BAD_CURSOR, 400, "The cursor is not one of this list",                                                          \
+		"Send the cursor of the previous page unchanged, or none to begin anew.")                                     \
+	X(SLUG_TAKEN, 409, "A tenant of this slug exists",                                                                \
+		"Choose another slug.")                                                                                       \
+	X(NAME_TAKEN, 409, "An instance of this name exists",                                                             \
+		"Choose another name.")                                                                                       \
+	X(TOO_MANY_INSTANCES, 409, "The tenant has as many instances as there can be",                                    \
+		"Reuse one of them with PATCH.")                                                                              \
+	X(TENANT_NOT_ACTIVE, 409, "The tenant is paused or quarantined",                                                  \
+		"Set its state to active with PATCH first.")                                                                  \
+	X(NO_KEY_PAIR, 409, "The tenant has no key pair that a token could belong to",                                    \
+		"Make one with POST .../token/keys and upload its certificate at Apple.")                                     \
+	X(TOKEN_FILE_UNREADABLE, 422, "The file is not a server token from Apple",                                        \
+		"Upload the file that ends in _smime.p7m exactly as Apple gave it.")                                          \
+	X(TOKEN_WRONG_KEY, 422, "The token was made for another certificate",                                             \
+		"At Apple, upload the certificate of one of the named key pairs, then download a new token.")                 \
+	X(TOKEN_CONTENT_UNREADABLE, 422, "The file opens, but holds no server token",                                     \
+		"Download a new token at Apple.")                                                                             \
+	X(TOKEN_EXPIRED, 422, "The token has expired",                                                                    \
+		"Download a new token at Apple.")                                                                             \
+	X(TOKEN_REFUSED_BY_APPLE, 422, "Apple refuses the token",                                                         \
 		"Download a new token at Apple: an older one ends when a newer one is made, or when its administrator leaves.") \
-	X(APPLE_TERMS_UNSIGNED,          409, "Apple's terms must be accepted first", \
-		"The organisation's administrator accepts the new terms at Apple; then upload the token again.") \
-	X(TOKEN_IDENTITY_MISMATCH,       409, "The token belongs to another organisation or server", \
-		"Upload the token of the server that this tenant is pinned to; the one in use stays.") \
-	X(SERVER_BELONGS_TO_ANOTHER_TENANT, 409, "Another tenant is this Apple server", \
-		"Check whose token this is; one Apple server serves one tenant.") \
-	X(APPLE_UNREACHABLE,             503, "Apple cannot be asked whose token this is", "Try again later; nothing was changed.") \
-	X(APPLE_ANSWER_UNUSABLE,         502, "Apple's answer cannot be used", \
-		"Try again; if it stays so, check the tenant's apple_url. Nothing was changed.") \
-	X(URL_NOT_ALLOWED,               422, "A URL is not acceptable here", \
-		"Use an https URL on a host of allowed_hosts, or list its host there.") \
-	X(PRECONDITION_FAILED,           412, "Somebody else changed it meanwhile", "Read it again, and repeat the change with the new ETag.") \
-	X(TENANT_NOT_ARCHIVED,           409, "Only an archived tenant can be deleted", \
-		"Set its state to archived with PATCH first. Deleting cannot be taken back.") \
-	X(TENANT_QUARANTINED,            409, "Apple named another organisation or server for this tenant's token", \
-		"Upload a token of the pinned server first, or send a reason; it needs an admin.") \
-	X(HOST_NOT_ALLOWED,              409, "A host of an instance is not among those that the tenant allows", \
-		"Change allowed_hosts of the instance, or mdm_hosts of the tenant.") \
-	X(OVERRIDE_REFUSED,              409, "An override needs the approval by a second key, which does not exist yet", \
-		"Upload the token of the server that this tenant is pinned to, or make a new tenant for the other server.") \
-	X(NO_PENDING_TOKEN,              404, "No token waits to be verified", "GET .../token shows what there is.") \
-	X(ALERT_NOT_FOUND,               404, "There is no such alert", "List the alerts with GET /api/v1/alerts.") \
-	X(LINK_NOT_FOUND,                404, "This link does not work", "Ask for a new link.") \
-	X(FORM_UNREADABLE,               422, "The form holds no file", "Choose the file that ends in _smime.p7m, and send the form again.") \
-	X(TOO_MANY_REQUESTS,             429, "Too many requests", "Wait for a minute.") \
-	X(DATABASE_UNAVAILABLE,          503, "The database is away", "Try again in a moment.") \
-	X(OUTCOME_UNKNOWN,               503, "It is not known whether the change was made", "Read the resource to see, before you repeat it.") \
-	X(ANSWER_TOO_LARGE,              422, "The answer would be too large", "Ask for fewer items with limit.") \
-	X(INTERNAL,                      500, "Something is wrong in depbroker itself", \
+	X(APPLE_TERMS_UNSIGNED, 409, "Apple's terms must be accepted first",                                              \
+		"The organisation's administrator accepts the new terms at Apple; then upload the token again.")              \
+	X(TOKEN_IDENTITY_MISMATCH, 409, "The token belongs to another organisation or server",                            \
+		"Upload the token of the server that this tenant is pinned to; the one in use stays.")                        \
+	X(SERVER_BELONGS_TO_ANOTHER_TENANT, 409, "Another tenant is this Apple server",                                   \
+		"Check whose token this is; one Apple server serves one tenant.")                                             \
+	X(APPLE_UNREACHABLE, 503, "Apple cannot be asked whose token this is",                                            \
+		"Try again later; nothing was changed.")                                                                      \
+	X(APPLE_ANSWER_UNUSABLE, 502, "Apple's answer cannot be used",                                                    \
+		"Try again; if it stays so, check the tenant's apple_url. Nothing was changed.")                              \
+	X(URL_NOT_ALLOWED, 422, "A URL is not acceptable here",                                                           \
+		"Use an https URL on a host of allowed_hosts, or list its host there.")                                       \
+	X(PRECONDITION_FAILED, 412, "Somebody else changed it meanwhile",                                                 \
+		"Read it again, and repeat the change with the new ETag.")                                                    \
+	X(TENANT_NOT_ARCHIVED, 409, "Only an archived tenant can be deleted",                                             \
+		"Set its state to archived with PATCH first. Deleting cannot be taken back.")                                 \
+	X(TENANT_QUARANTINED, 409, "Apple named another organisation or server for this tenant's token",                  \
+		"Upload a token of the pinned server first, or send a reason; it needs an admin.")                            \
+	X(HOST_NOT_ALLOWED, 409, "A host of an instance is not among those that the tenant allows",                       \
+		"Change allowed_hosts of the instance, or mdm_hosts of the tenant.")                                          \
+	X(OVERRIDE_REFUSED, 409, "An override needs the approval by a second key, which does not exist yet",              \
+		"Upload the token of the server that this tenant is pinned to, or make a new tenant for the other server.")   \
+	X(NO_PENDING_TOKEN, 404, "No token waits to be verified",                                                         \
+		"GET .../token shows what there is.")                                                                         \
+	X(ALERT_NOT_FOUND, 404, "There is no such alert",                                                                 \
+		"List the alerts with GET /api/v1/alerts.")                                                                   \
+	X(LINK_NOT_FOUND, 404, "This link does not work",                                                                 \
+		"Ask for a new link.")                                                                                        \
+	X(FORM_UNREADABLE, 422, "The form holds no file",                                                                 \
+		"Choose the file that ends in _smime.p7m, and send the form again.")                                          \
+	X(TOO_MANY_REQUESTS, 429, "Too many requests",                                                                    \
+		"Wait for a minute.")                                                                                         \
+	X(DATABASE_UNAVAILABLE, 503, "The database is away",                                                              \
+		"Try again in a moment.")                                                                                     \
+	X(OUTCOME_UNKNOWN, 503, "It is not known whether the change was made",                                            \
+		"Read the resource to see, before you repeat it.")                                                            \
+	X(ANSWER_TOO_LARGE, 422, "The answer would be too large",                                                         \
+		"Ask for fewer items with limit.")                                                                            \
+	X(INTERNAL, 500, "Something is wrong in depbroker itself",                                                        \
 		"Look for the request id in depbroker's log, and report it.")
 
 enum api_problem {

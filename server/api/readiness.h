@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// readiness.h - whether this process can serve: the database is connected and writable, its schema is ours, the linter is content.
+// readiness.h - whether this process can serve: the database is connected and writable, its schema is ours, the linter is
+// content.
 //
 // Ownership  made by readiness_open; readiness_close frees it, when its listener is closed.
 // Laws       1. asked at most every 2 s; whoever asks meanwhile gets, or waits for, the same answer

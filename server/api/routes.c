@@ -9,10 +9,12 @@
 #define LIST_QUERY { "limit", "cursor" }
 #define SORTED_QUERY { "limit", "cursor", "sort" }
 #define LOG_QUERY  { "limit", "after" }
-#define ROUTE(route_method, route_pattern, ...) \
-	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle, .tag = &(const struct endpoint){ __VA_ARGS__ } }
+#define ROUTE(route_method, route_pattern, ...)                                                   \
+	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle,                 \
+		.tag = &(const struct endpoint){ __VA_ARGS__ } }
 // Of one tenant: `rest` stands after its slug.
-#define TENANT_ROUTE(route_method, rest, ...) ROUTE(route_method, "/api/v1/tenants/{tenant}" rest, .of_tenant = true, __VA_ARGS__)
+#define TENANT_ROUTE(route_method, rest, ...) \
+	ROUTE(route_method, "/api/v1/tenants/{tenant}" rest, .of_tenant = true, __VA_ARGS__)
 // Behind a renewal link.
 #define LINK_ROUTE(route_method, rest, limit, ...)                                                                       \
 	{ .method = (route_method), .pattern = "/renew/{link}" rest, .handle = call_handle, .body_limit = (limit),           \
@@ -42,7 +44,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/token/keys/{key}/certificate", .least = ROLE_VIEWER, .step = token_key_certificate),
 	TENANT_ROUTE("GET", "/token", .least = ROLE_VIEWER, .step = token_show),
 	{ .method = "PUT", .pattern = "/api/v1/tenants/{tenant}/token", .handle = call_handle, .body_limit = TOKEN_FILE_MAX,
-		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = token_upload, 
+		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = token_upload,
 			.query = { "dry_run", "override", "reason" } } },
 	TENANT_ROUTE("DELETE", "/token/pending", .least = ROLE_TECHNICIAN, .step = token_pending_remove),
 	TENANT_ROUTE("POST", "/token/renewal-links", .least = ROLE_TECHNICIAN, .step = renewal_links_create),
@@ -54,7 +56,8 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/instances/{instance}", .least = ROLE_VIEWER, .step = instance_show),
 	TENANT_ROUTE("PATCH", "/instances/{instance}", .least = ROLE_TECHNICIAN, .step = instance_change),
 	TENANT_ROUTE("POST", "/instances/{instance}/enable", .least = ROLE_TECHNICIAN, .step = instance_enable),
-	TENANT_ROUTE("GET", "/instances/{instance}/deliveries", .least = ROLE_VIEWER, .step = instance_deliveries, .query = { "limit" }),
+	TENANT_ROUTE("GET", "/instances/{instance}/deliveries", .least = ROLE_VIEWER, .step = instance_deliveries,
+		.query = { "limit" }),
 	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show),
 	TENANT_ROUTE("PUT", "/rules", .least = ROLE_TECHNICIAN, .step = rules_put),
 	TENANT_ROUTE("GET", "/devices", .least = ROLE_VIEWER, .step = devices_list,

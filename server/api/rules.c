@@ -78,7 +78,8 @@ static void find_instance(struct call *call)
 {
 	const struct putting *putting = call->own;
 
-	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, putting->name);
+	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
+		putting->name);
 	call_start(call);
 }
 

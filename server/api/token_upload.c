@@ -20,7 +20,7 @@
 #include "store/stream.h"
 #include "store/tokens.h"
 
-enum { PATIENCE_MS = 20000, SERVER_UUID_MAX = 200, EXTRA_MAX = 65536, ASK_AGAIN_S = 5 };
+enum { PATIENCE_MS = 20000, SERVER_UUID_MAX = 200, EXTRA_MAX = 65536, NAME_SHOWN = 100, ASK_AGAIN_S = 5 };
 
 struct upload {
 	struct call *call;
@@ -128,7 +128,8 @@ static enum err take_candidates(struct call *call, struct fault *fault)
 	struct token_opening *opening = &upload->opening;
 
 	upload->token_id = store_object_next_id_read(&call->transaction, NEXT_ID);
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &upload->data_key, fault));
+	TRY(store_data_key_read(&call->transaction, DATA_KEY, &call->service->master, call->tenant.tenant_id, &upload->data_key,
+		fault));
 	for (size_t row = 0; row < pg_row_count(&call->transaction, PAIRS) && opening->count < TOKEN_CANDIDATES_MAX; row++) {
 		struct token_candidate *candidate = &opening->candidates[opening->count];
 		struct key_pair_row pair;
@@ -196,8 +197,8 @@ static void refuse_wrong_key(struct call *call)
 		}
 	}
 	put_list_end(&json);
-	call_problem_with(call, PROBLEM_TOKEN_WRONG_KEY, buffer_text(&extra), "none of the tenant's key pairs opens it; they have the "
-		"SHA-256 fingerprints in key_pairs");
+	call_problem_with(call, PROBLEM_TOKEN_WRONG_KEY, buffer_text(&extra), "none of the tenant's key pairs opens it; they have "
+		"the SHA-256 fingerprints in key_pairs");
 }
 
 static bool file_was_opened(struct call *call)
@@ -323,6 +324,11 @@ static void refuse_owned(struct call *call, struct text owner)
 		owner.length > 0 ? "it is " : "it is one that this key may not see", TEXT_ARGS(owner.length > 0 ? owner : TEXT("")));
 }
 
+static struct text clipped(struct text name)
+{
+	return (struct text){ name.bytes, name.length < NAME_SHOWN ? name.length : NAME_SHOWN };
+}
+
 static bool identity_fits(struct call *call)
 {
 	const struct upload *upload = call->own;
@@ -331,10 +337,11 @@ static bool identity_fits(struct call *call)
 
 	store_tenant_read(&call->transaction, PINNED, 0, &row);
 	if (token_identity_differences(&differences, &row, &upload->account) > 0) {
-		call_problem_with(call, PROBLEM_TOKEN_IDENTITY_MISMATCH, buffer_text(&differences), "the token is of \"%.*s\", server \"%.*s\"",
-			(int)(upload->account.org_name.length < 100 ? upload->account.org_name.length : 100), upload->account.org_name.bytes,
-			(int)(upload->account.server_name.length < 100 ? upload->account.server_name.length : 100),
-			upload->account.server_name.bytes);
+		const struct text organisation = clipped(upload->account.org_name);
+		const struct text server = clipped(upload->account.server_name);
+
+		call_problem_with(call, PROBLEM_TOKEN_IDENTITY_MISMATCH, buffer_text(&differences),
+			"the token is of \"%.*s\", server \"%.*s\"", TEXT_ARGS(organisation), TEXT_ARGS(server));
 		return false;
 	}
 	if (pg_row_count(&call->transaction, OWNER) > 0) {

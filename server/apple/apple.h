@@ -9,7 +9,8 @@
 // Thread     loop thread only; apple_page_parse and apple_details_parse are pure.
 // Laws       1. op.done is called exactly once, never from inside the call that starts
 //            2. a session is got when there is none, and once more when Apple refuses it; then the request is repeated once.
-//               Never a loop. A session that several calls share is renewed by the first of them only
+//               Never a loop. A session that several calls share is renewed by the first of them only. A call that keeps its
+//               session (keeps_session) gets none: ERR_SESSION, and whoever started it sees to the next one
 //            3. op.rc says what to do (section 12): ERR_TERMS, ERR_TOKEN_DEAD, ERR_SESSION (refused twice although /session
 //               accepts the token), ERR_CURSOR_LOST, ERR_CURSOR_END, ERR_PROFILE_GONE, ERR_THROTTLED (429), ERR_UNAVAILABLE,
 //               ERR_REFUSED (any other refusal), ERR_BAD_ANSWER, ERR_BUDGET (answer too large), ERR_TIMEOUT, ERR_NETWORK,
@@ -62,6 +63,7 @@ void apple_session_fini(struct apple_session *session); // wipes
 
 struct apple_call {
 	struct op op;
+	bool keeps_session; // input, false after apple_call_init; stays as it is set
 
 	// Output, valid from op.done to the next start
 	unsigned status;                        // of Apple's last answer; 0: none

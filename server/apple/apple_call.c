@@ -137,7 +137,9 @@ static void get_session(struct apple_call *call)
 
 static void proceed(struct apple_call *call)
 {
-	if (call->session->token[0] == '\0') {
+	if (call->session->token[0] == '\0' && call->keeps_session) {
+		finish_later(call, fault_set(&call->op.fault, ERR_SESSION, "there is no session"));
+	} else if (call->session->token[0] == '\0') {
 		get_session(call);
 	} else {
 		ask(call);
@@ -230,7 +232,7 @@ static enum step judge_refusal(struct apple_call *call)
 		if (is_present_session) { // otherwise somebody has renewed it meanwhile
 			apple_session_forget(session);
 		}
-		return STEP_ASK;
+		return call->keeps_session ? STEP_FINISH : STEP_ASK;
 	}
 	take_rotation(call);
 	if (call->status == 405 && endpoint->other_method != NULL && call->method != endpoint->other_method) {

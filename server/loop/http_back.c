@@ -26,8 +26,7 @@ void back_drop(struct http_connection *connection)
 	if (back != NULL) {
 		connection->back = NULL;
 		back->connection = NULL;
-		(void)shutdown(back->fd, SHUT_RDWR); // libmicrohttpd hears of it in its next run
-		uv_close((uv_handle_t *)&back->poll, on_back_closed);
+		uv_close((uv_handle_t *)&back->poll, on_back_closed); // and libmicrohttpd hears of it in its next run
 		server_wake(connection->server, NULL);
 	}
 }

@@ -134,7 +134,6 @@ void connection_stop(struct http_connection *connection)
 	if (connection->phase == READING_HEAD && connection->in_length == 0) {
 		connection_cut(connection);
 	}
-	connection->closes_after = true;
 }
 
 // ---- from the client

@@ -143,7 +143,7 @@ void server_count_answer(struct http_server *server, unsigned status);
 void connection_open(struct http_server *server, int client, const struct sockaddr *address);
 void connection_advance(struct http_connection *connection);
 void connection_admitted(struct http_connection *connection);
-void connection_stop(struct http_connection *connection); // when the server closes: it ends after its answer
+void connection_stop(struct http_connection *connection); // the server closes: ends at once if it idles, else after its answer
 void connection_cut(struct http_connection *connection);
 
 // http_back.c

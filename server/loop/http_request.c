@@ -251,9 +251,7 @@ static void owner_answers(struct live_request *request, unsigned status, const c
 
 void http_answer_header(struct http_request *request, const char *name, const char *value)
 {
-	if (!live(request)->is_answered) {
-		add_field(live(request), name, value);
-	}
+	add_field(live(request), name, value);
 }
 
 void http_answer(struct http_request *request, unsigned status, const char *content_type, struct text body)

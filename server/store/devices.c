@@ -164,6 +164,25 @@ unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, co
 		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
 }
 
+unsigned store_device_fingerprints(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit)
+{
+	return PG_ADD(t,
+		"select serial_number, fingerprint, gone_at is not null from depbroker.devices where tenant_id = $1 and serial_number > $2"
+		" order by serial_number limit $3",
+		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(after)), PG_V_INT8(limit));
+}
+
+void store_device_mark_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_mark *out)
+{
+	struct buffer fingerprint CLEANUP(buffer_fini) = BUFFER(DEVICE_FINGERPRINT_SIZE);
+
+	out->serial_number = pg_text(t, statement, row, 0);
+	if (pg_bytes(t, statement, row, 1, &fingerprint) && fingerprint.length == DEVICE_FINGERPRINT_SIZE) {
+		memcpy(out->fingerprint, fingerprint.bytes, DEVICE_FINGERPRINT_SIZE);
+	}
+	out->gone = pg_bool(t, statement, row, 2);
+}
+
 unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id,
 	int limit)
 {
@@ -180,13 +199,6 @@ unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
 	return PG_ADD(t, DEVICE "and assign_at <= $2 order by assign_at limit $3", PG_V_INT8(tenant_id),
 		PG_V_INSTANT(now_us), PG_V_INT8(limit));
-}
-
-unsigned store_device_to_route(struct pg_transaction *t, int64_t tenant_id, int64_t rules_version, int limit)
-{
-	assert(limit > 0 && limit <= STORE_LIST_MAX);
-	return PG_ADD(t, DEVICE "and rules_version < $2 and gone_at is null order by rules_version limit $3",
-		PG_V_INT8(tenant_id), PG_V_INT8(rules_version), PG_V_INT8(limit));
 }
 
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)

@@ -12,10 +12,17 @@ unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const str
 
 // Any tenant scope.
 unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
+// Serial number, fingerprint and whether it is gone, of all devices ever known, by serial number, the first `limit` after `after`.
+unsigned store_device_fingerprints(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit);
+struct device_mark {
+	struct text serial_number;
+	unsigned char fingerprint[DEVICE_FINGERPRINT_SIZE];
+	bool gone;
+};
+void store_device_mark_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_mark *out);
 // By serial number, the first `limit` after `after`; gone ones only with `with_gone`. `instance_id` -1: any, 0: held, else this one's.
 unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id, int limit);
 unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit); // assign_at reached, earliest first
-unsigned store_device_to_route(struct pg_transaction *t, int64_t tenant_id, int64_t rules_version, int limit); // chosen by older rules
 void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out);
 // The earliest assign_at; INSTANT_NONE when there is none.
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id);

@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-enum { FORGOTTEN_AFTER_S = 60 };
+enum { FORGOTTEN_AFTER_S = 15 };
 
 unsigned store_node_beat(struct pg_transaction *t, struct text node_id)
 {

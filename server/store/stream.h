@@ -27,8 +27,8 @@ struct due_row {
 	int64_t wake, sync_requests, full_requests;
 };
 
-// Up to `limit` clients that are due and that no living other node has: paused and quarantined ones too, whose tokens are watched. They are ours in the due table now, and due again in
-// a minute in case we forget them.
+// Up to `limit` clients that are due and that no living other node has: paused and quarantined ones too, whose tokens are
+// watched. They are ours in the due table now, and due again in 15 seconds in case we let go of them without being able to say so: the database was away.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
 void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out);

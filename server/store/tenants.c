@@ -3,6 +3,7 @@
 
 #include "store/renewal_links.h"
 #include "store/store_inner.h"
+#include "store/stream.h"
 
 #include <assert.h>
 #include <string.h>
@@ -184,6 +185,9 @@ void store_tenant_update(struct pg_transaction *t, const struct tenant_row *tena
 	values[CHANGEABLE] = PG_V_TEXT(store_not_null(tenant->expiry_days));
 	values[CHANGEABLE + 1] = PG_V_INT8(tenant->version);
 	store_start_over(t, tenant->tenant_id, false);
+	if (text_equal_string(tenant->state, "active")) { // it may have been made so: what was waited for is looked at
+		(void)store_due_request(t, tenant->tenant_id, DUE_SYNC);
+	}
 	(void)pg_add(t,
 		"with changed as ("
 		"  update depbroker.tenants set display_name = $2, state_since = case when state = $3 then state_since else now() end, state = $3,"

@@ -60,9 +60,9 @@ void store_key_pair_read(const struct pg_transaction *t, unsigned statement, siz
 static void retire_tokens(struct pg_transaction *t, int64_t tenant_id, int64_t but_token_id)
 {
 	(void)PG_ADD(t,
-		"update depbroker.server_tokens set is_current = false where tenant_id = $1 and is_current and token_id <> $2",
+		"with dropped as (delete from depbroker.pending_tokens where tenant_id = $1)"
+		" update depbroker.server_tokens set is_current = false where tenant_id = $1 and is_current and token_id <> $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(but_token_id));
-	(void)PG_ADD(t, "delete from depbroker.pending_tokens where tenant_id = $1", PG_V_INT8(tenant_id));
 	(void)PG_ADD(t, "delete from depbroker.secrets where tenant_id = $1 and kind in ($2, $3) and object_id <> $4",
 		PG_V_INT8(tenant_id), PG_V_INT8(SECRET_SERVER_TOKEN), PG_V_INT8(SECRET_APPLE_SESSION), PG_V_INT8(but_token_id));
 }
@@ -70,6 +70,7 @@ static void retire_tokens(struct pg_transaction *t, int64_t tenant_id, int64_t b
 void store_token_take(struct pg_transaction *t, int64_t tenant_id, const struct token_row *token)
 {
 	store_start_over(t, tenant_id, true);
+	(void)store_due_request(t, tenant_id, DUE_SYNC); // what the old one was refused for is not waited for any more
 	retire_tokens(t, tenant_id, token->token_id);
 	(void)PG_ADD(t,
 		"insert into depbroker.server_tokens (tenant_id, token_id, key_pair_id, consumer_key_end, expires_at, server_uuid,"

@@ -104,7 +104,7 @@ static void log_batch(const struct assign_flow *assign, const int64_t by_result[
 		LOG_INT("throttled", by_result[ASSIGN_RESULT_THROTTLED]), LOG_INT("unknown", by_result[ASSIGN_RESULT_MISSING]));
 }
 
-// Law 2: after a lost answer each device counts as one that the answer does not name, and is read back first.
+// Law 3: after a lost answer each device counts as one that the answer does not name, and is read back first.
 static void take_results(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
@@ -235,6 +235,9 @@ static void step(struct flow *flow)
 			}
 			if (pick(assign, ASSIGN_NEED_CALL) > 0) {
 				AWAIT(assign, ASSIGN_ASKING, assign_picked(assign));
+				if (flow_has_lost_session(flow)) {
+					break;
+				}
 				if (flow->call.op.rc != OK) {
 					flow_note_failure(flow, flow->call.op.rc, "assign.failed");
 				}
@@ -255,6 +258,9 @@ static void step(struct flow *flow)
 			}
 			if (flow->failure == OK && pick(assign, ASSIGN_NEED_READ) > 0) {
 				AWAIT(assign, ASSIGN_READING_BACK, read_back_picked(assign));
+				if (flow_has_lost_session(flow)) {
+					break;
+				}
 				if (flow->call.op.rc != OK) {
 					flow_note_failure(flow, flow->call.op.rc, "assign.failed");
 					break;
@@ -283,6 +289,7 @@ void assign_flow_init(struct assign_flow *assign, struct tenant *tenant)
 {
 	*assign = (struct assign_flow){ .state = ASSIGN_IDLE };
 	flow_init(&assign->flow, tenant, step);
+	assign->flow.call.keeps_session = true;
 }
 
 void assign_flow_fini(struct assign_flow *assign)

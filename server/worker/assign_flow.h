@@ -5,7 +5,8 @@
 //
 // Ownership  see flow.h; assign_flow_fini in the end.
 // Laws       1. HTTP 200 says nothing about devices: each one's result is walked and stored
-//            2. after an answer that was lost, devices are read back before anything is assigned again
+//            2. no session is opened: one that Apple refuses ends the flow (session_lost of flow.h)
+//            3. after an answer that was lost, devices are read back before anything is assigned again
 #pragma once
 
 #include "worker/flow.h"

@@ -420,9 +420,9 @@ int64_t delivery_next_try_us(const struct delivery *delivery)
 
 	for (size_t i = 0; i < delivery->lane_count; i++) {
 		const struct delivery_lane *lane = &delivery->lanes[i];
-		const int64_t at = next_try_us(lane);
+		const int64_t at = lane->broken ? now_us(lane) : next_try_us(lane);
 
-		if (lane->dirty && !lane->endpoint->disabled && at != INSTANT_NONE && (earliest == INSTANT_NONE || at < earliest)) {
+		if ((lane->dirty || lane->broken) && !lane->endpoint->disabled && at != INSTANT_NONE && (earliest == INSTANT_NONE || at < earliest)) {
 			earliest = at;
 		}
 	}

@@ -35,4 +35,4 @@ void delivery_begin(struct delivery *delivery); // with what was pending when th
 void delivery_poke(struct delivery *delivery);  // there may be new events
 void delivery_stop(struct delivery *delivery); // nothing new is sent
 bool delivery_is_busy(const struct delivery *delivery);
-int64_t delivery_next_try_us(const struct delivery *delivery); // INSTANT_NONE: no lane waits to try again
+int64_t delivery_next_try_us(const struct delivery *delivery); // INSTANT_NONE: no lane waits to try again, or was left to the next run

@@ -44,6 +44,7 @@ void flow_start(struct flow *flow, void (*done)(struct op *op))
 {
 	op_init(&flow->op, done);
 	flow->failure = OK;
+	flow->session_lost = false;
 	flow->retry_after_s = -1;
 	flow->start.run = on_start;
 	loop_defer(&flow->tenant->process->loop, &flow->start);
@@ -144,6 +145,12 @@ void flow_write_changes(struct flow *flow, struct ledger_entry entry, const stru
 enum err flow_written(const struct flow *flow)
 {
 	return flow->tenant->write->op.rc;
+}
+
+bool flow_has_lost_session(struct flow *flow)
+{
+	flow->session_lost = flow->call.keeps_session && flow->call.op.rc == ERR_SESSION;
+	return flow->session_lost;
 }
 
 void flow_note_failure(struct flow *flow, enum err rc, const char *event)

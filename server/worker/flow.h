@@ -19,6 +19,7 @@ struct flow {
 	void (*progress)(struct flow *flow);  // after each write that may have made events; may be NULL
 	void *owner;
 	enum err failure;
+	bool session_lost;     // Apple does not know the session any more: to be started again with another one
 	int64_t retry_after_s; // -1: not asked for
 
 	// Inside
@@ -55,4 +56,5 @@ void flow_write_changes(struct flow *flow, struct ledger_entry entry, const stru
 void flow_write(struct flow *flow, void (*build)(struct fenced_write *write, struct pg_transaction *t), const struct stream_row *next);
 enum err flow_written(const struct flow *flow);
 
+bool flow_has_lost_session(struct flow *flow); // of a call that keeps its session: notes it
 void flow_note_failure(struct flow *flow, enum err rc, const char *event);

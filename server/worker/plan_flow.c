@@ -5,15 +5,10 @@
 
 #include <stdio.h>
 
-static bool must_define(const struct tenant *tenant)
+bool plan_must_define(const struct tenant *tenant)
 {
 	return tenant->has_token && tenant->profile_uuid[0] == '\0' && !tenant->profile_refused &&
 		tenant_instance_by_id(tenant, tenant->default_instance_id) != NULL;
-}
-
-bool plan_is_needed(const struct tenant *tenant)
-{
-	return must_define(tenant) || tenant->stream.profile_needed;
 }
 
 static void define_profile(struct plan_flow *plan)
@@ -109,9 +104,9 @@ static void step(struct flow *flow)
 
 	switch (plan->state) {
 	case PLAN_IDLE:
-		if (must_define(flow->tenant)) {
+		if (plan->may_define && plan_must_define(flow->tenant)) {
 			AWAIT(plan, PLAN_DEFINING, define_profile(plan));
-			if (flow->call.op.rc != OK) {
+			if (flow->call.op.rc != OK && !flow_has_lost_session(flow)) {
 				flow_note_failure(flow, flow->call.op.rc, "profile.failed");
 			}
 			if (flow->call.op.rc == OK || was_refused(plan)) {
@@ -161,6 +156,7 @@ void plan_flow_init(struct plan_flow *plan, struct tenant *tenant)
 {
 	*plan = (struct plan_flow){ .state = PLAN_IDLE };
 	flow_init(&plan->flow, tenant, step);
+	plan->flow.call.keeps_session = true;
 }
 
 void plan_flow_fini(struct plan_flow *plan)

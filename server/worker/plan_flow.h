@@ -5,7 +5,8 @@
 //
 // Ownership  see flow.h; plan_flow_fini in the end.
 // Laws       1. a profile that Apple refuses is not tried again with the same content
-//            2. stream.profile_needed is taken back only after every device was looked at, in a write that proves that no
+//            2. no session is opened: one that Apple refuses ends the definition, not the flow (session_lost of flow.h)
+//            3. stream.profile_needed is taken back only after every device was looked at, in a write that proves that no
 //               configuration changed meanwhile
 #pragma once
 
@@ -13,12 +14,13 @@
 
 struct plan_flow {
 	struct flow flow;
+	bool may_define; // set by the run: there is a proven session, and Apple may be asked
 
 	// Inside
 	enum plan_flow_state { PLAN_IDLE, PLAN_DEFINING, PLAN_WRITING_PROFILE, PLAN_READING, PLAN_WRITING, PLAN_WRITING_DONE } state;
 	char defined_uuid[APPLE_PROFILE_UUID_MAX + 1];
 };
 
-bool plan_is_needed(const struct tenant *tenant);
+bool plan_must_define(const struct tenant *tenant); // Apple is to be asked
 void plan_flow_init(struct plan_flow *plan, struct tenant *tenant);
 void plan_flow_fini(struct plan_flow *plan);

@@ -5,6 +5,7 @@
 #include "store/alerts.h"
 #include "worker/assign_flow.h"
 #include "worker/delivery.h"
+#include "worker/identity.h"
 #include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
 #include "worker/sync_flow.h"
@@ -12,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { LOADS_MAX = 5, LOOK_AGAIN_MS = 1000, FAILURES_TOLD = 3, USUAL_INTERVAL_S = 1800 };
+enum { LOADS_MAX = 5, ROUNDS_MAX = 3, LOOK_AGAIN_MS = 1000, FAILURES_TOLD = 3, USUAL_INTERVAL_S = 1800 };
 
 struct run {
 	struct list link;
@@ -24,6 +25,7 @@ struct run {
 	bool transaction_is_open;
 
 	struct pending_flow pending;
+	struct identity_flow identity;
 	struct sync_flow sync;
 	struct plan_flow plan;
 	struct assign_flow assign;
@@ -32,8 +34,8 @@ struct run {
 	bool flows_are_open;
 
 	enum run_state {
-		RUN_IDLE, RUN_LOADING, RUN_VERIFYING, RUN_PLANNING, RUN_SYNCING, RUN_ASSIGNING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING,
-		RUN_TELLING, RUN_READING_END, RUN_FINISHING,
+		RUN_IDLE, RUN_LOADING, RUN_VERIFYING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN, RUN_ASSIGNING,
+		RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int loads;
 	int rounds;       // of plan, sync and assign with what was loaded
@@ -125,9 +127,11 @@ static void open_flow(struct run *run, struct flow *flow)
 static void open_flows(struct run *run)
 {
 	pending_flow_init(&run->pending, &run->tenant);
+	identity_flow_init(&run->identity, &run->tenant);
 	sync_flow_init(&run->sync, &run->tenant);
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
+	open_flow(run, &run->identity.flow);
 	open_flow(run, &run->pending.flow);
 	open_flow(run, &run->sync.flow);
 	open_flow(run, &run->plan.flow);
@@ -148,6 +152,7 @@ static void close_flows(struct run *run)
 		plan_flow_fini(&run->plan);
 		sync_flow_fini(&run->sync);
 		pending_flow_fini(&run->pending);
+		identity_flow_fini(&run->identity);
 	}
 	if (run->transaction_is_open) {
 		run->transaction_is_open = false;
@@ -207,20 +212,24 @@ static bool may_ask_apple(const struct run *run)
 	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
 }
 
-static bool must_plan(const struct run *run)
+static bool must_define(const struct run *run)
 {
-	return run->tenant.stream.profile_needed || (plan_is_needed(&run->tenant) && may_ask_apple(run));
+	return plan_must_define(&run->tenant) && may_ask_apple(run);
 }
 
-// Nothing is assigned in a session of which nobody has asked whose it is: a sync asks.
-static bool must_identify(const struct run *run)
+static bool must_plan(const struct run *run)
 {
-	return may_ask_apple(run) && (run->tenant.session.signed_in_anew || run->tenant.session.token[0] == '\0');
+	return run->tenant.stream.profile_needed || must_define(run);
+}
+
+static bool is_proven(const struct run *run)
+{
+	return identity_is_proven(&run->tenant);
 }
 
 static bool must_sync(const struct run *run)
 {
-	return run->tenant.has_token && (is_requested(run) || is_sync_time(run) || must_identify(run));
+	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
 }
 
 static bool must_verify(const struct run *run)
@@ -240,7 +249,20 @@ static void start_flow(struct flow *flow)
 	flow_start(flow, on_flow);
 }
 
-// A call of planning or assigning failed: the client waits as after a failed sync.
+static bool is_trouble_of_service(enum err rc)
+{
+	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_BUDGET;
+}
+
+// Not what Apple says against one request; and a definition that fails says nothing about the list of devices, which has its own
+// word about when Apple is asked again.
+static bool concerns_the_client(const struct run *run, const struct flow *flow)
+{
+	return flow->failure != OK && flow->failure != ERR_REFUSED && flow->failure != ERR_PROFILE_GONE &&
+		!(flow == &run->plan.flow && is_trouble_of_service(flow->failure));
+}
+
+// A call of another flow than the sync failed: the client waits as after a failed sync.
 static void take_flow_result(struct run *run, const struct flow *flow)
 {
 	struct tenant *tenant = &run->tenant;
@@ -253,7 +275,7 @@ static void take_flow_result(struct run *run, const struct flow *flow)
 			LOG_STRING("reason", flow->op.fault.text));
 		return;
 	}
-	if (flow == &run->sync.flow || flow->failure == OK || flow->failure == ERR_REFUSED || flow->failure == ERR_PROFILE_GONE) {
+	if (flow == &run->sync.flow || !concerns_the_client(run, flow)) {
 		return;
 	}
 	decision = sync_failed(&machine, flow->failure, flow->retry_after_s, tenant_occasion(tenant));
@@ -297,13 +319,15 @@ static void take_requests(struct run *run)
 	}
 }
 
-// A profile that Apple lost is defined anew once in a run, and assigned.
+// A profile that Apple lost is defined anew, and assigned; a session that Apple forgot is replaced. A few times in a run.
 static bool must_go_round(struct run *run)
 {
-	const bool again = goes_on(run) && run->assign.profile_lost && run->rounds == 0;
+	const bool lost = run->assign.profile_lost || run->plan.flow.session_lost || run->assign.flow.session_lost;
 
-	run->rounds++;
-	return again;
+	run->assign.profile_lost = false;
+	run->plan.flow.session_lost = false;
+	run->assign.flow.session_lost = false;
+	return goes_on(run) && lost && ++run->rounds < ROUNDS_MAX;
 }
 
 // --- what people are told ---
@@ -440,8 +464,7 @@ static int64_t due_at(const struct run *run)
 
 static bool session_is_new(const struct tenant *tenant)
 {
-	return tenant->session_is_open && tenant->session.token[0] != '\0' && !tenant->session.signed_in_anew &&
-		tenant->session.generation != tenant->session_generation;
+	return identity_is_proven(tenant) && tenant->session.generation != tenant->session_generation;
 }
 
 static void put_session(const struct tenant *tenant, struct pg_transaction *t)
@@ -482,12 +505,21 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	}
 }
 
+static bool has_failed(const struct run *run)
+{
+	return run->identity.flow.failure != OK || run->plan.flow.failure != OK || run->sync.flow.failure != OK ||
+		run->assign.flow.failure != OK;
+}
+
 static void finish(struct run *run)
 {
 	struct tenant *tenant = &run->tenant;
 	struct stream_row *next = &run->sync.flow.next;
 
 	*next = tenant->stream;
+	if (tenant->reason == SYNC_REASON_UP_TO_DATE && !has_failed(run)) {
+		tenant_forget_error(tenant);
+	}
 	next->reason = text_of(sync_reason_name(tenant->reason));
 	next->error_text = text_of(tenant->error_text);
 	next->apple_error = text_of(tenant->apple_error);
@@ -567,7 +599,12 @@ static void step(struct run *run)
 			}
 			do {
 				do {
+					if (goes_on(run) && must_define(run) && !is_proven(run)) {
+						AWAIT(run, RUN_PROVING_TO_PLAN, start_flow(&run->identity.flow));
+						take_flow_result(run, &run->identity.flow);
+					}
 					if (goes_on(run) && must_plan(run)) {
+						run->plan.may_define = must_define(run) && is_proven(run);
 						AWAIT(run, RUN_PLANNING, start_flow(&run->plan.flow));
 						take_flow_result(run, &run->plan.flow);
 					}
@@ -575,7 +612,11 @@ static void step(struct run *run)
 						AWAIT(run, RUN_SYNCING, start_flow(&run->sync.flow));
 						take_flow_result(run, &run->sync.flow);
 					}
-					if (goes_on(run) && may_ask_apple(run)) {
+					if (goes_on(run) && may_ask_apple(run) && !is_proven(run)) {
+						AWAIT(run, RUN_PROVING_TO_ASSIGN, start_flow(&run->identity.flow));
+						take_flow_result(run, &run->identity.flow);
+					}
+					if (goes_on(run) && may_ask_apple(run) && is_proven(run)) {
 						AWAIT(run, RUN_ASSIGNING, start_flow(&run->assign.flow));
 						take_flow_result(run, &run->assign.flow);
 					}
@@ -651,6 +692,7 @@ void run_stop_all(struct worker_process *process)
 
 		if (run->flows_are_open) {
 			apple_call_cancel(&run->pending.flow.call);
+			apple_call_cancel(&run->identity.flow.call);
 			apple_call_cancel(&run->sync.flow.call);
 			apple_call_cancel(&run->plan.flow.call);
 			apple_call_cancel(&run->assign.flow.call);

@@ -3,89 +3,24 @@
 
 #include "depbroker/log.h"
 #include "tenants/device.h"
+#include "worker/identity.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEEN_BUDGET_BYTES = 64 << 20 };
+enum { SEEN_BUDGET_BYTES = 16 << 20, KNOWN_BUDGET_BYTES = 32 << 20, KNOWN_BATCH = 10000, UNSEEN_BYTES = 2 << 20 };
 
 static bool asks_apple(const struct sync_flow *sync)
 {
 	return sync->decision.action == SYNC_FETCH_PAGE || sync->decision.action == SYNC_SYNC_PAGE;
 }
 
-static void failed(struct sync_flow *sync, enum err rc)
-{
-	struct flow *flow = &sync->flow;
+// --- decisions ---
 
-	flow_note_failure(flow, rc, "sync.failed");
-	sync->decision = sync_failed(&sync->machine, rc, flow->call.retry_after_s, tenant_occasion(flow->tenant));
-}
-
-// --- sessions and identity ---
-
-// Whose device list is it? Asked whenever Apple has opened a new session, before anything that was read with it is believed.
-static bool must_check_identity(const struct sync_flow *sync)
-{
-	return sync->flow.tenant->session.signed_in_anew;
-}
-
-static void ask_account(struct sync_flow *sync)
-{
-	apple_account_fini(&sync->account);
-	apple_account(&sync->flow.call, &sync->flow.tenant->session, &sync->account);
-}
-
-// Who made the token may change at Apple; the server and the organisation may not.
-static void note_administrator(struct sync_flow *sync)
-{
-	struct tenant *tenant = sync->flow.tenant;
-
-	if (sync->account.admin_id.length > 0 && !text_equal(sync->account.admin_id, tenant->admin_id)) {
-		tenant->admin_id = tenant_keep(tenant, sync->account.admin_id);
-		tenant->admin_is_news = true;
-	}
-}
-
-static bool is_pinned_identity(struct sync_flow *sync)
-{
-	struct flow *flow = &sync->flow;
-	const struct identity given = { sync->account.server_uuid, sync->account.org_id, sync->account.org_id_hash, sync->account.org_type };
-	struct identity_difference differences[IDENTITY_FIELDS];
-
-	if (identity_compare(differences, &flow->tenant->pinned, &given) == 0) {
-		note_administrator(sync);
-		return true;
-	}
-	(void)fault_set(&flow->call.op.fault, ERR_IDENTITY, "Apple says that this token is for %s \"%.*s\" now, pinned is \"%.*s\"",
-		differences[0].field, (int)(differences[0].given.length < 80 ? differences[0].given.length : 80),
-		differences[0].given.length > 0 ? differences[0].given.bytes : "",
-		(int)(differences[0].pinned.length < 80 ? differences[0].pinned.length : 80), differences[0].pinned.bytes);
-	return false;
-}
-
-// The session goes too: whoever releases the client does not go on with one that is known to be another's.
-static void build_quarantine(struct fenced_write *write, struct pg_transaction *t)
-{
-	const struct flow *flow = write->owner;
-
-	(void)store_tenant_quarantine(t, write->tenant->due.tenant_id, text_of(flow->call.op.fault.text));
-	(void)store_secret_delete(t, write->tenant->due.tenant_id, SECRET_APPLE_SESSION, write->tenant->token_id);
-}
-
-static void is_quarantined(struct sync_flow *sync)
-{
-	struct tenant *tenant = sync->flow.tenant;
-
-	wipe(tenant->session.token, sizeof tenant->session.token);
-	tenant->is_active = false;
-	tenant->token_facts.quarantined_at_us = tenant_now_us(tenant);
-	failed(sync, ERR_IDENTITY);
-}
-
-// --- a page ---
-
-// A new generation: the cursor and the set of what was seen belong to the one before.
+// A new generation: the cursor and the set of what was seen belong to the one before. So it is as soon as it is decided, whatever
+// becomes of the first page: the cursor of changes must not go on with a list.
 static void begin_generation(struct sync_flow *sync)
 {
 	struct tenant *tenant = sync->flow.tenant;
@@ -97,12 +32,29 @@ static void begin_generation(struct sync_flow *sync)
 	}
 	seen_init(&sync->seen, key, SEEN_BUDGET_BYTES);
 	sync->seen_is_open = true;
-	sync->decision.drop_cursor = false;
 	tenant->stream.cursor = TEXT_NONE;
 	tenant->stream.full_requests_done = tenant->due.full_requests;
 	log_event(LOG_INFO, "sync.full", LOG_STRING("tenant", tenant->slug),
 		LOG_STRING("cause", sync_full_cause_name(sync->decision.cause)), LOG_INT("generation", sync->machine.state.generation));
 }
+
+static void decide(struct sync_flow *sync, struct sync_decision decision)
+{
+	sync->decision = decision;
+	if (decision.drop_cursor) {
+		begin_generation(sync);
+	}
+}
+
+static void failed(struct sync_flow *sync, enum err rc)
+{
+	struct flow *flow = &sync->flow;
+
+	flow_note_failure(flow, rc, "sync.failed");
+	decide(sync, sync_failed(&sync->machine, rc, flow->call.retry_after_s, tenant_occasion(flow->tenant)));
+}
+
+// --- a page ---
 
 static void ask_page(struct sync_flow *sync)
 {
@@ -110,9 +62,6 @@ static void ask_page(struct sync_flow *sync)
 	struct apple_session *session = &flow->tenant->session;
 	const struct text cursor = flow->tenant->stream.cursor;
 
-	if (sync->decision.drop_cursor) {
-		begin_generation(sync);
-	}
 	apple_page_fini(&flow->page);
 	page_plan_fini(&sync->plan);
 	if (sync->decision.action == SYNC_FETCH_PAGE) {
@@ -122,7 +71,68 @@ static void ask_page(struct sync_flow *sync)
 	}
 }
 
-static void read_rows_of_page(struct sync_flow *sync)
+// --- what is stored ---
+
+static bool must_read_known(const struct sync_flow *sync)
+{
+	return sync->decision.action == SYNC_FETCH_PAGE && !sync->known_is_read;
+}
+
+static void read_known(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	unsigned char key[KNOWN_KEY_SIZE];
+
+	if (!sync->known_is_open) {
+		random_bytes(key, sizeof key);
+		known_init(&sync->known, key, KNOWN_BUDGET_BYTES);
+		sync->known_is_open = true;
+		flow->after[0] = '\0';
+	}
+	flow_begin_read(flow);
+	(void)store_device_fingerprints(&flow->read, flow->tenant->due.tenant_id, text_of(flow->after), KNOWN_BATCH);
+	flow_start_read(flow);
+}
+
+static void take_known(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	const size_t count = pg_row_count(&flow->read, 0);
+	struct device_mark mark;
+
+	for (size_t i = 0; i < count; i++) {
+		store_device_mark_read(&flow->read, 0, i, &mark);
+		known_put(&sync->known, mark.serial_number, mark.fingerprint, mark.gone);
+	}
+	if (count > 0) {
+		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
+	}
+	sync->known_is_read = count < KNOWN_BATCH || !sync->known.whole;
+}
+
+static enum known_answer ask_known(const struct sync_flow *sync, const struct page_item *item)
+{
+	const struct device_record *record = &sync->flow.page.devices[item->record];
+
+	if (!sync->known_is_read || item->gone) {
+		return KNOWN_PERHAPS;
+	}
+	return known_ask(&sync->known, record->serial_number, record->fingerprint);
+}
+
+// What was written is known from now on.
+static void remember_written(struct sync_flow *sync)
+{
+	const struct changes *changes = &sync->flow.changes;
+
+	for (size_t i = 0; sync->known_is_read && i < changes->row_count; i++) {
+		const struct device_row *row = &changes->rows[i];
+
+		known_put(&sync->known, row->apple.serial_number, row->apple.fingerprint, row->gone_at_us != INSTANT_NONE);
+	}
+}
+
+static void plan_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	struct text *serials;
@@ -130,11 +140,14 @@ static void read_rows_of_page(struct sync_flow *sync)
 	page_plan_make(&sync->plan, flow->page.devices, flow->page.count);
 	flow_begin_read(flow);
 	serials = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *serials);
+	sync->asked_for = 0;
 	for (size_t i = 0; i < sync->plan.count; i++) {
-		serials[i] = flow->page.devices[sync->plan.items[i].record].serial_number;
+		device_fingerprint(&flow->page.devices[sync->plan.items[i].record]);
+		if (ask_known(sync, &sync->plan.items[i]) == KNOWN_PERHAPS) {
+			serials[sync->asked_for++] = flow->page.devices[sync->plan.items[i].record].serial_number;
+		}
 	}
-	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, serials, sync->plan.count);
-	flow_start_read(flow);
+	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, serials, sync->asked_for);
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -146,23 +159,32 @@ static int compare_rows(const void *a, const void *b)
 	return order != 0 ? order : (x.length > y.length) - (x.length < y.length);
 }
 
+static const struct device_row *stored_row(const struct sync_flow *sync, struct text serial)
+{
+	const struct device_row wanted = { .apple = { .serial_number = serial } };
+	const struct flow *flow = &sync->flow;
+
+	return flow->row_count > 0 ? bsearch(&wanted, flow->rows, flow->row_count, sizeof *flow->rows, compare_rows) : NULL;
+}
+
 static void reconcile_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
 
-	flow_take_rows(flow);
-	qsort(flow->rows, flow->row_count, sizeof *flow->rows, compare_rows);
+	if (sync->asked_for > 0) {
+		flow_take_rows(flow);
+		qsort(flow->rows, flow->row_count, sizeof *flow->rows, compare_rows);
+	}
 	for (size_t i = 0; i < sync->plan.count; i++) {
 		const struct page_item *item = &sync->plan.items[i];
-		struct device_record *record = &flow->page.devices[item->record];
-		const struct device_row wanted = { .apple = { .serial_number = record->serial_number } };
-		const struct device_row *stored = bsearch(&wanted, flow->rows, flow->row_count, sizeof *flow->rows, compare_rows);
+		const struct device_record *record = &flow->page.devices[item->record];
 
-		device_fingerprint(record);
-		reconcile_record(&outcome, &settings, stored, record, item->gone);
-		changes_add(&flow->changes, &outcome, settings.now_us);
+		if (ask_known(sync, item) != KNOWN_SAME) {
+			reconcile_record(&outcome, &settings, stored_row(sync, record->serial_number), record, item->gone);
+			changes_add(&flow->changes, &outcome, settings.now_us);
+		}
 	}
 }
 
@@ -213,6 +235,7 @@ static void page_is_written(struct sync_flow *sync)
 
 	sync->machine = sync->attempted;
 	sync->decision = sync->decided;
+	remember_written(sync);
 	if (fetched && sync->machine.from_first_page && (!sync->seen_is_open || !remember_seen(sync))) {
 		sync->machine.from_first_page = false;
 	}
@@ -235,18 +258,64 @@ static void page_is_written(struct sync_flow *sync)
 
 // --- the end of a generation ---
 
-static void reconcile_present(struct sync_flow *sync)
+static void read_marks(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+
+	flow_begin_read(flow);
+	(void)store_device_fingerprints(&flow->read, flow->tenant->due.tenant_id, text_of(flow->after), KNOWN_BATCH);
+	flow_start_read(flow);
+}
+
+static void take_marks(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	const size_t count = pg_row_count(&flow->read, 0);
+	struct device_mark mark;
+
+	arena_reset(&sync->unseen_texts);
+	sync->unseen = arena_take(&sync->unseen_texts, (count + 1) * sizeof *sync->unseen);
+	assert(sync->unseen != NULL);
+	sync->unseen_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		store_device_mark_read(&flow->read, 0, i, &mark);
+		if (!mark.gone && !seen_has(&sync->seen, mark.serial_number)) {
+			const char *copy = arena_copy(&sync->unseen_texts, mark.serial_number);
+
+			assert(copy != NULL); // UNSEEN_BYTES has room for KNOWN_BATCH of the longest
+			sync->unseen[sync->unseen_count++] = (struct text){ copy, mark.serial_number.length };
+		}
+	}
+	if (count > 0) {
+		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
+	}
+	sync->marks_left = count == KNOWN_BATCH;
+}
+
+static void read_unseen(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	const size_t count = sync->unseen_count < STORE_LIST_MAX ? sync->unseen_count : STORE_LIST_MAX;
+
+	flow_begin_read(flow);
+	sync->unseen_count -= count;
+	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, sync->unseen + sync->unseen_count, count);
+	flow_start_read(flow);
+}
+
+static void reconcile_unseen_rows(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
+	char after[sizeof flow->after];
 
+	memcpy(after, flow->after, sizeof after); // the marks' place, which taking rows would move
 	flow_take_rows(flow);
+	memcpy(flow->after, after, sizeof after);
 	for (size_t i = 0; i < flow->row_count; i++) {
-		if (!seen_has(&sync->seen, flow->rows[i].apple.serial_number)) {
-			reconcile_unseen(&outcome, &settings, &flow->rows[i]);
-			changes_add(&flow->changes, &outcome, settings.now_us);
-		}
+		reconcile_unseen(&outcome, &settings, &flow->rows[i]);
+		changes_add(&flow->changes, &outcome, settings.now_us);
 	}
 }
 
@@ -267,8 +336,8 @@ static void begin(struct sync_flow *sync)
 {
 	const struct tenant *tenant = sync->flow.tenant;
 
-	sync->decision = sync_begin(&sync->machine, &tenant->stream.sync, &tenant->settings,
-		tenant->due.full_requests > tenant->stream.full_requests_done, tenant_occasion(tenant));
+	decide(sync, sync_begin(&sync->machine, &tenant->stream.sync, &tenant->settings,
+		tenant->due.full_requests > tenant->stream.full_requests_done, tenant_occasion(tenant)));
 }
 
 static void end(struct sync_flow *sync, enum err rc)
@@ -283,7 +352,6 @@ static void end(struct sync_flow *sync, enum err rc)
 		tenant->reason = sync->decision.reason;
 		if (sync->decision.reason == SYNC_REASON_UP_TO_DATE) {
 			tenant->stream.synced_at_us = tenant_now_us(tenant);
-			tenant_forget_error(tenant);
 		}
 	}
 	flow_end(&sync->flow, rc);
@@ -307,21 +375,29 @@ static void step(struct flow *flow)
 				sync->decision = sync_failed(&sync->machine, ERR_CANCELLED, -1, tenant_occasion(flow->tenant));
 				continue;
 			}
-			if (must_check_identity(sync)) {
-				AWAIT(sync, SYNC_READING_ACCOUNT, ask_account(sync));
+			if (identity_must_be_checked(flow->tenant)) {
+				AWAIT(sync, SYNC_READING_ACCOUNT, identity_ask(flow, &sync->account));
 				if (flow->call.op.rc != OK) {
 					failed(sync, flow->call.op.rc);
 					continue;
 				}
-				if (!is_pinned_identity(sync)) {
-					AWAIT(sync, SYNC_QUARANTINING, flow_write(flow, build_quarantine, NULL));
+				if (!identity_is_pinned(flow, &sync->account)) {
+					AWAIT(sync, SYNC_QUARANTINING, identity_quarantine(flow));
 					if (flow_written(flow) != OK) {
 						goto write_failed;
 					}
-					is_quarantined(sync);
+					identity_is_quarantined(flow->tenant);
+					failed(sync, ERR_IDENTITY);
 					continue;
 				}
 				flow->tenant->session.signed_in_anew = false;
+			}
+			while (must_read_known(sync)) {
+				AWAIT(sync, SYNC_READING_KNOWN, read_known(sync));
+				if (flow->read.op.rc != OK) {
+					goto read_failed;
+				}
+				take_known(sync);
 			}
 			if (asks_apple(sync)) {
 				AWAIT(sync, SYNC_ASKING, ask_page(sync));
@@ -329,12 +405,15 @@ static void step(struct flow *flow)
 					failed(sync, flow->call.op.rc);
 					continue;
 				}
-				if (must_check_identity(sync)) {
+				if (identity_must_be_checked(flow->tenant)) {
 					continue; // the page is asked for again
 				}
-				AWAIT(sync, SYNC_READING_ROWS, read_rows_of_page(sync));
-				if (flow->read.op.rc != OK) {
-					goto read_failed;
+				plan_page(sync);
+				if (sync->asked_for > 0) {
+					AWAIT(sync, SYNC_READING_ROWS, flow_start_read(flow));
+					if (flow->read.op.rc != OK) {
+						goto read_failed;
+					}
 				}
 				AWAIT(sync, SYNC_WRITING_PAGE, write_page(sync));
 				if (flow_written(flow) != OK) {
@@ -345,18 +424,23 @@ static void step(struct flow *flow)
 			}
 			flow->after[0] = '\0';
 			do {
-				AWAIT(sync, SYNC_READING_PRESENT, flow_read_present(flow));
+				AWAIT(sync, SYNC_READING_MARKS, read_marks(sync));
 				if (flow->read.op.rc != OK) {
 					goto read_failed;
 				}
-				reconcile_present(sync);
-				if (flow->changes.row_count > 0) {
+				take_marks(sync);
+				while (sync->unseen_count > 0) {
+					AWAIT(sync, SYNC_READING_UNSEEN, read_unseen(sync));
+					if (flow->read.op.rc != OK) {
+						goto read_failed;
+					}
+					reconcile_unseen_rows(sync);
 					AWAIT(sync, SYNC_WRITING_REMOVAL, write_removal(sync));
 					if (flow_written(flow) != OK) {
 						goto write_failed;
 					}
 				}
-			} while (!flow_read_all(flow));
+			} while (sync->marks_left);
 			sync->decision = sync_generation_completed(&sync->machine, tenant_occasion(flow->tenant));
 		}
 		end(sync, OK);
@@ -373,7 +457,7 @@ write_failed:
 
 void sync_flow_init(struct sync_flow *sync, struct tenant *tenant)
 {
-	*sync = (struct sync_flow){ .state = SYNC_IDLE };
+	*sync = (struct sync_flow){ .state = SYNC_IDLE, .unseen_texts = ARENA(UNSEEN_BYTES) };
 	flow_init(&sync->flow, tenant, step);
 }
 
@@ -381,8 +465,12 @@ void sync_flow_fini(struct sync_flow *sync)
 {
 	apple_account_fini(&sync->account);
 	page_plan_fini(&sync->plan);
+	arena_fini(&sync->unseen_texts);
 	if (sync->seen_is_open) {
 		seen_fini(&sync->seen);
+	}
+	if (sync->known_is_open) {
+		known_fini(&sync->known);
 	}
 	flow_fini(&sync->flow);
 }

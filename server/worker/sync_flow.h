@@ -6,9 +6,12 @@
 // Laws       1. it ends as sync.h decides: tenant->stream.sync, sync_next_at_us and tenant->reason say how; they go to the database with
 //               the run's next write
 //            2. a page's rows, events and cursor are one transaction, and so is the decision that follows from it
-//            3. no page is believed before the identity behind its session has been compared with the pinned one
+//            3. while a list is fetched, what is stored is kept in memory (known.h): the fence makes that safe, since nobody else writes.
+//               Only devices that differ are read and sent
+//            4. no page is believed before the identity behind its session has been compared with the pinned one
 #pragma once
 
+#include "tenants/known.h"
 #include "tenants/page.h"
 #include "tenants/seen.h"
 #include "worker/flow.h"
@@ -18,8 +21,8 @@ struct sync_flow {
 
 	// Inside
 	enum sync_flow_state {
-		SYNC_IDLE, SYNC_SIGNING_IN, SYNC_READING_ACCOUNT, SYNC_QUARANTINING, SYNC_ASKING, SYNC_READING_ROWS, SYNC_WRITING_PAGE,
-		SYNC_READING_PRESENT, SYNC_WRITING_REMOVAL,
+		SYNC_IDLE, SYNC_SIGNING_IN, SYNC_READING_ACCOUNT, SYNC_QUARANTINING, SYNC_READING_KNOWN, SYNC_ASKING, SYNC_READING_ROWS, SYNC_WRITING_PAGE,
+		SYNC_READING_MARKS, SYNC_READING_UNSEEN, SYNC_WRITING_REMOVAL,
 	} state;
 	struct sync_run machine, attempted;
 	struct sync_decision decision, decided;
@@ -27,6 +30,14 @@ struct sync_flow {
 	struct page_plan plan;
 	struct seen seen; // of the generation that is being fetched
 	bool seen_is_open;
+	struct known known; // of what is stored, while a list is fetched
+	bool known_is_open;
+	bool known_is_read; // to its end
+	size_t asked_for; // rows of the page that are read
+	struct arena unseen_texts;
+	struct text *unseen; // serial numbers that the generation has not seen, of the marks that were read
+	size_t unseen_count;
+	bool marks_left;
 };
 
 void sync_flow_init(struct sync_flow *sync, struct tenant *tenant);

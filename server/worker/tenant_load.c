@@ -75,6 +75,15 @@ static void read_stream(struct tenant *tenant, const struct pg_transaction *t)
 	tenant->clock_offset_us = row.now_us - clock_wall_us();
 }
 
+// The status was counted up to event_seq. A run that was cut off after a write has left it behind; this one makes up for it.
+static void read_status(struct tenant *tenant, const struct pg_transaction *t)
+{
+	struct tenant_status_row status;
+
+	store_tenant_status_read(t, LOAD_TENANT, 0, &status);
+	tenant->counts_changed = status.event_seq != tenant->stream.event_seq;
+}
+
 static void read_tenant(struct tenant *tenant, const struct pg_transaction *t)
 {
 	const struct config *config = tenant->process->config;
@@ -279,6 +288,7 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	}
 	read_stream(tenant, t);
 	read_tenant(tenant, t);
+	read_status(tenant, t);
 	TRY(store_data_key_read(t, LOAD_DATA_KEY, &tenant->process->master_key, id, &tenant->data_key, fault));
 	tenant->has_data_key = true;
 	TRY(read_token(tenant, t, fault));

@@ -66,7 +66,10 @@ def name_of(pid, short):
             words = file.read().split(b"\0")
     except OSError:
         return short
-    if words[0].startswith(b"postgres") or b"/postgres" in words[0]:
+    if words[0].startswith(b"postgres: "):
+        title = words[0].decode().split(" ", 1)[1]
+        return "postgres " + ("backends" if title.startswith("depbroker") else title.split(" ")[0])
+    if b"/postgres" in words[0]:
         return "postgres"
     return "depbroker " + words[1].decode() if b"depbroker" in words[0] and len(words) > 1 else short
 
@@ -131,7 +134,7 @@ class World:
                 pass
             if time.monotonic() > until:
                 raise SystemExit("fetch.py: it did not come to an end in time")
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def ask(self, method, path, body=None):
         answer = call(method, self.api + path, body, self.key)

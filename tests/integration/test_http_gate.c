@@ -135,6 +135,8 @@ static const struct malformed {
 	BAD(POST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
 	BAD(POST "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"),
 	// chunks
+	BAD(POST "Transfer-Encoding: chunked\r\n\r\n\r\n\r\n"),
+	BAD(POST "Transfer-Encoding: chunked\r\n\r\n4\rXbody\r\n0\r\n\r\n"),
 	BAD(POST "Transfer-Encoding: chunked\r\n\r\n4\nbody\r\n0\r\n\r\n"),
 	BAD(POST "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\n0\r\n\r\n"),
 	BAD(POST "Transfer-Encoding: chunked\r\n\r\n4\r\nbodyX\r\n0\r\n\r\n"),

@@ -342,6 +342,33 @@ static void a_client_that_goes_on_sending_still_reads_why_it_was_refused(void **
 	client_fini(&client);
 }
 
+// A connection that is closed while input waits is reset, and a reset may overtake the answer. So it must be ended in order.
+static void a_refused_client_sees_an_orderly_end(void **state)
+{
+	struct client client = client_connect(*state);
+	CLEANUP(buffer_fini) struct buffer request = BUFFER(1024 * 1024);
+	char byte;
+
+	buffer_add_string(&request, "POST /small HTTP/1.1\r\n" HOST "Content-Length: 200000\r\n\r\n");
+	add_repeated(&request, 'b', 100000);
+	client_send_bytes(&client, request.bytes, request.length);
+	struct response response = client_read(&client);
+
+	assert_is_problem(&response, 413, "body_too_large");
+	assert_int_equal(recv(client.fd, &byte, 1, 0), 0);
+	response_fini(&response);
+	client_fini(&client);
+}
+
+static void an_answer_that_cannot_be_written_ends_the_connection(void **state)
+{
+	struct client client = client_connect(*state);
+
+	client_send(&client, "GET /huge HTTP/1.1\r\n" HOST END "GET /hello HTTP/1.1\r\n" HOST END); // whose answer would be taken for it
+	assert_true(client_is_at_end(&client));
+	client_fini(&client);
+}
+
 static void a_large_body_passes_in_both_framings(void **state)
 {
 	const size_t size = 1024 * 1024;
@@ -460,6 +487,8 @@ int main(void)
 		cmocka_unit_test(a_client_that_has_said_all_still_gets_its_answer),
 		cmocka_unit_test(request_ids_differ),
 		cmocka_unit_test(a_client_that_goes_on_sending_still_reads_why_it_was_refused),
+		cmocka_unit_test(a_refused_client_sees_an_orderly_end),
+		cmocka_unit_test(an_answer_that_cannot_be_written_ends_the_connection),
 		cmocka_unit_test(a_large_body_passes_in_both_framings),
 		cmocka_unit_test(a_server_listens_on_ipv6_too),
 		cmocka_unit_test(an_address_that_makes_no_sense_or_is_taken_is_a_fault),

@@ -96,6 +96,23 @@ static void on_release(struct http_request *request)
 	http_answer_empty(request, 200);
 }
 
+static void on_slow(struct http_request *request)
+{
+	http_answer_header(request, "X-Slow", "yes");
+	park(request);
+}
+
+// More than libmicrohttpd has room for.
+static void on_huge(struct http_request *request)
+{
+	char *value = arena_take(&request->arena, 20001);
+
+	assert_non_null(value);
+	memset(value, 'h', 20000);
+	http_answer_header(request, "X-Huge", value);
+	http_answer_empty(request, 200);
+}
+
 static void on_empty(struct http_request *request)
 {
 	http_answer_empty(request, 204);
@@ -130,7 +147,14 @@ static void on_gone(struct http_stream *stream)
 {
 	struct world *world = world_of(stream->request);
 
-	http_stream_end(stream);
+	assert_false(world->is_starting_stream);
+	assert_false(http_stream_write(stream, TEXT("x")));
+	if (world->keeps_streams) {
+		assert_true(world->kept_count < PARKED_MAX);
+		world->kept[world->kept_count++] = stream;
+	} else {
+		http_stream_end(stream);
+	}
 	(void)sem_post(&world->gone_one);
 }
 
@@ -144,7 +168,9 @@ static void on_stream(struct http_request *request)
 	state->left = size.length > 0 ? strtoul(size.bytes, NULL, 10) : 0;
 	state->is_endless = state->left == 0;
 	state->stream = (struct http_stream){ .buffer_limit = 8000, .drained = write_on, .gone = on_gone, .owner = state };
+	world_of(request)->is_starting_stream = true;
 	http_answer_stream(request, 200, "text/plain", &state->stream);
+	world_of(request)->is_starting_stream = false;
 	if (size.length > 0) { // without it, nothing is ever written
 		write_on(&state->stream);
 	}
@@ -160,8 +186,9 @@ static const struct http_route routes[] = {
 	{ .method = "GET", .pattern = "/header", .handle = on_header },
 	{ .method = "GET", .pattern = "/files/*", .handle = on_hello },
 	{ .method = "POST", .pattern = "/small", .handle = on_echo, .body_limit = 16 },
-	{ .method = "GET", .pattern = "/slow", .handle = park },
-	{ .method = "POST", .pattern = "/slow", .handle = park },
+	{ .method = "GET", .pattern = "/slow", .handle = on_slow },
+	{ .method = "POST", .pattern = "/slow", .handle = on_slow },
+	{ .method = "GET", .pattern = "/huge", .handle = on_huge },
 	{ .method = "GET", .pattern = "/who", .handle = on_who },
 	{ .method = "POST", .pattern = "/release", .handle = on_release },
 	{ .method = "GET", .pattern = "/stream", .handle = on_stream },
@@ -302,6 +329,18 @@ void world_answer_parked(struct world *world)
 		http_answer(world->parked[i], 200, "text/plain", TEXT("late"));
 	}
 	world->parked_count = 0;
+	for (size_t i = 0; i < world->kept_count; i++) {
+		http_stream_end(world->kept[i]);
+	}
+	world->kept_count = 0;
+}
+
+void world_stream_parked(struct world *world)
+{
+	for (size_t i = 0; i < world->parked_count; i++) {
+		on_stream(world->parked[i]);
+	}
+	world->parked_count = 0;
 }
 
 void world_admit_parked(struct world *world)
@@ -314,18 +353,31 @@ void world_admit_parked(struct world *world)
 
 // ---- the client
 
-struct client client_connect(const struct world *world)
+struct client client_prepare(void)
 {
 	struct client client = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .in = BUFFER(CLIENT_LIMIT) };
 	const struct timeval patience = { .tv_sec = WORLD_WAIT_MS / 1000 };
-	struct sockaddr_in address = { .sin_family = AF_INET };
 
 	assert_true(client.fd >= 0);
-	address.sin_port = htons((uint16_t)http_server_port(world->server));
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	assert_int_equal(setsockopt(client.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
 	assert_int_equal(setsockopt(client.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
-	assert_int_equal(connect(client.fd, (const struct sockaddr *)&address, sizeof address), 0);
+	return client;
+}
+
+void client_start(struct client *client, const struct world *world)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+
+	address.sin_port = htons((uint16_t)http_server_port(world->server));
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(client->fd, (const struct sockaddr *)&address, sizeof address), 0);
+}
+
+struct client client_connect(const struct world *world)
+{
+	struct client client = client_prepare();
+
+	client_start(&client, world);
 	return client;
 }
 

@@ -31,7 +31,11 @@ struct world {
 	unsigned finished;
 	unsigned last_status;
 	size_t stream_bytes_written;
+	bool keeps_streams; // that have lost their client, until world_answer_parked
+	struct http_stream *kept[PARKED_MAX];
+	size_t kept_count;
 	struct http_server_counters counters;
+	bool is_starting_stream;
 	bool is_closed;
 };
 
@@ -44,6 +48,7 @@ void world_begin_close(struct world *world); // does not wait
 struct http_server_counters world_counters(struct world *world);
 void world_answer_parked(struct world *world); // for world_call: answers all with 200 "late"
 void world_admit_parked(struct world *world);
+void world_stream_parked(struct world *world); // answers all with a stream; it must not hear inside of that call that it is lost
 
 struct client {
 	int fd;
@@ -58,6 +63,8 @@ struct response {
 };
 
 struct client client_connect(const struct world *world);
+struct client client_prepare(void); // and connects later, when no descriptor can be had
+void client_start(struct client *client, const struct world *world);
 void client_fini(struct client *client);
 void client_send(struct client *client, const char *bytes);
 void client_send_bytes(struct client *client, const char *bytes, size_t length);

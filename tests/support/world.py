@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from programs import BUILD, Control, Peer, Program
+from programs import BUILD, Control, Peer, Program, run_tests
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -101,6 +101,11 @@ def children_of(parent, command):
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return sorted(found)
+
+
+def environment_of(pid):
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return dict(entry.split("=", 1) for entry in file.read().decode().split("\0") if "=" in entry)
 
 
 class Postgres:
@@ -206,7 +211,7 @@ class Api:
     """The REST API with one key."""
 
     def __init__(self, listen, key):
-        self.peer = Peer("http://" + listen)
+        self.listen = listen
         self.key = key
 
     def call(self, method, path, body=None):
@@ -214,12 +219,11 @@ class Api:
         headers = [("Authorization", f"Bearer {self.key}")]
         if data is not None:
             headers.append(("Content-Type", "application/json" if isinstance(body, (dict, list)) else "application/octet-stream"))
+        peer = Peer("http://" + self.listen)
         try:
-            answer = self.peer.request(method, "/api/v1" + path, data, headers)
-        except OSError:
-            if method != "GET":
-                raise
-            answer = self.peer.request(method, "/api/v1" + path, data, headers)  # the connection was an old one
+            answer = peer.request(method, "/api/v1" + path, data, headers)
+        finally:
+            peer.close()
         if answer.status >= 300:
             raise Problem(answer.status, answer.text)
         return answer.json() if "json" in (answer.headers.get("content-type") or "") else answer.body
@@ -332,6 +336,7 @@ class Client:
         self.world.technician.call("PUT", f"{self.path}/token", file)
 
     def add_instance(self, webhook_url=None):
+        """And a rule that every device goes there."""
         made = self.world.technician.post(f"{self.path}/instances", {
             "name": "main", "kind": "nanomdm", "enrolment_url": f"https://mdm.{self.slug}.example/enroll",
             "allowed_hosts": [f"mdm.{self.slug}.example"], "webhook_url": webhook_url or self.webhook_url})
@@ -489,15 +494,16 @@ class World:
 
     # --- clients ---
 
-    def onboard(self, slug=None, devices=0, interval_s=300, webhook_url=None, **apple):
-        """Everything that docs/tutorial.md does for a new client."""
+    def onboard(self, slug=None, devices=0, interval_s=2, webhook_url=None, before_rules=None, **apple):
+        """Everything that docs/tutorial.md does for a new client. `before_rules` is called with it when it has its token."""
         slug = slug or f"client-{len(self.clients) + 1}"
         made = self.apple.post("/tenants", {"name": slug, "devices": devices, **apple})
-        client = Client(self, slug, made["id"])
+        self.clients[slug] = client = Client(self, slug, made["id"])
         self.operator.post("/tenants", {"slug": slug, "display_name": slug.title(), "sync_interval_s": interval_s})
         client.take_token()
+        if before_rules:
+            before_rules(client)
         client.add_instance(webhook_url)
-        self.clients[slug] = client
         return client
 
     # --- is everything equal? ---
@@ -512,8 +518,9 @@ class World:
         stored = {serial: (row["profile_uuid"], row["profile_status"]) for serial, row in client.stored().items()}
         if difference(wanted, stored):
             return f"{client.slug}: database: {difference(wanted, stored)}"
-        if client.pending() > 0:
-            return f"{client.slug}: {client.pending()} events are not delivered"
+        pending = client.pending()
+        if pending > 0:
+            return f"{client.slug}: {pending} events are not delivered"
         received = {serial: device["assigned"] for serial, device in client.received().items() if device["present"]}
         if difference({serial: True for serial in truth}, received):
             return f"{client.slug}: receiver: {difference({serial: True for serial in truth}, received)}"
@@ -562,3 +569,12 @@ class World:
         told = client.row("select count(*) as n from depbroker.events where tenant_id = {id} and instance_id is not null")["n"]
         if client.pending() == 0 and inbox["accepted"] != told:
             raise Failure(f"{client.slug}: {told} events are for the receiver, it took {inbox['accepted']}")
+
+
+def run_in(world):
+    """Runs the registered tests in it; returns the exit code."""
+    with world:
+        code = run_tests(lambda: None)
+        if code:
+            world.keep_log()
+    return code

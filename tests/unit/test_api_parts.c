@@ -79,8 +79,8 @@ static void answers_are_json(void **state)
 	put_instant(&json, "never", INSTANT_NONE);
 	put_instant(&json, "at", SECOND_US + 5);
 	put_object_end(&json);
-	assert_string_equal(out.bytes, "{\"text\":\"a\\\"\\n\\u0001\",\"none\":null,\"list\":[-1,{},false],\"id\":\"7\",\"number\":null,\"never\":null,"
-		"\"at\":\"1970-01-01T00:00:01.000005Z\"}");
+	assert_string_equal(out.bytes, "{\"text\":\"a\\\"\\n\\u0001\",\"none\":null,\"list\":[-1,{},false],"
+		"\"id\":\"7\",\"number\":null,\"never\":null,\"at\":\"1970-01-01T00:00:01.000005Z\"}");
 }
 
 static void each_problem_has_a_code_a_title_and_a_way_out(void **state)
@@ -109,7 +109,8 @@ static unsigned differences(struct tenant_row pinned, struct apple_account given
 static void a_pinned_field_that_differs_or_is_gone_is_a_difference(void **state)
 {
 	const struct tenant_row pinned = { .server_uuid = TEXT("U"), .org_id = TEXT("1"), .org_id_hash = TEXT("h") };
-	const struct apple_account same = { .server_uuid = TEXT("U"), .org_id = TEXT("1"), .org_id_hash = TEXT("h"), .org_name = TEXT("renamed") };
+	const struct apple_account same = { .server_uuid = TEXT("U"), .org_id = TEXT("1"), .org_id_hash = TEXT("h"),
+		.org_name = TEXT("renamed") };
 
 	(void)state;
 	assert_int_equal(differences(pinned, same, "\"differences\":[]"), 0);
@@ -123,12 +124,14 @@ static void unknown_members_of_a_profile_pass_unchanged(void **state)
 {
 	struct buffer out CLEANUP(buffer_fini) = BUFFER(INSTANCE_PROFILE_MAX);
 	const struct text hosts[] = { TEXT("mdm.example") };
-	json_t *profile = json_loads("{\"z\":[1,{\"y\":null}],\"configuration_web_url\":\"https://mdm.example/\",\"is_supervised\":true}", 0, NULL);
+	json_t *profile = json_loads("{\"z\":[1,{\"y\":null}],\"configuration_web_url\":\"https://mdm.example/\","
+		"\"is_supervised\":true}", 0, NULL);
 	json_t *large = json_object();
 
 	(void)state;
 	assert_int_equal(instance_profile_write(&out, profile, hosts, 1, NULL), OK);
-	assert_string_equal(out.bytes, "{\"configuration_web_url\":\"https://mdm.example/\",\"is_supervised\":true,\"z\":[1,{\"y\":null}]}");
+	assert_string_equal(out.bytes, "{\"configuration_web_url\":\"https://mdm.example/\",\"is_supervised\":true,"
+		"\"z\":[1,{\"y\":null}]}");
 	assert_int_equal(instance_profile_write(&out, profile, hosts, 0, NULL), ERR_FORBIDDEN_ADDRESS);
 	for (int i = 0; i < 200; i++) {
 		char name[24];
