@@ -9,8 +9,8 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
-from programs import equal, run_tests, test  # noqa: E402
-from world import Api, Problem, World, wait_until  # noqa: E402
+from programs import Control, equal, run_tests, test  # noqa: E402
+from world import Api, Client, Problem, World, wait_until  # noqa: E402
 
 CLIENTS, THREADS = 50, 4
 KEPT = ("select t.slug, t.state, t.server_uuid, y.cursor, y.phase, y.generation, y.write_seq, y.config_version, s.token_id, p.token_id as pending,"
@@ -23,8 +23,17 @@ KEPT = ("select t.slug, t.state, t.server_uuid, y.cursor, y.phase, y.generation,
 def onboard(world, number):
     """A client with a token, and the certificate that it was made for."""
     slug = f"client-{number}"
-    client = world.onboard_without_instance(slug, devices=2, interval_s=86400)
+    client = Client(world, slug, world.apple.post("/tenants", {"name": slug, "devices": 2})["id"])
+    world.operator.post("/tenants", {"slug": slug, "display_name": slug, "sync_interval_s": 86400})
+    pair = world.technician.post(f"{client.path}/token/keys")["id"]
+    client.certificate = world.technician.get(f"{client.path}/token/keys/{pair}/certificate")
+    world.technician.call("PUT", f"{client.path}/token", world.apple.call("POST", f"/tenants/{client.apple}/token", client.certificate))
     return client
+
+
+def token_for(control, owner, certificate):
+    """The token of its owner, good as it is, in a file that opens with another client's key."""
+    return control.call("POST", f"/tenants/{owner.apple}/token?same=1", certificate)
 
 
 def in_parallel(work, items):
@@ -41,22 +50,18 @@ def no_token_is_ever_taken_for_another_client():
     with World(workers=1) as world:
         clients = [onboard(world, number) for number in range(CLIENTS)]
         wait_until(lambda: synced(world) == CLIENTS, "every client is synced", 60)
-        files = {}
-        for client in clients:  # a new token of each, for each certificate that is asked for: Apple makes it for who is given the file
-            files[client.slug] = client.certificate
         before = world.rows(KEPT)
         devices = {client.slug: len(client.stored()) for client in clients}
-        apis = [Api(world.broker.listen, world.technician.key) for _ in range(CLIENTS)]
 
         def attack(victim_at):
             """Every other client's token, made for the victim's certificate: the worst case, as the file opens."""
-            victim, api = clients[victim_at], apis[victim_at]
+            victim, api, control = clients[victim_at], Api(world.broker.listen, world.technician.key), Control(world.sim.ready["control"])
             codes = []
             for other in clients:
                 if other is victim:
                     continue
                 try:
-                    api.call("PUT", f"{victim.path}/token", world.token_for(other, victim.certificate))
+                    api.call("PUT", f"{victim.path}/token", token_for(control, other, victim.certificate))
                     codes.append("accepted")
                 except Problem as problem:
                     codes.append(problem.problem["code"])
