@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PAGE_MAX = 64 * 1024 };
+enum { PAGE_MAX = 64 * 1024, DAY_LENGTH = 10 }; // 2026-11-26
 
 void renewal_link_make(char secret[RENEWAL_SECRET_SIZE + 1], unsigned char hash[SHA256_SIZE])
 {
@@ -119,18 +119,24 @@ static void add_fact(struct buffer *page, const char *name, struct text value)
 	}
 }
 
-static void add_facts(struct buffer *page, const struct call *call)
+static void add_day(struct buffer *page, const char *name, int64_t at_us)
 {
 	char when[INSTANT_TEXT_SIZE];
 
+	(void)instant_format(when, at_us, false);
+	add_fact(page, name, (struct text){ when, DAY_LENGTH });
+}
+
+static void add_facts(struct buffer *page, const struct call *call)
+{
 	buffer_add_string(page, "<dl>\n");
 	add_fact(page, "Organisation", call->tenant.display_name);
 	add_fact(page, "Organisation at Apple", call->tenant.org_name);
 	add_fact(page, "Server at Apple", call->tenant.server_name);
 	if (call->tenant_status.token_expires_at_us != INSTANT_NONE) {
-		add_fact(page, "The present token ends", text_of(instant_format(when, call->tenant_status.token_expires_at_us, false)));
+		add_day(page, "The present token ends", call->tenant_status.token_expires_at_us);
 	}
-	add_fact(page, "This link works until", text_of(instant_format(when, call->link.expires_at_us, false)));
+	add_day(page, "This link works until", call->link.expires_at_us);
 	buffer_add_string(page, "</dl>\n");
 }
 
