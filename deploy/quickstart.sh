@@ -18,7 +18,9 @@ until Ctrl-C, which stops everything.
   --once    stop after the table; the exit code is 0 only when all numbers agree with what is true at Apple
   --fresh   forget an earlier run; without it, this one goes on from there
 
-Everything it makes is in build/ and var/; logs are in var/quickstart/logs. Default ports are used when they are free.
+Everything it makes is in build/ and var/; logs are in var/quickstart/logs. PostgreSQL never runs as root: in a folder that its
+user may not enter, such as one in /root, what belongs into var/ is in /var/lib/depbroker-quickstart-NUMBER instead.
+Ports are the usual ones when they are free.
 END
 }
 
@@ -41,148 +43,15 @@ declare -A device_count=([acme]=1000 [birch]=250 [cedar]=40)
 declare -A server_kind=([acme]=nanomdm [birch]=fleet [cedar]=jamf)
 
 ports_wanted=(api=8080 admin=9090 apple=7000 control=7002 acme=7001 birch=7003 cedar=7004)
-declare -A port=()
+
+# depbroker stops before the others: nothing that it still does shall fail because they have gone.
+parts=(build depbroker "${clients[@]}" apple)
 
 build_limit_s=3600
-start_limit_s=120
-stop_limit_s=60
 stall_limit_s=180
 live_every_s=10
 
-# --- what the reader sees ---
-
-started=$SECONDS
-line_is_open=no
-shown=
-shown_at=0
-
-close_line() {
-	[ "$line_is_open" = no ] || echo
-	line_is_open=no
-}
-
-section() {
-	close_line
-	printf '\n== %s (%d s)\n' "$1" "$((SECONDS - started))"
-}
-
-say() {
-	close_line
-	printf '   %s\n' "$*"
-}
-
-# A line that takes the place of the one before; in a file a new one, and only now and then.
-progress() {
-	if [ -t 1 ]; then
-		printf '\r\033[K   %s' "$1"
-		line_is_open=yes
-	elif [ "$1" != "$shown" ] && [ $((SECONDS - shown_at)) -ge 5 ]; then
-		printf '   %s\n' "$1"
-		shown=$1
-		shown_at=$SECONDS
-	fi
-}
-
-progress_end() {
-	if [ -t 1 ]; then
-		progress "$1"
-		close_line
-	elif [ "$1" != "$shown" ]; then
-		say "$1"
-	fi
-}
-
-# One more thing done for the client.
-step() {
-	if [ "$line_is_open" = no ]; then
-		printf '   %-7s%s' "$client" "$1"
-	else
-		printf ', %s' "$1"
-	fi
-	line_is_open=yes
-}
-
-die() {
-	close_line
-	printf 'quickstart.sh: %s\n' "$*" >&2
-	exit 1
-}
-
-# die_of PART MESSAGE: with the last lines of the part's log.
-die_of() {
-	local part=$1
-	shift
-	close_line
-	echo "the last lines of $logs/$part.log:" >&2
-	tail -n 20 "$logs/$part.log" | cut -c 1-400 | sed 's/^/    | /' >&2
-	die "$*"
-}
-
-# --- processes ---
-
-# Each part is a session of its own, so that Ctrl-C is told to this script alone, and it ends when this script does, however that ends.
-declare -A pid=()
-
-start() {
-	local part=$1
-	shift
-	setsid setpriv --pdeathsig TERM "$@" >"$logs/$part.log" 2>&1 </dev/null 8>&- &
-	pid[$part]=$!
-}
-
-is_running() {
-	kill -0 "${pid[$1]}" 2>/dev/null
-}
-
-# await PART SECONDS COMMAND...: until the command succeeds.
-await() {
-	local part=$1 limit=$2 deadline=$((SECONDS + $2))
-	shift 2
-	until "$@" >/dev/null 2>&1; do
-		is_running "$part" || die_of "$part" "$part ended before it was ready"
-		[ "$SECONDS" -lt "$deadline" ] || die_of "$part" "$part was not ready after $limit s"
-		sleep 0.1
-	done
-}
-
-# stop PART: as it asks for, by SIGTERM; after a while by force, with all that it started.
-stop() {
-	local part=$1 deadline=$((SECONDS + stop_limit_s))
-	[ -n "${pid[$part]:-}" ] || return 0
-	if [ "$part" = build ]; then
-		kill -TERM -- "-${pid[$part]}" 2>/dev/null || :
-	else
-		kill -TERM "${pid[$part]}" 2>/dev/null || :
-	fi
-	while is_running "$part"; do
-		if [ "$SECONDS" -ge "$deadline" ]; then
-			echo "quickstart.sh: $part did not end in $stop_limit_s s, and is killed" >&2
-			kill -KILL -- "-${pid[$part]}" 2>/dev/null || :
-			break
-		fi
-		sleep 0.05
-	done
-	unset "pid[$part]"
-}
-
-# depbroker first: nothing that it still does shall fail because the others have gone.
-stop_all() {
-	local code=$? part
-	trap '' INT TERM HUP
-	trap - EXIT
-	close_line
-	for part in build depbroker "${clients[@]}" apple; do
-		stop "$part"
-	done
-	if [ "$code" -ne 0 ] && [ "$code" -ne 130 ] && [ -n "${logs:-}" ]; then
-		echo "quickstart.sh: stopped; logs are in $logs, and --fresh starts over" >&2
-	fi
-	exit "$code"
-}
-trap stop_all EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+source deploy/quickstart-parts.sh
 
 # --- where things are ---
 
@@ -192,17 +61,15 @@ postgres_can_enter() {
 }
 
 choose_folders() {
+	local mode=0700
 	state=$PWD/var
 	if ! postgres_can_enter "$PWD"; then
 		state=/var/lib/depbroker-quickstart-$(printf '%s' "$PWD" | cksum | cut -d ' ' -f 1)
 		say "the user postgres may not enter $PWD, so what belongs into var/ is in $state"
 	fi
 	work=$state/quickstart
-	logs=$work/logs
-	if [ ! -d "$state" ]; then
-		mkdir "$state"
-		[ "$(id -u)" -ne 0 ] || chmod 0711 "$state"
-	fi
+	[ "$(id -u)" -ne 0 ] || mode=0711
+	[ -d "$state" ] || mkdir -m "$mode" "$state"
 	exec 8>"$state/quickstart.lock"
 	flock -n 8 || die "another quickstart.sh runs here; stop it first"
 	exec 7>>"$state/serve.lock"
@@ -213,15 +80,22 @@ choose_folders() {
 	fi
 }
 
+# When it is interrupted, the next run completes it: old notes on a new database would make no sense.
 forget_earlier_run() {
 	local name
-	for name in postgres postgres.new postgres-socket master.key quickstart; do
-		rm -rf "${state:?}/$name"
-	done
+	if [ -d "$work" ]; then
+		touch "$work/forget"
+		for name in postgres postgres.new postgres-socket master.key; do
+			rm -rf "${state:?}/$name"
+		done
+		mv -T "$work" "$state/forgotten"
+	fi
+	rm -rf "$state/forgotten"
 }
 
 make_folders() {
 	[ -d "$work" ] || mkdir -m 0700 "$work"
+	logs=$work/logs
 	mkdir -p "$logs" "$work/secrets"
 }
 
@@ -250,46 +124,6 @@ build() {
 	wait "${pid[build]}" || die_of build "the build failed"
 	unset "pid[build]"
 	say "build/release/depbroker"
-}
-
-# --- ports ---
-
-port_is_free() {
-	local other
-	for other in "${port[@]}"; do
-		[ "$other" != "$1" ] || return 1
-	done
-	! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-# The one of the earlier run, the default, or any below those that the kernel hands out.
-choose_port() {
-	local name=$1 default=$2 candidate
-	for candidate in "$(sed -n "s/^$name=//p" "$work/ports" 2>/dev/null)" "$default"; do
-		if [ -n "$candidate" ] && port_is_free "$candidate"; then
-			port[$name]=$candidate
-			return
-		fi
-	done
-	for _ in $(seq 100); do
-		candidate=$((20000 + RANDOM % 10000))
-		if port_is_free "$candidate"; then
-			port[$name]=$candidate
-			say "port $default is taken; $name gets $candidate"
-			return
-		fi
-	done
-	die "no free port found"
-}
-
-choose_ports() {
-	local wanted
-	for wanted in "${ports_wanted[@]}"; do
-		choose_port "${wanted%=*}" "${wanted#*=}"
-	done
-	for wanted in "${ports_wanted[@]}"; do
-		echo "${wanted%=*}=${port[${wanted%=*}]}"
-	done >"$work/ports"
 }
 
 # --- who is asked ---
@@ -366,8 +200,10 @@ start_depbroker() {
 }
 
 make_key() {
-	(umask 077 && timeout 60 build/release/depbroker admin create-key --name quickstart >"$work/key.new" 2>"$logs/create-key.log") ||
-		die_of create-key "no API key could be made"
+	(
+		umask 077
+		timeout 60 build/release/depbroker admin create-key --name quickstart >"$work/key.new" 2>"$logs/create-key.log"
+	) || die_of create-key "no API key could be made"
 	mv "$work/key.new" "$work/key"
 	use_key
 }
@@ -386,6 +222,16 @@ find_key() {
 }
 
 # --- onboarding, as a technician does it: docs/tutorial.md ---
+
+# One more thing done for the client.
+step() {
+	if [ "$line_is_open" = no ]; then
+		printf '   %-7s%s' "$client" "$1"
+	else
+		printf ', %s' "$1"
+	fi
+	line_is_open=yes
+}
 
 buy_devices() {
 	local list
@@ -462,8 +308,8 @@ onboard() {
 
 # --- the numbers ---
 
-# One line a client: its name, then devices at Apple, stored, assigned by Apple's word, assigned by ours, known at the MDM server, and told
-# there to be assigned. "at rest" is when all are the same.
+# One line a client: its name, then devices at Apple, stored, assigned by Apple's word, assigned by ours, known at the MDM
+# server, and told there to be assigned. At rest all are the same.
 count() {
 	local client truth stats
 	api GET /tenants
@@ -677,7 +523,9 @@ section "what is needed"
 timeout --foreground "$build_limit_s" deploy/dependencies.sh demo || die "not everything that is needed could be installed"
 forget_environment
 choose_folders
-[ "$fresh" = no ] || forget_earlier_run
+if [ "$fresh" = yes ] || [ -e "$work/forget" ]; then
+	forget_earlier_run
+fi
 make_folders
 say "all there"
 

@@ -32,7 +32,7 @@ struct token_row {
 };
 
 // Api or worker scope, the switch: the new token becomes the current one, its pair too, the former ones are retired, one that waits
-// is dropped; the run starts over.
+// is dropped; the run starts over, with a sync.
 // The sealed token goes into the same transaction by store_secret_put.
 void store_token_take(struct pg_transaction *t, int64_t tenant_id, const struct token_row *token);
 // Api scope: there is no current token afterwards; its secrets go too.

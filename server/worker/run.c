@@ -39,6 +39,7 @@ struct run {
 	} state;
 	int loads;
 	int rounds;       // of plan, sync and assign with what was loaded
+	int64_t retry_at_us; // of what planning or assigning could not do
 	bool asked_for;   // something else came up meanwhile: end, to begin anew
 	enum err failure; // of the database: what was loaded is not to be relied on any more
 	unsigned closing;
@@ -140,6 +141,7 @@ static void open_flows(struct run *run)
 	run->flows_are_open = true;
 	run->failure = OK;
 	run->asked_for = false;
+	run->retry_at_us = INSTANT_NONE;
 	run->rounds = 0;
 }
 
@@ -283,6 +285,7 @@ static void take_flow_result(struct run *run, const struct flow *flow)
 		tenant->stream.sync = machine.state;
 		tenant->stream.sync_next_at_us = decision.wait_until_us;
 		tenant->reason = decision.reason;
+		run->retry_at_us = decision.wait_until_us; // also when a sync of this run works and waits for longer
 	}
 }
 
@@ -458,6 +461,7 @@ static int64_t due_at(const struct run *run)
 		}
 		earlier(&due_us, assign_us);
 	}
+	earlier(&due_us, run->retry_at_us);
 	earlier(&due_us, delivery_next_try_us(&run->delivery));
 	return due_us > now_us + SECOND_US ? due_us : now_us + SECOND_US;
 }

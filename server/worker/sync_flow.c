@@ -120,6 +120,16 @@ static enum known_answer ask_known(const struct sync_flow *sync, const struct pa
 	return known_ask(&sync->known, record->serial_number, record->fingerprint);
 }
 
+// Others write rows between two syncs of a run, such as what was read back: what was known then must not be taken for what is stored.
+static void forget_known(struct sync_flow *sync)
+{
+	if (sync->known_is_open) {
+		known_fini(&sync->known);
+	}
+	sync->known_is_open = false;
+	sync->known_is_read = false;
+}
+
 // What was written is known from now on.
 static void remember_written(struct sync_flow *sync)
 {
@@ -336,6 +346,7 @@ static void begin(struct sync_flow *sync)
 {
 	const struct tenant *tenant = sync->flow.tenant;
 
+	forget_known(sync);
 	decide(sync, sync_begin(&sync->machine, &tenant->stream.sync, &tenant->settings,
 		tenant->due.full_requests > tenant->stream.full_requests_done, tenant_occasion(tenant)));
 }
@@ -439,6 +450,7 @@ static void step(struct flow *flow)
 					if (flow_written(flow) != OK) {
 						goto write_failed;
 					}
+					remember_written(sync);
 				}
 			} while (sync->marks_left);
 			sync->decision = sync_generation_completed(&sync->machine, tenant_occasion(flow->tenant));
@@ -469,8 +481,6 @@ void sync_flow_fini(struct sync_flow *sync)
 	if (sync->seen_is_open) {
 		seen_fini(&sync->seen);
 	}
-	if (sync->known_is_open) {
-		known_fini(&sync->known);
-	}
+	forget_known(sync);
 	flow_fini(&sync->flow);
 }

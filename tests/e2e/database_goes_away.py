@@ -72,7 +72,7 @@ def main():
             workers = world.broker.workers()
             end_database(world, how, away_s)
             took = recovers(world)
-            wait_until(lambda: world.receiver.get("/stats")["accepted"] > progress, "nothing is delivered any more", 90)
+            wait_until(lambda: world.receiver.get("/stats")["accepted"] > progress, "nothing is delivered any more", 45)
             print(f"{how}, away for {away_s} s: ready again after {took:.1f} s, events arrive again after"
                   f" {time.monotonic() - started:.0f} s in all", flush=True)
             equal(world.broker.workers(), workers, "workers: they outlive the database")

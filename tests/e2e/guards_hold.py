@@ -78,9 +78,26 @@ def a_worker_that_was_away_cannot_write_any_more():
         wait_until(lambda: client.stream()["event_seq"] > events, "the other worker does not go on")
     finally:
         os.kill(stopped, signal.SIGCONT)
-    wait_until(lambda: WORLD.broker.log("run.interrupted", tenant=client.slug, error="ERR_FENCED") or
-               WORLD.broker.log("webhook.not_settled", tenant=client.slug, error="ERR_FENCED") or
-               WORLD.broker.log("run.not_loaded", tenant=client.slug, error="ERR_FENCED"), "the worker that was away was not fenced")
+    wait_until(lambda: WORLD.broker.log("run.interrupted", tenant=client.slug, error="ERR_FENCED"), "its page was not fenced")
+    WORLD.until_equal(client)
+    WORLD.check_laws(client)
+
+
+@test
+def a_client_that_is_due_while_it_runs_is_run_once():
+    client = WORLD.onboard(devices=100, interval_s=RARELY_S, page_maximum=10, before_rules=lambda tenant: tenant.fail_apple(
+        endpoint="/server/devices", delay_ms=200, times=0))
+    wait_until(lambda: client.stream()["event_seq"] > 0, "no page is applied")
+    before = len(WORLD.broker.log("run.interrupted", tenant=client.slug))
+    WORLD.technician.call("PUT", client.path + "/rules", {"default": "main"})  # fences the run, and makes the client due
+    wait_until(lambda: client.stream()["fetch_completed_at"] or client.stream()["phase"] == 1, "the fetch does not end")
+    no_faults()
+    interrupted = len(WORLD.broker.log("run.interrupted", tenant=client.slug)) - before
+    if interrupted > 1:
+        raise AssertionError(f"it was interrupted {interrupted} times: two runs fence each other")
+    client.sync_now()
+    wait_until(lambda: counts(client)["with_profile"] == 100, "devices are not assigned")
+    client.sync_now()
     WORLD.until_equal(client)
     WORLD.check_laws(client)
 
@@ -187,7 +204,7 @@ def a_full_fetch_that_is_asked_for_with_a_dead_token_asks_apple_once():
     until_reason(client, "token_dead")
     wait_until(lambda: not client.stream()["owner"], "the run does not end")
     asked = len(requests(client, "/session"))
-    client.sql("update depbroker.devices set assign_state = 1, assign_at = now(), profile_status = 'empty' where tenant_id = {id}")
+    client.sql("update depbroker.devices set assign_state = 1, assign_at = now(), profile_status = 'empty', fingerprint = substr(sha256('x'), 1, 16) where tenant_id = {id}")
     client.sql("update depbroker.sync_due set wake = wake + 1, due_at = now() where tenant_id = {id}")
     time.sleep(4)
     equal(len(requests(client, "/session")), asked, "sign-ins with a dead token")

@@ -574,6 +574,18 @@ static struct key_pair_row new_pair(int64_t tenant_id)
 	return pair;
 }
 
+static void expect_sync_requests(int64_t tenant_id, int64_t wanted)
+{
+	struct pg_call call;
+	struct due_row due;
+
+	(void)store_due_select(begin(&call, store_worker(tenant_id)), tenant_id);
+	run(&call, &world);
+	store_due_read(&call.transaction, 0, 0, &due);
+	assert_int_equal(due.sync_requests, wanted);
+	end(&call);
+}
+
 static void expect_pair_state(int64_t tenant_id, int64_t key_pair_id, struct text expected)
 {
 	struct key_pair_row row;
@@ -633,6 +645,7 @@ static void the_switch_to_a_new_token_is_whole(void **state)
 	run_and_end(&call, &world);
 	expect_pair_state(tenant_id, first.key_pair_id, TEXT("retired"));
 	expect_pair_state(tenant_id, second.key_pair_id, TEXT("current"));
+	expect_sync_requests(tenant_id, 2);
 	(void)store_token_current(begin(&call, store_worker(tenant_id)), tenant_id);
 	run(&call, &world);
 	assert_int_equal(pg_row_count(&call.transaction, 0), 1);

@@ -437,6 +437,12 @@ static void only_an_archived_client_is_left_alone(void **state)
 	claim(&claims, "a", 10);
 	assert_int_equal(claims.count, 1);
 	assert_non_null(claimed(&claims, row.tenant_id));
+	assert_int_equal(claimed(&claims, row.tenant_id)->sync_requests, 0);
+	row.state = TEXT("active");
+	store_tenant_update(begin(&call, store_api(row.tenant_id)), &row);
+	run_and_end(&call, &world);
+	claim(&claims, "a", 10);
+	assert_int_equal(claimed(&claims, row.tenant_id)->sync_requests, 1);
 }
 
 static void finish_run(const struct stream_fence *fence, int64_t due_at_us, int64_t wake)
