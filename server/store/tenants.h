@@ -55,7 +55,8 @@ unsigned store_tenant_list_by_expiry(struct pg_transaction *t, int64_t after_us,
 void store_tenant_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_row *out);
 
 // Api scope: display_name, state with its reason, apple_url, protocol_version, sync_interval_s and the members from labels on become
-// these; the client's run starts over, and an active one is to be synced. `version` 0: whatever it is; otherwise ERR_FENCED when it is another one.
+// these; the client's run starts over, and an active one is to be synced. `version` 0: whatever it is; otherwise ERR_FENCED when it is
+// another one.
 void store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant);
 // Api scope, after the change: fails when an instance has a host that the client does not allow.
 void store_tenant_require_hosts(struct pg_transaction *t, int64_t tenant_id);

@@ -121,6 +121,31 @@ def an_outage_is_a_failing_sync_and_says_nothing_of_the_token():
 
 
 @test
+def a_token_that_waited_and_is_another_clients_is_refused_and_told():
+    client, other = onboarded(), onboarded()
+    first = f"first-{next(NUMBERS)}"  # nothing is pinned yet: only the other tenant's own identity stands against it
+    WORLD.operator.post("/tenants", {"slug": first, "display_name": first})
+    plan = other.fail_apple(status=503, times=0)
+    before = WORLD.technician.get(f"{client.path}/token")
+    for path in (client.path, f"/tenants/{first}"):
+        pair = WORLD.technician.post(f"{path}/token/keys")["id"]
+        pem = WORLD.technician.get(f"{path}/token/keys/{pair}/certificate")
+        WORLD.technician.call("PUT", f"{path}/token", WORLD.apple.call("POST", f"/tenants/{other.apple}/token?same=1", pem))
+        equal(WORLD.technician.get(f"{path}/token")["pending"]["uploaded_by"], WORLD.technician.key[5:13], "waits")
+    WORLD.apple.call("DELETE", f"/faults/{plan['id']}")
+
+    def refused():
+        return [item["tenant"] for item in WORLD.technician.get("/alerts")["items"] if item["kind"] == "token.refused"]
+    wait_until(lambda: {client.slug, first} <= set(refused()), refused, 60)
+    equal(WORLD.technician.get(f"{client.path}/token"), before | {"checked_at": WORLD.technician.get(f"{client.path}/token")["checked_at"]}, "in use")
+    equal((WORLD.technician.get(f"/tenants/{first}")["token"]["state"], WORLD.technician.get(f"/tenants/{first}")["identity"]), ("none", None), "first")
+    equal(client.row("select count(*) as n from depbroker.secrets where tenant_id = {id} and kind = 1")["n"], 1, "no secret of it is kept")
+    other.sync_now()
+    client.sync_now()
+    WORLD.until_equal(client, other)
+
+
+@test
 def another_identity_quarantines_and_only_an_admin_releases():
     for member, value in (("server_uuid", "0123456789ABCDEF0123456789ABCDEF"), ("org_id", "4711")):
         client = onboarded()
