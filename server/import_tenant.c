@@ -199,12 +199,10 @@ static void add_token(struct pg_transaction *t, const struct data_key *key, cons
 	const struct import_wish *wish, const struct apple_account *account)
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
-	const struct text consumer_key = wish->token->consumer_key;
-	const size_t end = consumer_key.length < 12 ? 0 : 4; // of a short one nothing is shown
 	const struct token_row row = {
 		.token_id = numbers->token_id,
 		.key_pair_id = wish->pair != NULL ? numbers->pair_id : 0,
-		.consumer_key_end = { consumer_key.bytes + consumer_key.length - end, end },
+		.consumer_key_end = server_token_key_end(wish->token),
 		.expires_at_us = wish->token->expires_at_us,
 		.server_uuid = account->server_uuid,
 		.server_name = account->server_name,

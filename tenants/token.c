@@ -140,6 +140,15 @@ void server_token_write(struct buffer *out, const struct server_token *token)
 	buffer_add_text(out, buffer_text(&json));
 }
 
+struct text server_token_key_end(const struct server_token *token)
+{
+	enum { SHOWN = 4, SHORTEST = 12 };
+	const struct text key = token->consumer_key;
+	const size_t shown = key.length < SHORTEST ? 0 : SHOWN;
+
+	return (struct text){ key.bytes + key.length - shown, shown };
+}
+
 void server_token_fini(struct server_token *token)
 {
 	buffer_fini_wiped(&token->memory);

@@ -41,6 +41,10 @@ MUST_USE enum err token_file_read(struct buffer *cms_der, struct text file, enum
 // ERR_BAD_INPUT: not a token, or a member is missing (also what a wrong key's random bytes give).
 MUST_USE enum err token_parse(struct server_token *token, struct text plain, struct fault *fault);
 
+// What may be shown of a token, to recognise it by: the last four characters of its consumer key, and nothing of a short one.
+// Borrowed from the token.
+struct text server_token_key_end(const struct server_token *token);
+
 // Appends compact JSON, to be sealed and read back with token_parse. `out` should be empty and ended with
 // buffer_fini_wiped. One addition, so that no copy stays behind.
 void server_token_write(struct buffer *out, const struct server_token *token);

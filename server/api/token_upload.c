@@ -331,12 +331,11 @@ static void fill_token(struct upload *upload)
 {
 	const struct server_token *token = &upload->opening.token;
 	const struct apple_account *account = &upload->account;
-	const size_t end = token->consumer_key.length < 12 ? 0 : 4; // of a short one nothing is shown
 
 	upload->token = (struct token_row){
 		.token_id = upload->token_id,
 		.key_pair_id = upload->opening.candidates[upload->opening.opened_by].key_pair_id,
-		.consumer_key_end = { token->consumer_key.bytes + token->consumer_key.length - end, end },
+		.consumer_key_end = server_token_key_end(token),
 		.expires_at_us = token->expires_at_us,
 		.server_uuid = account->server_uuid,
 		.server_name = account->server_name,

@@ -498,10 +498,23 @@ static void a_damaged_envelope_is_refused_or_gives_the_same_token(void **state)
 	free(file);
 }
 
+static void of_a_key_only_its_end_is_shown_and_of_a_short_one_nothing(void **state)
+{
+	const struct server_token token = { .consumer_key = TEXT("CK_0123456789abcdef") };
+	const struct server_token twelve = { .consumer_key = TEXT("123456789abc") };
+	const struct server_token eleven = { .consumer_key = TEXT("123456789ab") };
+
+	(void)state;
+	assert_true(text_equal(server_token_key_end(&token), TEXT("cdef")));
+	assert_true(text_equal(server_token_key_end(&twelve), TEXT("9abc")));
+	assert_int_equal(server_token_key_end(&eleven).length, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_well_formed_vector_opens),
+		cmocka_unit_test(of_a_key_only_its_end_is_shown_and_of_a_short_one_nothing),
 		cmocka_unit_test(a_token_for_another_key_is_refused_as_such),
 		cmocka_unit_test(the_spellings_of_administrators_open),
 		cmocka_unit_test(bare_der_and_ber_open),
