@@ -85,7 +85,7 @@ static bool are_apart(const struct rule *a, const struct rule *b, int64_t *work)
 
 static bool have_the_same_result(const struct rule *a, const struct rule *b)
 {
-	return a->action == b->action && a->action != RULE_INHERIT && a->instance_id == b->instance_id &&
+	return a->action == b->action && a->instance_id == b->instance_id &&
 		text_equal(a->hold_reason, b->hold_reason) && text_equal(a->profile, b->profile);
 }
 

@@ -226,24 +226,24 @@ static bool ends_with(struct text whole, struct text end)
 	return whole.length >= end.length && memcmp(whole.bytes + whole.length - end.length, end.bytes, end.length) == 0;
 }
 
-// All of the wildcards of `pattern` are one "*" at this place of it.
+// A beginning, and "*".
 static bool is_head_only(const struct text_pattern *pattern)
 {
 	return pattern->whole.length == pattern->head.length + 1 && pattern->whole.bytes[pattern->head.length] == ANY_RUN;
 }
 
+// One "*" and no other wildcard.
 static bool is_one_run(const struct text_pattern *pattern)
 {
 	return pattern->whole.length == pattern->head.length + 1 + pattern->tail.length &&
 		pattern->whole.bytes[pattern->head.length] == ANY_RUN;
 }
 
-static bool is_infix(const struct text_pattern *pattern)
+static bool has_open_ends(const struct text_pattern *pattern)
 {
 	const struct text whole = pattern->whole;
 
-	return whole.length > 2 && whole.bytes[0] == ANY_RUN && whole.bytes[whole.length - 1] == ANY_RUN &&
-		memchr(whole.bytes + 1, ANY_RUN, whole.length - 2) == NULL && memchr(whole.bytes, ANY_ONE, whole.length) == NULL;
+	return whole.length > 2 && whole.bytes[0] == ANY_RUN && whole.bytes[whole.length - 1] == ANY_RUN;
 }
 
 static bool pattern_within(const struct text_pattern *a, const struct text_pattern *b)
@@ -254,7 +254,7 @@ static bool pattern_within(const struct text_pattern *a, const struct text_patte
 	if (is_one_run(b)) { // a's head and tail do not overlap in any text that fits a, unless it has no wildcard
 		return a->head.length < a->whole.length && text_starts_with(a->head, b->head) && ends_with(a->tail, b->tail);
 	}
-	return is_infix(b) && memmem(a->whole.bytes, a->whole.length, b->whole.bytes + 1, b->whole.length - 2) != NULL;
+	return has_open_ends(b) && memmem(a->whole.bytes, a->whole.length, b->whole.bytes + 1, b->whole.length - 2) != NULL;
 }
 
 static bool range_within(const struct text_range *a, const struct text_set *b)

@@ -166,8 +166,13 @@ static void the_share_of_a_serial_number_never_changes(void **state)
 	struct ruleset *ruleset = valid("{\"rules\":[{\"when\":{\"share\":{\"percent\":1,\"salt\":\"wave\"}},"
 		"\"then\":{\"instance\":\"school\"}}],\"default\":\"main\"}");
 
+	const struct device_record in_lower_case = { .serial_number = TEXT("dmpx1234abcd") };
+
 	(void)state;
 	ruleset_explain(&out, ruleset, &(struct ruleset_device){ .apple = &ipad });
+	assert_non_null(strstr(out.bytes, "\"seen\":11.20,"));
+	buffer_clear(&out);
+	ruleset_explain(&out, ruleset, &(struct ruleset_device){ .apple = &in_lower_case });
 	assert_non_null(strstr(out.bytes, "\"seen\":11.20,"));
 	ruleset_free(ruleset);
 }
@@ -467,6 +472,10 @@ static void rules_that_do_nothing_are_warned_of(void **state)
 		{ TWO("{\"os\":\"iOS\"}", "{\"hold\":\"x\"}", "{\"os\":\"tvOS\"}", TO_MAIN), RULESET_CHANGES_NOTHING, 0, 2 },
 		{ TWO("{\"os\":\"iOS\"}", "{\"hold\":\"x\"}", "{\"color\":\"Gold\"}", TO_MAIN), -1, 0, 0 },
 		{ TWO("{\"is_replacement_device\":true}", "{\"inherit\":true}", "{\"is_replacement_device\":true}", TO_MAIN), -1, 0, 0 },
+		{ TWO("{\"is_replacement_device\":true,\"os\":\"iOS\"}", "{\"inherit\":true}", "{\"is_replacement_device\":true}",
+			"{\"inherit\":true}"), RULESET_CHANGES_NOTHING, 0, 1 },
+		{ TWO("{\"device_assigned_date\":{\"after\":\"2026-01-01\"}}", "{\"hold\":\"x\"}",
+			"{\"device_assigned_date\":{\"before\":\"2026-01-01\"}}", TO_MAIN), RULESET_CHANGES_NOTHING, 0, 2 },
 		{ TWO("{\"labels\":{\"a\":\"x\"}}", TO_MAIN, "{\"labels\":{\"b\":\"x\"}}", TO_SCHOOL), -1, 0, 0 },
 		{ TWO("{\"labels\":{\"a\":\"x\"}}", TO_MAIN, "{\"labels\":{\"a\":\"X\",\"b\":\"x\"}}", TO_SCHOOL), RULESET_NEVER_MATCHES, 1, 0 },
 		{ TWO("{\"os\":\"iOS\"}", "{\"instance\":\"old\"}", "{\"color\":\"Gold\"}", TO_MAIN), RULESET_DRAINING, 0, RULESET_NO_RULE },
@@ -523,6 +532,25 @@ static void a_preview_says_who_moves_where(void **state)
 	ruleset_free(after);
 }
 
+static void before_the_first_rules_everything_but_pins_is_held(void **state)
+{
+	struct ruleset *after = valid("{\"default\":\"main\"}");
+	struct ruleset_preview *preview = ruleset_preview_new(NULL, after);
+	const struct ruleset_move *moves;
+	size_t count;
+
+	(void)state;
+	ruleset_preview_add(preview, &(struct ruleset_device){ .apple = &ipad });
+	ruleset_preview_add(preview, &(struct ruleset_device){ .apple = &bare, .is_pinned = true, .pin_instance_id = SCHOOL });
+	moves = ruleset_preview_moves(preview, &count);
+	assert_int_equal(count, 1);
+	assert_int_equal(moves[0].from_instance_id, RULESET_INSTANCE_NONE);
+	assert_int_equal(moves[0].to_instance_id, MAIN);
+	assert_int_equal(moves[0].count, 1);
+	ruleset_preview_free(preview);
+	ruleset_free(after);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -541,6 +569,7 @@ int main(void)
 		cmocka_unit_test(limits_are_errors),
 		cmocka_unit_test(rules_that_do_nothing_are_warned_of),
 		cmocka_unit_test(a_preview_says_who_moves_where),
+		cmocka_unit_test(before_the_first_rules_everything_but_pins_is_held),
 	};
 
 	return cmocka_run_group_tests_name("ruleset", tests, NULL, NULL);

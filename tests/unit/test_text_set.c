@@ -189,6 +189,21 @@ static void what_is_said_of_two_sets_is_true_of_every_text(void **state)
 	assert_true(tally.apart * 10 > tally.truly_apart * 6);
 }
 
+static void a_pattern_without_wildcards_is_not_cut_in_two(void **state)
+{
+	CLEANUP(arena_fini) struct arena arena = ARENA(BUDGET);
+	struct text_set short_one;
+	struct text_set long_one;
+	int64_t work = 100;
+
+	(void)state;
+	text_set_init(&short_one, &arena, 0, 1, 0);
+	text_set_add_pattern(&short_one, &arena, TEXT_PATTERN_GLOB, TEXT("a"));
+	text_set_init(&long_one, &arena, 0, 1, 0);
+	text_set_add_pattern(&long_one, &arena, TEXT_PATTERN_GLOB, TEXT("a*a"));
+	assert_false(text_set_within(&short_one, &long_one, &work));
+}
+
 static void without_work_left_nothing_is_said(void **state)
 {
 	CLEANUP(arena_fini) struct arena arena = ARENA(BUDGET);
@@ -210,6 +225,7 @@ int main(void)
 		cmocka_unit_test(a_range_holds_texts_of_its_own_length),
 		cmocka_unit_test(many_listed_texts_are_all_found_and_no_others),
 		cmocka_unit_test(what_is_said_of_two_sets_is_true_of_every_text),
+		cmocka_unit_test(a_pattern_without_wildcards_is_not_cut_in_two),
 		cmocka_unit_test(without_work_left_nothing_is_said),
 	};
 
