@@ -3,7 +3,8 @@
 // blast.h - whether a change may move so many devices at once, or a second person is asked first.
 //
 // Laws  1. pure
-//       2. allowed is what changes at most as many devices as the larger of two limits says: a number, or a share of the devices there are
+//       2. allowed is what changes at most as many devices as the larger of two limits says: a number, or a share of the
+//          devices that there are
 //       3. an approval allows up to the number that it names, and nothing beyond it
 #pragma once
 

@@ -64,7 +64,8 @@ enum ruleset_purpose {
 
 // Never NULL: what is wrong with the document is in the findings, errors first; ask ruleset_is_valid. Of more than
 // RULESET_FINDINGS_MAX the later ones are left out.
-struct ruleset *ruleset_read(struct text document, const struct ruleset_instance *instances, size_t count, enum ruleset_purpose purpose);
+struct ruleset *ruleset_read(struct text document, const struct ruleset_instance *instances, size_t count,
+	enum ruleset_purpose purpose);
 void ruleset_free(struct ruleset *ruleset); // NULL: nothing
 
 bool ruleset_is_valid(const struct ruleset *ruleset);

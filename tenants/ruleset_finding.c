@@ -35,6 +35,7 @@ static void add_path(struct buffer *out, const struct rule_path *at)
 	}
 }
 
+__attribute__((format(printf, 3, 0)))
 static struct ruleset_finding *add_finding(struct ruleset *ruleset, const struct rule_path *at, const char *format,
 	va_list arguments)
 {

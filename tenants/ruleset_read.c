@@ -76,7 +76,8 @@ static void read_instance(struct ruleset *ruleset, size_t index, const struct ru
 	}
 }
 
-// What depbroker itself puts into a profile cannot be overridden (profile.h). The other members are checked with the profile's layers.
+// What depbroker itself puts into a profile cannot be overridden (profile.h). The other members are checked with the
+// profile's layers.
 static void read_profile(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct json_value *value)
 {
 	static const struct text fixed[] = { TEXT("url"), TEXT("devices") };
@@ -109,7 +110,8 @@ static void read_hold(struct ruleset *ruleset, struct rule *rule, const struct r
 	}
 }
 
-static void read_inherit(struct ruleset *ruleset, const struct rule *rule, const struct rule_path *at, const struct json_value *value)
+static void read_inherit(struct ruleset *ruleset, const struct rule *rule, const struct rule_path *at,
+	const struct json_value *value)
 {
 	bool asks_for_replacement = false;
 
@@ -430,7 +432,8 @@ static void put_errors_first(struct ruleset *ruleset)
 	memcpy(ruleset->findings, sorted, count * sizeof *sorted);
 }
 
-struct ruleset *ruleset_read(struct text document, const struct ruleset_instance *instances, size_t count, enum ruleset_purpose purpose)
+struct ruleset *ruleset_read(struct text document, const struct ruleset_instance *instances, size_t count,
+	enum ruleset_purpose purpose)
 {
 	struct ruleset *ruleset = allocate(sizeof *ruleset);
 

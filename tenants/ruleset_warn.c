@@ -149,7 +149,7 @@ static void warn_about(struct ruleset *ruleset, size_t index, int64_t *work)
 	finding.kind = RULESET_CHANGES_NOTHING;
 	finding.other = find_twin(ruleset, index, work);
 	if (finding.other != RULESET_NO_RULE) {
-		rule_warn(ruleset, &finding, &at, "this rule and \"%.*s\" can never differ: without this one every device goes to the same place",
+		rule_warn(ruleset, &finding, &at, "this rule and \"%.*s\" can never differ: without this one each device goes where it goes now",
 			TEXT_ARGS(ruleset->rules[finding.other].id));
 	}
 }
