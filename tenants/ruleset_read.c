@@ -218,12 +218,12 @@ static void make_id(struct ruleset *ruleset, size_t index)
 {
 	struct rule *rule = &ruleset->rules[index];
 	char slug[SLUG_MAX + 1];
-	char id[SLUG_MAX + 1];
+	char id[SLUG_MAX + 16];
 
 	slug_of(slug, rule->name);
 	(void)snprintf(id, sizeof id, "%s", slug[0] != '\0' ? slug : "rule");
 	for (int number = 2; id_is_taken(ruleset, text_of(id), index); number++) {
-		(void)snprintf(id, sizeof id, "%.58s-%d", slug[0] != '\0' ? slug : "rule", number);
+		(void)snprintf(id, sizeof id, "%.56s-%d", slug[0] != '\0' ? slug : "rule", number);
 	}
 	rule->id = ruleset_keep(ruleset, text_of(id));
 }
