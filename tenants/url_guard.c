@@ -90,6 +90,21 @@ static enum err check_characters(struct text url, struct fault *fault)
 	return OK;
 }
 
+// A lone '%' is read as itself by some and refused by others, Apple among them.
+static enum err check_escapes(struct text url, struct fault *fault)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+
+	for (size_t i = 0; i < url.length; i++) {
+		if (url.bytes[i] == '%' && (url.length - i < 3 || strchr(digits, url.bytes[i + 1]) == NULL ||
+			strchr(digits, url.bytes[i + 2]) == NULL)) {
+			return fault_set(fault, ERR_BAD_INPUT, "the URL has a %% that two hexadecimal digits do not follow, at position %zu",
+				i + 1);
+		}
+	}
+	return OK;
+}
+
 static bool starts_with_scheme(struct text url, struct text scheme)
 {
 	return url.length >= scheme.length && text_equal_ignoring_case((struct text){ url.bytes, scheme.length }, scheme);
@@ -123,6 +138,7 @@ enum err url_guard_check(struct text url, const struct text *allowed_hosts, size
 	struct host_and_port wanted;
 
 	TRY(check_characters(url, fault));
+	TRY(check_escapes(url, fault));
 	if (!starts_with_scheme(url, TEXT("https://"))) {
 		return fault_set(fault, ERR_BAD_INPUT, "the URL does not start with https://");
 	}

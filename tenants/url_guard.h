@@ -5,7 +5,7 @@
 //
 // Laws       1. pure: no name is resolved
 //            2. default deny: https only, no user information, printable ASCII only; anything that two parsers could read
-//               differently (a backslash, a blank, a dot at the host's end) is refused
+//               differently (a backslash, a blank, a lone '%', a dot at the host's end) is refused
 //            3. hosts are compared whole, ignoring the case of ASCII letters; punycode is a name like any other
 //            4. a listed host means port 443; another port must be listed with the host: "mdm.example:8443"
 #pragma once
