@@ -18,5 +18,5 @@ enum { URL_GUARD_URL_MAX = 2000, URL_GUARD_HOST_MAX = 259 }; // 253 bytes of a n
 MUST_USE enum err url_guard_check(struct text url, const struct text *allowed_hosts, size_t count, struct fault *fault);
 MUST_USE enum err url_guard_check_host(struct text allowed_host, struct fault *fault); // an entry of the list itself
 
-// A URL that is not guarded by hosts: http or https, a host, printable ASCII, no user information.
+// A URL that is not guarded by hosts: http or https, a host, printable ASCII, whole escapes, no user information.
 MUST_USE enum err url_check(struct text url, struct fault *fault);

@@ -436,6 +436,28 @@ static void an_arena_that_is_too_small_lets_nothing_through(void **state)
 	}
 }
 
+static void each_key_is_in_the_reference(void **state)
+{
+	struct buffer page CLEANUP(buffer_fini) = BUFFER(1 << 20);
+	FILE *file = fopen(SOURCE_DIRECTORY "/docs/reference/profiles.md", "r");
+	char line[4096];
+
+	(void)state;
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file) != NULL) {
+		buffer_add_string(&page, line);
+	}
+	(void)fclose(file);
+	for (size_t i = 0; i < profile_key_rule_count; i++) {
+		char row[100];
+
+		(void)snprintf(row, sizeof row, "\n| `%s` |", profile_key_rules[i].name.bytes);
+		if (strstr(page.bytes, row) == NULL) {
+			fail_msg("docs/reference/profiles.md does not say what %s is", profile_key_rules[i].name.bytes);
+		}
+	}
+}
+
 static void the_nearest_word_is_near(void **state)
 {
 	static const struct text words[] = { { "alpha", 5 }, { "beta", 4 }, { "alphabet", 8 } };
@@ -473,6 +495,7 @@ int main(void)
 		cmocka_unit_test(a_template_alone_is_checked_as_far_as_it_can_be),
 		cmocka_unit_test(findings_beyond_the_limit_are_counted),
 		cmocka_unit_test(an_arena_that_is_too_small_lets_nothing_through),
+		cmocka_unit_test(each_key_is_in_the_reference),
 		cmocka_unit_test(the_nearest_word_is_near),
 	};
 
