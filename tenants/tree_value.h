@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tree_value.h - a JSON value as a tree, for the few documents whose every member matters (enrolment profiles).
+// tree_value.h - a JSON value as a tree, for the few documents whose every member matters (enrolment profiles, rules).
 //
 // Ownership  a tree lives in the arena it was read into, and borrows the text it was read from.
 // Laws       1. strict RFC 8259; refused besides: a name twice in one object, at any depth; \u0000; nesting below 16
