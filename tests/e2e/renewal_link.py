@@ -107,7 +107,7 @@ def what_is_refused_is_said_in_plain_words_and_the_link_lives_on():
     certificate = page("GET", link["path"] + "/certificate.pem").body
     before = WORLD.technician.get(f"{client.path}/token")
     foreign = WORLD.apple.call("POST", f"/tenants/{other.apple}/token?same=1", certificate)
-    for file, status, title in ((b"", 422, "There was no file"), (b"<html>", 422, "This is not a server token"), (b"x" * 200000, 422, "This is not a server token"),
+    for file, status, title in ((b"", 422, "There was no file"), (b"<html>", 422, "This is a web page, not a server token"), (certificate, 422, "This is the certificate, not a server token"), (b"x" * 200000, 422, "This is not a server token"),
                                 (foreign, 409, "This token is of another server")):
         answer = send(link, file)
         equal((answer.status, heading(answer)), (status, title), title)
