@@ -18,6 +18,11 @@ static bool read_request(struct call *call)
 	return paging_number(call, "after", &reading->after) && paging_limit(call, &reading->limit);
 }
 
+static void raw_or_null(struct json_out *json, const char *name, struct text value)
+{
+	put_raw(json, name, value.length > 0 ? value : TEXT("null"));
+}
+
 // As the webhook's `data`, with what stands around it.
 static void event_json(struct json_out *json, const struct event_row *event)
 {
@@ -29,11 +34,9 @@ static void event_json(struct json_out *json, const struct event_row *event)
 	put_text(json, "type", text_of(type));
 	put_text(json, "serial_number", event->serial_number);
 	put_text(json, "instance", event->instance);
-	if (event->device_json.length > 0) {
-		put_raw(json, "device", event->device_json);
-	} else {
-		put_null(json, "device");
-	}
+	put_text(json, "reason", text_of(removal_reason_name(event->reason)));
+	raw_or_null(json, "device", event->device_json);
+	raw_or_null(json, "changes", event->changes);
 	put_object_end(json);
 }
 

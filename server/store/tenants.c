@@ -12,7 +12,7 @@ enum { TENANT_COLUMN_COUNT = 16 };
 	"select t.tenant_id, t.slug, t.display_name, t.state, t.apple_url, t.protocol_version, t.sync_interval_s, t.server_uuid, " \
 	"t.server_name, t.org_id, t.org_id_hash, t.org_name, t.org_type, t.pinned_at, t.created_at, t.updated_at, "          \
 	"s.token_expires_at, s.token_state, s.sync_phase, s.sync_reason, s.sync_error, s.synced_at, s.sync_next_at, "        \
-	"s.devices, s.assigned, s.held, s.announced_seq, s.event_seq, s.updated_at, s.removals_held, s.missed_changes "                                         \
+	"s.devices, s.assigned, s.held, s.announced_seq, s.event_seq, s.updated_at, s.removals_held, s.missed_changes, s.parked_records "                                         \
 	"from depbroker.tenants t join depbroker.tenant_status s on s.tenant_id = t.tenant_id "
 
 unsigned store_tenant_next_id(struct pg_transaction *t)
@@ -108,6 +108,7 @@ void store_tenant_status_read(const struct pg_transaction *t, unsigned statement
 	out->updated_at_us = next_instant(&at);
 	out->removals_held = next_number(&at);
 	out->missed_changes = next_number(&at);
+	out->parked_records = next_number(&at);
 }
 
 unsigned store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant)

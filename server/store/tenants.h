@@ -61,6 +61,7 @@ struct tenant_status_row {
 	int64_t announced_seq, event_seq;
 	int64_t updated_at_us;
 	int64_t removals_held;
+	int64_t parked_records; // of Apple's that named no usable device (parked.h), since the client is there
 	int64_t missed_changes; // that full fetches found and the changes had not told, since the client is there
 };
 // Read from the same rows as store_tenant_read (by_slug, by_id, list).

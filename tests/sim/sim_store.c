@@ -5,6 +5,8 @@
 #include "sim/sim_transaction.h"
 
 #include "store/migrate.h"
+#include "store/parked.h"
+#include "store/replacements.h"
 
 #include <assert.h>
 #include <stdlib.h>
