@@ -207,6 +207,7 @@ static void consume(const struct route_outcome *outcome, int64_t *holder)
 		case EVENT_DEVICE_CHANGED: LAW(*holder == outcome->events[i].instance_id); break;
 		case EVENT_DEVICE_HELD: LAW(*holder == INSTANCE_NONE && outcome->events[i].instance_id == INSTANCE_NONE); break;
 		case EVENT_DEVICE_ASSIGNED:
+		case EVENT_DEVICE_REPLACED:
 		case EVENT_PING: LAW(false); break;
 		}
 	}
