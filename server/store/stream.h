@@ -73,6 +73,7 @@ struct stream_row {
 	int64_t synced_at_us;
 	bool profile_needed; // rules or instances changed since routes and profiles were looked at
 	int64_t removals_held, removals_held_of, removals_held_at_us; // by the brake (tenants/brake.h), of the last complete list
+	int64_t replacement_due_us; // Apple is asked then whom a device replaces (replacements.h); INSTANT_NONE: never
 	int64_t now_us;      // the database's clock
 };
 
@@ -89,7 +90,8 @@ struct stream_fence { // what the owner believes
 };
 
 // Law 1. Afterwards write_seq is one more and event_seq `events` more; cursor, sync state and counters become those of `next`
-// (cursor, sync, sync_next_at_us, *_done, reason, error_text, apple_error, run_*, synced_at_us, profile_needed).
+// (cursor, sync, sync_next_at_us, *_done, reason, error_text, apple_error, run_*, synced_at_us, profile_needed,
+// replacement_due_us).
 // `next` NULL: they stay as they are.
 void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct stream_row *next);
 
@@ -104,7 +106,7 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 	int64_t due_at_us, int64_t wake);
 
 struct ledger_entry {
-	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign"
+	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "replacement"
 	int64_t generation;
 	int records, devices_changed;
 	const unsigned char *page_digest; // SHA-256; NULL: none

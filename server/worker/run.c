@@ -8,6 +8,7 @@
 #include "worker/identity.h"
 #include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
+#include "worker/replacement_flow.h"
 #include "worker/sync_flow.h"
 #include "worker/tell.h"
 
@@ -29,13 +30,14 @@ struct run {
 	struct sync_flow sync;
 	struct plan_flow plan;
 	struct assign_flow assign;
+	struct replacement_flow replacement;
 	struct delivery delivery;
 	struct tell tell;
 	bool flows_are_open;
 
 	enum run_state {
 		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
-		RUN_ASSIGNING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
+		RUN_ASSIGNING, RUN_RESOLVING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
 	int loads;
@@ -140,11 +142,13 @@ static void open_flows(struct run *run)
 	sync_flow_init(&run->sync, &run->tenant);
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
+	replacement_flow_init(&run->replacement, &run->tenant);
 	open_flow(run, &run->identity.flow);
 	open_flow(run, &run->pending.flow);
 	open_flow(run, &run->sync.flow);
 	open_flow(run, &run->plan.flow);
 	open_flow(run, &run->assign.flow);
+	open_flow(run, &run->replacement.flow);
 	delivery_init(&run->delivery, &run->tenant, on_idle, run);
 	run->flows_are_open = true;
 	run->failure = OK;
@@ -158,6 +162,7 @@ static void close_flows(struct run *run)
 	if (run->flows_are_open) {
 		run->flows_are_open = false;
 		delivery_fini(&run->delivery);
+		replacement_flow_fini(&run->replacement);
 		assign_flow_fini(&run->assign);
 		plan_flow_fini(&run->plan);
 		sync_flow_fini(&run->sync);
@@ -271,7 +276,7 @@ static bool is_trouble_of_service(enum err rc)
 static bool concerns_the_client(const struct run *run, const struct flow *flow)
 {
 	return flow->failure != OK && flow->failure != ERR_REFUSED && flow->failure != ERR_PROFILE_GONE &&
-		!(flow == &run->plan.flow && is_trouble_of_service(flow->failure));
+		!((flow == &run->plan.flow || flow == &run->replacement.flow) && is_trouble_of_service(flow->failure));
 }
 
 // A call of another flow than the sync failed: the client waits as after a failed sync.
@@ -335,11 +340,13 @@ static void take_requests(struct run *run)
 // A profile that Apple lost is defined anew, and assigned; a session that Apple forgot is replaced. A few times in a run.
 static bool must_go_round(struct run *run)
 {
-	const bool lost = run->assign.profile_lost || run->plan.flow.session_lost || run->assign.flow.session_lost;
+	const bool lost = run->assign.profile_lost || run->plan.flow.session_lost || run->assign.flow.session_lost ||
+		run->replacement.flow.session_lost;
 
 	run->assign.profile_lost = false;
 	run->plan.flow.session_lost = false;
 	run->assign.flow.session_lost = false;
+	run->replacement.flow.session_lost = false;
 	return goes_on(run) && lost && ++run->rounds < ROUNDS_MAX;
 }
 
@@ -412,6 +419,9 @@ static int64_t due_at(const struct run *run)
 			assign_us = tenant->stream.sync_next_at_us;
 		}
 		earlier(&due_us, assign_us);
+		if (replacement_must_ask_later(tenant) && may_ask_apple(run)) {
+			earlier(&due_us, tenant->stream.replacement_due_us);
+		}
 	}
 	earlier(&due_us, run->retry_at_us);
 	earlier(&due_us, delivery_next_try_us(&run->delivery));
@@ -581,6 +591,10 @@ static void step(struct run *run)
 						AWAIT(run, RUN_ASSIGNING, start_flow(&run->assign.flow));
 						take_flow_result(run, &run->assign.flow);
 					}
+					if (goes_on(run) && may_ask_apple(run) && is_proven(run) && replacement_must_ask(&run->tenant)) {
+						AWAIT(run, RUN_RESOLVING, start_flow(&run->replacement.flow));
+						take_flow_result(run, &run->replacement.flow);
+					}
 				} while (must_go_round(run));
 				if (goes_on(run) && delivery_is_busy(&run->delivery)) {
 					AWAIT(run, RUN_WAITING, wait_for_deliveries(run));
@@ -670,6 +684,7 @@ void run_stop_all(struct worker_process *process)
 			apple_call_cancel(&run->sync.flow.call);
 			apple_call_cancel(&run->plan.flow.call);
 			apple_call_cancel(&run->assign.flow.call);
+			apple_call_cancel(&run->replacement.flow.call);
 			delivery_stop(&run->delivery);
 		}
 		if (waits(run)) {

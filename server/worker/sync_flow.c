@@ -198,7 +198,7 @@ static void reconcile_page(struct sync_flow *sync)
 
 		if (ask_known(sync, item) != KNOWN_SAME) {
 			reconcile_record(&outcome, &settings, stored_row(sync, record->serial_number), record, item->gone);
-			changes_add(&flow->changes, &outcome, settings.now_us);
+			changes_add(&flow->changes, &outcome);
 		}
 	}
 }
@@ -220,6 +220,7 @@ static void write_page(struct sync_flow *sync)
 	};
 
 	reconcile_page(sync);
+	flow->changes.parked = &flow->page;
 	sync->attempted = sync->machine;
 	sync->decided = sync_page_applied(&sync->attempted, page, tenant_occasion(tenant));
 	flow->next = tenant->stream;
@@ -398,8 +399,8 @@ static void reconcile_unseen_rows(struct sync_flow *sync)
 	flow_take_rows(flow);
 	memcpy(flow->after, after, sizeof after);
 	for (size_t i = 0; i < flow->row_count; i++) {
-		reconcile_unseen(&outcome, &settings, &flow->rows[i]);
-		changes_add(&flow->changes, &outcome, settings.now_us);
+		reconcile_unseen(&outcome, &settings, &flow->rows[i], REMOVAL_UNLISTED);
+		changes_add(&flow->changes, &outcome);
 	}
 }
 
