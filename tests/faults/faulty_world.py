@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from programs import BUILD, Control, Program
-from world import Client, Failure, Psql, World, difference, end_with_us
+from world import Client, Failure, Psql, World, difference, end_with_us, wait_until
 
 TENANTS = ("alder", "birch", "cedar", "dogwood")
 FAULTY_S = (0.8, 1.6)
@@ -93,6 +93,7 @@ class Schedule:
         self.serials = {slug: [] for slug in TENANTS}
         self.ever = {slug: 0 for slug in TENANTS}
         self.removed = {slug: set() for slug in TENANTS}
+        self.tags = {}
         self.clients = {}
         self.psql = None
 
@@ -184,7 +185,9 @@ class Schedule:
         if what == "added" or not self.serials[slug]:
             self.add(slug, self.chance.randint(1, 3))
         elif what == "changed":
-            self.clients[slug].change(self.chance.choice(self.serials[slug]), asset_tag=f"tag-{self.chance.randrange(1 << 40)}")
+            serial = self.chance.choice(self.serials[slug])
+            self.tags[serial] = f"tag-{self.chance.randrange(1 << 40)}"
+            self.clients[slug].change(serial, asset_tag=self.tags[serial])
         else:
             serial = self.serials[slug].pop(self.chance.randrange(len(self.serials[slug])))
             self.removed[slug].add(serial)
@@ -196,15 +199,16 @@ class Schedule:
     def begin_faults(self):
         chance = self.chance
         for node in self.nodes:
-            self.plan(f"pg-{node.index}", swallow=chance.randint(0, 40), cut_after=chance.randint(0, 40), cut_before=chance.randint(0, 20))
+            self.plan(f"pg-{node.index}", swallow=chance.randint(0, 120), cut_after=chance.randint(0, 120),
+                      cut_before=chance.randint(0, 60))
         self.plan("apple")
         self.plan("hooks")
 
     def plan(self, route, **more):
         chance = self.chance
         self.wiring.call("PUT", f"/routes/{route}/plan", {
-            "seed": chance.randrange(1 << 40), "delay": chance.randint(0, 200), "drip": chance.randint(0, 100),
-            "reset": chance.randint(0, 150), "hole": chance.randint(0, 80), "delay_ms": chance.randint(5, 80),
+            "seed": chance.randrange(1 << 40), "delay": chance.randint(0, 300), "drip": chance.randint(0, 100),
+            "reset": chance.randint(0, 300), "hole": chance.randint(0, 150), "delay_ms": chance.randint(5, 80),
             "hold_ms": chance.randint(50, 800), "within_bytes": chance.choice((500, 5000, 50000)), **more})
 
     def forget(self, names):
@@ -241,7 +245,7 @@ class Schedule:
     def suffer(self):
         for node in self.nodes:
             node.start()
-        time.sleep(self.chance.uniform(0.1, 0.4))
+        wait_until(lambda: self.rows("select count(*) as n from depbroker.nodes")[0]["n"] == len(self.nodes), "no nodes", 30, 0.02)
         self.begin_faults()
         end = time.monotonic() + self.seconds
         next_harm = next_change = 0
@@ -294,18 +298,17 @@ class Schedule:
 
     def unequal(self, client):
         truth = {device["serial_number"]: device for device in client.truth()["devices"]}
-        wanted = {serial: (device["profile_status"], device.get("asset_tag") or None, f"canary-{client.slug}") for serial, device in truth.items()}
+        wanted = {serial: (device["profile_status"], self.tags.get(serial), f"canary-{client.slug}") for serial, device in truth.items()}
         stored = {row["serial_number"]: (row["profile_status"], row["asset_tag"], row["description"]) for row in client.rows(
             "select serial_number, profile_status, asset_tag, description from depbroker.devices where tenant_id = {id} and gone_at is null")}
         return difference({serial: "assigned" for serial in truth}, {serial: device["profile_status"] for serial, device in truth.items()}) \
             or difference(wanted, stored) or (f"{client.slug}: {client.pending()} events are not delivered" if client.pending() else "") \
             or self.untold(client, truth)
 
-    @staticmethod
-    def untold(client, truth):
+    def untold(self, client, truth):
         """What the receiver does not know yet."""
         told = {serial: (device["device"] or {}).get("asset_tag") or None for serial, device in client.received().items() if device["present"]}
-        return difference({serial: device.get("asset_tag") or None for serial, device in truth.items()}, told)
+        return difference({serial: self.tags.get(serial) for serial in truth}, told)
 
     # --- the judge ---
 
@@ -350,7 +353,7 @@ class Schedule:
             node.process.terminate()
             self.leaving.append(node.process)
         for process in self.leaving:
-            if process.wait(30) != 0:
+            if process.wait(30) not in (0, -signal.SIGTERM):  # the latter: it was asked before it could listen
                 raise Failure(f"a node that was asked to leave ended with {process.returncode}")
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
             for line in file:
