@@ -72,7 +72,7 @@ def main():
         total, failed = play_all(template, options)
         template.maker.close()
     finally:
-        postgres.stop()
+        postgres.close()
         shutil.rmtree(folder, ignore_errors=True)
     print(", ".join(f"{name} {number}" for name, number in sorted(total.items())))
     print(f"{options.schedules - failed} schedules passed, {failed} failed, {time.monotonic() - began:.0f} s, "

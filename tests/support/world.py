@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+import pooler
 from programs import BUILD, Control, Peer, Program, run_tests
 
 PR_SET_PDEATHSIG = 1
@@ -126,6 +127,7 @@ class Postgres:
         run([os.path.join(self.binaries, "initdb"), "-D", self.data, "-U", "depbroker", "-A", "trust", "-N", "-E", "UTF8"],
             **self.identity())
         self.start()
+        self.pooler = pooler.Pooler(self.folder, "depbroker", self.identity()) if pooler.is_wanted() else None
         run([os.path.join(self.binaries, "createdb"), "-h", self.folder, "-U", "depbroker", "depbroker"])
 
     def identity(self):
@@ -135,7 +137,7 @@ class Postgres:
 
     @property
     def url(self):
-        return f"postgresql:///depbroker?user=depbroker&host={self.folder}"
+        return f"postgresql:///depbroker?user=depbroker&host={self.folder}" + (f"&port={pooler.PORT}" if self.pooler else "")
 
     def start(self):
         options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
@@ -158,6 +160,10 @@ class Postgres:
             self.process.send_signal(how)
             self.process.wait(60)
 
+    def close(self):
+        if self.pooler:
+            self.pooler.stop()
+        self.stop()
 
 
 class Psql:
@@ -435,7 +441,7 @@ class World:
         self.folder = tempfile.mkdtemp(prefix="depbroker-world-")
         os.chmod(self.folder, 0o755)  # PostgreSQL's user must be able to pass
         self.clients = {}
-        self.postgres = Postgres(self.folder) if own_postgres else None
+        self.postgres = Postgres(self.folder) if own_postgres or (pooler.is_wanted() and not database_url) else None
         self.postgres_folder = postgres_folder or (self.postgres.folder if self.postgres else None)
         self.sim = Program("applesim", "--seed", str(seed), *sim_options)
         self.apple_url = self.sim.ready["apple"]
@@ -470,7 +476,7 @@ class World:
             complaints = self.broker.complaints()
         finally:
             if self.postgres:
-                self.postgres.stop()
+                self.postgres.close()
             self.sim.stop()
             self.inboxes.stop()
         if complaints and not has_failed:

@@ -78,7 +78,14 @@ static void answer_stats(const struct wire *wire, struct web_answer *answer)
 	for (enum wound wound = WOUND_DELAY; wound < WOUND_KINDS; wound++) {
 		buffer_add_format(&answer->body, ",\"%s\":%llu", wound_names[wound], (unsigned long long)wire->wounds[wound]);
 	}
-	buffer_add_string(&answer->body, "}");
+	buffer_add_string(&answer->body, ",\"asked\":{");
+	LIST_EACH (at, after, &wire->routes) {
+		const struct route *route = CONTAINER_OF(at, struct route, link);
+
+		buffer_add_format(&answer->body, "%s\"%s\":%llu", at == wire->routes.next ? "" : ",", route->name,
+			(unsigned long long)route->asked_bytes);
+	}
+	buffer_add_string(&answer->body, "}}");
 }
 
 static void end_plans(struct wire *wire, struct web_answer *answer)

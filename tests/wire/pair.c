@@ -299,6 +299,7 @@ static void heard(struct side *from, const char *bytes, size_t length)
 {
 	struct pair *pair = from->pair;
 
+	pair->route->asked_bytes += from == &pair->client ? length : 0;
 	if (pair->is_hole || pair->route->is_cut) {
 		return;
 	}

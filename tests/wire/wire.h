@@ -55,6 +55,7 @@ struct route {
 	struct sockaddr_in target_address;
 	bool is_postgres;
 	bool is_cut; // nothing passes, in any connection
+	uint64_t asked_bytes; // what clients said, whether it passed or not
 	struct plan plan;
 	struct list pairs;
 };
