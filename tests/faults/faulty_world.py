@@ -2,6 +2,7 @@
 #
 # faulty_world.py - one schedule: a small world of its own (database, applesim, receiver, wire, two or three nodes), faults on every
 # link and at every node while Apple's side changes, then peace, and a judge.
+import http.client
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import subprocess
 import time
 
 from programs import BUILD, Control, Program
-from world import Client, Failure, Psql, World, difference, end_with_us, wait_until
+from world import Api, Client, Failure, Problem, Psql, World, difference, end_with_us, free_address, wait_until
 
 TENANTS = ("alder", "birch", "cedar", "dogwood")
 FAULTY_S = (0.8, 1.6)
@@ -95,6 +96,7 @@ class Schedule:
         self.tags = {}
         self.clients = {}
         self.psql = None
+        self.api = None
         self.programs = []
         self.nodes = []
 
@@ -121,7 +123,16 @@ class Schedule:
             self.apple.call("PATCH", f"/tenants/{number}", {"page_maximum": self.chance.choice((5, 10, 20, 100))})
             self.add(slug, self.chance.randint(5, 60))
         self.nodes = [Node(self, index) for index in range(self.chance.choice((2, 2, 3)))]
+        if self.chance.random() < 0.25:
+            self.start_api()
         return self
+
+    def start_api(self):
+        """Some schedules ask for syncs through the REST API, whose link to the database is as bad as the nodes' are."""
+        self.api_port = self.route("pg-api", self.postgres_socket, postgres=True)
+        self.api = Api(free_address(), self.template.key)
+        self.leaving.append(self.spawn("api", dict(self.environment(self.api_port), DEPBROKER_LISTEN=self.api.listen,
+                                                   DEPBROKER_ADMIN_LISTEN=free_address())))
 
     def __exit__(self, kind, error, trace):
         for process in [node.process for node in self.nodes if node.process] + self.leaving:
@@ -199,8 +210,8 @@ class Schedule:
         for node in self.nodes:
             self.plan(f"pg-{node.index}", swallow=chance.randint(0, 120), cut_after=chance.randint(0, 120),
                       cut_before=chance.randint(0, 60))
-        self.plan("apple")
-        self.plan("hooks")
+        for route in ("apple", "hooks") + (("pg-api",) if self.api else ()):
+            self.plan(route, swallow=100, cut_after=100)
 
     def plan(self, route, **more):
         chance = self.chance
@@ -237,8 +248,22 @@ class Schedule:
 
     def request(self):
         kind = self.chance.choices(("sync_requests", "full_requests"), (6, 1))[0]
+        if self.api:
+            self.ask_api("POST", f"/tenants/{self.chance.choice(TENANTS)}/sync", {"mode": "full" if kind == "full_requests" else "changes"})
+            return
         self.sql(f"update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()), {kind} = {kind} + 1"
                  f" where tenant_id = {self.clients[self.chance.choice(TENANTS)].id}")
+
+    def ask_api(self, method, path, body=None):
+        """While its database is out of reach it says so, or nothing; never anything else."""
+        try:
+            return self.api.call(method, path, body, timeout=0.5)
+        except Problem as problem:
+            if problem.status != 503:
+                raise
+        except (OSError, http.client.HTTPException):
+            pass
+        return None
 
     def suffer(self):
         for node in self.nodes:
@@ -281,6 +306,8 @@ class Schedule:
                  "update depbroker.sync_due set wake = wake + 1, due_at = now(), sync_requests = sync_requests + 1")
 
     def settle(self):
+        if self.api:
+            wait_until(lambda: self.ask_api("GET", "/status"), "the API does not answer again", 30, 0.05)
         end = time.monotonic() + SETTLES_S
         next_hurry = 0
         while True:
@@ -347,10 +374,9 @@ class Schedule:
 
     def check_nodes(self):
         """Whoever was asked to leave has left; nobody complained."""
-        for node in self.nodes:
-            node.process.terminate()
-            self.leaving.append(node.process)
-        for process in self.leaving:
+        for process in [node.process for node in self.nodes] + self.leaving:
+            process.terminate()
+        for process in [node.process for node in self.nodes] + self.leaving:
             if process.wait(30) not in (0, -signal.SIGTERM):  # the latter: it was asked before it could listen
                 raise Failure(f"a node that was asked to leave ended with {process.returncode}")
         with open(self.log_path, encoding="utf-8", errors="replace") as file:

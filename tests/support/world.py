@@ -220,12 +220,12 @@ class Api:
         self.listen = listen
         self.key = key
 
-    def call(self, method, path, body=None):
+    def call(self, method, path, body=None, timeout=30):
         data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
         headers = [("Authorization", f"Bearer {self.key}")]
         if data is not None:
             headers.append(("Content-Type", "application/json" if isinstance(body, (dict, list)) else "application/octet-stream"))
-        peer = Peer("http://" + self.listen)
+        peer = Peer("http://" + self.listen, timeout)
         try:
             answer = peer.request(method, "/api/v1" + path, data, headers)
         finally:
