@@ -15,8 +15,9 @@ from programs import BUILD, Control, Program
 from world import Api, Client, Failure, Problem, Psql, World, difference, end_with_us, free_address, wait_until
 
 TENANTS = ("alder", "birch", "cedar", "dogwood")
-FAULTY_S = (0.8, 1.6)
+HARMS = (6, 12)
 SETTLES_S = 45
+TAKEN_WITHIN_S = 0.8
 ADDED, CHANGED, REMOVED, ASSIGNED = 1, 2, 3, 4
 
 
@@ -49,6 +50,7 @@ class Node:
         self.starts = 0
         self.process = None
         self.continues_at = None  # it is stopped until then
+        self.is_outlived = False  # or until it has nothing any more
 
     @property
     def name(self):
@@ -57,6 +59,7 @@ class Node:
     def start(self, replaces=None):
         self.starts += 1
         self.continues_at = None
+        self.is_outlived = False
         environment = dict(self.schedule.environment(self.port), DEPBROKER_NODE_ID=self.name)
         if replaces:
             environment["DEPBROKER_REPLACES_NODE"] = replaces
@@ -74,6 +77,7 @@ class Node:
         self.continues_at = time.monotonic() + seconds
 
     def go_on(self):
+        self.is_outlived = False
         if self.continues_at is not None:
             self.continues_at = None
             self.process.send_signal(signal.SIGCONT)
@@ -83,7 +87,8 @@ class Schedule:
     def __init__(self, template, seed, seconds=None):
         self.template, self.seed = template, seed
         self.chance = random.Random(seed)
-        self.seconds = seconds or self.chance.uniform(*FAULTY_S)
+        self.harms_left = self.chance.randint(*HARMS)
+        self.ends_after_s = seconds  # None: after those harms
         self.database = f"schedule_{seed}"
         self.postgres_socket = os.path.join(template.postgres.folder, ".s.PGSQL.5432")
         self.folder = os.path.join(template.folder, self.database)
@@ -207,6 +212,7 @@ class Schedule:
 
     def begin_faults(self):
         chance = self.chance
+        self.slow = self.apple.post("/faults", {"delay_ms": chance.choice((5, 40, 120)), "times": 0})["id"]
         for node in self.nodes:
             self.plan(f"pg-{node.index}", swallow=chance.randint(0, 120), cut_after=chance.randint(0, 120),
                       cut_before=chance.randint(0, 60))
@@ -220,21 +226,30 @@ class Schedule:
             "reset": chance.randint(0, 300), "hole": chance.randint(0, 150), "delay_ms": chance.randint(5, 80),
             "hold_ms": chance.randint(50, 800), "within_bytes": chance.choice((500, 5000, 50000)), **more})
 
-    def forget(self, names):
-        """As if these nodes had not been heard of for as long as a heart-beat is good for."""
-        listed = ", ".join(f"'{name}'" for name in names)
-        if listed:
-            self.sql(f"update depbroker.nodes set alive_until = now() - interval '1 second' where node_id in ({listed})")
+    def forget(self, name):
+        """As if this node had not been heard of for as long as a heart-beat, and what it claimed, is good for."""
+        self.sql(f"update depbroker.nodes set alive_until = now() - interval '1 second' where node_id = '{name}';"
+                 f"update depbroker.sync_due set due_at = least(due_at, now()) where claimed_by = '{name}'")
+
+    def busy_node(self):
+        """One that runs a client and is not stopped; None: there is none."""
+        owners = {row["owner"] for row in self.rows("select distinct owner from depbroker.sync_stream where owner is not null")}
+        return next((node for node in self.nodes if node.name in owners and node.continues_at is None), None)
+
+    def owned_by(self, name):
+        return self.rows(f"select count(*) as n from depbroker.sync_stream where owner = '{name}'")[0]["n"]
 
     def harm_a_node(self):
         node = self.chance.choice(self.nodes)
-        what = self.chance.choices(("killed", "lost", "stopped", "outlived", "left"), (30, 10, 25, 25, 10))[0]
+        what = self.chance.choices(("killed", "lost", "stopped", "outlived", "left"), (25, 10, 20, 35, 10))[0]
+        if what == "outlived":
+            node = self.busy_node() or node
         node.go_on()
         if what in ("killed", "lost"):
             name = node.name
             node.kill()
             if what == "lost":
-                self.forget([name])
+                self.forget(name)
             node.start(name if what == "killed" else None)
         elif what == "left":
             node.process.terminate()
@@ -243,8 +258,16 @@ class Schedule:
         else:
             node.stop_for(self.chance.uniform(0.02, 0.3))
             if what == "outlived":
-                self.forget([node.name])
+                self.outlive(node)
         self.count(what)
+
+    def outlive(self, node):
+        """In the midst of something, if it is; it wakes up when others have all that it had."""
+        if self.owned_by(node.name):
+            self.count("outlived in a run")
+            node.stop_for(TAKEN_WITHIN_S)
+            node.is_outlived = True
+        self.forget(node.name)
 
     def request(self):
         kind = self.chance.choices(("sync_requests", "full_requests"), (6, 1))[0]
@@ -270,11 +293,12 @@ class Schedule:
             node.start()
         wait_until(lambda: self.rows("select count(*) as n from depbroker.nodes")[0]["n"] == len(self.nodes), "no nodes", 30, 0.02)
         self.begin_faults()
-        end = time.monotonic() + self.seconds
+        begun = time.monotonic()
         next_harm = next_change = 0
-        while time.monotonic() < end:
+        while time.monotonic() - begun < self.ends_after_s if self.ends_after_s else self.harms_left > 0:
             now = time.monotonic()
             if now >= next_harm:
+                self.harms_left -= 1
                 self.harm_a_node()
                 next_harm = time.monotonic() + self.chance.uniform(0.02, 0.2)
             if now >= next_change:
@@ -282,7 +306,7 @@ class Schedule:
                 self.request()
                 next_change = now + self.chance.uniform(0.02, 0.1)
             for node in self.nodes:
-                if node.continues_at is not None and now >= node.continues_at:
+                if node.continues_at is not None and (now >= node.continues_at or (node.is_outlived and not self.owned_by(node.name))):
                     node.go_on()
             time.sleep(0.01)
 
@@ -290,6 +314,7 @@ class Schedule:
 
     def make_peace(self):
         self.wiring.call("DELETE", "/plans")
+        self.apple.call("DELETE", f"/faults/{self.slow}")
         for node in self.nodes:
             node.go_on()
             if not node.is_running():
