@@ -19,7 +19,7 @@ export DEPBROKER_SIM_SCHEDULES=300 DEPBROKER_TEST_SEED=1
 programs_of() { if [ "$1" = faults ]; then echo depbroker applesim receiver wire; else echo "$1"; fi; }
 run_test() {
 	if [ "$1" = faults ]; then
-		BUILD_DIR=$copy/build/release timeout 600 tests/faults/run.py --seed 500 --schedules 24 --stop-early
+		BUILD_DIR=$copy/build/release timeout 1200 tests/faults/run.py --seed 500 --schedules 60 --stop-early
 	else
 		timeout 300 "build/release/$1"
 	fi

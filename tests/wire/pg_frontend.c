@@ -36,7 +36,6 @@ static enum pg_saw end_of_message(struct pg_frontend *frontend)
 	switch (frontend->head[0]) {
 	case 'S': return PG_SAW_SYNC;
 	case 'P': return begins_with(frontend, "\0commit", 8) ? PG_SAW_COMMIT : PG_SAW_MESSAGE; // an unnamed statement
-	case 'Q': return begins_with(frontend, "commit", 7) ? PG_SAW_COMMIT : PG_SAW_MESSAGE;
 	default: return PG_SAW_MESSAGE;
 	}
 }

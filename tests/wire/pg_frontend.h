@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pg_frontend.h - follows the messages that a client of PostgreSQL sends (protocol 3, without TLS).
+// pg_frontend.h - follows the messages that a client of PostgreSQL sends (protocol 3, without TLS). A COMMIT is an unnamed statement, as
+// depbroker sends it, and has reached the server for good with the next sync.
 #pragma once
 
 #include <stdbool.h>
