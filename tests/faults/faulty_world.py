@@ -224,7 +224,7 @@ class Schedule:
         self.wiring.call("PUT", f"/routes/{route}/plan", {
             "seed": chance.randrange(1 << 40), "delay": chance.randint(0, 300), "drip": chance.randint(0, 100),
             "reset": chance.randint(0, 300), "hole": chance.randint(0, 150), "delay_ms": chance.randint(5, 80),
-            "hold_ms": chance.randint(50, 800), "within_bytes": chance.choice((500, 5000, 50000)), **more})
+            "hold_ms": chance.randint(50, 15000 if self.ends_after_s else 800), "within_bytes": chance.choice((500, 5000, 50000)), **more})
 
     def forget(self, name):
         """As if this node had not been heard of for as long as a heart-beat, and what it claimed, is good for."""

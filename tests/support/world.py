@@ -500,6 +500,10 @@ class World:
         answer = self.sql(f"select coalesce(json_agg(row_to_json(r)), '[]') from ({statement}) r")
         return json.loads(answer)
 
+    def end_sessions(self):
+        """Settings of roles hold from the next session on, and a pooler keeps sessions."""
+        self.sql("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
+
     # --- clients ---
 
     def onboard(self, slug=None, devices=0, interval_s=2, webhook_url=None, before_rules=None, **apple):
