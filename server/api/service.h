@@ -18,4 +18,6 @@ struct service {
 	struct http_server *public_listener; // NULL: not open yet, or closed
 	struct http_server *admin_listener;
 	struct readiness *readiness;
+	unsigned calls; // not finished yet; they may outlive their clients, and the listener
+	void (*idle)(struct service *service); // called when there is none any more; NULL: nobody waits for that
 };

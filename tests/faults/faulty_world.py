@@ -16,7 +16,7 @@ from world import Api, Client, Failure, Problem, Psql, World, difference, end_wi
 
 TENANTS = ("alder", "birch", "cedar", "dogwood")
 HARMS = (6, 12)
-SETTLES_S = 45
+SETTLES_S = 150
 TAKEN_WITHIN_S = 0.8
 ADDED, CHANGED, REMOVED, ASSIGNED = 1, 2, 3, 4
 
@@ -291,7 +291,7 @@ class Schedule:
     def suffer(self):
         for node in self.nodes:
             node.start()
-        wait_until(lambda: self.rows("select count(*) as n from depbroker.nodes")[0]["n"] == len(self.nodes), "no nodes", 30, 0.02)
+        wait_until(lambda: self.rows("select count(*) as n from depbroker.nodes")[0]["n"] == len(self.nodes), "no nodes", 90, 0.02)
         self.begin_faults()
         begun = time.monotonic()
         next_harm = next_change = 0
