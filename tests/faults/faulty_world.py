@@ -374,7 +374,8 @@ class Schedule:
     def check_events(self, client):
         """Each serial's events are a device's life: added, changed and assigned, removed when Apple removed it, and nothing twice."""
         lives = {}
-        for event in client.rows("select seq, type, serial_number, device from depbroker.events where tenant_id = {id} order by seq"):
+        for event in client.rows("select seq, type, serial_number, device from depbroker.events"
+                                 " where tenant_id = {id} and serial_number is not null order by seq"):
             lives.setdefault(event["serial_number"], []).append(event)
         for serial, events in lives.items():
             told = [(event["type"], event["device"]) for event in events]
