@@ -406,6 +406,7 @@ void call_admit(struct http_request *request)
 	call->request = request;
 	call->endpoint = request->route->tag;
 	request->state = call;
+	call->service->calls++;
 	assert(call->endpoint != NULL);
 	if (call->endpoint->of_link) {
 		if (query_is_known(call)) {
@@ -431,6 +432,7 @@ void call_handle(struct http_request *request)
 
 void call_finished(struct http_request *request, unsigned status, int64_t took_us)
 {
+	struct service *service = request->context;
 	struct call *call = request->state;
 
 	if (call == NULL) { // refused before anybody was asked
@@ -450,4 +452,7 @@ void call_finished(struct http_request *request, unsigned status, int64_t took_u
 	json_decref(call->body);
 	api_key_fini(&call->presented);
 	free(call);
+	if (--service->calls == 0 && service->idle != NULL) {
+		service->idle(service);
+	}
 }
