@@ -31,6 +31,7 @@ struct config {
 	int64_t replaced_crashed; // 1: by its own doing
 	int64_t worker_index;   // 0, 1, ...
 	int64_t parent_pid;     // 0: started by hand
+	int64_t hint_sockets;   // that we were given (loop/hint.h); 0: no hints
 	// Accepted names of a later version: config_load refuses them.
 	char *tls_cert_file;
 	char *tls_key_file;

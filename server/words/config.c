@@ -76,6 +76,7 @@ static const struct option options[] = {
 	{ "DEPBROKER_REPLACES_NODE", KIND_TEXT, AT(replaces_node), NULL, INTERNAL, 0, 0, NULL },
 	{ "DEPBROKER_REPLACED_CRASHED", KIND_NUMBER, AT(replaced_crashed), NULL, INTERNAL, 0, 1, NULL },
 	{ "DEPBROKER_WORKER_INDEX", KIND_NUMBER, AT(worker_index), NULL, INTERNAL, 0, 255, NULL },
+	{ "DEPBROKER_HINT_SOCKETS", KIND_NUMBER, AT(hint_sockets), NULL, INTERNAL, 0, 256, NULL },
 	{ "DEPBROKER_PARENT_PID", KIND_NUMBER, AT(parent_pid), NULL, INTERNAL, 1, INT_MAX, NULL },
 };
 

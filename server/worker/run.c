@@ -566,14 +566,27 @@ static void step(struct run *run)
 	}
 }
 
-static bool is_under_way(const struct worker_process *process, int64_t tenant_id)
+static struct run *find_run(const struct worker_process *process, int64_t tenant_id)
 {
 	LIST_EACH(at, after, &process->runs) {
-		if (CONTAINER_OF(at, struct run, link)->tenant.due.tenant_id == tenant_id) {
-			return true;
+		struct run *run = CONTAINER_OF(at, struct run, link);
+
+		if (run->tenant.due.tenant_id == tenant_id) {
+			return run;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+// One that does anything else compares `wake` when it ends.
+bool run_look(struct worker_process *process, int64_t tenant_id)
+{
+	struct run *run = find_run(process, tenant_id);
+
+	if (run != NULL && run->state == RUN_WAITING) {
+		delay_start(&run->tick, 0);
+	}
+	return run != NULL;
 }
 
 bool run_has_suspect(const struct worker_process *process)
@@ -592,7 +605,7 @@ void run_start(struct worker_process *process, const struct due_row *due)
 {
 	struct run *run;
 
-	if (is_under_way(process, due->tenant_id)) {
+	if (find_run(process, due->tenant_id) != NULL) {
 		return;
 	}
 	run = allocate(sizeof *run);

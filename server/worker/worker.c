@@ -3,6 +3,7 @@
 
 #include "depbroker/clock.h"
 #include "depbroker/log.h"
+#include "loop/hint.h"
 #include "loop/stop_signal.h"
 #include "store/migrate.h"
 #include "store/stream.h"
@@ -43,6 +44,10 @@ struct worker {
 	struct pg_transaction claim;
 	bool claim_runs;
 	struct delay claim_timer;
+	struct hint_listener hints;
+	bool hears_hints;
+	bool hinted; // to be claimed at once
+	bool claim_was_hinted;
 	bool ending; // asked to stop
 	bool released;
 	unsigned closing;
@@ -65,6 +70,9 @@ static void on_claimed(struct op *op)
 	worker->claim_runs = false;
 	if (op->rc == OK) {
 		count = pg_row_count(&worker->claim, 0);
+		if (count > 0) {
+			log_event(LOG_DEBUG, "worker.claimed", LOG_INT("tenants", (int64_t)count), LOG_BOOL("hinted", worker->claim_was_hinted));
+		}
 		for (size_t i = 0; i < count; i++) {
 			struct due_row due;
 
@@ -76,7 +84,7 @@ static void on_claimed(struct op *op)
 	}
 	pg_transaction_fini(&worker->claim);
 	if (!worker->ending) {
-		delay_start(&worker->claim_timer, CLAIM_EVERY_MS);
+		delay_start(&worker->claim_timer, worker->hinted ? 0 : CLAIM_EVERY_MS);
 	}
 	try_to_end(worker);
 }
@@ -87,21 +95,26 @@ static bool may_claim(const struct worker *worker)
 		worker->process.run_count < RUNS_MAX;
 }
 
-static void on_claim_time(struct delay *timer)
+static void claim(struct worker *worker)
 {
-	struct worker *worker = CONTAINER_OF(timer, struct worker, claim_timer);
-
-	if (!may_claim(worker)) {
-		if (!worker->ending) {
-			delay_start(&worker->claim_timer, CLAIM_EVERY_MS);
-		}
-		return;
-	}
 	worker->claim_runs = true;
+	worker->claim_was_hinted = worker->hinted;
+	worker->hinted = false;
 	pg_transaction_init(&worker->claim, store_directory(), on_claimed);
 	(void)store_due_claim(&worker->claim, text_of(worker->process.node_id), (int)(RUNS_MAX - worker->process.run_count),
 		!run_has_suspect(&worker->process));
 	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
+}
+
+static void on_claim_time(struct delay *timer)
+{
+	struct worker *worker = CONTAINER_OF(timer, struct worker, claim_timer);
+
+	if (may_claim(worker)) {
+		claim(worker);
+	} else if (!worker->ending) {
+		delay_start(&worker->claim_timer, CLAIM_EVERY_MS);
+	}
 }
 
 static void on_run_ended(struct worker_process *process)
@@ -112,6 +125,41 @@ static void on_run_ended(struct worker_process *process)
 		delay_start(&worker->claim_timer, CLAIM_SOON_MS);
 	}
 	try_to_end(worker);
+}
+
+// --- hints ---
+
+// Each worker of this machine hears each hint. Whose turn it is goes by the number, so that not all of them ask the database; and if that
+// one cannot, another one's next look at what is due comes soon enough.
+static bool is_mine(const struct worker *worker, int64_t tenant_id)
+{
+	const struct config *config = worker->process.config;
+
+	return tenant_id % config->workers == config->worker_index % config->workers;
+}
+
+static void on_heard(struct hint_listener *listener, const int64_t *numbers, size_t count)
+{
+	struct worker *worker = listener->owner;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!run_look(&worker->process, numbers[i]) && is_mine(worker, numbers[i])) {
+			worker->hinted = true;
+		}
+	}
+	if (worker->hinted && may_claim(worker)) {
+		delay_stop(&worker->claim_timer);
+		claim(worker);
+	}
+}
+
+static void hear_hints(struct worker *worker)
+{
+	worker->hears_hints = worker->process.config->hint_sockets > 0;
+	if (worker->hears_hints) {
+		worker->hints = (struct hint_listener){ .heard = on_heard, .owner = worker };
+		hint_listener_open(&worker->hints, &worker->process.loop, HINT_SOCKET_FIRST);
+	}
 }
 
 // --- the heart-beat ---
@@ -234,6 +282,9 @@ static void close_all(struct worker *worker)
 	pg_pool_close(worker->process.pool, on_closed, worker);
 	delay_close(&worker->beat_timer, on_delay_closed);
 	delay_close(&worker->claim_timer, on_delay_closed);
+	if (worker->hears_hints) {
+		hint_listener_close(&worker->hints, NULL);
+	}
 }
 
 static void on_released(struct op *op)
@@ -345,6 +396,7 @@ int worker_main(const struct config *config)
 	stop_signals_open(&worker.signals, &worker.process.loop);
 	delay_init(&worker.beat_timer, &worker.process.loop, on_beat_time);
 	delay_init(&worker.claim_timer, &worker.process.loop, on_claim_time);
+	hear_hints(&worker);
 	delay_start(&worker.beat_timer, 0);
 	delay_start(&worker.claim_timer, CLAIM_SOON_MS);
 	loop_run(&worker.process.loop);
