@@ -47,6 +47,8 @@ struct due_row {
 // 15 seconds in case we let go of them without being able to say so: the database was away. At most one suspect is
 // among them, if wanted: who only happened to be in flight at somebody's crash is not there at the next one.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect);
+// The same, of these clients only: somebody hinted at them. Suspects wait for the other one.
+unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
 // Worker scope, when the client could not be taken: its due row becomes the living owner's, at once. Otherwise an owner that does not know that
 // it is one (its take was made, late) would never hear of the client, nor anybody else take it.

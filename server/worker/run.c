@@ -112,6 +112,7 @@ static void load(struct run *run)
 	run->loads++;
 	begin_transaction(run);
 	tenant_load_add(&run->tenant, &run->transaction);
+	store_commit_lazily(&run->transaction); // lost, it is as if it had not been taken: the next write says so
 	start_transaction(run);
 }
 

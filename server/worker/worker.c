@@ -46,7 +46,9 @@ struct worker {
 	struct delay claim_timer;
 	struct hint_listener hints;
 	bool hears_hints;
-	bool hinted; // to be claimed at once
+	int64_t hinted[HINT_BATCH]; // clients to be claimed at once
+	size_t hinted_count;
+	int64_t look_at_ms; // when all that are due are claimed next, hints or not
 	bool claim_was_hinted;
 	bool ending; // asked to stop
 	bool released;
@@ -61,6 +63,8 @@ static struct worker *worker_of(struct worker_process *process)
 }
 
 // --- claiming ---
+
+static void claim_later(struct worker *worker);
 
 static void on_claimed(struct op *op)
 {
@@ -83,9 +87,7 @@ static void on_claimed(struct op *op)
 		log_event(LOG_WARNING, "worker.claim_failed", LOG_STRING("error", err_name(op->rc)), LOG_STRING("reason", op->fault.text));
 	}
 	pg_transaction_fini(&worker->claim);
-	if (!worker->ending) {
-		delay_start(&worker->claim_timer, worker->hinted ? 0 : CLAIM_EVERY_MS);
-	}
+	claim_later(worker);
 	try_to_end(worker);
 }
 
@@ -95,15 +97,36 @@ static bool may_claim(const struct worker *worker)
 		worker->process.run_count < RUNS_MAX;
 }
 
+// Hints come first, but a flood of them does not keep the others waiting.
+static bool is_hints_turn(const struct worker *worker)
+{
+	return worker->hinted_count > 0 && !(worker->claim_was_hinted && clock_monotonic_ms() >= worker->look_at_ms);
+}
+
 static void claim(struct worker *worker)
 {
+	const struct text node_id = text_of(worker->process.node_id);
+	const size_t room = RUNS_MAX - worker->process.run_count;
+
 	worker->claim_runs = true;
-	worker->claim_was_hinted = worker->hinted;
-	worker->hinted = false;
+	worker->claim_was_hinted = is_hints_turn(worker);
 	pg_transaction_init(&worker->claim, store_directory(), on_claimed);
-	(void)store_due_claim(&worker->claim, text_of(worker->process.node_id), (int)(RUNS_MAX - worker->process.run_count),
-		!run_has_suspect(&worker->process));
+	if (worker->claim_was_hinted) {
+		(void)store_due_claim_hinted(&worker->claim, node_id, worker->hinted, worker->hinted_count < room ? worker->hinted_count : room);
+		worker->hinted_count = 0;
+	} else {
+		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
+		(void)store_due_claim(&worker->claim, node_id, (int)room, !run_has_suspect(&worker->process));
+	}
+	store_commit_lazily(&worker->claim); // a claim is but a word among workers: lost, the client is due again
 	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
+}
+
+static void claim_later(struct worker *worker)
+{
+	if (!worker->ending) {
+		delay_start(&worker->claim_timer, worker->hinted_count > 0 ? 0 : worker->look_at_ms - clock_monotonic_ms());
+	}
 }
 
 static void on_claim_time(struct delay *timer)
@@ -112,8 +135,10 @@ static void on_claim_time(struct delay *timer)
 
 	if (may_claim(worker)) {
 		claim(worker);
-	} else if (!worker->ending) {
-		delay_start(&worker->claim_timer, CLAIM_EVERY_MS);
+	} else if (!worker->claim_runs) {
+		worker->hinted_count = 0;
+		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
+		claim_later(worker);
 	}
 }
 
@@ -121,9 +146,8 @@ static void on_run_ended(struct worker_process *process)
 {
 	struct worker *worker = worker_of(process);
 
-	if (!worker->ending) {
-		delay_start(&worker->claim_timer, CLAIM_SOON_MS);
-	}
+	worker->look_at_ms = clock_monotonic_ms() + CLAIM_SOON_MS;
+	claim_later(worker);
 	try_to_end(worker);
 }
 
@@ -143,11 +167,11 @@ static void on_heard(struct hint_listener *listener, const int64_t *numbers, siz
 	struct worker *worker = listener->owner;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!run_look(&worker->process, numbers[i]) && is_mine(worker, numbers[i])) {
-			worker->hinted = true;
+		if (!run_look(&worker->process, numbers[i]) && is_mine(worker, numbers[i]) && worker->hinted_count < HINT_BATCH) {
+			worker->hinted[worker->hinted_count++] = numbers[i];
 		}
 	}
-	if (worker->hinted && may_claim(worker)) {
+	if (worker->hinted_count > 0 && may_claim(worker)) {
 		delay_stop(&worker->claim_timer);
 		claim(worker);
 	}

@@ -133,7 +133,8 @@ def measure(changes=300, workers=2, stages=False):
     with World(workers=workers, **({"DEPBROKER_LOG_LEVEL": "debug"} if stages else {})) as world:
         client = world.onboard("bench", devices=1, interval_s=86400, webhook_url=sink.url)
         device = client.truth()["devices"][0]["serial_number"]
-        world_is_quiet(client, sink)
+        wait_until_quiet(client)
+        time.sleep(1)
         log, api, samples = Log(world.broker.log_path), Peer("http://" + world.broker.listen), []
         for number in range(changes + 20):
             sample = one_change(client, api, sink, log, device, number)
@@ -144,17 +145,15 @@ def measure(changes=300, workers=2, stages=False):
     return {"figures": summary(samples), "changes": changes, "workers": workers, "load": load}
 
 
-def world_is_quiet(client, sink):
-    """The client is onboarded, its device assigned, all of that delivered."""
+def wait_until_quiet(client):
+    """The client is onboarded, its device assigned and seen to be, all of that delivered, and its last run over."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        sent = len(sink.times)
-        device = client.stored().values()
-        if device and all(row["profile_status"] == "assigned" for row in device) and client.pending() == 0:
-            time.sleep(2)
-            if len(sink.times) == sent and client.pending() == 0:
-                return
-        time.sleep(0.1)
+        devices = list(client.stored().values())
+        if devices and all(row["profile_status"] == "assigned" for row in devices) and client.pending() == 0 and not client.stream()["owner"]:
+            return
+        time.sleep(0.5)
+        client.sync_now()
     raise SystemExit("latency.py: the client was not onboarded in time")
 
 
