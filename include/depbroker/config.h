@@ -25,6 +25,9 @@ struct config {
 	char *log_level;        // "info"
 	int64_t workers;        // processes
 	int64_t sync_interval_s;
+	int64_t pages_at_once;      // in one worker process
+	int64_t tenant_memory_mib;
+	int64_t page_memory_kib;
 	// Said by the supervisor to its children, not by people.
 	char *node_id;          // of this worker, new for each start; NULL when nobody gave one
 	char *replaces_node;    // the node id of the worker that died in our place, or NULL

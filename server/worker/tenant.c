@@ -110,6 +110,16 @@ void tenant_forget_error(struct tenant *tenant)
 	tenant->apple_error[0] = '\0';
 }
 
+size_t tenant_budget(const struct tenant *tenant)
+{
+	return (size_t)tenant->process->config->tenant_memory_mib << 20;
+}
+
+bool tenant_is_over_budget(const struct tenant *tenant)
+{
+	return tenant->memory.taken_bytes + tenant->scratch.taken_bytes > tenant_budget(tenant) / 4;
+}
+
 void *tenant_scratch(struct tenant *tenant, size_t size)
 {
 	void *memory = arena_take(&tenant->scratch, size);

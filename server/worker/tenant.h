@@ -20,7 +20,8 @@
 #include "tenants/webhook.h"
 #include "worker/process.h"
 
-// What a step needs is bounded by APPLE_ANSWER_MAX and STORE_LIST_MAX, far below this; a step that needs more is a bug.
+// What a step needs is bounded by APPLE_ANSWER_MAX and STORE_LIST_MAX, far below this; a step that needs more is a bug. What it may need
+// is up to tenant_is_over_budget.
 enum { TENANT_ARENA_BYTES = 64 << 20 };
 
 struct fenced_write;
@@ -99,6 +100,12 @@ const struct tenant_instance *tenant_instance_by_id(const struct tenant *tenant,
 // Keeps what went wrong for the client's row and the log.
 void tenant_note_error(struct tenant *tenant, const struct fault *fault, const char *apple_error);
 void tenant_forget_error(struct tenant *tenant);
+
+// What a client may need in memory is config->tenant_memory_mib in all, and is divided: half for what is known of its stored devices, a
+// quarter for what a list has shown, a quarter for what was loaded and for the step under way. The first two do with what they have
+// (known.h, seen.h); a step that went beyond the last is to end with ERR_BUDGET.
+size_t tenant_budget(const struct tenant *tenant);
+bool tenant_is_over_budget(const struct tenant *tenant);
 
 void *tenant_scratch(struct tenant *tenant, size_t size); // of this step; never NULL
 char *tenant_scratch_copy(struct tenant *tenant, struct text t);

@@ -114,6 +114,7 @@ static void read_tenant(struct tenant *tenant, const struct pg_transaction *t)
 		.base_url = url.bytes,
 		.protocol_version = (int)row.protocol_version,
 		.lane_key = row.tenant_id,
+		.answer_limit = (size_t)config->page_memory_kib << 10,
 		.breaker = breakers_of(&tenant->process->breakers, url.bytes),
 	};
 }

@@ -91,10 +91,19 @@ static void on_claimed(struct op *op)
 	try_to_end(worker);
 }
 
+// How many more clients may be in flight.
+static size_t room(const struct worker *worker)
+{
+	const struct worker_process *process = &worker->process;
+	const unsigned spared = process->long_count < RUNS_LONG_MAX ? process->long_count : RUNS_LONG_MAX;
+
+	return process->run_count < RUNS_MAX + spared ? RUNS_MAX + spared - process->run_count : 0;
+}
+
 static bool may_claim(const struct worker *worker)
 {
 	return worker->introduced && worker->schema_is_ours && !worker->process.stopping && !worker->claim_runs &&
-		worker->process.run_count < RUNS_MAX;
+		room(worker) > 0;
 }
 
 // Hints come first, but a flood of them does not keep the others waiting.
@@ -106,17 +115,17 @@ static bool is_hints_turn(const struct worker *worker)
 static void claim(struct worker *worker)
 {
 	const struct text node_id = text_of(worker->process.node_id);
-	const size_t room = RUNS_MAX - worker->process.run_count;
+	const size_t most = room(worker);
 
 	worker->claim_runs = true;
 	worker->claim_was_hinted = is_hints_turn(worker);
 	pg_transaction_init(&worker->claim, store_directory(), on_claimed);
 	if (worker->claim_was_hinted) {
-		(void)store_due_claim_hinted(&worker->claim, node_id, worker->hinted, worker->hinted_count < room ? worker->hinted_count : room);
+		(void)store_due_claim_hinted(&worker->claim, node_id, worker->hinted, worker->hinted_count < most ? worker->hinted_count : most);
 		worker->hinted_count = 0;
 	} else {
 		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
-		(void)store_due_claim(&worker->claim, node_id, (int)room, !run_has_suspect(&worker->process));
+		(void)store_due_claim(&worker->claim, node_id, (int)most, !run_has_suspect(&worker->process));
 	}
 	store_commit_lazily(&worker->claim); // a claim is but a word among workers: lost, the client is due again
 	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
@@ -411,6 +420,7 @@ int worker_main(const struct config *config)
 	make_node_id(&worker);
 	list_init(&worker.process.runs);
 	list_init(&worker.process.breakers.all);
+	fair_queue_init(&worker.process.pages, (unsigned)config->pages_at_once);
 	loop_init(&worker.process.loop);
 	if (open_all(&worker, &fault) != OK) { // wrong configuration: nothing runs yet, the process ends
 		log_event(LOG_ERROR, "worker.failed", LOG_STRING("reason", fault.text));
