@@ -87,6 +87,9 @@ static void on_claimed(struct op *op)
 		log_event(LOG_WARNING, "worker.claim_failed", LOG_STRING("error", err_name(op->rc)), LOG_STRING("reason", op->fault.text));
 	}
 	pg_transaction_fini(&worker->claim);
+	if (!worker->claim_was_hinted) {
+		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
+	}
 	claim_later(worker);
 	try_to_end(worker);
 }
@@ -124,7 +127,6 @@ static void claim(struct worker *worker)
 		(void)store_due_claim_hinted(&worker->claim, node_id, worker->hinted, worker->hinted_count < most ? worker->hinted_count : most);
 		worker->hinted_count = 0;
 	} else {
-		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
 		(void)store_due_claim(&worker->claim, node_id, (int)most, !run_has_suspect(&worker->process));
 	}
 	store_commit_lazily(&worker->claim); // a claim is but a word among workers: lost, the client is due again
@@ -133,8 +135,10 @@ static void claim(struct worker *worker)
 
 static void claim_later(struct worker *worker)
 {
+	const int64_t left_ms = worker->hinted_count > 0 ? 0 : worker->look_at_ms - clock_monotonic_ms();
+
 	if (!worker->ending) {
-		delay_start(&worker->claim_timer, worker->hinted_count > 0 ? 0 : worker->look_at_ms - clock_monotonic_ms());
+		delay_start(&worker->claim_timer, left_ms > 0 ? left_ms : 0);
 	}
 }
 

@@ -4,7 +4,7 @@
 
 #include "depbroker/clock.h"
 
-#include <string.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 enum { HEARD_MAX = 4096, WAIT_MS = 10000 };
