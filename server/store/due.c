@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-enum { FORGOTTEN_AFTER_S = 15, STRUCK_WAITS_S = 2 };
+enum { STRUCK_WAITS_S = 2 };
 
 #define IS_SUSPECT "(d.crashes <> '{}' and d.crashes[1] > now() - interval '1 hour')"
 

@@ -15,6 +15,7 @@
 
 // --- nodes and due clients: directory scope ---
 
+enum { FORGOTTEN_AFTER_S = 15 }; // a client that was claimed, and not run to its end, is due again
 enum { NODE_ALIVE_S = 10 }; // a heart-beat is good for this long; it is renewed every third of it
 
 unsigned store_node_beat(struct pg_transaction *t, struct text node_id);
@@ -79,6 +80,9 @@ struct stream_row {
 
 // Worker scope. The epoch grows. No row: somebody else who is alive has it, and store_due_hand_over is due.
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
+// Worker scope: claims and takes at once, when the client is active, due, no suspect, and nobody who is alive has it. No row: nothing has
+// changed. The stream's row is locked first, as whoever starts a client over does it.
+unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
 // Any tenant scope.
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id);
 void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out);

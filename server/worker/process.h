@@ -31,5 +31,6 @@ struct worker_process {
 	unsigned long_count;     // of these, long ones
 	struct fair_queue pages; // whose turn it is to read one
 	bool stopping;
+	int64_t hint_missed_at_ms; // when a hint led to a client that was not due; 0: never
 	void (*run_ended)(struct worker_process *process);
 };

@@ -23,6 +23,12 @@ static void set_up(struct tenant *tenant, struct worker_process *process, struct
 void tenant_init(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due)
 {
 	set_up(tenant, process, write, due);
+	tenant_set_due(tenant, due);
+}
+
+void tenant_set_due(struct tenant *tenant, const struct due_row *due)
+{
+	tenant->due = *due;
 	(void)snprintf(tenant->slug, sizeof tenant->slug, "%.*s", TEXT_ARGS(due->slug));
 	tenant->due.slug = text_of(tenant->slug);
 }

@@ -39,6 +39,7 @@ struct tenant {
 	struct worker_process *process;
 	struct due_row due; // as claimed; slug in `slug`
 	char slug[65];
+	bool is_hinted; // not claimed yet: to be taken only if it is due, and `due` is unknown so far
 	struct arena memory; // of what was loaded
 	struct arena scratch; // of the step that is under way; reset by each step
 
@@ -85,6 +86,7 @@ struct tenant {
 };
 
 void tenant_init(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due);
+void tenant_set_due(struct tenant *tenant, const struct due_row *due);
 void tenant_clear(struct tenant *tenant); // back to what tenant_init left; wipes
 
 // Adds the statements that take and read the client, and reads them when they have come back.

@@ -19,7 +19,7 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	const int64_t id = tenant->due.tenant_id;
 	unsigned last;
 
-	(void)store_stream_take(t, id, text_of(tenant->process->node_id));
+	(void)(tenant->is_hinted ? store_stream_take_due : store_stream_take)(t, id, text_of(tenant->process->node_id));
 	(void)store_tenant_by_id(t, id);
 	(void)store_data_key_current(t, id);
 	(void)store_token_current(t, id);

@@ -16,6 +16,7 @@
 
 enum {
 	CLAIM_EVERY_MS = 250,
+	DISTRUST_MS = 1000, // of hints, after one that led to nothing
 	CLAIM_SOON_MS = 5, // a run has ended: its place is free
 	BEAT_EVERY_MS = NODE_ALIVE_S * 1000 / 3,
 	BEAT_AGAIN_MS = 500, // after one that failed
@@ -103,10 +104,14 @@ static size_t room(const struct worker *worker)
 	return process->run_count < RUNS_MAX + spared ? RUNS_MAX + spared - process->run_count : 0;
 }
 
+static bool may_run(const struct worker *worker)
+{
+	return worker->introduced && worker->schema_is_ours && !worker->process.stopping && room(worker) > 0;
+}
+
 static bool may_claim(const struct worker *worker)
 {
-	return worker->introduced && worker->schema_is_ours && !worker->process.stopping && !worker->claim_runs &&
-		room(worker) > 0;
+	return may_run(worker) && !worker->claim_runs;
 }
 
 // Hints come first, but a flood of them does not keep the others waiting.
@@ -175,12 +180,26 @@ static bool is_mine(const struct worker *worker, int64_t tenant_id)
 	return tenant_id % config->workers == config->worker_index % config->workers;
 }
 
+// One hint alone is worth a run that claims and takes in one. When hints come in crowds, or lead to nothing, they are looked at first.
+static bool is_promising(const struct worker *worker, size_t count)
+{
+	const int64_t missed_at_ms = worker->process.hint_missed_at_ms;
+
+	return count == 1 && worker->hinted_count == 0 && may_run(worker) &&
+		(missed_at_ms == 0 || clock_monotonic_ms() - missed_at_ms > DISTRUST_MS);
+}
+
 static void on_heard(struct hint_listener *listener, const int64_t *numbers, size_t count)
 {
 	struct worker *worker = listener->owner;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!run_look(&worker->process, numbers[i]) && is_mine(worker, numbers[i]) && worker->hinted_count < HINT_BATCH) {
+		if (run_look(&worker->process, numbers[i]) || !is_mine(worker, numbers[i])) {
+			continue;
+		}
+		if (is_promising(worker, count)) {
+			run_start_hinted(&worker->process, numbers[i]);
+		} else if (worker->hinted_count < HINT_BATCH) {
 			worker->hinted[worker->hinted_count++] = numbers[i];
 		}
 	}

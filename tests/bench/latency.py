@@ -107,7 +107,7 @@ def one_change(client, api, sink, log, device, number):
         raise SystemExit(f"latency.py: the API answered {answer.status} {answer.text}")
     entries = log.until("run.finished")
     page = next(entry for entry in entries if entry["event"] == "sync.page" and entry["events"] > 0)
-    claimed = [seconds(entry) for entry in entries if entry["event"] == "worker.claimed"]
+    claimed = [seconds(entry) for entry in entries if entry["event"] in ("worker.claimed", "run.hinted")]
     times = {"answered": answered, "committed": seconds(page), "webhook": sink.next_after(sent), "finished": seconds(entries[-1])}
     if claimed:
         times["claimed"] = claimed[0]

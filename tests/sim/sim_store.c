@@ -283,6 +283,11 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 }
 
 // Nobody hints here.
+unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	return store_stream_take(t, tenant_id, node_id);
+}
+
 unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count)
 {
 	(void)tenant_ids;
