@@ -15,7 +15,6 @@
 
 // --- nodes and due clients: directory scope ---
 
-enum { FORGOTTEN_AFTER_S = 15 }; // a client that was claimed, and not run to its end, is due again
 enum { NODE_ALIVE_S = 10 }; // a heart-beat is good for this long; it is renewed every third of it
 
 unsigned store_node_beat(struct pg_transaction *t, struct text node_id);
