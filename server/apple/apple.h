@@ -47,6 +47,7 @@ struct apple_server { // where, and on whose behalf; borrowed by sessions
 	const char *base_url;  // "https://mdmenrollment.apple.com"; a slash at its end is ignored
 	int protocol_version;  // 0: APPLE_PROTOCOL_VERSION
 	int64_t lane_key;      // the tenant, see http_client.h
+	size_t answer_limit;   // bytes, at most APPLE_ANSWER_MAX; 0: that
 	struct breaker *breaker; // asked before each request, and told of each outcome; NULL: none
 };
 

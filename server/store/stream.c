@@ -26,6 +26,26 @@ unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct t
 		PG_V_INT8(tenant_id), PG_V_TEXT(node_id));
 }
 
+unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	return PG_ADD(t,
+		"with taken as ("
+		"  update depbroker.sync_stream as s set epoch = s.epoch + 1, owner = $2, run_started_at = now(), run_pages = 0,"
+		"  run_devices = 0, updated_at = now()"
+		"  from depbroker.sync_due d, depbroker.tenants t"
+		"  where s.tenant_id = $1 and d.tenant_id = $1 and t.tenant_id = $1 and t.state = 'active' and d.due_at <= now()"
+		"  and d.crashes = '{}' and (d.claimed_by is null or d.claimed_by = $2 or not exists ("
+		"   select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
+		"  and (s.owner is null or s.owner = $2 or not exists ("
+		"   select from depbroker.nodes n where n.node_id = s.owner and n.alive_until > now()))"
+		"  returning s.*),"
+		" claimed as ("
+		"  update depbroker.sync_due as d set claimed_by = $2, due_at = now() + $3::bigint * interval '1 second'"
+		"  from taken s where d.tenant_id = $1 and s.tenant_id = $1)"
+		" select " STREAM " from taken s",
+		PG_V_INT8(tenant_id), PG_V_TEXT(node_id), PG_V_INT8(FORGOTTEN_AFTER_S));
+}
+
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t, "select " STREAM " from depbroker.sync_stream s where s.tenant_id = $1", PG_V_INT8(tenant_id));

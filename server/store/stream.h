@@ -48,6 +48,8 @@ struct due_row {
 // without being able to say so: the database was away. At most one suspect is among them, if wanted: who only happened to be in flight
 // at somebody's crash is not there at the next one.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect);
+// The same, of these clients only: somebody hinted at them. Suspects wait for the other one.
+unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
 // Worker scope, when the client could not be taken: its due row becomes the living owner's, at once. Otherwise an owner that does not know that
 // it is one (its take was made, late) would never hear of the client, nor anybody else take it.
@@ -79,6 +81,9 @@ struct stream_row {
 
 // Worker scope. The epoch grows. No row: somebody else who is alive has it, and store_due_hand_over is due.
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
+// Worker scope: claims and takes at once, when the client is active, due, no suspect, and nobody who is alive has it. No row: nothing has
+// changed. The stream's row is locked first, as whoever starts a client over does it.
+unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
 // Any tenant scope.
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id);
 void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out);

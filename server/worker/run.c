@@ -24,6 +24,7 @@ struct run {
 	struct delay tick; // while deliveries are waited for
 	struct pg_transaction transaction;
 	bool transaction_is_open;
+	unsigned due_at; // in `transaction`, of a hinted client: its due row
 
 	struct pending_flow pending;
 	struct identity_flow identity;
@@ -119,6 +120,10 @@ static void load(struct run *run)
 	run->loads++;
 	begin_transaction(run);
 	tenant_load_add(&run->tenant, &run->transaction);
+	if (run->tenant.is_hinted) {
+		run->due_at = store_due_select(&run->transaction, run->tenant.due.tenant_id);
+	}
+	store_commit_lazily(&run->transaction); // lost, it is as if it had not been taken: the next write says so
 	start_transaction(run);
 }
 
@@ -174,6 +179,22 @@ static void close_flows(struct run *run)
 		pg_transaction_fini(&run->transaction);
 	}
 	tenant_clear(&run->tenant);
+}
+
+// False: there is nothing to do, or somebody else does it.
+static bool take_hinted(struct run *run)
+{
+	struct due_row due;
+
+	if (run->transaction.op.rc != OK || pg_row_count(&run->transaction, 0) != 1 || pg_row_count(&run->transaction, run->due_at) != 1) {
+		run->process->hint_missed_at_ms = clock_monotonic_ms();
+		return false;
+	}
+	store_due_read(&run->transaction, run->due_at, 0, &due);
+	tenant_set_due(&run->tenant, &due);
+	run->tenant.is_hinted = false;
+	log_event(LOG_DEBUG, "run.hinted", LOG_STRING("tenant", run->tenant.slug));
+	return true;
 }
 
 // Otherwise somebody else has the client (ERR_FENCED), or it cannot be loaded, which the log says.
@@ -553,6 +574,9 @@ static void step(struct run *run)
 	case RUN_IDLE:
 		do {
 			AWAIT(run, RUN_LOADING, load(run));
+			if (run->tenant.is_hinted && !take_hinted(run)) {
+				break;
+			}
 			run->failure = take_loaded(run);
 			if (run->failure == ERR_FENCED) {
 				AWAIT(run, RUN_HANDING_OVER, hand_over(run));
@@ -632,14 +656,27 @@ static void step(struct run *run)
 	}
 }
 
-static bool is_under_way(const struct worker_process *process, int64_t tenant_id)
+static struct run *find_run(const struct worker_process *process, int64_t tenant_id)
 {
 	LIST_EACH(at, after, &process->runs) {
-		if (CONTAINER_OF(at, struct run, link)->tenant.due.tenant_id == tenant_id) {
-			return true;
+		struct run *run = CONTAINER_OF(at, struct run, link);
+
+		if (run->tenant.due.tenant_id == tenant_id) {
+			return run;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+// One that does anything else compares `wake` when it ends.
+bool run_look(struct worker_process *process, int64_t tenant_id)
+{
+	struct run *run = find_run(process, tenant_id);
+
+	if (run != NULL && run->state == RUN_WAITING) {
+		delay_start(&run->tick, 0);
+	}
+	return run != NULL;
 }
 
 bool run_has_suspect(const struct worker_process *process)
@@ -654,22 +691,33 @@ bool run_has_suspect(const struct worker_process *process)
 	return false;
 }
 
-void run_start(struct worker_process *process, const struct due_row *due)
+static void start(struct worker_process *process, const struct due_row *due, bool is_hinted)
 {
-	struct run *run;
+	struct run *run = allocate(sizeof *run);
 
-	if (is_under_way(process, due->tenant_id)) {
-		return;
-	}
-	run = allocate(sizeof *run);
 	run->process = process;
 	run->started_at_ms = clock_monotonic_ms();
 	process->run_count++;
 	list_add_last(&process->runs, &run->link);
 	tenant_init(&run->tenant, process, &run->write, due);
+	run->tenant.is_hinted = is_hinted;
 	fenced_write_init(&run->write, &run->tenant);
 	delay_init(&run->tick, &process->loop, on_tick);
 	step(run);
+}
+
+void run_start(struct worker_process *process, const struct due_row *due)
+{
+	if (find_run(process, due->tenant_id) == NULL) {
+		start(process, due, false);
+	}
+}
+
+void run_start_hinted(struct worker_process *process, int64_t tenant_id)
+{
+	if (find_run(process, tenant_id) == NULL) {
+		start(process, &(struct due_row){ .tenant_id = tenant_id }, true);
+	}
 }
 
 void run_stop_all(struct worker_process *process)

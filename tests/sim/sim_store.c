@@ -285,6 +285,23 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 	return added(t);
 }
 
+// Nobody hints here.
+unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	return store_stream_take(t, tenant_id, node_id);
+}
+
+unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count)
+{
+	(void)tenant_ids;
+	return store_due_claim(t, node_id, (int)count, false);
+}
+
+void store_commit_lazily(struct pg_transaction *t)
+{
+	(void)t;
+}
+
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)tenant_id;
