@@ -101,8 +101,8 @@ static void what_is_not_to_be_run_is_left_alone(void **state)
 {
 	static const char *const reasons[] = {
 		"update depbroker.sync_due set due_at = now() + interval '1 hour' where tenant_id = %lld",
-		"update depbroker.tenants set state = 'paused' where tenant_id = %lld",
-		"update depbroker.tenants set state = 'quarantined' where tenant_id = %lld",
+		"update depbroker.tenants set state = 'archived' where tenant_id = %lld",
+		"update depbroker.tenants set state = 'deleting' where tenant_id = %lld",
 		"update depbroker.sync_due set crashes = array[now()] where tenant_id = %lld",
 		"update depbroker.sync_due set claimed_by = 'b' where tenant_id = %lld",
 	};
@@ -126,6 +126,17 @@ static void what_is_not_to_be_run_is_left_alone(void **state)
 		free(before);
 		free(after);
 	}
+}
+
+// Its token is watched, by a run that begins with a claim of its own.
+static void a_paused_client_is_claimed_and_not_taken_at_once(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+
+	(void)state;
+	change("update depbroker.tenants set state = 'paused' where tenant_id = %lld", (long long)tenant_id);
+	assert_int_equal(take_due(tenant_id, "a"), 0);
+	assert_int_equal(claim("a", &tenant_id, 1), 1);
 }
 
 static void a_living_owner_keeps_what_somebody_hints_at(void **state)
@@ -165,6 +176,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_due_is_claimed_and_taken_in_one),
 		cmocka_unit_test(what_is_not_to_be_run_is_left_alone),
+		cmocka_unit_test(a_paused_client_is_claimed_and_not_taken_at_once),
 		cmocka_unit_test(a_living_owner_keeps_what_somebody_hints_at),
 		cmocka_unit_test(of_many_hints_those_that_are_due_are_claimed),
 		cmocka_unit_test(a_made_up_number_takes_nothing),
