@@ -64,7 +64,7 @@ static void on_progress(struct flow *flow)
 {
 	struct run *run = flow->owner;
 
-	delivery_poke(&run->delivery);
+	delivery_poke(&run->delivery, flow->changes.events, flow->changes.event_count);
 }
 
 static bool waits(const struct run *run)
