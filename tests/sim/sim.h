@@ -104,6 +104,7 @@ struct sim_tenant {
 	struct sim_device devices[SIM_DEVICES];
 	struct stored_event *events; // [seq - 1]
 	size_t event_room;
+	int64_t newest[SIM_LANES]; // event of the lane
 	unsigned armed[FAULT_KINDS]; // what the next fitting operations of this client meet
 };
 
@@ -151,7 +152,10 @@ void sim_beaten(bool worked);  // whether its last heart-beat reached the databa
 
 // sim_memory.c
 void *sim_take(size_t size); // zeroed; until sim_end
+void *sim_take_unset(size_t size); // as it was left
 struct text sim_keep(struct text text); // a copy, the same for the same text
+// The number behind `letter`; -1: it does not begin like that. `rest`: what follows, may be NULL.
+int64_t sim_number(struct text text, char letter, struct text *rest);
 struct text sim_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_memory_reset(void);
 
@@ -175,6 +179,7 @@ int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
 void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
+int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial); // -1: it is not this client's
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
 
 // sim_apple.c

@@ -42,6 +42,9 @@ static struct {
 		int64_t next_us, step_us;
 	} idle[SIM_NODES];
 	bool last_claim_empty[SIM_NODES], last_beat_worked[SIM_NODES];
+	bool first_is_known; // of the idle claims: nothing has happened since that could change it
+	struct idle_claim *first;
+	int64_t first_us;
 } loops;
 
 // --- chance: xoshiro256**, seeded by splitmix64 ---
@@ -262,6 +265,7 @@ void delay_stop(struct delay *delay)
 
 	if (loops.idle[number].delay == delay) {
 		loops.idle[number].delay = NULL;
+		loops.first_is_known = false;
 	}
 	if (alarm != NULL) {
 		alarm->off = true;
@@ -287,6 +291,7 @@ void delay_start(struct delay *delay, int64_t after_ms)
 	delay_stop(delay);
 	if (delay == loops.claims[number] && loops.last_claim_empty[number]) {
 		loops.idle[number] = (struct idle_claim){ delay, life_of(delay), at_us, step_us };
+		loops.first_is_known = false;
 		return;
 	}
 	if (delay == loops.beats[number] && loops.last_beat_worked[number] && step_us > 0) {
@@ -295,6 +300,7 @@ void delay_start(struct delay *delay, int64_t after_ms)
 		if (until_us > at_us) {
 			at_us += (until_us - at_us) / step_us * step_us;
 			sim_keep_alive(sim_node_id(life_of(delay)), at_us + step_us);
+			loops.first_is_known = false;
 		}
 	}
 	start_alarm(delay, at_us);
@@ -333,8 +339,9 @@ static void run_deferred(struct sim_life *life)
 
 static void run(const struct event *event)
 {
-	if (event->life == NULL) {
+	if (event->life == NULL) { // rows, clients and nodes change only here
 		event->run(event->argument);
+		loops.first_is_known = false;
 		return;
 	}
 	if (event->life->dead) {
@@ -349,15 +356,16 @@ static void run(const struct event *event)
 	run_deferred(event->life);
 	if (event->life->closing) {
 		sim_node_closed(event->life);
+		loops.first_is_known = false;
 	}
 	sim.life = NULL;
 }
 
-// The idle claim that would find something first, if that comes before everything else.
-static struct idle_claim *first_claim(int64_t before_us, int64_t *at_us_out)
+// The idle claim that would find something first, and when.
+static void find_first_claim(void)
 {
 	struct idle_claim *first = NULL;
-	int64_t first_us = before_us;
+	int64_t first_us = INT64_MAX;
 
 	for (size_t i = 0; i < SIM_NODES; i++) {
 		struct idle_claim *idle = &loops.idle[i];
@@ -366,6 +374,10 @@ static struct idle_claim *first_claim(int64_t before_us, int64_t *at_us_out)
 			continue;
 		}
 		const int64_t due_us = sim_earliest_due_us(sim_node_id(idle->life), first_us);
+
+		if (due_us >= first_us) {
+			continue;
+		}
 		const int64_t from_us = due_us > sim.now_us ? due_us : sim.now_us;
 		const int64_t at_us = idle->next_us >= from_us ? idle->next_us :
 			idle->next_us + (from_us - idle->next_us + idle->step_us - 1) / idle->step_us * idle->step_us;
@@ -375,14 +387,16 @@ static struct idle_claim *first_claim(int64_t before_us, int64_t *at_us_out)
 			first = idle;
 		}
 	}
-	*at_us_out = first_us;
-	return first;
+	loops.first_is_known = true;
+	loops.first = first;
+	loops.first_us = first_us;
 }
 
 static void run_claim(struct idle_claim *idle, int64_t at_us)
 {
 	struct delay *delay = idle->delay;
 
+	loops.first_is_known = false;
 	sim.now_us = at_us;
 	loops.last_claim_empty[sim_node_number(idle->life)] = false;
 	idle->delay = NULL;
@@ -392,15 +406,17 @@ static void run_claim(struct idle_claim *idle, int64_t at_us)
 bool sim_step(int64_t until_us)
 {
 	const int64_t next_us = loops.count > 0 && loops.heap[0].at_us < until_us ? loops.heap[0].at_us : until_us;
-	int64_t claim_us;
-	struct idle_claim *idle = first_claim(next_us, &claim_us);
 
-	if (idle != NULL) {
-		run_claim(idle, claim_us);
+	if (!loops.first_is_known) {
+		find_first_claim();
+	}
+	if (loops.first != NULL && loops.first_us < next_us) {
+		run_claim(loops.first, loops.first_us);
 		return true;
 	}
 	if (next_us == until_us) {
 		sim.now_us = until_us;
+		loops.first_is_known = false; // whoever looks now may change something
 		return false;
 	}
 

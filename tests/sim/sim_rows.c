@@ -352,14 +352,7 @@ static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
 
 static bool has_pending(const struct sim_tenant *tenant, const struct position_row *position)
 {
-	for (int64_t seq = tenant->stream.event_seq; seq > position->acked_seq; seq--) {
-		const struct stored_event *event = &tenant->events[seq - 1];
-
-		if (event->instance_id == position->instance_id && event->lane == position->lane) {
-			return true;
-		}
-	}
-	return false;
+	return tenant->newest[position - tenant->positions] > position->acked_seq;
 }
 
 static void read_positions(struct sim_op *op, const struct sim_tenant *tenant)
@@ -368,7 +361,7 @@ static void read_positions(struct sim_op *op, const struct sim_tenant *tenant)
 
 	memcpy(rows, tenant->positions, SIM_LANES * sizeof *rows);
 	for (size_t i = 0; i < SIM_LANES; i++) {
-		rows[i].pending = has_pending(tenant, &rows[i]);
+		rows[i].pending = has_pending(tenant, &tenant->positions[i]);
 	}
 }
 
@@ -501,14 +494,10 @@ static bool may_settle(const struct op_fence *fence, struct sim_tenant *tenant)
 // "f<generation>-<place>-<since>" of a list, "c<generation>-<place>" of the changes: see sim_apple.c.
 static int64_t cursor_place(struct text cursor)
 {
-	char text[64];
-	long long since = 0, place = 0;
+	const int64_t changes = sim_number(cursor, 'c', NULL);
+	struct text rest = TEXT_NONE;
 
-	(void)snprintf(text, sizeof text, "%.*s", TEXT_ARGS(cursor));
-	if (text[0] == 'f' && sscanf(text, "f%lld-%lld", &since, &place) == 2) {
-		return place;
-	}
-	return text[0] == 'c' && sscanf(text, "c%lld", &place) == 1 ? 1000000 + place : -1;
+	return changes >= 0 ? 1000000 + changes : sim_number(cursor, 'f', &rest) >= 0 ? sim_number(rest, '-', NULL) : -1;
 }
 
 static void check_next(const struct sim_tenant *tenant, const struct stream_row *next)
@@ -552,15 +541,25 @@ static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
 	*stream = after;
 }
 
+int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial)
+{
+	struct text rest;
+
+	if (sim_number(serial, 'T', &rest) != tenant->id) {
+		return -1;
+	}
+
+	const int64_t device = sim_number(rest, 'D', &rest);
+
+	return rest.length == 0 && device < SIM_DEVICES ? device : -1;
+}
+
 static size_t device_number(const struct sim_tenant *tenant, struct text serial)
 {
-	char text[32];
-	int owner = 0, number = -1;
+	const int64_t device = sim_device_of(tenant, serial);
 
-	(void)snprintf(text, sizeof text, "%.*s", TEXT_ARGS(serial));
-	LAW(sscanf(text, "T%dD%d", &owner, &number) == 2 && owner == tenant->id && number >= 0 && number < SIM_DEVICES,
-		"client %lld gets a device that is not its own: %s", (long long)tenant->id, text);
-	return (size_t)number;
+	LAW(device >= 0, "client %lld gets a device that is not its own: %.*s", (long long)tenant->id, TEXT_ARGS(serial));
+	return (size_t)device;
 }
 
 static void put_device(struct sim_tenant *tenant, const struct device_row *row)
@@ -599,6 +598,9 @@ static void insert_events(struct sim_tenant *tenant, const struct stored_event *
 		LAW(events[i].event.seq == first + (int64_t)i, "client %lld's event %lld is numbered %lld", (long long)tenant->id,
 			(long long)first + (long long)i, (long long)events[i].event.seq);
 		tenant->events[events[i].event.seq - 1] = events[i];
+		if (events[i].instance_id > 0) {
+			tenant->newest[(events[i].instance_id - 1) * EVENT_LANES + events[i].lane] = events[i].event.seq;
+		}
 		sim_trace("event", tenant->id, events[i].event.seq, events[i].event.type);
 	}
 }
