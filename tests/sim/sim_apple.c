@@ -6,7 +6,7 @@
 // Cursors: "f<since>-<place>-<serial number>" of a list whose changes begin at `since`, "c<place>" of the changes.
 #include "sim/sim.h"
 
-#include "apple/apple.h"
+#include "apple/apple_gate.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -53,6 +53,7 @@ struct sim_call {
 	struct sim_tenant *tenant;
 	enum what what;
 	bool signing_in, renewed, over;
+	bool is_out; // a request that was let out, and has no answer yet
 	void *out;
 	struct text cursor, session, content, uuid;
 	struct text *serials;
@@ -104,7 +105,7 @@ static void add_device(struct account *account, size_t device)
 
 void sim_apple_change(void)
 {
-	struct account *account = &accounts[sim_between(0, SIM_TENANTS - 1)];
+	struct account *account = &accounts[sim_between(0, sim.shape->tenants - 1)];
 	const size_t device = (size_t)sim_between(0, SIM_DEVICES - 1);
 	struct truth *truth = &account->devices[device];
 
@@ -435,9 +436,18 @@ static void on_request(void *argument)
 	}
 }
 
+static void on_held_back(void *argument);
+
 static void ask(struct sim_call *at, bool signing_in)
 {
 	at->signing_in = signing_in;
+	if (!apple_gate_admits(at->call)) {
+		at->retry_after_s = at->call->retry_after_s;
+		sim_at(sim.now_us, at->life, on_held_back, at);
+		return;
+	}
+	at->is_out = true;
+	sim_outage_note();
 	at->session = sim_keep(text_of(at->call->session->token));
 	sim_at(sim.now_us + way_us(), NULL, on_request, at);
 }
@@ -488,6 +498,37 @@ static void finish(struct sim_call *at, enum err rc)
 	op_done(&call->op, rc);
 }
 
+static void on_held_back(void *argument)
+{
+	struct sim_call *at = argument;
+
+	if (!at->over) {
+		finish(at, ERR_HELD_BACK);
+	}
+}
+
+static unsigned status_of(enum err rc)
+{
+	switch (rc) {
+	case OK: return 200;
+	case ERR_UNAVAILABLE: return 503;
+	case ERR_THROTTLED: return 429;
+	case ERR_TIMEOUT:
+	case ERR_NETWORK: return 0;
+	default: return 400;
+	}
+}
+
+// The breaker hears of each request that it let out, once.
+static void observe(struct sim_call *at, enum err rc)
+{
+	if (at->is_out) {
+		at->is_out = false;
+		at->call->status = status_of(rc);
+		apple_gate_observe(at->call, rc);
+	}
+}
+
 // As apple_call.c: a session is renewed once.
 static void on_answer(void *argument)
 {
@@ -497,6 +538,7 @@ static void on_answer(void *argument)
 	if (at->over) {
 		return;
 	}
+	observe(at, at->rc);
 	session = at->call->session;
 	if (at->signing_in && at->rc == OK) {
 		(void)snprintf(session->token, sizeof session->token, "%.*s", TEXT_ARGS(at->new_session));
@@ -624,6 +666,7 @@ static void on_cancelled(void *argument)
 	struct sim_call *at = argument;
 
 	if (!at->over) {
+		observe(at, ERR_CANCELLED);
 		finish(at, ERR_CANCELLED);
 	}
 }
@@ -749,8 +792,8 @@ const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const st
 
 void sim_apple_begin(void)
 {
-	accounts = sim_take(SIM_TENANTS * sizeof *accounts);
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
+	accounts = sim_take((size_t)sim.shape->tenants * sizeof *accounts);
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		accounts[i].changes = sim_take_unset(CHANGES_MAX * sizeof *accounts[i].changes);
 		accounts[i].profiles = sim_take_unset(SIM_PROFILES_MAX * sizeof *accounts[i].profiles);
 		accounts[i].profiles[0] = (struct apple_profile){ 0 }; // P0 is nobody's

@@ -134,7 +134,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 void sim_print_replay(void)
 {
-	fprintf(stderr, "replay: build/dev/test_sim %llu\n", (unsigned long long)sim.seed);
+	fprintf(stderr, "replay: build/dev/test_sim %llu%s\n", (unsigned long long)sim.seed, sim.shape->outage ? " outage" : "");
 }
 
 void sim_law_broken(const char *law, const char *format, ...)
@@ -439,9 +439,9 @@ void sim_beats(void)
 	loops.beats[sim_node_number(sim.life)] = loops.fired;
 }
 
-void sim_begin(uint64_t seed, bool verbose)
+void sim_begin(const struct sim_shape *shape, uint64_t seed, bool verbose)
 {
-	sim = (struct sim){ .seed = seed, .now_us = EPOCH_US, .hash = seed, .runs = true, .verbose = verbose };
+	sim = (struct sim){ .shape = shape, .seed = seed, .now_us = EPOCH_US, .hash = seed, .runs = true, .verbose = verbose };
 	memset(&loops, 0, sizeof loops);
 	seed_chance(seed);
 }

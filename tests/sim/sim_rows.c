@@ -63,7 +63,7 @@ static void release_node(struct text id)
 	if (row != NULL) {
 		*row = node_rows[--node_count];
 	}
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		if (text_equal(sim.tenants[i].claimed_by, id) && id.length > 0) {
 			sim.tenants[i].claimed_by = TEXT_NONE;
 			sim.tenants[i].due_at_us = sim.now_us;
@@ -77,7 +77,7 @@ int64_t sim_earliest_due_us(struct text node_id, int64_t before_us)
 {
 	int64_t earliest_us = before_us;
 
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		const struct sim_tenant *tenant = &sim.tenants[i];
 
 		if (tenant->active && tenant->due_at_us < earliest_us) {
@@ -113,14 +113,14 @@ static void *answer_rows(struct sim_op *op, size_t count, size_t size)
 
 static void claim(struct sim_op *op)
 {
-	struct due_row *rows = answer_rows(op, SIM_TENANTS, sizeof *rows);
-	bool claimed[SIM_TENANTS] = { false };
+	struct due_row *rows = answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
+	bool claimed[SIM_TENANTS_MAX] = { false };
 
 	op->out_count = 0;
 	while ((int64_t)op->out_count < op->number) {
 		struct sim_tenant *first = NULL;
 
-		for (size_t i = 0; i < SIM_TENANTS; i++) {
+		for (int i = 0; i < sim.shape->tenants; i++) {
 			struct sim_tenant *tenant = &sim.tenants[i];
 
 			if (!claimed[i] && tenant->active && tenant->due_at_us <= sim.now_us &&
@@ -143,7 +143,7 @@ static void claim(struct sim_op *op)
 
 struct sim_tenant *sim_tenant_of(int64_t tenant_id)
 {
-	assert(tenant_id >= 1 && tenant_id <= SIM_TENANTS);
+	assert(tenant_id >= 1 && tenant_id <= sim.shape->tenants);
 	return &sim.tenants[tenant_id - 1];
 }
 
@@ -849,8 +849,8 @@ void sim_rows_begin(void)
 {
 	node_rows = sim_take(NODE_ROWS * sizeof *node_rows);
 	node_count = 0;
-	sim.tenants = sim_take(SIM_TENANTS * sizeof *sim.tenants);
-	for (int64_t i = 0; i < SIM_TENANTS; i++) {
+	sim.tenants = sim_take((size_t)sim.shape->tenants * sizeof *sim.tenants);
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		make_tenant(&sim.tenants[i], i + 1);
 	}
 }
