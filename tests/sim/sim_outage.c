@@ -20,7 +20,7 @@ static void go_away(void *argument)
 	sim_trace("away", OUTAGE_S, 0, 0);
 }
 
-// When Apple has just come back, everybody wants everything at once.
+// When the probes of all processes have found Apple back, everybody wants everything at once.
 static void press_sync_now(void *argument)
 {
 	(void)argument;
@@ -34,7 +34,7 @@ void sim_outage_begin(void)
 	begun_us = sim.now_us;
 	offered = sim_take(SECONDS * sizeof *offered);
 	sim_at(begun_us + BEFORE_S * SECOND_US, NULL, go_away, NULL);
-	sim_at(begun_us + (BEFORE_S + OUTAGE_S + 10) * SECOND_US, NULL, press_sync_now, NULL);
+	sim_at(begun_us + (BEFORE_S + OUTAGE_S + 35) * SECOND_US, NULL, press_sync_now, NULL);
 }
 
 void sim_outage_note(void)
