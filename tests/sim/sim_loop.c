@@ -9,6 +9,7 @@
 #include "depbroker/log.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,7 +135,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 void sim_print_replay(void)
 {
-	fprintf(stderr, "replay: build/dev/test_sim %llu%s\n", (unsigned long long)sim.seed, sim.shape->outage ? " outage" : "");
+	fprintf(stderr, "replay: %s %llu%s\n", program_invocation_name, (unsigned long long)sim.seed, sim.shape->outage ? " outage" : "");
 }
 
 void sim_law_broken(const char *law, const char *format, ...)

@@ -514,6 +514,22 @@ static void check_next(const struct sim_tenant *tenant, const struct stream_row 
 		"client %lld has done what was not asked for", (long long)tenant->id);
 }
 
+// A run that ends leaves no event behind without coming back for it at once, unless its endpoint is to be left alone.
+static void check_left(const struct sim_tenant *tenant)
+{
+	for (size_t i = 0; i < SIM_INSTANCES; i++) {
+		const struct position_row *lanes = &tenant->positions[i * EVENT_LANES];
+		bool left = false, waits = tenant->instances[i].disabled;
+
+		for (size_t lane = 0; lane < EVENT_LANES; lane++) {
+			left = left || has_pending(tenant, &lanes[lane]);
+			waits = waits || lanes[lane].attempts > 0;
+		}
+		LAW(!left || waits || tenant->due_at_us <= sim.now_us + 5 * SECOND_US, "client %lld: a run ends with events that wait for %lld s",
+			(long long)tenant->id, (long long)((tenant->due_at_us - sim.now_us) / SECOND_US));
+	}
+}
+
 static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
 {
 	struct stream_row *stream = &tenant->stream;
@@ -539,6 +555,9 @@ static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
 		}
 	}
 	*stream = after;
+	if (fence->finish && tenant->active) {
+		check_left(tenant);
+	}
 }
 
 int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial)
