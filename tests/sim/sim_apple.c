@@ -509,14 +509,13 @@ static void on_held_back(void *argument)
 
 static unsigned status_of(enum err rc)
 {
-	switch (rc) {
-	case OK: return 200;
-	case ERR_UNAVAILABLE: return 503;
-	case ERR_THROTTLED: return 429;
-	case ERR_TIMEOUT:
-	case ERR_NETWORK: return 0;
-	default: return 400;
+	if (rc == OK || rc == ERR_BAD_ANSWER) {
+		return 200;
 	}
+	if (rc == ERR_UNAVAILABLE || rc == ERR_THROTTLED) {
+		return rc == ERR_UNAVAILABLE ? 503 : 429;
+	}
+	return rc == ERR_TIMEOUT || rc == ERR_NETWORK ? 0 : 400;
 }
 
 // The breaker hears of each request that it let out, once.
