@@ -111,8 +111,6 @@ static pid_t start_worlds(uint64_t first, uint64_t count, uint64_t step)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		signal(SIGABRT, on_crash);
-		signal(SIGSEGV, on_crash);
 		for (uint64_t at = 0; at < count; at += step) {
 			run_world(&usual, first + at, false);
 			if ((first + at) % WORLDS_PER_OUTAGE == 0) {
@@ -175,6 +173,8 @@ int main(int argument_count, char **arguments)
 		cmocka_unit_test(worlds_keep_every_law_and_come_to_rest),
 	};
 
+	signal(SIGABRT, on_crash);
+	signal(SIGSEGV, on_crash);
 	if (argument_count > 1) {
 		const bool outage = argument_count > 2 && strcmp(arguments[2], "outage") == 0;
 
