@@ -280,9 +280,6 @@ static void page_is_written(struct sync_flow *sync)
 	if (sync->decision.action == SYNC_COMPLETE_GENERATION && !sync->machine.from_first_page) {
 		sync->decision = sync_failed(&sync->machine, ERR_BUDGET, -1, tenant_occasion(flow->tenant));
 	}
-	if (flow->progress != NULL) {
-		flow->progress(flow);
-	}
 }
 
 // --- the end of a generation ---
