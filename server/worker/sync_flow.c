@@ -61,6 +61,11 @@ static void failed(struct sync_flow *sync, enum err rc)
 
 // --- a page ---
 
+static const char *page_kind(const struct sync_flow *sync)
+{
+	return sync->decision.action == SYNC_FETCH_PAGE ? "fetch" : "changes";
+}
+
 static void ask_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
@@ -204,19 +209,13 @@ static void reconcile_page(struct sync_flow *sync)
 }
 
 // What follows from the page is decided first, so that it is stored with it.
-static void write_page(struct sync_flow *sync)
+static void decide_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	struct tenant *tenant = flow->tenant;
 	const struct sync_page page = {
 		.cursor_changed = !text_equal(flow->page.cursor, tenant->stream.cursor),
 		.more_to_follow = flow->page.more_to_follow,
-	};
-	const struct ledger_entry entry = {
-		.kind = sync->decision.action == SYNC_FETCH_PAGE ? "fetch" : "changes",
-		.generation = sync->machine.state.generation,
-		.records = (int)flow->page.count,
-		.page_digest = flow->page.digest,
 	};
 
 	reconcile_page(sync);
@@ -227,6 +226,25 @@ static void write_page(struct sync_flow *sync)
 	flow->next.sync = sync->attempted.state;
 	flow->next.run_pages++;
 	flow->next.run_devices += (int64_t)sync->plan.count;
+}
+
+// A page that changes nothing and after which Apple is left alone needs no write of its own: its cursor goes with the one that ends the
+// run. Should that not come about, the same page is asked for again, and changes nothing again.
+static bool is_worth_a_write(const struct sync_flow *sync)
+{
+	return sync->flow.changes.row_count > 0 || sync->decided.action != SYNC_WAIT;
+}
+
+static void write_page(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	const struct ledger_entry entry = {
+		.kind = page_kind(sync),
+		.generation = sync->machine.state.generation,
+		.records = (int)flow->page.count,
+		.page_digest = flow->page.digest,
+	};
+
 	flow_write_changes(flow, entry, &flow->next);
 }
 
@@ -243,10 +261,11 @@ static bool remember_seen(struct sync_flow *sync)
 	return true;
 }
 
-static void page_is_written(struct sync_flow *sync)
+static void page_is_taken(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	const bool fetched = sync->decision.action == SYNC_FETCH_PAGE;
+	const char *const kind = page_kind(sync);
 
 	sync->machine = sync->attempted;
 	sync->decision = sync->decided;
@@ -255,7 +274,7 @@ static void page_is_written(struct sync_flow *sync)
 		sync->machine.from_first_page = false;
 	}
 	sync->doubtful = sync->doubtful || (fetched && (flow->page.count == 0 || flow->page.rejected > 0));
-	log_event(LOG_INFO, "sync.page", LOG_STRING("tenant", flow->tenant->slug), LOG_STRING("kind", flow->entry.kind),
+	log_event(LOG_INFO, "sync.page", LOG_STRING("tenant", flow->tenant->slug), LOG_STRING("kind", kind),
 		LOG_INT("devices", (int64_t)flow->page.count), LOG_INT("changed", (int64_t)flow->changes.row_count),
 		LOG_INT("events", (int64_t)flow->changes.event_count), LOG_INT("rejected", flow->page.rejected),
 		LOG_BOOL("more", flow->page.more_to_follow), LOG_INT("write_seq", flow->tenant->stream.write_seq),
@@ -496,11 +515,16 @@ static void step(struct flow *flow)
 						goto read_failed;
 					}
 				}
-				AWAIT(sync, SYNC_WRITING_PAGE, write_page(sync));
-				if (flow_written(flow) != OK) {
-					goto write_failed;
+				decide_page(sync);
+				if (is_worth_a_write(sync)) {
+					AWAIT(sync, SYNC_WRITING_PAGE, write_page(sync));
+					if (flow_written(flow) != OK) {
+						goto write_failed;
+					}
+				} else {
+					tenant_take_stream(flow->tenant, &flow->next);
 				}
-				page_is_written(sync);
+				page_is_taken(sync);
 				continue;
 			}
 			begin_counting(sync);
