@@ -10,7 +10,7 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-int migrate_command(const struct config *config); // also EXIT_SCHEMA_IS_NEWER
+int migrate_command(const struct config *config); // also EXIT_SCHEMA_IS_FOREIGN
 int healthcheck_command(const struct config *config);
 // argv[0] is "create-key".
 int create_key_command(const struct config *config, int argc, char **argv);

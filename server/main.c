@@ -114,7 +114,7 @@ static const struct command commands[] = {
 	{ "api", "the REST API, as serve starts it", "usage: depbroker api\n" CONFIGURED_BY, api, false },
 	{ "worker", "a worker, as serve starts it", "usage: depbroker worker\n" CONFIGURED_BY, worker, false },
 	{ "migrate", "brings the database's schema up to date", "usage: depbroker migrate\n\n"
-		"Exit code 3: the database was written by a newer depbroker.\n" CONFIGURED_BY, migrate, false },
+		"Exit code 3: the database's schema is not one of this depbroker.\n" CONFIGURED_BY, migrate, false },
 	{ "healthcheck", "asks the admin listener of this machine whether it is ready",
 		"usage: depbroker healthcheck\n" CONFIGURED_BY, healthcheck, false },
 	{ "config", "prints what is in force, secrets masked", "usage: depbroker config\n" CONFIGURED_BY, show_config, false },

@@ -50,5 +50,5 @@ int migrate_command(const struct config *config)
 		return EXIT_OK;
 	}
 	log_event(LOG_ERROR, "migrate.failed", LOG_STRING("error", err_name(op->rc)), LOG_STRING("reason", op->fault.text));
-	return run.migration.is_newer ? EXIT_SCHEMA_IS_NEWER : EXIT_FAILED;
+	return run.migration.is_foreign ? EXIT_SCHEMA_IS_FOREIGN : EXIT_FAILED;
 }

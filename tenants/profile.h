@@ -15,5 +15,10 @@ struct profile_source {
 	struct text members; // further members, one JSON object; checked when it was stored. Empty: none
 };
 
+enum { PROFILE_NAME_MAX = 125 }; // characters; Apple refuses more with CONFIG_NAME_INVALID
+
+// Appends "acme main", cut to what Apple takes: two slugs may be longer together.
+void profile_name_write(struct buffer *out, struct text tenant_slug, struct text instance_name);
+
 // Appends {"profile_name":"acme main","url":"https://...", further members}.
 void profile_write(struct buffer *out, const struct profile_source *source);

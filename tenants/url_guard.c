@@ -74,6 +74,21 @@ static bool parse_host_and_port(struct host_and_port *out, struct text authority
 	return is_host(out->host);
 }
 
+// A lone '%' is read as itself by some and refused by others, Apple among them.
+static enum err check_escapes(struct text url, struct fault *fault)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+
+	for (size_t i = 0; i < url.length; i++) {
+		if (url.bytes[i] == '%' && (url.length - i < 3 || strchr(digits, url.bytes[i + 1]) == NULL ||
+			strchr(digits, url.bytes[i + 2]) == NULL)) {
+			return fault_set(fault, ERR_BAD_INPUT, "the URL has a %% that two hexadecimal digits do not follow, at position %zu",
+				i + 1);
+		}
+	}
+	return OK;
+}
+
 static enum err check_characters(struct text url, struct fault *fault)
 {
 	if (url.length > URL_GUARD_URL_MAX) {
@@ -87,7 +102,7 @@ static enum err check_characters(struct text url, struct fault *fault)
 				"write international host names in their xn-- form", i + 1);
 		}
 	}
-	return OK;
+	return check_escapes(url, fault);
 }
 
 static bool starts_with_scheme(struct text url, struct text scheme)

@@ -153,8 +153,9 @@ def check_symbols(build):
                     if "libdepbroker_tenants.a" in names), None)
     if library is None:
         return [f"{build}: there is no libdepbroker_tenants.a"]
-    listing = subprocess.run(["nm", "-u", library], check=True, capture_output=True, text=True).stdout
-    symbols = {line.split()[-1].split("@")[0] for line in listing.splitlines() if line.startswith(" ") and line.split()}
+    listing = subprocess.run(["nm", library], check=True, capture_output=True, text=True).stdout
+    rows = [line.split() for line in listing.splitlines() if len(line.split()) in (2, 3)]
+    symbols = {row[1].split("@")[0] for row in rows if row[0] == "U"} - {row[2] for row in rows if len(row) == 3}
     return [f"{os.path.basename(library)}: the core may not use {symbol}" for symbol in sorted(symbols)
             if any(pattern.match(symbol) for pattern in FORBIDDEN_SYMBOLS)]
 

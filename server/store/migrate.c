@@ -136,7 +136,7 @@ static enum err check_applied(struct migration *migration, size_t row)
 	unsigned char hash[SHA256_SIZE];
 
 	if (number > store_schema_expected()) {
-		migration->is_newer = true;
+		migration->is_foreign = true;
 		return fault_set(&migration->op.fault, ERR_CONFLICT, "a newer depbroker has used this database (migration %lld, %.*s): "
 			"start that version or a later one", (long long)number, TEXT_ARGS(name));
 	}
@@ -146,6 +146,7 @@ static enum err check_applied(struct migration *migration, size_t row)
 	}
 	if (row >= migrations_count || number != number_of(&migrations_files[row]) ||
 		!text_equal(stored_hash, buffer_text(&hash_text))) {
+		migration->is_foreign = true;
 		return fault_set(&migration->op.fault, ERR_CONFLICT, "migration %lld (%.*s) of this database is not the one that this "
 			"depbroker has under that number", (long long)number, TEXT_ARGS(name));
 	}

@@ -11,8 +11,8 @@
 #include "store/store.h"
 
 struct migration {
-	struct op op;     // OK; ERR_CONFLICT: law 2, is_newer says which; ERR_BUG: the linter complains; or what pg.h says
-	bool is_newer;
+	struct op op; // OK; ERR_CONFLICT: law 2 when is_foreign, else too many collisions; ERR_BUG: the linter complains; or what pg.h says
+	bool is_foreign;
 	unsigned applied; // now
 	// Inside
 	struct pg_pool *pool;

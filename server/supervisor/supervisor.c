@@ -186,9 +186,9 @@ static void on_migrate_ended(struct child *child, int exit_code, int exit_signal
 		return;
 	}
 	on_ended(child, exit_code, exit_signal);
-	if (exit_signal == 0 && exit_code == EXIT_SCHEMA_IS_NEWER) {
-		log_event(LOG_ERROR, "serve.failed", LOG_STRING("reason", "the database was written by a newer depbroker: run that "
-			"version, or restore a backup of before"));
+	if (exit_signal == 0 && exit_code == EXIT_SCHEMA_IS_FOREIGN) {
+		log_event(LOG_ERROR, "serve.failed", LOG_STRING("reason", "the database's schema is not one of this depbroker (see "
+			"migrate.failed): run the version that wrote it, or restore a backup of before"));
 		stop(member->supervisor, 1);
 	}
 }

@@ -16,8 +16,9 @@
 
 #include "depbroker/config.h"
 
-// What `depbroker migrate` exits with when the database's schema is newer than the program. Trying again would not help.
-enum { EXIT_SCHEMA_IS_NEWER = 3 };
+// What `depbroker migrate` exits with when the database's schema is not one of this program: a newer one wrote it, or an applied
+// migration has another content. Trying again would not help.
+enum { EXIT_SCHEMA_IS_FOREIGN = 3 };
 
 // `program` is this program's path. Returns the exit code.
 MUST_USE int serve_main(const struct config *config, const char *program);

@@ -204,19 +204,6 @@ void handle_sync(struct call *call)
 	tenant->counters.sync_pages++;
 }
 
-bool are_serials(yyjson_val *array)
-{
-	yyjson_val *serial;
-	size_t index, count;
-
-	yyjson_arr_foreach(array, index, count, serial) {
-		if (!yyjson_is_str(serial)) {
-			return false;
-		}
-	}
-	return yyjson_is_arr(array);
-}
-
 yyjson_val *call_devices(struct call *call)
 {
 	yyjson_val *devices = yyjson_obj_get(call->body, "devices");

@@ -130,6 +130,19 @@ static const char *locale_mistake(yyjson_val *profile)
 	return NULL;
 }
 
+bool are_serials(yyjson_val *array)
+{
+	yyjson_val *serial;
+	size_t index, count;
+
+	yyjson_arr_foreach(array, index, count, serial) {
+		if (!yyjson_is_str(serial)) {
+			return false;
+		}
+	}
+	return yyjson_is_arr(array);
+}
+
 static bool is_base64(struct text t)
 {
 	struct buffer bytes CLEANUP(buffer_fini) = BUFFER(1024 * 1024);

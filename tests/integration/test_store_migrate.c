@@ -129,7 +129,7 @@ static void an_applied_migration_with_other_content_is_refused(void **state)
 	test_postgres_run(world.postgres, "create table saved as select * from depbroker.schema_migrations; "
 		"update depbroker.schema_migrations set sha256 = sha256('other') where number = 1");
 	assert_int_equal(migrate_now(&migration, &world.pg), ERR_CONFLICT);
-	assert_false(migration.is_newer);
+	assert_true(migration.is_foreign);
 	test_postgres_run(world.postgres, "update depbroker.schema_migrations m set sha256 = s.sha256 from saved s "
 		"where s.number = m.number; drop table saved");
 	assert_int_equal(migrate_now(&migration, &world.pg), OK);
@@ -142,7 +142,7 @@ static void a_schema_of_a_newer_program_is_refused(void **state)
 	(void)state;
 	test_postgres_run(world.postgres, "insert into depbroker.schema_migrations values (9000, 'tomorrow', sha256('x'), now())");
 	assert_int_equal(migrate_now(&migration, &world.pg), ERR_CONFLICT);
-	assert_true(migration.is_newer);
+	assert_true(migration.is_foreign);
 	test_postgres_run(world.postgres, "delete from depbroker.schema_migrations where number = 9000");
 	assert_int_equal(migrate_now(&migration, &world.pg), OK);
 }

@@ -3,6 +3,7 @@
 // The guard that keeps enrolment URLs on an instance's own hosts.
 #include "tenants/url_guard.h"
 #include "support/cmocka_all.h"
+#include "support/hostile_urls.h"
 
 #include <string.h>
 
@@ -55,6 +56,29 @@ static void anything_else_is_refused(void **state)
 			fail_msg("let through: %s", urls[i]);
 		}
 	}
+}
+
+// Two hundred and more: the list is not to shrink unseen.
+static void no_spelling_leads_to_another_host(void **state)
+{
+	static const struct text listed[] = { { "mdm.acme.example", 16 }, { "other.example:8443", 18 }, { "10.0.0.9", 8 } };
+
+	(void)state;
+	assert_true(HOSTILE_URL_COUNT >= 200);
+	for (size_t i = 0; i < HOSTILE_URL_COUNT; i++) {
+		if (url_guard_check(text_of(hostile_urls[i]), listed, 3, NULL) == OK) {
+			fail_msg("let through: %s", hostile_urls[i]);
+		}
+	}
+}
+
+static void escapes_are_whole(void **state)
+{
+	(void)state;
+	assert_true(passes("https://mdm.acme.example/a%20b?c=%C3%bc"));
+	assert_false(passes("https://mdm.acme.example/a%2"));
+	assert_false(passes("https://mdm.acme.example/a%"));
+	assert_false(passes("https://mdm.acme.example/%%20"));
 }
 
 static void bytes_after_a_nul_are_seen(void **state)
@@ -115,6 +139,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_url_on_a_listed_host_passes),
 		cmocka_unit_test(anything_else_is_refused),
+		cmocka_unit_test(no_spelling_leads_to_another_host),
+		cmocka_unit_test(escapes_are_whole),
 		cmocka_unit_test(bytes_after_a_nul_are_seen),
 		cmocka_unit_test(a_url_may_be_as_long_as_apple_takes_it),
 		cmocka_unit_test(an_empty_list_allows_nothing),

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// blast.h - whether a change may move so many devices at once, or a second person is asked first.
+//
+// Laws  1. pure
+//       2. allowed is what changes at most as many devices as the larger of two limits says: a number, or a share of the
+//          devices that there are
+//       3. an approval allows up to the number that it names, and nothing beyond it
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { BLAST_DEVICES = 25, BLAST_PERCENT = 10 };
+
+struct blast_limits { // negative: BLAST_DEVICES, BLAST_PERCENT; 0 and 0: every change is asked for
+	int64_t devices, percent;
+};
+
+struct blast_cost {
+	int64_t present; // devices of the client
+	int64_t changes; // of these: with another instance, another profile, held or no longer held
+	int64_t approved;
+};
+
+enum blast_decision { BLAST_ALLOWED, BLAST_NEEDS_APPROVAL };
+
+enum blast_decision blast_decide(const struct blast_limits *limits, const struct blast_cost *cost);
+int64_t blast_limit(const struct blast_limits *limits, int64_t present); // the number of devices that need no approval
