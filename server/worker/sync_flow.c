@@ -33,6 +33,7 @@ static void begin_generation(struct sync_flow *sync)
 	}
 	seen_init(&sync->seen, key, SEEN_BUDGET_BYTES);
 	sync->seen_is_open = true;
+	sync->seen_is_known = true;
 	sync->doubtful = false;
 	// The changes were followed until now, and should have told of everything that this list has.
 	sync->flow.changes.missed = sync->decision.cause == SYNC_FULL_SCHEDULED || sync->decision.cause == SYNC_FULL_REQUESTED;
@@ -254,7 +255,10 @@ static bool remember_seen(struct sync_flow *sync)
 	for (size_t i = 0; i < sync->plan.count; i++) {
 		const struct page_item *item = &sync->plan.items[i];
 
-		if (!item->gone && seen_add(&sync->seen, sync->flow.page.devices[item->record].serial_number) != OK) {
+		const struct text serial = sync->flow.page.devices[item->record].serial_number;
+
+		sync->seen_is_known = sync->seen_is_known && !item->gone && known_is_present(&sync->known, serial);
+		if (!item->gone && seen_add(&sync->seen, serial) != OK) {
 			return false;
 		}
 	}
@@ -319,11 +323,23 @@ static void count_marks(struct sync_flow *sync)
 	sync->marks_left = count == KNOWN_BATCH;
 }
 
+// Whatever this generation has seen is stored as present: so when as many are present, they are the same ones.
+static bool is_nothing_missing(const struct sync_flow *sync)
+{
+	return sync->known_is_read && sync->known.whole && sync->seen_is_open && sync->seen_is_known &&
+		sync->seen.count == sync->known.present;
+}
+
 static void begin_counting(struct sync_flow *sync)
 {
 	sync->flow.after[0] = '\0';
 	sync->present = 0;
 	sync->removals = 0;
+	sync->marks_left = true;
+	if (is_nothing_missing(sync)) {
+		sync->present = (int64_t)sync->known.present;
+		sync->marks_left = false;
+	}
 }
 
 // By a person, for the request that this list was asked for by.
@@ -528,13 +544,13 @@ static void step(struct flow *flow)
 				continue;
 			}
 			begin_counting(sync);
-			do {
+			while (sync->marks_left) {
 				AWAIT(sync, SYNC_COUNTING, read_marks(sync));
 				if (flow->read.op.rc != OK) {
 					goto read_failed;
 				}
 				count_marks(sync);
-			} while (sync->marks_left);
+			}
 			flow->after[0] = '\0';
 			sync->marks_left = sync->removals > 0 && !is_held(sync);
 			while (sync->marks_left) {
