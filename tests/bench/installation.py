@@ -72,10 +72,19 @@ class Speaker:
         self.prefix = parts.path
         self.headers = {"Content-Type": "application/json"} | ({"Authorization": "Bearer " + key} if key else {})
 
+    def send(self, method, path, body, again=True):
+        try:
+            self.connection.request(method, self.prefix + path, None if body is None else json.dumps(body), self.headers)
+            answer = self.connection.getresponse()
+            return answer, answer.read()
+        except ConnectionError:  # it was idle for too long
+            self.connection.close()
+            if not again:
+                raise
+            return self.send(method, path, body, False)
+
     def ask(self, method, path, body=None):
-        self.connection.request(method, self.prefix + path, None if body is None else json.dumps(body), self.headers)
-        answer = self.connection.getresponse()
-        data = answer.read()
+        answer, data = self.send(method, path, body)
         if answer.status >= 300:
             raise SystemExit(f"{method} {path}: {answer.status} {data.decode(errors='replace')[:400]}")
         return json.loads(data) if data else None
