@@ -7,6 +7,7 @@
 #   deploy/dependencies.sh build    the above and PostgreSQL: to build and to run
 #   deploy/dependencies.sh demo     the above and what deploy/quickstart.sh uses
 #   deploy/dependencies.sh test     the above and what tests/run.sh uses
+#   deploy/dependencies.sh browser  what the test in a browser needs (tests/run.sh --nightly); node only when there is none
 #   deploy/dependencies.sh image    what the image test needs (tests/run.sh --nightly)
 #
 # Works as root or with sudo, on Debian 12 and 13. Quiet unless something has to be installed.
@@ -19,6 +20,8 @@ compile_packages=(
 build_packages=("${compile_packages[@]}" postgresql)
 demo_packages=(libcmocka-dev curl jq)
 test_packages=(pgbouncer clang libclang-rt-dev binutils openssl procps python3 spin)
+browser_packages=(chromium)
+command -v npm >/dev/null 2>&1 || browser_packages+=(nodejs npm)
 image_packages=(docker.io docker-compose debootstrap curl jq)
 
 as_root() {
@@ -95,9 +98,10 @@ compile) wanted=("${compile_packages[@]}") ;;
 build) wanted=("${build_packages[@]}") ;;
 demo) wanted=("${build_packages[@]}" "${demo_packages[@]}") ;;
 test) wanted=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}") ;;
+browser) wanted=("${browser_packages[@]}") ;;
 image) wanted=("${image_packages[@]}") ;;
 *)
-	echo "usage: deploy/dependencies.sh compile|build|demo|test|image" >&2
+	echo "usage: deploy/dependencies.sh compile|build|demo|test|browser|image" >&2
 	exit 2
 	;;
 esac
@@ -107,4 +111,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
 	without_default_cluster
 	install_packages "${missing[@]}"
 fi
-[ "$1" = image ] || install_yyjson
+case "$1" in
+image | browser) ;;
+*) install_yyjson ;;
+esac

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INPUT_MAX = 64 * 1024, DISPLAY_NAME_MAX = 200, CURSOR_MAX = 4096 };
+enum { INPUT_MAX = 64 * 1024, DISPLAY_NAME_MAX = 200, NOTES_MAX = 4000, CURSOR_MAX = 4096 };
 
 const char import_usage[] =
 	"usage: depbroker import nanodep --name NAME --tokens FILE [options]\n"
@@ -178,10 +178,16 @@ static enum err import_with_pairs(struct importer *importer, const struct source
 	const struct key_pair *staging, struct import_result *result, struct fault *fault)
 {
 	const struct text origin = origin_of(source->base_url);
+	struct buffer notes CLEANUP(buffer_fini) = BUFFER(NOTES_MAX);
+
+	buffer_add_string(&notes, "Imported from NanoDEP, where it was ");
+	buffer_add_json(&notes, source->name);
+	buffer_add_string(&notes, ".");
 	const struct import_wish wish = {
 		.slug = source->slug,
 		.display_name = source->display_name,
 		.apple_url = text_equal_string(origin, importer->config->apple_url) ? TEXT_NONE : origin,
+		.notes = notes.overflow ? TEXT_NONE : buffer_text(&notes),
 		.token = source->token,
 		.pair = pair,
 		.staging = staging,

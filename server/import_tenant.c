@@ -3,6 +3,7 @@
 
 #include "apple/apple.h"
 #include "depbroker/clock.h"
+#include "store/audit.h"
 #include "store/keys.h"
 #include "store/tenants.h"
 #include "store/tokens.h"
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { NAME_LIMIT = APPLE_TEXT_MAX, SERVER_UUID_MAX = 200, LANE = 1, FIRST_VERSION = 1 };
+enum { NAME_LIMIT = APPLE_TEXT_MAX, SERVER_UUID_MAX = 200, DETAIL_MAX = 2048, LANE = 1, FIRST_VERSION = 1 };
 
 void import_result_fini(struct import_result *result)
 {
@@ -228,6 +229,7 @@ static void add_tenant(struct pg_transaction *t, const struct numbers *numbers, 
 		.display_name = wish->display_name,
 		.state = TEXT("active"),
 		.apple_url = wish->apple_url,
+		.notes = wish->notes,
 		.server_uuid = account->server_uuid,
 		.server_name = account->server_name,
 		.org_id = account->org_id,
@@ -238,6 +240,16 @@ static void add_tenant(struct pg_transaction *t, const struct numbers *numbers, 
 
 	store_tenant_insert(t, &row);
 	store_tenant_pin(t, &row);
+}
+
+static void audit(struct pg_transaction *t, const struct import_wish *wish, const struct apple_account *account)
+{
+	struct buffer detail CLEANUP(buffer_fini) = BUFFER(DETAIL_MAX);
+
+	buffer_add_string(&detail, "{\"server_uuid\":");
+	buffer_add_json(&detail, account->server_uuid);
+	buffer_add_string(&detail, "}");
+	(void)store_audit(t, TEXT("command:import"), TEXT("tenant.import"), wish->slug, buffer_text(&detail));
 }
 
 static enum err insert(struct importer *importer, const struct numbers *numbers, const struct import_wish *wish,
@@ -261,6 +273,7 @@ static enum err insert(struct importer *importer, const struct numbers *numbers,
 		add_pair(t, &key, tenant_id, numbers->staging_id, wish->staging);
 	}
 	add_token(t, &key, numbers, wish, account);
+	audit(t, wish, account);
 	enum err rc = database_run(&transaction, fault);
 
 	if (rc == ERR_CONFLICT) {

@@ -28,6 +28,7 @@ struct import_wish {
 	struct text slug;
 	struct text display_name;
 	struct text apple_url; // empty: the installation's
+	struct text notes;
 	const struct server_token *token;
 	const struct key_pair *pair;    // of the token's certificate; NULL: not known
 	const struct key_pair *staging; // of a renewal that is under way; NULL: none

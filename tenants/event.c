@@ -12,7 +12,21 @@ static const char *const names[] = {
 	[EVENT_DEVICE_ASSIGNED] = "device.assigned",
 	[EVENT_DEVICE_HELD] = "device.held",
 	[EVENT_PING] = "ping",
+	[EVENT_TOKEN_EXPIRING] = "token.expiring",
+	[EVENT_TOKEN_EXPIRED] = "token.expired",
+	[EVENT_TOKEN_REJECTED] = "token.rejected",
+	[EVENT_TERMS_UNSIGNED] = "terms.unsigned",
+	[EVENT_SYNC_FAILING] = "sync.failing",
+	[EVENT_TENANT_QUARANTINED] = "tenant.quarantined",
+	[EVENT_TOKEN_RENEWED] = "token.renewed",
+	[EVENT_TOKEN_ADMIN_CHANGED] = "token.admin_changed",
+	[EVENT_TOKEN_REFUSED] = "token.refused",
 };
+
+bool event_is_of_client(enum event_type type)
+{
+	return type >= EVENT_TOKEN_EXPIRING;
+}
 
 const char *event_type_name(enum event_type type)
 {
@@ -53,7 +67,7 @@ void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incar
 	add_text_member(out, ",\"serial_number\":", row->serial_number);
 	add_text_member(out, ",\"instance\":", row->instance);
 	if (row->device_json.length > 0) {
-		buffer_add_string(out, ",\"device\":");
+		buffer_add_string(out, event_is_of_client(row->type) ? ",\"detail\":" : ",\"device\":");
 		buffer_add_text(out, row->device_json);
 	}
 	buffer_add_string(out, "}}");

@@ -16,7 +16,19 @@ enum event_type { // numbers are stored: never change them
 	EVENT_DEVICE_ASSIGNED = 4, // Apple accepted the instance's enrolment profile for it
 	EVENT_DEVICE_HELD = 5,     // waits for a person to decide
 	EVENT_PING = 6,
+	// About the client, told to no instance
+	EVENT_TOKEN_EXPIRING = 7,
+	EVENT_TOKEN_EXPIRED = 8,
+	EVENT_TOKEN_REJECTED = 9,
+	EVENT_TERMS_UNSIGNED = 10,
+	EVENT_SYNC_FAILING = 11,
+	EVENT_TENANT_QUARANTINED = 12,
+	EVENT_TOKEN_RENEWED = 13,
+	EVENT_TOKEN_ADMIN_CHANGED = 14,
+	EVENT_TOKEN_REFUSED = 15,
 };
+
+bool event_is_of_client(enum event_type type); // its JSON is a "detail" and no "device"
 
 const char *event_type_name(enum event_type type); // "device.added"; NULL for a number that is none of them
 

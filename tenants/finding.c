@@ -62,7 +62,7 @@ const char *finding_severity_name(enum finding_severity severity)
 	return names[severity];
 }
 
-void json_pointer_add(struct buffer *pointer, struct text name)
+void finding_pointer_add(struct buffer *pointer, struct text name)
 {
 	buffer_add_string(pointer, "/");
 	for (size_t i = 0; i < name.length; i++) {

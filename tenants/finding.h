@@ -57,4 +57,4 @@ void finding_add_list(struct findings *findings, struct finding_kind kind, struc
 const char *finding_severity_name(enum finding_severity severity); // "error"
 
 // Appends "/" and the name, with its own slashes and tildes escaped.
-void json_pointer_add(struct buffer *pointer, struct text name);
+void finding_pointer_add(struct buffer *pointer, struct text name);

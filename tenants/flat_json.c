@@ -1,56 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tenants/flat_json.h"
 
-#include "tenants/json_scan.h"
+#include "tenants/scan_json.h"
 
 enum { DEPTH_MAX = 16 };
 
-static enum err skip_value(struct json_scan *scan, int depth);
+static enum err skip_value(struct scan_json *scan, int depth);
 
-static enum err skip_members(struct json_scan *scan, char end, int depth)
+static enum err skip_members(struct scan_json *scan, char end, int depth)
 {
 	struct text ignored;
 
-	json_scan_blanks(scan);
-	if (json_scan_accept(scan, end)) {
+	scan_json_blanks(scan);
+	if (scan_json_accept(scan, end)) {
 		return OK;
 	}
 	do {
-		json_scan_blanks(scan);
+		scan_json_blanks(scan);
 		if (end == '}') {
-			TRY(json_scan_string(scan, &ignored));
-			json_scan_blanks(scan);
-			if (!json_scan_accept(scan, ':')) {
-				return json_scan_refuse(scan, "a colon is expected");
+			TRY(scan_json_string(scan, &ignored));
+			scan_json_blanks(scan);
+			if (!scan_json_accept(scan, ':')) {
+				return scan_json_refuse(scan, "a colon is expected");
 			}
-			json_scan_blanks(scan);
+			scan_json_blanks(scan);
 		}
 		TRY(skip_value(scan, depth));
-		json_scan_blanks(scan);
-	} while (json_scan_accept(scan, ','));
-	return json_scan_accept(scan, end) ? OK : json_scan_refuse(scan, "a comma or the end is expected");
+		scan_json_blanks(scan);
+	} while (scan_json_accept(scan, ','));
+	return scan_json_accept(scan, end) ? OK : scan_json_refuse(scan, "a comma or the end is expected");
 }
 
-static enum err skip_value(struct json_scan *scan, int depth)
+static enum err skip_value(struct scan_json *scan, int depth)
 {
 	struct text ignored;
 
 	if (depth > DEPTH_MAX) {
-		return json_scan_refuse(scan, "nested too deeply");
+		return scan_json_refuse(scan, "nested too deeply");
 	}
-	if (json_scan_next_is(scan, '"')) {
-		return json_scan_string(scan, &ignored);
+	if (scan_json_next_is(scan, '"')) {
+		return scan_json_string(scan, &ignored);
 	}
-	if (json_scan_accept(scan, '{')) {
+	if (scan_json_accept(scan, '{')) {
 		return skip_members(scan, '}', depth + 1);
 	}
-	if (json_scan_accept(scan, '[')) {
+	if (scan_json_accept(scan, '[')) {
 		return skip_members(scan, ']', depth + 1);
 	}
-	if (json_scan_word(scan, TEXT("true")) || json_scan_word(scan, TEXT("false")) || json_scan_word(scan, TEXT("null"))) {
+	if (scan_json_word(scan, TEXT("true")) || scan_json_word(scan, TEXT("false")) || scan_json_word(scan, TEXT("null"))) {
 		return OK;
 	}
-	return json_scan_number(scan, &ignored);
+	return scan_json_number(scan, &ignored);
 }
 
 static struct flat_json_member *find(struct flat_json_member *members, size_t count, struct text name)
@@ -64,18 +64,18 @@ static struct flat_json_member *find(struct flat_json_member *members, size_t co
 }
 
 // `seen` is a set of bits, one a member: a member that is null counts as seen, too.
-static enum err read_member(struct json_scan *scan, struct flat_json_member *members, size_t count, uint32_t *seen)
+static enum err read_member(struct scan_json *scan, struct flat_json_member *members, size_t count, uint32_t *seen)
 {
 	struct flat_json_member *member;
 	struct text name;
 
-	json_scan_blanks(scan);
-	TRY(json_scan_string(scan, &name));
-	json_scan_blanks(scan);
-	if (!json_scan_accept(scan, ':')) {
-		return json_scan_refuse(scan, "a colon is expected");
+	scan_json_blanks(scan);
+	TRY(scan_json_string(scan, &name));
+	scan_json_blanks(scan);
+	if (!scan_json_accept(scan, ':')) {
+		return scan_json_refuse(scan, "a colon is expected");
 	}
-	json_scan_blanks(scan);
+	scan_json_blanks(scan);
 	member = find(members, count, name);
 	if (member == NULL) {
 		return skip_value(scan, 1);
@@ -86,40 +86,40 @@ static enum err read_member(struct json_scan *scan, struct flat_json_member *mem
 		return fault_set(scan->fault, ERR_BAD_INPUT, "\"%s\" is given twice", member->name);
 	}
 	*seen |= bit;
-	if (json_scan_word(scan, TEXT("null"))) {
+	if (scan_json_word(scan, TEXT("null"))) {
 		return OK;
 	}
-	if (!json_scan_next_is(scan, '"')) {
+	if (!scan_json_next_is(scan, '"')) {
 		return fault_set(scan->fault, ERR_BAD_INPUT, "\"%s\" is not a string", member->name);
 	}
-	return json_scan_string(scan, &member->value);
+	return scan_json_string(scan, &member->value);
 }
 
-static enum err read_object(struct json_scan *scan, struct flat_json_member *members, size_t count)
+static enum err read_object(struct scan_json *scan, struct flat_json_member *members, size_t count)
 {
 	uint32_t seen = 0;
 
-	json_scan_blanks(scan);
-	if (!json_scan_accept(scan, '{')) {
-		return json_scan_refuse(scan, "an object is expected");
+	scan_json_blanks(scan);
+	if (!scan_json_accept(scan, '{')) {
+		return scan_json_refuse(scan, "an object is expected");
 	}
-	json_scan_blanks(scan);
-	if (!json_scan_accept(scan, '}')) {
+	scan_json_blanks(scan);
+	if (!scan_json_accept(scan, '}')) {
 		do {
 			TRY(read_member(scan, members, count, &seen));
-			json_scan_blanks(scan);
-		} while (json_scan_accept(scan, ','));
-		if (!json_scan_accept(scan, '}')) {
-			return json_scan_refuse(scan, "a comma or the end of the object is expected");
+			scan_json_blanks(scan);
+		} while (scan_json_accept(scan, ','));
+		if (!scan_json_accept(scan, '}')) {
+			return scan_json_refuse(scan, "a comma or the end of the object is expected");
 		}
 	}
-	json_scan_blanks(scan);
-	return scan->at == scan->end ? OK : json_scan_refuse(scan, "something follows the object");
+	scan_json_blanks(scan);
+	return scan->at == scan->end ? OK : scan_json_refuse(scan, "something follows the object");
 }
 
 enum err flat_json_read(struct flat_json_member *members, size_t count, char *json, size_t length, struct fault *fault)
 {
-	struct json_scan scan = { .start = json, .at = json, .end = json + length, .fault = fault };
+	struct scan_json scan = { .start = json, .at = json, .end = json + length, .fault = fault };
 
 	for (size_t i = 0; i < count; i++) {
 		members[i].value = TEXT_NONE;

@@ -45,20 +45,20 @@ static size_t characters(struct text t)
 	return count;
 }
 
-static bool is_full_string(const struct json_value *value)
+static bool is_full_string(const struct tree_value *value)
 {
-	return value->kind == JSON_VALUE_STRING && value->text.length > 0;
+	return value->kind == TREE_STRING && value->text.length > 0;
 }
 
-static bool is_flag(const struct json_value *value)
+static bool is_flag(const struct tree_value *value)
 {
-	return value->kind == JSON_VALUE_TRUE || value->kind == JSON_VALUE_FALSE;
+	return value->kind == TREE_TRUE || value->kind == TREE_FALSE;
 }
 
 // What a draft's variables will make of it cannot be told.
-static bool is_open(const struct checking *checking, const struct json_value *value)
+static bool is_open(const struct checking *checking, const struct tree_value *value)
 {
-	return checking->conditions->is_draft && value->kind == JSON_VALUE_STRING && value->text.length > 1 &&
+	return checking->conditions->is_draft && value->kind == TREE_STRING && value->text.length > 1 &&
 		memmem(value->text.bytes, value->text.length, "{{", 2) != NULL;
 }
 
@@ -93,9 +93,9 @@ static void check_url(const struct checking *checking, const struct profile_key 
 	}
 }
 
-static bool has_only(const struct json_value *value, char first, char last, size_t least, size_t most)
+static bool has_only(const struct tree_value *value, char first, char last, size_t least, size_t most)
 {
-	if (value->kind != JSON_VALUE_STRING || value->text.length < least || value->text.length > most) {
+	if (value->kind != TREE_STRING || value->text.length < least || value->text.length > most) {
 		return false;
 	}
 	for (size_t i = 0; i < value->text.length; i++) {
@@ -150,7 +150,7 @@ static bool check_strings(const struct checking *checking, const struct profile_
 {
 	bool all = true;
 
-	if (key->value.kind != JSON_VALUE_ARRAY) {
+	if (key->value.kind != TREE_ARRAY) {
 		refuse_type(checking, key, rule);
 		return false;
 	}
@@ -292,7 +292,7 @@ static bool is_in_state(const struct checking *checking, const char *name, enum 
 {
 	const struct profile_key *key = profile_merged_find(checking->merged, text_of(name));
 	const struct profile_key_rule *rule = profile_key_rule_find(text_of(name));
-	const bool is_on = key != NULL && is_flag(&key->value) ? key->value.kind == JSON_VALUE_TRUE : rule->is_on_by_default;
+	const bool is_on = key != NULL && is_flag(&key->value) ? key->value.kind == TREE_TRUE : rule->is_on_by_default;
 
 	switch (state) {
 	case IS_TRUE: return is_on;

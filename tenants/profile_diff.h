@@ -8,7 +8,7 @@
 //               does not document, which it may drop or add
 #pragma once
 
-#include "tenants/json_value.h"
+#include "tenants/tree_value.h"
 
 enum profile_difference_kind {
 	PROFILE_DIFFERENCE_CHANGED,

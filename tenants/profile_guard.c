@@ -108,17 +108,17 @@ static bool could_be_url(struct text t)
 }
 
 // The first string in the value that has to be on an allowed host and is not; NULL: none.
-static const struct text *stray_url(const struct json_value *value, struct text name, struct profile_guard_hosts hosts,
+static const struct text *stray_url(const struct tree_value *value, struct text name, struct profile_guard_hosts hosts,
 	struct fault *fault)
 {
-	if (value->kind == JSON_VALUE_STRING) {
+	if (value->kind == TREE_STRING) {
 		const bool is_url = could_be_url(value->text) || (is_named_url(name) && value->text.length > 0);
 
 		return is_url && guard(value->text, hosts, fault) != OK ? &value->text : NULL;
 	}
 	for (size_t i = 0; i < value->count; i++) {
-		const struct json_member *member = &value->members[i];
-		const struct text of = value->kind == JSON_VALUE_OBJECT ? member->name : name;
+		const struct tree_member *member = &value->members[i];
+		const struct text of = value->kind == TREE_OBJECT ? member->name : name;
 		const struct text *found = stray_url(&member->value, of, hosts, fault);
 
 		if (found != NULL) {

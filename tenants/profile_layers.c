@@ -20,7 +20,7 @@ static void add_finding(struct findings *findings, struct finding_kind kind, siz
 {
 	struct buffer pointer CLEANUP(buffer_fini) = BUFFER(POINTER_SIZE_MAX);
 
-	json_pointer_add(&pointer, name);
+	finding_pointer_add(&pointer, name);
 	finding_add(findings, kind, (struct finding_place){ buffer_text(&pointer), layer }, "%s", sentence);
 }
 
@@ -37,7 +37,7 @@ static struct profile_change *change_of(struct profile_changes *changes, struct 
 	return &changes->items[changes->count++];
 }
 
-static enum err read_addition(struct profile_changes *out, const struct json_member *member, size_t layer,
+static enum err read_addition(struct profile_changes *out, const struct tree_member *member, size_t layer,
 	struct findings *findings, struct arena *arena)
 {
 	const struct text name = { member->name.bytes, member->name.length - 1 };
@@ -47,7 +47,7 @@ static enum err read_addition(struct profile_changes *out, const struct json_mem
 		add_finding(findings, bad_addition, layer, member->name, "a key has at most one + at its end, and a name before it");
 		return OK;
 	}
-	if (member->value.kind != JSON_VALUE_ARRAY) {
+	if (member->value.kind != TREE_ARRAY) {
 		add_finding(findings, bad_addition, layer, member->name, "what is added with + is a list");
 		return OK;
 	}
@@ -61,18 +61,18 @@ static enum err read_addition(struct profile_changes *out, const struct json_mem
 	return OK;
 }
 
-static void read_base(struct profile_changes *out, const struct json_member *member, size_t layer)
+static void read_base(struct profile_changes *out, const struct tree_member *member, size_t layer)
 {
 	struct profile_change *change = change_of(out, member->name);
 
-	change->base = member->value.kind == JSON_VALUE_NULL ? PROFILE_BASE_REMOVED : PROFILE_BASE_VALUE;
+	change->base = member->value.kind == TREE_NULL ? PROFILE_BASE_REMOVED : PROFILE_BASE_VALUE;
 	change->value = member->value;
 	change->layer = layer;
 }
 
 static int compare_changes(const struct profile_change *a, const struct profile_change *b)
 {
-	return json_name_compare(a->name, b->name);
+	return tree_name_compare(a->name, b->name);
 }
 
 // By insertion: the names came sorted, only those with + may stand in a wrong place.
@@ -89,7 +89,7 @@ static void sort_changes(struct profile_changes *changes)
 	}
 }
 
-static enum err read_object(struct profile_changes *out, const struct json_value *object, size_t layer,
+static enum err read_object(struct profile_changes *out, const struct tree_value *object, size_t layer,
 	struct findings *findings, struct arena *arena)
 {
 	out->items = object->count > 0 ? arena_take(arena, object->count * sizeof *out->items) : NULL;
@@ -111,7 +111,7 @@ enum err profile_changes_read(struct profile_changes *out, struct text json, siz
 	struct arena *arena)
 {
 	const struct finding_place whole = { TEXT(""), layer };
-	struct json_value object;
+	struct tree_value object;
 	struct fault fault = { "" };
 	char *copy;
 	enum err rc;
@@ -128,7 +128,7 @@ enum err profile_changes_read(struct profile_changes *out, struct text json, siz
 	if (copy == NULL) {
 		return ERR_BUDGET;
 	}
-	rc = json_value_read(&object, copy, json.length, arena, &fault);
+	rc = tree_value_read(&object, copy, json.length, arena, &fault);
 	if (rc == ERR_BUDGET) {
 		return rc;
 	}
@@ -136,7 +136,7 @@ enum err profile_changes_read(struct profile_changes *out, struct text json, siz
 		finding_add(findings, not_json, whole, "%s", fault.text);
 		return OK;
 	}
-	if (object.kind != JSON_VALUE_OBJECT || object.count > PROFILE_ELEMENTS_MAX) {
+	if (object.kind != TREE_OBJECT || object.count > PROFILE_ELEMENTS_MAX) {
 		finding_add(findings, not_json, whole, "a layer is a JSON object of at most %d keys", PROFILE_ELEMENTS_MAX);
 		return OK;
 	}
@@ -199,11 +199,11 @@ struct applying {
 	struct arena *arena;
 };
 
-static enum err expand(const struct applying *applying, struct json_value *value, struct finding_place place);
+static enum err expand(const struct applying *applying, struct tree_value *value, struct finding_place place);
 
-static enum err expand_members(const struct applying *applying, struct json_value *value, struct finding_place place)
+static enum err expand_members(const struct applying *applying, struct tree_value *value, struct finding_place place)
 {
-	struct json_member *members = arena_take(applying->arena, value->count * sizeof *members);
+	struct tree_member *members = arena_take(applying->arena, value->count * sizeof *members);
 
 	if (members == NULL) {
 		return ERR_BUDGET;
@@ -214,8 +214,8 @@ static enum err expand_members(const struct applying *applying, struct json_valu
 		struct buffer pointer CLEANUP(buffer_fini) = BUFFER(POINTER_SIZE_MAX);
 
 		buffer_add_text(&pointer, place.pointer);
-		if (value->kind == JSON_VALUE_OBJECT) {
-			json_pointer_add(&pointer, members[i].name);
+		if (value->kind == TREE_OBJECT) {
+			finding_pointer_add(&pointer, members[i].name);
 		} else {
 			buffer_add_format(&pointer, "/%zu", i);
 		}
@@ -225,7 +225,7 @@ static enum err expand_members(const struct applying *applying, struct json_valu
 }
 
 // In a copy: what the layers hold is not touched, so that they can be applied again with other variables.
-static enum err expand(const struct applying *applying, struct json_value *value, struct finding_place place)
+static enum err expand(const struct applying *applying, struct tree_value *value, struct finding_place place)
 {
 	static const struct finding_kind kind = { FINDING_ERROR, "variable", NULL };
 	struct fault fault = { "" };
@@ -233,14 +233,14 @@ static enum err expand(const struct applying *applying, struct json_value *value
 	if (value->count > 0) {
 		return expand_members(applying, value, place);
 	}
-	if (value->kind == JSON_VALUE_STRING &&
+	if (value->kind == TREE_STRING &&
 		profile_variables_expand(&value->text, value->text, applying->variables, applying->arena, &fault) != OK) {
 		finding_add(applying->findings, kind, place, "%s", fault.text);
 	}
 	return OK;
 }
 
-static enum err expand_value(const struct applying *applying, struct json_value *value, const struct profile_key *key)
+static enum err expand_value(const struct applying *applying, struct tree_value *value, const struct profile_key *key)
 {
 	struct buffer pointer CLEANUP(buffer_fini) = BUFFER(POINTER_SIZE_MAX);
 
@@ -248,17 +248,17 @@ static enum err expand_value(const struct applying *applying, struct json_value 
 	return expand(applying, value, (struct finding_place){ buffer_text(&pointer), key->origin.layer });
 }
 
-static bool holds(const struct json_value *array, const struct json_value *element)
+static bool holds(const struct tree_value *array, const struct tree_value *element)
 {
 	for (size_t i = 0; i < array->count; i++) {
-		if (json_value_equal(&array->members[i].value, element)) {
+		if (tree_value_equal(&array->members[i].value, element)) {
 			return true;
 		}
 	}
 	return false;
 }
 
-static void append(struct profile_key *key, struct profile_origin *origins, const struct json_value *array,
+static void append(struct profile_key *key, struct profile_origin *origins, const struct tree_value *array,
 	struct profile_origin origin)
 {
 	for (origin.index = 0; origin.index < array->count; origin.index++) {
@@ -284,7 +284,7 @@ static enum err apply_array(const struct applying *applying, struct profile_key 
 	const size_t most = count_elements(change);
 	struct profile_origin *origins = arena_take(applying->arena, (most + 1) * sizeof *origins);
 
-	key->value = (struct json_value){ .kind = JSON_VALUE_ARRAY };
+	key->value = (struct tree_value){ .kind = TREE_ARRAY };
 	key->value.members = arena_take(applying->arena, (most + 1) * sizeof *key->value.members);
 	key->elements = origins;
 	if (origins == NULL || key->value.members == NULL) {
@@ -295,13 +295,13 @@ static enum err apply_array(const struct applying *applying, struct profile_key 
 		return OK;
 	}
 	if (change->base == PROFILE_BASE_VALUE) {
-		struct json_value value = change->value;
+		struct tree_value value = change->value;
 
 		TRY(expand_value(applying, &value, key));
 		append(key, origins, &value, key->origin);
 	}
 	for (size_t i = 0; i < change->addition_count; i++) {
-		struct json_value value = change->additions[i].array;
+		struct tree_value value = change->additions[i].array;
 		const struct profile_key place = { .name = key->name, .origin = { change->additions[i].layer, true, 0 } };
 
 		TRY(expand_value(applying, &value, &place));
@@ -313,7 +313,7 @@ static enum err apply_array(const struct applying *applying, struct profile_key 
 static enum err apply_change(const struct applying *applying, struct profile_merged *out, const struct profile_change *change)
 {
 	const bool has_value = change->base == PROFILE_BASE_VALUE;
-	const bool is_array = has_value ? change->value.kind == JSON_VALUE_ARRAY : change->addition_count > 0;
+	const bool is_array = has_value ? change->value.kind == TREE_ARRAY : change->addition_count > 0;
 	struct profile_key *key = &out->keys[out->count];
 
 	if (!has_value && change->addition_count == 0) {
@@ -363,7 +363,7 @@ const struct profile_key *profile_merged_find(const struct profile_merged *merge
 
 static void add_origin(struct buffer *out, struct text name, struct profile_origin origin)
 {
-	json_pointer_add(out, name);
+	finding_pointer_add(out, name);
 	buffer_add_string(out, origin.is_addition ? "+" : "");
 }
 

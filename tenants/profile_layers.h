@@ -16,13 +16,13 @@
 #pragma once
 
 #include "tenants/finding.h"
-#include "tenants/json_value.h"
+#include "tenants/tree_value.h"
 #include "tenants/profile_variables.h"
 
 enum { PROFILE_LAYERS_MAX = 16, PROFILE_LAYER_SIZE_MAX = 65536, PROFILE_ELEMENTS_MAX = 1000 };
 
 struct profile_addition {
-	struct json_value array;
+	struct tree_value array;
 	size_t layer;
 };
 
@@ -32,7 +32,7 @@ struct profile_change { // what one layer, or several joined ones, do to one key
 	struct text name;   // without "+"
 	enum profile_base base;
 	size_t layer;       // that removed or set it
-	struct json_value value;
+	struct tree_value value;
 	struct profile_addition *additions; // on top of the base, lowest layer first
 	size_t addition_count;
 };
@@ -57,7 +57,7 @@ struct profile_origin { // where a value stands in the documents
 
 struct profile_key {
 	struct text name;
-	struct json_value value;
+	struct tree_value value;
 	struct profile_origin origin;          // of the value; of an array that was only added to: the first addition
 	const struct profile_origin *elements; // of an array: one for each element; otherwise NULL
 };

@@ -53,7 +53,7 @@ static void write_merged(struct buffer *out, const struct profile_merged *merged
 		buffer_add_string(out, i > 0 ? "," : "");
 		buffer_add_json(out, merged->keys[i].name);
 		buffer_add_string(out, ":");
-		json_value_write(out, &merged->keys[i].value);
+		tree_value_write(out, &merged->keys[i].value);
 	}
 	buffer_add_string(out, "}");
 }
@@ -130,15 +130,15 @@ enum err profile_digest(unsigned char out[SHA256_SIZE], struct text json, struct
 {
 	struct arena arena CLEANUP(arena_fini) = ARENA(PROFILE_ARENA_BUDGET);
 	struct buffer content CLEANUP(buffer_fini) = BUFFER(2 * PROFILE_SIZE_MAX);
-	struct json_value value;
+	struct tree_value value;
 	char *copy = arena_copy(&arena, json);
 
 	if (copy == NULL) {
 		return out_of_memory(&arena, fault);
 	}
-	TRY(json_value_read(&value, copy, json.length, &arena, fault));
-	json_value_write(&content, &value);
-	if (value.kind != JSON_VALUE_OBJECT || content.overflow) {
+	TRY(tree_value_read(&value, copy, json.length, &arena, fault));
+	tree_value_write(&content, &value);
+	if (value.kind != TREE_OBJECT || content.overflow) {
 		return fault_set(fault, ERR_BAD_INPUT, "a profile is a JSON object of at most %d bytes", PROFILE_SIZE_MAX);
 	}
 	digest_of(out, buffer_text(&content));

@@ -32,11 +32,11 @@ struct text ruleset_keep(struct ruleset *ruleset, struct text text)
 	return (struct text){ copy, text.length };
 }
 
-struct text ruleset_keep_json(struct ruleset *ruleset, const struct json_value *value)
+struct text ruleset_keep_json(struct ruleset *ruleset, const struct tree_value *value)
 {
 	CLEANUP(buffer_fini) struct buffer json = BUFFER((size_t)8 * RULESET_DOCUMENT_MAX);
 
-	json_value_write(&json, value);
+	tree_value_write(&json, value);
 	assert(!json.overflow);
 	return ruleset_keep(ruleset, buffer_text(&json));
 }
@@ -53,9 +53,9 @@ static bool is_plain(struct text text)
 	return true;
 }
 
-static bool read_any_text(struct ruleset *ruleset, const struct rule_path *at, const struct json_value *value, struct text *out)
+static bool read_any_text(struct ruleset *ruleset, const struct rule_path *at, const struct tree_value *value, struct text *out)
 {
-	if (value->kind != JSON_VALUE_STRING) {
+	if (value->kind != TREE_STRING) {
 		rule_error(ruleset, at, "a text in quotes is expected");
 		return false;
 	}
@@ -67,7 +67,7 @@ static bool read_any_text(struct ruleset *ruleset, const struct rule_path *at, c
 	return true;
 }
 
-bool rule_read_text(struct ruleset *ruleset, const struct rule_path *at, const struct json_value *value, struct text *out)
+bool rule_read_text(struct ruleset *ruleset, const struct rule_path *at, const struct tree_value *value, struct text *out)
 {
 	if (!read_any_text(ruleset, at, value, out)) {
 		return false;
@@ -96,12 +96,12 @@ static bool has_wildcard(struct text text)
 	return text.length > 0 && (memchr(text.bytes, '*', text.length) != NULL || memchr(text.bytes, '?', text.length) != NULL);
 }
 
-static bool is_listed(enum text_form form, const struct json_value *value)
+static bool is_listed(enum text_form form, const struct tree_value *value)
 {
 	return form == FORM_LIST || ((form == FORM_PLAIN || form == FORM_GLOB) && !has_wildcard(value->text));
 }
 
-static bool count_against_limits(const struct texts *in, const struct rule_path *at, const struct json_value *value)
+static bool count_against_limits(const struct texts *in, const struct rule_path *at, const struct tree_value *value)
 {
 	struct ruleset *ruleset = in->ruleset;
 
@@ -160,7 +160,7 @@ static void warn_of_unusual(const struct texts *in, const struct rule_path *at, 
 	}
 }
 
-static void put_text(const struct texts *in, const struct rule_path *at, const struct json_value *value)
+static void put_text(const struct texts *in, const struct rule_path *at, const struct tree_value *value)
 {
 	static const enum text_pattern_kind kinds[FORM_COUNT] = {
 		[FORM_PREFIX] = TEXT_PATTERN_PREFIX, [FORM_CONTAINS] = TEXT_PATTERN_CONTAINS,
@@ -183,10 +183,10 @@ static void put_text(const struct texts *in, const struct rule_path *at, const s
 	}
 }
 
-static const struct json_value *read_end(const struct texts *in, const struct rule_path *at, const struct json_value *range,
+static const struct tree_value *read_end(const struct texts *in, const struct rule_path *at, const struct tree_value *range,
 	struct text key)
 {
-	const struct json_value *value = json_value_find(range, key);
+	const struct tree_value *value = tree_value_find(range, key);
 	const struct rule_path here = { .up = at, .name = key };
 	struct text text;
 
@@ -197,17 +197,17 @@ static const struct json_value *read_end(const struct texts *in, const struct ru
 	return rule_read_text(in->ruleset, &here, value, &text) && is_serial_usable(in, &here, text) ? value : NULL;
 }
 
-static void put_range(const struct texts *in, const struct rule_path *at, const struct json_value *range)
+static void put_range(const struct texts *in, const struct rule_path *at, const struct tree_value *range)
 {
 	static const struct text keys[] = { TEXT("from"), TEXT("to") };
 
-	if (range->kind != JSON_VALUE_OBJECT) {
+	if (range->kind != TREE_OBJECT) {
 		rule_error(in->ruleset, at, "a range is written {\"from\": ..., \"to\": ...}");
 		return;
 	}
 	rule_refuse_unknown(in->ruleset, at, range, keys, 2);
-	const struct json_value *from = read_end(in, at, range, keys[0]);
-	const struct json_value *to = from != NULL ? read_end(in, at, range, keys[1]) : NULL;
+	const struct tree_value *from = read_end(in, at, range, keys[0]);
+	const struct tree_value *to = from != NULL ? read_end(in, at, range, keys[1]) : NULL;
 
 	if (to == NULL || !count_against_limits(in, at, range)) {
 		return;
@@ -219,7 +219,7 @@ static void put_range(const struct texts *in, const struct rule_path *at, const 
 	}
 }
 
-static void put_one(const struct texts *in, const struct rule_path *at, const struct json_value *value)
+static void put_one(const struct texts *in, const struct rule_path *at, const struct tree_value *value)
 {
 	if (in->form == FORM_RANGE) {
 		put_range(in, at, value);
@@ -229,9 +229,9 @@ static void put_one(const struct texts *in, const struct rule_path *at, const st
 }
 
 // One value, or a list of them.
-static void read_texts(const struct texts *in, const struct rule_path *at, const struct json_value *value)
+static void read_texts(const struct texts *in, const struct rule_path *at, const struct tree_value *value)
 {
-	const bool is_list = value->kind == JSON_VALUE_ARRAY;
+	const bool is_list = value->kind == TREE_ARRAY;
 	const size_t count = is_list ? value->count : 1;
 	size_t listed = 0;
 
@@ -252,11 +252,11 @@ static void read_texts(const struct texts *in, const struct rule_path *at, const
 }
 
 static void read_text_condition(struct ruleset *ruleset, struct rule_condition *condition, const struct rule_path *at,
-	const struct json_value *value)
+	const struct tree_value *value)
 {
 	struct texts in = { ruleset, condition, FORM_PLAIN };
 
-	if (value->kind != JSON_VALUE_OBJECT) {
+	if (value->kind != TREE_OBJECT) {
 		read_texts(&in, at, value);
 		return;
 	}
@@ -277,7 +277,7 @@ static void read_text_condition(struct ruleset *ruleset, struct rule_condition *
 
 // --- dates, truth, shares ---
 
-static bool read_instant(struct ruleset *ruleset, const struct rule_path *at, const struct json_value *value, int64_t *out)
+static bool read_instant(struct ruleset *ruleset, const struct rule_path *at, const struct tree_value *value, int64_t *out)
 {
 	char whole[INSTANT_TEXT_SIZE];
 	struct text text;
@@ -298,20 +298,20 @@ static bool read_instant(struct ruleset *ruleset, const struct rule_path *at, co
 }
 
 static void read_date(struct ruleset *ruleset, struct rule_condition *condition, const struct rule_path *at,
-	const struct json_value *value)
+	const struct tree_value *value)
 {
 	static const struct text keys[] = { TEXT("after"), TEXT("before") };
 	int64_t *const ends[] = { &condition->after_us, &condition->before_us };
 
 	condition->after_us = INSTANT_NONE;
 	condition->before_us = INT64_MAX;
-	if (value->kind != JSON_VALUE_OBJECT || value->count == 0) {
+	if (value->kind != TREE_OBJECT || value->count == 0) {
 		rule_error(ruleset, at, "{\"after\": DATE}, {\"before\": DATE}, or both, is expected");
 		return;
 	}
 	rule_refuse_unknown(ruleset, at, value, keys, 2);
 	for (size_t i = 0; i < 2; i++) {
-		const struct json_value *end = json_value_find(value, keys[i]);
+		const struct tree_value *end = tree_value_find(value, keys[i]);
 		const struct rule_path here = { .up = at, .name = keys[i] };
 
 		if (end != NULL) {
@@ -321,12 +321,12 @@ static void read_date(struct ruleset *ruleset, struct rule_condition *condition,
 }
 
 static void read_truth(struct ruleset *ruleset, struct rule_condition *condition, const struct rule_path *at,
-	const struct json_value *value)
+	const struct tree_value *value)
 {
-	if (value->kind != JSON_VALUE_TRUE && value->kind != JSON_VALUE_FALSE) {
+	if (value->kind != TREE_TRUE && value->kind != TREE_FALSE) {
 		rule_error(ruleset, at, "true or false is expected");
 	}
-	condition->truth = value->kind == JSON_VALUE_TRUE;
+	condition->truth = value->kind == TREE_TRUE;
 }
 
 // 0 to 100 with at most two digits after the point, as hundredths.
@@ -353,20 +353,20 @@ static bool percent_of(struct text text, uint32_t *out)
 }
 
 static void read_share(struct ruleset *ruleset, struct rule_condition *condition, const struct rule_path *at,
-	const struct json_value *value)
+	const struct tree_value *value)
 {
 	static const struct text keys[] = { TEXT("percent"), TEXT("salt") };
 	const struct rule_path percent_at = { .up = at, .name = keys[0] };
 	const struct rule_path salt_at = { .up = at, .name = keys[1] };
-	const bool is_object = value->kind == JSON_VALUE_OBJECT;
-	const struct json_value *percent = is_object ? json_value_find(value, keys[0]) : value;
-	const struct json_value *salt = is_object ? json_value_find(value, keys[1]) : NULL;
+	const bool is_object = value->kind == TREE_OBJECT;
+	const struct tree_value *percent = is_object ? tree_value_find(value, keys[0]) : value;
+	const struct tree_value *salt = is_object ? tree_value_find(value, keys[1]) : NULL;
 	struct text text;
 
 	if (is_object) {
 		rule_refuse_unknown(ruleset, at, value, keys, 2);
 	}
-	if (percent == NULL || percent->kind != JSON_VALUE_NUMBER || !percent_of(percent->text, &condition->share)) {
+	if (percent == NULL || percent->kind != TREE_NUMBER || !percent_of(percent->text, &condition->share)) {
 		rule_error(ruleset, is_object ? &percent_at : at,
 			"a percentage from 0 to 100, with at most two digits after the point, is expected");
 	}
@@ -377,26 +377,26 @@ static void read_share(struct ruleset *ruleset, struct rule_condition *condition
 
 // --- when ---
 
-static struct text wanted_of(struct ruleset *ruleset, const struct json_value *value)
+static struct text wanted_of(struct ruleset *ruleset, const struct tree_value *value)
 {
 	CLEANUP(buffer_fini) struct buffer json = BUFFER(WANTED_MAX);
-	const bool is_wrapped = value->kind == JSON_VALUE_OBJECT && value->count == 1;
-	const struct json_value *list = is_wrapped ? &value->members[0].value : value;
+	const bool is_wrapped = value->kind == TREE_OBJECT && value->count == 1;
+	const struct tree_value *list = is_wrapped ? &value->members[0].value : value;
 
-	json_value_write(&json, value);
+	tree_value_write(&json, value);
 	if (json.overflow) {
 		buffer_fini(&json);
 		json = BUFFER(WANTED_MAX);
-		buffer_add_format(&json, "{\"list_of\":%zu}", list->kind == JSON_VALUE_ARRAY ? list->count : 1);
+		buffer_add_format(&json, "{\"list_of\":%zu}", list->kind == TREE_ARRAY ? list->count : 1);
 	}
 	return ruleset_keep(ruleset, buffer_text(&json));
 }
 
 static void read_condition(struct ruleset *ruleset, struct rule *rule, enum rule_field field, const struct rule_path *at,
-	const struct json_value *value)
+	const struct tree_value *value)
 {
 	static void (*const readers[])(struct ruleset *, struct rule_condition *, const struct rule_path *,
-		const struct json_value *) = {
+		const struct tree_value *) = {
 		[RULE_KIND_TEXT] = read_text_condition, [RULE_KIND_DATE] = read_date, [RULE_KIND_BOOL] = read_truth,
 		[RULE_KIND_SHARE] = read_share, [RULE_KIND_LABELS] = read_text_condition,
 	};
@@ -410,15 +410,15 @@ static void read_condition(struct ruleset *ruleset, struct rule *rule, enum rule
 	readers[rule_fields[field].kind](ruleset, condition, at, value);
 }
 
-static void read_labels(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct json_value *labels)
+static void read_labels(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct tree_value *labels)
 {
-	if (labels->kind != JSON_VALUE_OBJECT || labels->count == 0 || labels->count > LABELS_MAX) {
+	if (labels->kind != TREE_OBJECT || labels->count == 0 || labels->count > LABELS_MAX) {
 		rule_error(ruleset, at, "labels are written {\"NAME\": VALUE}, 1 to %d of them", LABELS_MAX);
 		return;
 	}
 	for (size_t i = 0; i < labels->count; i++) {
 		const struct rule_path here = { .up = at, .name = labels->members[i].name };
-		const struct json_value name = { .kind = JSON_VALUE_STRING, .text = labels->members[i].name };
+		const struct tree_value name = { .kind = TREE_STRING, .text = labels->members[i].name };
 		struct text ignored;
 
 		if (rule_read_text(ruleset, &here, &name, &ignored)) {
@@ -427,12 +427,12 @@ static void read_labels(struct ruleset *ruleset, struct rule *rule, const struct
 	}
 }
 
-void rule_read_when(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct json_value *when)
+void rule_read_when(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct tree_value *when)
 {
 	struct rule *rule = &ruleset->rules[index];
 	struct text keys[RULE_FIELD_COUNT];
 
-	if (when == NULL || when->kind != JSON_VALUE_OBJECT) {
+	if (when == NULL || when->kind != TREE_OBJECT) {
 		rule_error(ruleset, at, "an object of conditions is expected; {} fits every device");
 		return;
 	}
@@ -440,12 +440,12 @@ void rule_read_when(struct ruleset *ruleset, size_t index, const struct rule_pat
 		keys[i] = rule_fields[i].key;
 	}
 	rule_refuse_unknown(ruleset, at, when, keys, RULE_FIELD_COUNT);
-	const struct json_value *labels = json_value_find(when, rule_fields[RULE_LABEL].key);
+	const struct tree_value *labels = tree_value_find(when, rule_fields[RULE_LABEL].key);
 	const size_t label_count = labels != NULL && labels->count <= LABELS_MAX ? labels->count : 0;
 
 	rule->conditions = ruleset_take(ruleset, (RULE_FIELD_COUNT + label_count) * sizeof *rule->conditions);
 	for (enum rule_field field = 0; field < RULE_FIELD_COUNT; field++) {
-		const struct json_value *value = json_value_find(when, rule_fields[field].key);
+		const struct tree_value *value = tree_value_find(when, rule_fields[field].key);
 		const struct rule_path here = { .up = at, .name = rule_fields[field].key };
 
 		if (value != NULL && field == RULE_LABEL) {

@@ -97,7 +97,7 @@ static bool is_known(struct text name, const struct text *known, size_t count)
 	return false;
 }
 
-void rule_refuse_unknown(struct ruleset *ruleset, const struct rule_path *at, const struct json_value *object,
+void rule_refuse_unknown(struct ruleset *ruleset, const struct rule_path *at, const struct tree_value *object,
 	const struct text *known, size_t count)
 {
 	for (size_t i = 0; i < object->count; i++) {

@@ -3,7 +3,7 @@
 // ruleset_inner.h - a compiled ruleset, for the files that make one and ask it.
 #pragma once
 
-#include "tenants/json_value.h"
+#include "tenants/tree_value.h"
 #include "tenants/ruleset.h"
 #include "tenants/text_set.h"
 
@@ -90,18 +90,18 @@ void rule_error(struct ruleset *ruleset, const struct rule_path *at, const char 
 void rule_warn(struct ruleset *ruleset, const struct ruleset_finding *finding, const struct rule_path *at, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 // Each member of `object` that `known` lacks is an error.
-void rule_refuse_unknown(struct ruleset *ruleset, const struct rule_path *at, const struct json_value *object,
+void rule_refuse_unknown(struct ruleset *ruleset, const struct rule_path *at, const struct tree_value *object,
 	const struct text *known, size_t count);
 
 // --- ruleset_condition.c ---
 
 void *ruleset_take(struct ruleset *ruleset, size_t size);
 struct text ruleset_keep(struct ruleset *ruleset, struct text text);
-struct text ruleset_keep_json(struct ruleset *ruleset, const struct json_value *value);
+struct text ruleset_keep_json(struct ruleset *ruleset, const struct tree_value *value);
 // A string of 1 to RULESET_TEXT_MAX bytes without control characters; otherwise an error.
-bool rule_read_text(struct ruleset *ruleset, const struct rule_path *at, const struct json_value *value, struct text *out);
+bool rule_read_text(struct ruleset *ruleset, const struct rule_path *at, const struct tree_value *value, struct text *out);
 // Fills rule->conditions from "when".
-void rule_read_when(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct json_value *when);
+void rule_read_when(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct tree_value *when);
 
 // --- ruleset_decide.c ---
 

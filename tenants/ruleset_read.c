@@ -50,7 +50,7 @@ static void hold_for_lack_of_instance(struct ruleset *ruleset, size_t index, con
 		"the instance \"%.*s\" is retired: the devices of this rule are held", TEXT_ARGS(name));
 }
 
-static void read_instance(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct json_value *value)
+static void read_instance(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct tree_value *value)
 {
 	struct rule *rule = &ruleset->rules[index];
 	const struct ruleset_instance *instance;
@@ -78,18 +78,18 @@ static void read_instance(struct ruleset *ruleset, size_t index, const struct ru
 
 // What depbroker itself puts into a profile cannot be overridden (profile.h). The other members are checked with the
 // profile's layers.
-static void read_profile(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct json_value *value)
+static void read_profile(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct tree_value *value)
 {
 	static const struct text fixed[] = { TEXT("url"), TEXT("devices") };
 
-	if (value->kind != JSON_VALUE_OBJECT) {
+	if (value->kind != TREE_OBJECT) {
 		rule_error(ruleset, at, "an object with members of a profile is expected");
 		return;
 	}
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
 		const struct rule_path here = { .up = at, .name = fixed[i] };
 
-		if (json_value_find(value, fixed[i]) != NULL) {
+		if (tree_value_find(value, fixed[i]) != NULL) {
 			rule_error(ruleset, &here, "a rule cannot change \"%.*s\"", TEXT_ARGS(fixed[i]));
 		}
 	}
@@ -101,7 +101,7 @@ static void read_profile(struct ruleset *ruleset, struct rule *rule, const struc
 	rule->profile = value->count > 0 ? profile : TEXT_NONE;
 }
 
-static void read_hold(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct json_value *value)
+static void read_hold(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct tree_value *value)
 {
 	struct text reason;
 
@@ -111,14 +111,14 @@ static void read_hold(struct ruleset *ruleset, struct rule *rule, const struct r
 }
 
 static void read_inherit(struct ruleset *ruleset, const struct rule *rule, const struct rule_path *at,
-	const struct json_value *value)
+	const struct tree_value *value)
 {
 	bool asks_for_replacement = false;
 
 	for (size_t i = 0; i < rule->condition_count; i++) {
 		asks_for_replacement |= rule->conditions[i].field == RULE_REPLACEMENT && rule->conditions[i].truth;
 	}
-	if (value->kind != JSON_VALUE_TRUE) {
+	if (value->kind != TREE_TRUE) {
 		rule_error(ruleset, at, "true is expected");
 	}
 	if (!asks_for_replacement) {
@@ -126,23 +126,23 @@ static void read_inherit(struct ruleset *ruleset, const struct rule *rule, const
 	}
 }
 
-static void read_action(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct json_value *then)
+static void read_action(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct tree_value *then)
 {
 	static const struct text keys[] = { TEXT("instance"), TEXT("hold"), TEXT("inherit"), TEXT("profile") };
 	static const enum rule_action actions[] = { RULE_SEND, RULE_HOLD, RULE_INHERIT };
-	const struct json_value *values[4];
+	const struct tree_value *values[4];
 	struct rule_path paths[4];
 	struct rule *rule = &ruleset->rules[index];
 	size_t given = 0;
 
-	if (then == NULL || then->kind != JSON_VALUE_OBJECT) {
+	if (then == NULL || then->kind != TREE_OBJECT) {
 		rule_error(ruleset, at, "{\"instance\": NAME} or {\"hold\": REASON} is expected");
 		return;
 	}
 	rule_refuse_unknown(ruleset, at, then, keys, 4);
 	for (size_t i = 0; i < 4; i++) {
 		paths[i] = (struct rule_path){ .up = at, .name = keys[i] };
-		values[i] = json_value_find(then, keys[i]);
+		values[i] = tree_value_find(then, keys[i]);
 	}
 	for (size_t i = 0; i < 3; i++) {
 		given += values[i] != NULL ? 1 : 0;
@@ -166,9 +166,9 @@ static void read_action(struct ruleset *ruleset, size_t index, const struct rule
 
 // --- rules ---
 
-static void read_id(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct json_value *value)
+static void read_id(struct ruleset *ruleset, struct rule *rule, const struct rule_path *at, const struct tree_value *value)
 {
-	if (value->kind != JSON_VALUE_STRING || !is_slug(value->text)) {
+	if (value->kind != TREE_STRING || !is_slug(value->text)) {
 		rule_error(ruleset, at, "an id has 1 to %d lower case letters, digits and hyphens inside", SLUG_MAX);
 	} else if (text_equal(value->text, OTHERWISE)) {
 		rule_error(ruleset, at, "\"otherwise\" is the end of the list, no rule's id");
@@ -177,21 +177,21 @@ static void read_id(struct ruleset *ruleset, struct rule *rule, const struct rul
 	}
 }
 
-static void read_rule(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct json_value *value)
+static void read_rule(struct ruleset *ruleset, size_t index, const struct rule_path *at, const struct tree_value *value)
 {
 	static const struct text keys[] = { TEXT("id"), TEXT("name"), TEXT("when"), TEXT("then") };
 	struct rule *rule = &ruleset->rules[index];
-	const struct json_value *values[4];
+	const struct tree_value *values[4];
 	struct rule_path paths[4];
 	struct text name;
 
-	if (value->kind != JSON_VALUE_OBJECT) {
+	if (value->kind != TREE_OBJECT) {
 		rule_error(ruleset, at, "a rule is an object with \"when\" and \"then\"");
 		return;
 	}
 	rule_refuse_unknown(ruleset, at, value, keys, 4);
 	for (size_t i = 0; i < 4; i++) {
-		values[i] = json_value_find(value, keys[i]);
+		values[i] = tree_value_find(value, keys[i]);
 		paths[i] = (struct rule_path){ .up = at, .name = keys[i] };
 	}
 	if (values[0] != NULL) {
@@ -248,12 +248,12 @@ static void settle_ids(struct ruleset *ruleset, const struct rule_path *at)
 	}
 }
 
-static size_t count_rules(struct ruleset *ruleset, const struct rule_path *at, const struct json_value *rules)
+static size_t count_rules(struct ruleset *ruleset, const struct rule_path *at, const struct tree_value *rules)
 {
 	if (rules == NULL) {
 		return 0;
 	}
-	if (rules->kind != JSON_VALUE_ARRAY || rules->count > RULESET_RULES_MAX) {
+	if (rules->kind != TREE_ARRAY || rules->count > RULESET_RULES_MAX) {
 		rule_error(ruleset, at, "a list of at most %d rules is expected", RULESET_RULES_MAX);
 		return 0;
 	}
@@ -262,11 +262,11 @@ static size_t count_rules(struct ruleset *ruleset, const struct rule_path *at, c
 
 // --- the end of the list ---
 
-static void read_default(struct ruleset *ruleset, const struct rule_path *at, const struct json_value *value)
+static void read_default(struct ruleset *ruleset, const struct rule_path *at, const struct tree_value *value)
 {
 	struct rule *rule = &ruleset->rules[ruleset->rule_count];
 
-	if (value->kind == JSON_VALUE_NULL) {
+	if (value->kind == TREE_NULL) {
 		rule->action = RULE_HOLD;
 		rule->hold_reason = TEXT("no rule chose an instance");
 	} else {
@@ -275,18 +275,18 @@ static void read_default(struct ruleset *ruleset, const struct rule_path *at, co
 	}
 }
 
-static bool says_the_same(const struct rule *rule, const struct json_value *by_default)
+static bool says_the_same(const struct rule *rule, const struct tree_value *by_default)
 {
-	return rule->action == RULE_SEND ? by_default->kind == JSON_VALUE_STRING && text_equal(by_default->text, rule->instance_name)
-		: by_default->kind == JSON_VALUE_NULL;
+	return rule->action == RULE_SEND ? by_default->kind == TREE_STRING && text_equal(by_default->text, rule->instance_name)
+		: by_default->kind == TREE_NULL;
 }
 
-static void read_end(struct ruleset *ruleset, const struct json_value *document)
+static void read_end(struct ruleset *ruleset, const struct tree_value *document)
 {
 	static const struct text keys[] = { TEXT("default"), TEXT("otherwise") };
 	const struct rule_path paths[] = { { .name = keys[0] }, { .name = keys[1] } };
-	const struct json_value *by_default = json_value_find(document, keys[0]);
-	const struct json_value *otherwise = json_value_find(document, keys[1]);
+	const struct tree_value *by_default = tree_value_find(document, keys[0]);
+	const struct tree_value *otherwise = tree_value_find(document, keys[1]);
 	struct rule *rule = &ruleset->rules[ruleset->rule_count];
 
 	rule->id = OTHERWISE;
@@ -304,33 +304,33 @@ static void read_end(struct ruleset *ruleset, const struct json_value *document)
 
 // --- the one form of the document ---
 
-static void put_member(struct json_value *object, struct text name, struct json_value value)
+static void put_member(struct tree_value *object, struct text name, struct tree_value value)
 {
-	object->members[object->count++] = (struct json_member){ .name = name, .value = value };
+	object->members[object->count++] = (struct tree_member){ .name = name, .value = value };
 }
 
-static struct json_value string_of(struct text text)
+static struct tree_value string_of(struct text text)
 {
-	return (struct json_value){ .kind = JSON_VALUE_STRING, .text = text };
+	return (struct tree_value){ .kind = TREE_STRING, .text = text };
 }
 
 static void write_action(struct buffer *out, const struct rule *rule)
 {
-	struct json_member members[2];
-	struct json_value then = { .kind = JSON_VALUE_OBJECT, .members = members };
+	struct tree_member members[2];
+	struct tree_value then = { .kind = TREE_OBJECT, .members = members };
 
 	switch (rule->action) {
 	case RULE_SEND: put_member(&then, TEXT("instance"), string_of(rule->instance_name)); break;
 	case RULE_HOLD: put_member(&then, TEXT("hold"), string_of(rule->hold_reason)); break;
-	case RULE_INHERIT: put_member(&then, TEXT("inherit"), (struct json_value){ .kind = JSON_VALUE_TRUE }); break;
+	case RULE_INHERIT: put_member(&then, TEXT("inherit"), (struct tree_value){ .kind = TREE_TRUE }); break;
 	}
 	if (rule->profile.length > 0) { // already in its one form: written as a number is, as it is
-		put_member(&then, TEXT("profile"), (struct json_value){ .kind = JSON_VALUE_NUMBER, .text = rule->profile });
+		put_member(&then, TEXT("profile"), (struct tree_value){ .kind = TREE_NUMBER, .text = rule->profile });
 	}
-	json_value_write(out, &then);
+	tree_value_write(out, &then);
 }
 
-static void write_rule(struct buffer *out, const struct rule *rule, const struct json_value *given)
+static void write_rule(struct buffer *out, const struct rule *rule, const struct tree_value *given)
 {
 	buffer_add_string(out, "{\"id\":");
 	buffer_add_json(out, rule->id);
@@ -341,11 +341,11 @@ static void write_rule(struct buffer *out, const struct rule *rule, const struct
 	buffer_add_string(out, ",\"then\":");
 	write_action(out, rule);
 	buffer_add_string(out, ",\"when\":");
-	json_value_write(out, json_value_find(given, TEXT("when")));
+	tree_value_write(out, tree_value_find(given, TEXT("when")));
 	buffer_add_string(out, "}");
 }
 
-static void write_document(struct ruleset *ruleset, const struct json_value *rules)
+static void write_document(struct ruleset *ruleset, const struct tree_value *rules)
 {
 	CLEANUP(buffer_fini) struct buffer out = BUFFER((size_t)8 * RULESET_DOCUMENT_MAX);
 
@@ -366,16 +366,16 @@ static void write_document(struct ruleset *ruleset, const struct json_value *rul
 
 // --- the whole ---
 
-static void read_document(struct ruleset *ruleset, const struct json_value *document)
+static void read_document(struct ruleset *ruleset, const struct tree_value *document)
 {
 	// What GET adds may come back with PUT: it says nothing.
 	static const struct text keys[] = {
 		TEXT("rules"), TEXT("otherwise"), TEXT("default"), TEXT("version"), TEXT("made_at"), TEXT("made_by"), TEXT("warnings"),
 	};
 	const struct rule_path at = { .name = keys[0] };
-	const struct json_value *rules = json_value_find(document, keys[0]);
+	const struct tree_value *rules = tree_value_find(document, keys[0]);
 
-	if (document->kind != JSON_VALUE_OBJECT) {
+	if (document->kind != TREE_OBJECT) {
 		rule_error(ruleset, NULL, "an object with \"rules\" and \"otherwise\" is expected");
 		return;
 	}
@@ -400,7 +400,7 @@ static void read_document(struct ruleset *ruleset, const struct json_value *docu
 static void read_text(struct ruleset *ruleset, struct text text)
 {
 	CLEANUP(arena_fini) struct arena arena = ARENA(TREE_BUDGET);
-	struct json_value document;
+	struct tree_value document;
 	struct fault fault = { .text = "" };
 	char *copy;
 
@@ -410,7 +410,7 @@ static void read_text(struct ruleset *ruleset, struct text text)
 	}
 	copy = arena_copy(&arena, text);
 	assert(copy != NULL);
-	if (json_value_read(&document, copy, text.length, &arena, &fault) != OK) {
+	if (tree_value_read(&document, copy, text.length, &arena, &fault) != OK) {
 		rule_error(ruleset, NULL, "%s", fault.text);
 		return;
 	}

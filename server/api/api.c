@@ -3,6 +3,7 @@
 
 #include "api/admin.h"
 #include "api/call.h"
+#include "api/rate_limit.h"
 #include "api/readiness.h"
 #include "api/routes.h"
 #include "depbroker/log.h"
@@ -11,6 +12,8 @@
 
 #include <signal.h>
 #include <stdlib.h>
+
+enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30 }; // a minute
 
 enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, BODY_MAX = 64 * 1024 };
 
@@ -167,6 +170,8 @@ int api_main(const struct config *config)
 	}
 	loop_init(&process.service.loop);
 	process.signals = (struct stop_signals){ .stop = on_signal, .again = on_signal_again, .owner = &process };
+	process.service.address_rates = rate_limit_open(RENEWALS_PER_ADDRESS);
+	process.service.link_rates = rate_limit_open(RENEWALS_PER_LINK);
 	stop_signals_open(&process.signals, &process.service.loop);
 	rc = open_all(&process, &fault);
 	if (rc == OK) {
@@ -183,5 +188,7 @@ int api_main(const struct config *config)
 	loop_run(&process.service.loop);
 	loop_fini(&process.service.loop);
 	key_provider_close(process.service.keys);
+	rate_limit_close(process.service.address_rates);
+	rate_limit_close(process.service.link_rates);
 	return rc == OK ? 0 : 1;
 }

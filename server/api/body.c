@@ -126,6 +126,22 @@ static bool take_texts(struct call *call, const struct body_member *member, cons
 	return true;
 }
 
+static bool take_numbers(struct call *call, const struct body_member *member, const json_t *json, struct body_value *out)
+{
+	if (!json_is_array(json)) {
+		return refuse(call, member, "is not a list");
+	}
+	if (json_array_size(json) > BODY_NUMBERS_MAX) {
+		return refuse(call, member, "is too long");
+	}
+	for (out->count = 0; out->count < json_array_size(json); out->count++) {
+		if (!take_number(call, member, json_array_get(json, out->count), &out->numbers[out->count])) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool take(struct call *call, const struct body_member *member, json_t *json, struct body_value *out)
 {
 	out->given = true;
@@ -138,6 +154,7 @@ static bool take(struct call *call, const struct body_member *member, json_t *js
 		(member->words != NULL || has_size(call, member, (int64_t)out->text.length, "bytes"));
 	case BODY_INTEGER: return take_number(call, member, json, &out->number);
 	case BODY_TEXTS: return take_texts(call, member, json, out);
+	case BODY_INTEGERS: return take_numbers(call, member, json, out);
 	case BODY_OBJECT:
 		out->object = json;
 		return json_is_object(json) || refuse(call, member, "is not an object");

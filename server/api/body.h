@@ -11,16 +11,16 @@
 #include "api/call.h"
 #include "tenants/slug.h"
 
-enum { BODY_DEPTH_MAX = 32, BODY_VALUES_MAX = 10000, BODY_STRINGS_MAX = 64 };
+enum { BODY_DEPTH_MAX = 32, BODY_VALUES_MAX = 10000, BODY_STRINGS_MAX = 64, BODY_NUMBERS_MAX = 16 };
 
-enum body_kind { BODY_TEXT, BODY_INTEGER, BODY_OBJECT, BODY_TEXTS };
+enum body_kind { BODY_TEXT, BODY_INTEGER, BODY_OBJECT, BODY_TEXTS, BODY_INTEGERS };
 
 struct body_member {
 	const char *name;
 	enum body_kind kind;
 	bool required;
 	bool nullable;
-	int64_t minimum; // of a number, of a text's bytes, of a list's length
+	int64_t minimum; // of a number (each of a list of them), of a text's bytes, of a list's length
 	int64_t maximum;
 	const char *const *words; // the only texts that are allowed, NULL ends them; NULL: any
 };
@@ -32,6 +32,7 @@ struct body_value {
 	int64_t number;
 	json_t *object;
 	struct text texts[BODY_STRINGS_MAX];
+	int64_t numbers[BODY_NUMBERS_MAX];
 	size_t count;
 };
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/call.h"
 
+#include "api/rate_limit.h"
+#include "api/renewal.h"
 #include "depbroker/log.h"
+#include "store/audit.h"
 #include "store/secrets.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +45,10 @@ static void answer_problem(struct call *call, enum api_problem which, struct tex
 {
 	struct problem problem = api_problem(which);
 
+	if (call->endpoint->refuse != NULL) {
+		call->endpoint->refuse(call, which, detail);
+		return;
+	}
 	problem.detail = detail[0] != '\0' ? detail : NULL;
 	problem.extra = extra;
 	if (problem.status == 401) {
@@ -195,6 +203,40 @@ bool call_flag(struct call *call, const char *name, bool *out)
 	return false;
 }
 
+struct text call_actor(struct call *call)
+{
+	if (!call->endpoint->of_link) {
+		return call->key.key_id;
+	}
+	return text_of(arena_format(&call->request->arena, "link:%" PRId64, call->link.link_id));
+}
+
+void call_audit(struct call *call, struct pg_transaction *transaction, const char *action, struct text target, struct text detail)
+{
+	(void)store_audit(transaction, call_actor(call), text_of(action), target, detail.length > 0 ? detail : TEXT("{}"));
+}
+
+bool call_if_match(struct call *call, int64_t *version)
+{
+	const struct text value = http_request_header(call->request, "If-Match");
+
+	*version = -1;
+	if (value.bytes == NULL || text_equal(value, TEXT("*"))) {
+		return true;
+	}
+	bool good = value.length >= 3 && value.length <= 20 && value.bytes[0] == '"' && value.bytes[value.length - 1] == '"';
+
+	*version = 0;
+	for (size_t i = 1; good && i + 1 < value.length; i++) {
+		good = value.bytes[i] >= '0' && value.bytes[i] <= '9';
+		*version = *version * 10 + (value.bytes[i] - '0');
+	}
+	if (!good) {
+		call_problem(call, PROBLEM_PRECONDITION_FAILED, "If-Match is not an ETag of it");
+	}
+	return good;
+}
+
 // --- admission ---
 
 static bool key_is_good(struct call *call)
@@ -231,13 +273,19 @@ static bool query_is_known(struct call *call)
 	return true;
 }
 
+// Of a tenant that is being deleted nothing is left but the deletion.
+static bool may_be_named(const struct call *call)
+{
+	return !text_equal(call->tenant.state, TEXT("deleting")) || text_equal(call->request->method, TEXT("DELETE"));
+}
+
 // Somebody else's tenant is refused by the same words as one that does not exist.
 static bool find_tenant(struct call *call)
 {
 	if (pg_row_count(&call->admission, 1) == 1) {
 		store_tenant_read(&call->admission, 1, 0, &call->tenant);
 		store_tenant_status_read(&call->admission, 1, 0, &call->tenant_status);
-		if (call_may_see(call, call->tenant.tenant_id)) {
+		if (call_may_see(call, call->tenant.tenant_id) && may_be_named(call)) {
 			return true;
 		}
 	}
@@ -298,6 +346,58 @@ static void ask_for_key(struct call *call)
 	pg_start(&call->admission, call->service->pool, STORE_TIMEOUT_MS);
 }
 
+// --- links ---
+
+static void on_link(struct op *op)
+{
+	struct pg_transaction *admission = CONTAINER_OF(op, struct pg_transaction, op);
+	struct call *call = CONTAINER_OF(admission, struct call, admission);
+
+	if (op->rc != OK) {
+		call_problem_of(call, op->rc, &op->fault);
+		return;
+	}
+	if (pg_row_count(admission, 0) != 1 || pg_row_count(admission, 1) != 1) {
+		call_problem(call, PROBLEM_LINK_NOT_FOUND, "%s", "");
+		return;
+	}
+	store_renewal_link_read(admission, 0, 0, &call->link);
+	store_tenant_read(admission, 1, 0, &call->tenant);
+	store_tenant_status_read(admission, 1, 0, &call->tenant_status);
+	http_admit(call->request);
+}
+
+static void ask_for_link(struct call *call)
+{
+	unsigned char hash[SHA256_SIZE];
+
+	if (!renewal_link_hash(hash, call->request->parameters[0])) {
+		call_problem(call, PROBLEM_LINK_NOT_FOUND, "%s", "");
+		return;
+	}
+	if (!rate_limit_take(call->service->link_rates, hash, sizeof hash, clock_monotonic_ms())) {
+		call_problem(call, PROBLEM_TOO_MANY_REQUESTS, "%s", "");
+		return;
+	}
+	pg_transaction_init(&call->admission, store_directory(), on_link);
+	call->has_admission = true;
+	(void)store_renewal_link_by_hash(&call->admission, hash);
+	(void)store_tenant_by_renewal_link(&call->admission, hash);
+	pg_start(&call->admission, call->service->pool, STORE_TIMEOUT_MS);
+}
+
+// Guessing is hopeless, and yet nobody may try for long.
+static void admit_by_link(struct call *call)
+{
+	const struct text address = call->request->client_address;
+
+	if (!rate_limit_take(call->service->address_rates, address.bytes, address.length, clock_monotonic_ms())) {
+		call_problem(call, PROBLEM_TOO_MANY_REQUESTS, "%s", "");
+		return;
+	}
+	ask_for_link(call);
+}
+
 void call_admit(struct http_request *request)
 {
 	struct call *call = allocate(sizeof *call);
@@ -307,6 +407,12 @@ void call_admit(struct http_request *request)
 	call->endpoint = request->route->tag;
 	request->state = call;
 	assert(call->endpoint != NULL);
+	if (call->endpoint->of_link) {
+		if (query_is_known(call)) {
+			admit_by_link(call);
+		}
+		return;
+	}
 	if (call->endpoint->least == ROLE_ANYBODY) {
 		if (query_is_known(call)) {
 			http_admit(request);

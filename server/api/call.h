@@ -19,6 +19,7 @@
 #include "depbroker/clock.h"
 #include "depbroker/op.h"
 #include "store/api_keys.h"
+#include "store/renewal_links.h"
 #include "store/tenants.h"
 
 #include <jansson.h>
@@ -35,6 +36,9 @@ struct endpoint { // the tag of a route
 	bool of_tenant;    // the first parameter of the path is a tenant's slug
 	void (*step)(struct call *call);
 	const char *query[ENDPOINT_QUERY_MAX]; // the query parameters it knows
+	bool of_link;      // ROLE_ANYBODY: the first parameter is a renewal link's secret, which names the tenant
+	// For people, not for programs: answers every refusal in place of a problem document. NULL: the document
+	void (*refuse)(struct call *call, enum api_problem which, const char *detail);
 };
 
 struct call {
@@ -46,7 +50,8 @@ struct call {
 	struct api_key presented; // wiped after the comparison, but for its id
 	struct api_key_row key;
 	enum role role;
-	struct tenant_row tenant; // of an endpoint of a tenant
+	struct tenant_row tenant; // of an endpoint of a tenant or of a link
+	struct renewal_link_row link; // of one of a link
 	struct tenant_status_row tenant_status;
 	struct pg_transaction transaction;
 	bool has_transaction;
@@ -71,6 +76,14 @@ struct pg_transaction *call_transaction(struct call *call, struct pg_scope scope
 void call_start(struct call *call); // the endpoint's step is called when it is over
 // After call_start: true when it failed, and the failure has been answered.
 MUST_USE bool call_failed(struct call *call);
+
+// A line of the audit in the transaction of a change, after everything else in it. `detail` is a JSON object; empty: {}.
+void call_audit(struct call *call, struct pg_transaction *transaction, const char *action, struct text target, struct text detail);
+// Who acts: the key's id, or link:<number>. In the request's arena.
+struct text call_actor(struct call *call);
+
+// If-Match: "17", or * for any; absent: any, which is -1. False: it is something else, and that has been answered.
+MUST_USE bool call_if_match(struct call *call, int64_t *version);
 
 bool call_may_see(const struct call *call, int64_t tenant_id);
 // NULL: all tenants. Otherwise these only.

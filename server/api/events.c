@@ -18,6 +18,15 @@ static bool read_request(struct call *call)
 	return paging_number(call, "after", &reading->after) && paging_limit(call, &reading->limit);
 }
 
+static void put_raw_or_null(struct json_out *json, const char *name, struct text value)
+{
+	if (value.length > 0) {
+		put_raw(json, name, value);
+	} else {
+		put_null(json, name);
+	}
+}
+
 // As the webhook's `data`, with what stands around it.
 static void event_json(struct json_out *json, const struct event_row *event)
 {
@@ -29,11 +38,8 @@ static void event_json(struct json_out *json, const struct event_row *event)
 	put_text(json, "type", text_of(type));
 	put_text(json, "serial_number", event->serial_number);
 	put_text(json, "instance", event->instance);
-	if (event->device_json.length > 0) {
-		put_raw(json, "device", event->device_json);
-	} else {
-		put_null(json, "device");
-	}
+	put_raw_or_null(json, "device", event_is_of_client(event->type) ? TEXT_NONE : event->device_json);
+	put_raw_or_null(json, "detail", event_is_of_client(event->type) ? event->device_json : TEXT_NONE);
 	put_object_end(json);
 }
 

@@ -132,6 +132,15 @@ static bool take_common(struct call *call, struct writing *writing, const struct
 		: stored_profile_is_good(call, writing);
 }
 
+static bool hosts_were_refused(struct call *call)
+{
+	if (!store_tenant_hosts_were_refused(&call->transaction)) {
+		return false;
+	}
+	call_problem(call, PROBLEM_HOST_NOT_ALLOWED, "allowed_hosts has one that is not in the tenant's mdm_hosts");
+	return true;
+}
+
 static void answer(struct call *call, unsigned status)
 {
 	const struct writing *writing = call->own;
@@ -233,6 +242,8 @@ static void insert_instance(struct call *call)
 	seal(&sealed, &writing->data_key, &binding, buffer_text(&writing->webhook_secret));
 	store_instance_insert(transaction, tenant_id, &writing->row);
 	store_secret_put(transaction, &binding, &sealed);
+	store_tenant_require_hosts(transaction, tenant_id);
+	call_audit(call, transaction, "instance.create", call->tenant.slug, TEXT_NONE);
 	writing->read_back = store_instance_by_name(transaction, tenant_id, writing->row.name);
 	call_start(call);
 }
@@ -264,7 +275,7 @@ void instances_create(struct call *call)
 		AWAIT(call, INSERTING, insert_instance(call));
 		if (call->transaction.op.rc == ERR_CONFLICT) {
 			call_problem(call, PROBLEM_NAME_TAKEN, "%.*s", TEXT_ARGS(((const struct writing *)call->own)->row.name));
-		} else if (!call_failed(call)) {
+		} else if (!hosts_were_refused(call) && !call_failed(call)) {
 			answer_created(call);
 		}
 	}
@@ -317,6 +328,8 @@ static void update_instance(struct call *call)
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	(void)store_instance_update(transaction, tenant_id, row);
+	store_tenant_require_hosts(transaction, tenant_id);
+	call_audit(call, transaction, "instance.change", call->tenant.slug, TEXT_NONE);
 	writing->read_back = store_instance_by_name(transaction, tenant_id, call->request->parameters[1]);
 	call_start(call);
 }
@@ -332,7 +345,7 @@ void instance_change(struct call *call)
 			return;
 		}
 		AWAIT(call, UPDATING, update_instance(call));
-		if (!call_failed(call)) {
+		if (!hosts_were_refused(call) && !call_failed(call)) {
 			answer(call, 200);
 		}
 	}

@@ -144,6 +144,7 @@ static void enable(struct call *call)
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	store_instance_enable(transaction, tenant_id, row.instance_id);
+	call_audit(call, transaction, "instance.enable", call->tenant.slug, TEXT_NONE);
 	*read_back = store_instance_by_name(transaction, tenant_id, call->request->parameters[1]);
 	call_start(call);
 }

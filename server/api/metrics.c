@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/metrics.h"
 
-#include "api/tenant_json.h"
 #include "depbroker/op.h"
 #include "store/tenants.h"
 
@@ -103,10 +102,9 @@ static void add_sample(struct scrape *scrape, enum family family, struct text sl
 static void add_tenant(struct scrape *scrape, const struct tenant_row *row, const struct tenant_status_row *status,
 	int64_t now_us)
 {
-	const struct text token_state = token_state_now(status, now_us);
-	char state[24];
+	const struct token_facts facts = store_token_facts(row, status);
+	const char *state = token_state_name(token_view(&facts, now_us).state);
 
-	(void)snprintf(state, sizeof state, "%.*s", TEXT_ARGS(token_state));
 	if (status->token_expires_at_us != INSTANT_NONE) {
 		add_sample(scrape, TOKEN_EXPIRY, row->slug, NULL, NULL, status->token_expires_at_us / SECOND_US);
 	}

@@ -90,6 +90,24 @@
 		"Use an https URL on a host of allowed_hosts, or list its host there.")                                       \
 	X(PRECONDITION_FAILED, 412, "Somebody else changed it meanwhile",                                                 \
 		"Read it again, and repeat the change with the new ETag.")                                                    \
+	X(TENANT_NOT_ARCHIVED, 409, "Only an archived tenant can be deleted",                                             \
+		"Set its state to archived with PATCH first. Deleting cannot be taken back.")                                 \
+	X(TENANT_QUARANTINED, 409, "Apple named another organisation or server for this tenant's token",                  \
+		"Upload a token of the pinned server first, or send a reason; it needs an admin.")                            \
+	X(HOST_NOT_ALLOWED, 409, "A host of an instance is not among those that the tenant allows",                       \
+		"Change allowed_hosts of the instance, or mdm_hosts of the tenant.")                                          \
+	X(OVERRIDE_REFUSED, 409, "An override needs the approval by a second key, which does not exist yet",              \
+		"Upload the token of the server that this tenant is pinned to, or make a new tenant for the other server.")   \
+	X(NO_PENDING_TOKEN, 404, "No token waits to be verified",                                                         \
+		"GET .../token shows what there is.")                                                                         \
+	X(ALERT_NOT_FOUND, 404, "There is no such alert",                                                                 \
+		"List the alerts with GET /api/v1/alerts.")                                                                   \
+	X(LINK_NOT_FOUND, 404, "This link does not work",                                                                 \
+		"Ask for a new link.")                                                                                        \
+	X(FORM_UNREADABLE, 422, "The form holds no file",                                                                 \
+		"Choose the file that ends in _smime.p7m, and send the form again.")                                          \
+	X(TOO_MANY_REQUESTS, 429, "Too many requests",                                                                    \
+		"Wait for a minute.")                                                                                         \
 	X(DATABASE_UNAVAILABLE, 503, "The database is away",                                                              \
 		"Try again in a moment.")                                                                                     \
 	X(OUTCOME_UNKNOWN, 503, "It is not known whether the change was made",                                            \

@@ -7,9 +7,21 @@
 
 // tenants.c
 void tenants_list(struct call *call);
-void tenants_create(struct call *call);
 void tenant_show(struct call *call);
+void tenant_delete(struct call *call);
+// tenant_write.c
+void tenants_create(struct call *call);
 void tenant_change(struct call *call);
+// alerts.c
+void alerts_list(struct call *call);
+void alert_ack(struct call *call);
+// audit.c
+void audit_list(struct call *call);
+// renewal_links.c
+void renewal_links_create(struct call *call);
+// renewal.c
+void renewal_page(struct call *call);
+void renewal_certificate(struct call *call);
 // status.c
 void status_show(struct call *call);
 // token_keys.c
@@ -19,6 +31,7 @@ void token_key_certificate(struct call *call);
 // token.c
 void token_show(struct call *call);
 void token_remove(struct call *call);
+void token_pending_remove(struct call *call);
 // token_upload.c
 void token_upload(struct call *call);
 // sync.c

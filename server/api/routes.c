@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/routes.h"
 
+#include "api/html.h"
+#include "api/renewal.h"
 #include "api/resources.h"
 #include "tenants/token.h"
 
 #define LIST_QUERY { "limit", "cursor" }
+#define SORTED_QUERY { "limit", "cursor", "sort" }
 #define LOG_QUERY  { "limit", "after" }
 #define ROUTE(route_method, route_pattern, ...)                                                   \
 	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle,                 \
@@ -12,23 +15,39 @@
 // Of one tenant: `rest` stands after its slug.
 #define TENANT_ROUTE(route_method, rest, ...) \
 	ROUTE(route_method, "/api/v1/tenants/{tenant}" rest, .of_tenant = true, __VA_ARGS__)
+// Behind a renewal link.
+#define LINK_ROUTE(route_method, rest, limit, ...)                                                                       \
+	{ .method = (route_method), .pattern = "/renew/{link}" rest, .handle = call_handle, .body_limit = (limit),           \
+		.tag = &(const struct endpoint){ .least = ROLE_ANYBODY, .of_link = true, .refuse = renewal_refuse, __VA_ARGS__ } }
 
 const struct http_route api_routes[] = {
 	ROUTE("GET", "/openapi.json", .least = ROLE_ANYBODY, .step = openapi_show),
 	ROUTE("GET", "/api/v1/openapi.json", .least = ROLE_ANYBODY, .step = openapi_show),
-	ROUTE("GET", "/api/v1/status", .least = ROLE_VIEWER, .step = status_show, .query = LIST_QUERY),
-	ROUTE("GET", "/api/v1/tenants", .least = ROLE_VIEWER, .step = tenants_list, .query = LIST_QUERY),
+	ROUTE("GET", "/api/v1/status", .least = ROLE_VIEWER, .step = status_show, .query = SORTED_QUERY),
+	ROUTE("GET", "/api/v1/tenants", .least = ROLE_VIEWER, .step = tenants_list, .query = SORTED_QUERY),
 	ROUTE("POST", "/api/v1/tenants", .least = ROLE_OPERATOR, .step = tenants_create),
+
+	ROUTE("GET", "/api/v1/alerts", .least = ROLE_VIEWER, .step = alerts_list, .query = { "limit", "cursor", "all" }),
+	ROUTE("POST", "/api/v1/alerts/{id}/ack", .least = ROLE_TECHNICIAN, .step = alert_ack),
+	ROUTE("GET", "/api/v1/audit", .least = ROLE_ADMIN, .step = audit_list, .query = LOG_QUERY),
+
+	ROUTE("GET", "/renew.css", .least = ROLE_ANYBODY, .step = html_style),
+	LINK_ROUTE("GET", "", 0, .step = renewal_page),
+	LINK_ROUTE("GET", "/certificate.pem", 0, .step = renewal_certificate),
+	LINK_ROUTE("POST", "", RENEWAL_FORM_MAX, .step = token_upload),
 
 	TENANT_ROUTE("GET", "", .least = ROLE_VIEWER, .step = tenant_show),
 	TENANT_ROUTE("PATCH", "", .least = ROLE_TECHNICIAN, .step = tenant_change),
+	TENANT_ROUTE("DELETE", "", .least = ROLE_ADMIN, .step = tenant_delete),
 	TENANT_ROUTE("GET", "/token/keys", .least = ROLE_VIEWER, .step = token_keys_list, .query = LIST_QUERY),
 	TENANT_ROUTE("POST", "/token/keys", .least = ROLE_TECHNICIAN, .step = token_keys_create),
 	TENANT_ROUTE("GET", "/token/keys/{key}/certificate", .least = ROLE_VIEWER, .step = token_key_certificate),
 	TENANT_ROUTE("GET", "/token", .least = ROLE_VIEWER, .step = token_show),
 	{ .method = "PUT", .pattern = "/api/v1/tenants/{tenant}/token", .handle = call_handle, .body_limit = TOKEN_FILE_MAX,
 		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = token_upload,
-			.query = { "dry_run" } } },
+			.query = { "dry_run", "override", "reason" } } },
+	TENANT_ROUTE("DELETE", "/token/pending", .least = ROLE_TECHNICIAN, .step = token_pending_remove),
+	TENANT_ROUTE("POST", "/token/renewal-links", .least = ROLE_TECHNICIAN, .step = renewal_links_create),
 	TENANT_ROUTE("DELETE", "/token", .least = ROLE_TECHNICIAN, .step = token_remove),
 	TENANT_ROUTE("GET", "/sync", .least = ROLE_VIEWER, .step = sync_show),
 	TENANT_ROUTE("POST", "/sync", .least = ROLE_TECHNICIAN, .step = sync_request),

@@ -62,34 +62,12 @@ static const struct body_member members[] = {
 	{ "default", BODY_TEXT, .required = true, .nullable = true, .minimum = 1, .maximum = 63 },
 };
 
-// If-Match: "17", or * for any. Absent: any.
-static bool read_expected_version(struct call *call, int64_t *out)
-{
-	struct text value = http_request_header(call->request, "If-Match");
-
-	*out = -1;
-	if (value.bytes == NULL || text_equal(value, TEXT("*"))) {
-		return true;
-	}
-	bool good = value.length >= 3 && value.length <= 20 && value.bytes[0] == '"' && value.bytes[value.length - 1] == '"';
-
-	*out = 0;
-	for (size_t i = 1; good && i + 1 < value.length; i++) {
-		good = value.bytes[i] >= '0' && value.bytes[i] <= '9';
-		*out = *out * 10 + (value.bytes[i] - '0');
-	}
-	if (!good) {
-		call_problem(call, PROBLEM_PRECONDITION_FAILED, "If-Match is not an ETag of these rules");
-	}
-	return good;
-}
-
 static bool read_request(struct call *call)
 {
 	struct putting *putting = call_own(call, sizeof *putting);
 	struct body_value value;
 
-	if (!body_read(call, members, &value, 1) || !read_expected_version(call, &putting->expected_version)) {
+	if (!body_read(call, members, &value, 1) || !call_if_match(call, &putting->expected_version)) {
 		return false;
 	}
 	putting->name = value.text;
@@ -130,6 +108,7 @@ static void put_rules(struct call *call)
 
 	(void)store_rules_put(transaction, tenant_id, putting->expected_version, putting->instance_id, call->key.key_id);
 	putting->read_back = store_rules_current(transaction, tenant_id);
+	call_audit(call, transaction, "rules.put", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }
 

@@ -18,4 +18,6 @@ struct service {
 	struct http_server *public_listener; // NULL: not open yet, or closed
 	struct http_server *admin_listener;
 	struct readiness *readiness;
+	struct rate_limit *address_rates; // of the pages that need no key: by address, and by link
+	struct rate_limit *link_rates;
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /status: every tenant's token, sync and queue at a glance
-#include "api/paging.h"
 #include "api/resources.h"
 #include "api/tenant_json.h"
+#include "api/tenant_order.h"
 
 static void item_json(struct json_out *json, const struct tenant_row *row, const struct tenant_status_row *status)
 {
@@ -11,7 +11,7 @@ static void item_json(struct json_out *json, const struct tenant_row *row, const
 	put_text(json, "slug", row->slug);
 	put_text(json, "display_name", row->display_name);
 	put_text(json, "state", row->state);
-	tenant_token_json(json, status);
+	tenant_token_json(json, row, status);
 	tenant_sync_json(json, status);
 	tenant_devices_json(json, status);
 	put_int(json, "events_pending", status->event_seq > status->announced_seq ? status->event_seq - status->announced_seq : 0);
@@ -23,33 +23,22 @@ static void answer(struct call *call)
 {
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
-	const size_t count = pg_row_count(&call->transaction, 0);
-	struct tenant_row row = { 0 };
 
 	put_object(&json, NULL);
 	put_string(&json, "version", DEPBROKER_VERSION);
 	put_list(&json, "items");
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < pg_row_count(&call->transaction, 0); i++) {
 		struct tenant_status_row status;
+		struct tenant_row row;
 
 		store_tenant_read(&call->transaction, 0, i, &row);
 		store_tenant_status_read(&call->transaction, 0, i, &status);
 		item_json(&json, &row, &status);
 	}
 	put_list_end(&json);
-	paging_write(&json, call->own, count, row.slug);
+	tenant_order_write(&json, call->own, &call->transaction);
 	put_object_end(&json);
 	call_answer(call, 200, &body);
-}
-
-static void ask(struct call *call)
-{
-	const struct paging *paging = call->own;
-	size_t count;
-	const int64_t *tenants = call_tenants(call, &count);
-
-	(void)store_tenant_list(call_transaction(call, store_directory()), paging->after, tenants, count, paging->limit);
-	call_start(call);
 }
 
 void status_show(struct call *call)
@@ -58,10 +47,10 @@ void status_show(struct call *call)
 
 	switch (call->state) {
 	case NEW:
-		if (!paging_read(call, call_own(call, sizeof(struct paging)), "status")) {
+		if (!tenant_order_read(call, call_own(call, sizeof(struct tenant_order)), "status")) {
 			return;
 		}
-		AWAIT(call, LISTING, ask(call));
+		AWAIT(call, LISTING, tenant_order_ask(call, call->own));
 		if (!call_failed(call)) {
 			answer(call);
 		}

@@ -2,8 +2,7 @@
 //
 // token_identity.h - whether a token is of the Apple server that a tenant is pinned to (architecture, section 6, guard 3).
 //
-// Laws  1. a pinned field that differs, or that Apple does not name any more, is a difference
-//       2. a field that was never pinned is none
+// Law  as tenants/identity.h
 #pragma once
 
 #include "apple/apple.h"

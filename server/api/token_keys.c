@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /tenants/{tenant}/token/keys: the pairs whose certificates administrators upload at Apple
+#include "api/key_making.h"
 #include "api/paging.h"
 #include "api/resources.h"
-#include "crypto/key_pair.h"
-#include "store/secrets.h"
-#include "store/tokens.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { PAIR_DAYS = 1096 }; // Apple does not look at it after the upload; a token lives a year
 
 static void pair_json(struct json_out *json, const char *name, const struct key_pair_row *pair)
 {
@@ -132,124 +128,20 @@ void token_key_certificate(struct call *call)
 	}
 }
 
-// --- POST: the key is made on a pool thread, sealed, and stored ---
-
-struct making {
-	struct call *call;
-	struct offload offload;
-	struct text name;
-	int64_t now_us;
-	struct fault fault;
-	struct key_pair pair;
-	bool has_pair;
-	int64_t key_pair_id;
-	struct data_key data_key;
-	unsigned read_back;
-};
-
-static void finish_making(struct call *call)
-{
-	struct making *making = call->own;
-
-	if (making->has_pair) {
-		key_pair_fini(&making->pair);
-	}
-	data_key_fini(&making->data_key);
-}
-
-static void begin_making(struct call *call)
-{
-	struct making *making = call_own(call, sizeof *making);
-
-	making->call = call;
-	making->name = call->tenant.slug;
-	if (making->name.length > KEY_PAIR_NAME_MAX) {
-		making->name.length = KEY_PAIR_NAME_MAX;
-	}
-	call_on_finish(call, finish_making);
-}
-
-static void ask_number_and_key(struct call *call)
-{
-	struct pg_transaction *transaction = call_transaction(call, store_api(call->tenant.tenant_id));
-
-	(void)store_object_next_id(transaction);
-	(void)store_data_key_current(transaction, call->tenant.tenant_id);
-	call_start(call);
-}
-
-static bool take_number_and_key(struct call *call)
-{
-	struct making *making = call->own;
-	struct fault fault;
-	enum err rc;
-
-	making->key_pair_id = store_object_next_id_read(&call->transaction, 0);
-	rc = store_data_key_read(&call->transaction, 1, call->service->keys, call->tenant.tenant_id, &making->data_key, &fault);
-	if (rc != OK) {
-		call_problem_of(call, rc, &fault);
-	}
-	return rc == OK;
-}
-
-static enum err work_make(struct offload *offload)
-{
-	struct making *making = CONTAINER_OF(offload, struct making, offload);
-
-	return key_pair_make(&making->pair, making->name, making->now_us, PAIR_DAYS, &making->fault);
-}
-
-static void on_made(struct op *op)
-{
-	struct making *making = CONTAINER_OF(CONTAINER_OF(op, struct offload, op), struct making, offload);
-
-	making->has_pair = op->rc == OK;
-	making->call->endpoint->step(making->call);
-}
-
-static void make(struct call *call)
-{
-	struct making *making = call->own;
-
-	making->now_us = clock_wall_us();
-	op_init(&making->offload.op, on_made);
-	making->offload.work = work_make;
-	offload_start(&making->offload, &call->service->loop);
-}
+// --- POST ---
 
 static void store_pair(struct call *call)
 {
-	struct making *making = call->own;
-	struct sealed sealed CLEANUP(sealed_fini);
-	const int64_t tenant_id = call->tenant.tenant_id;
-	const struct seal_binding binding = {
-		.kind = SECRET_PRIVATE_KEY,
-		.tenant_id = tenant_id,
-		.data_key_version = making->data_key.version,
-		.object_id = making->key_pair_id,
-		.secret_version = 1,
-	};
-	const struct key_pair_row row = {
-		.key_pair_id = making->key_pair_id,
-		.state = TEXT("staged"),
-		.fingerprint = text_of(making->pair.fingerprint),
-		.certificate_pem = text_of(making->pair.certificate_pem),
-		.not_before_us = making->pair.not_before_us,
-		.not_after_us = making->pair.not_after_us,
-		.created_at_us = making->now_us,
-	};
-	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+	struct pg_transaction *transaction = call_transaction(call, store_api(call->tenant.tenant_id));
 
-	seal(&sealed, &making->data_key, &binding, buffer_text(&making->pair.private_key_der));
-	(void)store_key_pair_insert(transaction, tenant_id, &row);
-	store_secret_put(transaction, &binding, &sealed);
-	making->read_back = store_key_pair_by_id(transaction, tenant_id, making->key_pair_id);
+	key_making_store(call->own, transaction);
+	call_audit(call, transaction, "token.key.create", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }
 
 static void answer_made(struct call *call)
 {
-	const struct making *making = call->own;
+	const struct key_making *making = call->own;
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
 	struct key_pair_row pair;
@@ -264,20 +156,25 @@ static void answer_made(struct call *call)
 	call_answer(call, 201, &body);
 }
 
+static void finish_making(struct call *call)
+{
+	key_making_fini(call->own);
+}
+
 void token_keys_create(struct call *call)
 {
 	enum { NEW, NUMBERING, MAKING, STORING };
 
 	switch (call->state) {
 	case NEW:
-		begin_making(call);
-		AWAIT(call, NUMBERING, ask_number_and_key(call));
-		if (call_failed(call) || !take_number_and_key(call)) {
+		key_making_init(call_own(call, sizeof(struct key_making)), call);
+		call_on_finish(call, finish_making);
+		AWAIT(call, NUMBERING, key_making_ask(call->own));
+		if (call_failed(call) || !key_making_take(call->own)) {
 			return;
 		}
-		AWAIT(call, MAKING, make(call));
-		if (!((struct making *)call->own)->has_pair) {
-			call_problem_of(call, ((struct making *)call->own)->offload.op.rc, &((struct making *)call->own)->fault);
+		AWAIT(call, MAKING, key_making_start(call->own));
+		if (!key_making_worked(call->own)) {
 			return;
 		}
 		AWAIT(call, STORING, store_pair(call));

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PUT /tenants/{tenant}/token: the .p7m of Apple, as it is.
+// PUT /tenants/{tenant}/token: the .p7m of Apple, as it is. POST /renew/{link}: the same in a form, by the client's administrator.
 //
 //   open with the tenant's keys -> not expired -> ask Apple whose it is -> compare -> switch, in one transaction
+//                                                 `-> Apple is away: it waits, sealed, and a worker asks again
 //
-// Laws  1. until the last transaction is committed, the old token is the current one, and nothing of the new one is stored
+// Laws  1. until the last transaction is committed, the old token is the current one
 //       2. a token of another server or organisation is never taken; the transaction itself proves the pinned identity again
+//       3. a link is used up by the transaction that stores what it brought
 #include "api/alarm.h"
 #include "api/json_out.h"
+#include "api/renewal.h"
 #include "api/resources.h"
 #include "api/token_identity.h"
 #include "api/token_json.h"
@@ -17,12 +20,13 @@
 #include "store/stream.h"
 #include "store/tokens.h"
 
-enum { PATIENCE_MS = 20000, SERVER_UUID_MAX = 200, EXTRA_MAX = 65536, NAME_SHOWN = 100 };
+enum { PATIENCE_MS = 20000, SERVER_UUID_MAX = 200, EXTRA_MAX = 65536, NAME_SHOWN = 100, ASK_AGAIN_S = 5 };
 
 struct upload {
 	struct call *call;
 	struct alarm *alarm;
 	bool dry_run;
+	struct text file;
 	int64_t token_id;
 	struct data_key data_key;
 	struct token_opening opening;
@@ -32,7 +36,7 @@ struct upload {
 	bool asks_apple;
 	struct apple_account account;
 	struct token_row token;
-	unsigned read_back;
+	unsigned token_at, tenant_at, pending_at; // of the last transaction
 };
 
 static void finish(struct call *call)
@@ -49,13 +53,39 @@ static void finish(struct call *call)
 	data_key_fini(&upload->data_key);
 }
 
+// The approval by a second key, which an override needs, does not exist: so there is no override.
+static bool asks_no_override(struct call *call)
+{
+	const struct text reason = http_request_query(call->request, "reason");
+	bool override;
+
+	if (!call_flag(call, "override", &override)) {
+		return false;
+	}
+	if (!override && reason.bytes == NULL) {
+		return true;
+	}
+	if (call->role < ROLE_ADMIN) {
+		call_problem(call, PROBLEM_FORBIDDEN, "to override the guard it needs admin, and the key is of a %s", role_name(call->role));
+	} else if (!override || reason.length == 0) {
+		call_problem(call, PROBLEM_BAD_PARAMETER, "override and reason go together");
+	} else {
+		call_problem(call, PROBLEM_OVERRIDE_REFUSED, "%s", "");
+	}
+	return false;
+}
+
 static bool begin(struct call *call)
 {
 	struct upload *upload = call_own(call, sizeof *upload);
 
 	upload->call = call;
 	call_on_finish(call, finish);
-	return call_flag(call, "dry_run", &upload->dry_run);
+	if (call->endpoint->of_link) {
+		return renewal_read_file(call, &upload->file);
+	}
+	upload->file = call->request->body;
+	return asks_no_override(call) && call_flag(call, "dry_run", &upload->dry_run);
 }
 
 // --- the keys ---
@@ -144,7 +174,7 @@ static void open_file(struct call *call)
 	struct upload *upload = call->own;
 
 	op_init(&upload->opening.offload.op, on_opened);
-	upload->opening.file = call->request->body;
+	upload->opening.file = upload->file;
 	token_opening_start(&upload->opening, &call->service->loop);
 }
 
@@ -249,6 +279,15 @@ static enum api_problem problem_of_apple(enum err rc)
 		? PROBLEM_APPLE_UNREACHABLE : PROBLEM_APPLE_ANSWER_UNUSABLE;
 }
 
+// Then nobody knows whose it is, and asking later may tell.
+static bool is_away(const struct call *call)
+{
+	const struct upload *upload = call->own;
+	const enum err rc = upload->apple.op.rc;
+
+	return rc != OK && problem_of_apple(rc) == PROBLEM_APPLE_UNREACHABLE && !upload->dry_run;
+}
+
 static bool apple_knows_it(struct call *call)
 {
 	const struct upload *upload = call->own;
@@ -345,6 +384,7 @@ static void fill_token(struct upload *upload)
 		.org_name = account->org_name,
 		.org_type = account->org_type,
 		.taken_at_us = INSTANT_NONE,
+		.taken_by = call_actor(upload->call),
 	};
 }
 
@@ -380,6 +420,27 @@ static void seal_token(struct pg_transaction *transaction, const struct upload *
 	store_secret_put(transaction, &binding, &sealed);
 }
 
+static void use_link(struct call *call, struct pg_transaction *transaction)
+{
+	if (call->endpoint->of_link) {
+		store_renewal_link_use(transaction, call->tenant.tenant_id, call->link.link_id);
+	}
+}
+
+static void audit(struct call *call, struct pg_transaction *transaction, const char *action)
+{
+	const struct upload *upload = call->own;
+	struct buffer detail CLEANUP(buffer_fini) = BUFFER(EXTRA_MAX);
+	struct json_out json = { .out = &detail };
+
+	put_object(&json, NULL);
+	put_id(&json, "token_id", upload->token_id);
+	put_id(&json, "key_pair_id", upload->token.key_pair_id);
+	put_text(&json, "server_uuid", upload->token.server_uuid);
+	put_object_end(&json);
+	call_audit(call, transaction, action, call->tenant.slug, buffer_text(&detail));
+}
+
 static void take_token(struct call *call)
 {
 	struct upload *upload = call->own;
@@ -391,7 +452,10 @@ static void take_token(struct call *call)
 	store_tenant_pin(transaction, &identity);
 	seal_token(transaction, upload);
 	(void)store_tenant_status_token(transaction, tenant_id, TEXT("active"), upload->token.expires_at_us);
-	upload->read_back = store_token_current(transaction, tenant_id);
+	use_link(call, transaction);
+	audit(call, transaction, "token.take");
+	upload->token_at = store_token_current(transaction, tenant_id);
+	upload->tenant_at = store_tenant_by_id(transaction, tenant_id);
 	call_start(call);
 }
 
@@ -401,6 +465,8 @@ static bool was_taken(struct call *call)
 
 	if (rc == ERR_CONFLICT) {
 		refuse_owned(call, TEXT(""));
+	} else if (rc == ERR_FENCED && call->endpoint->of_link) {
+		call_problem(call, PROBLEM_LINK_NOT_FOUND, "it was used at the same moment");
 	} else if (rc == ERR_FENCED) {
 		call_problem(call, PROBLEM_TOKEN_IDENTITY_MISMATCH, "the tenant was pinned to another server at the same moment");
 	} else {
@@ -409,29 +475,87 @@ static bool was_taken(struct call *call)
 	return false;
 }
 
-static void answer(struct call *call, const struct token_row *token)
+static void answer_dry_run(struct call *call)
 {
+	const struct upload *upload = call->own;
+	const struct tenant_status_row status = { .token_state = TEXT("active"), .token_expires_at_us = upload->token.expires_at_us,
+		.token_since_us = INSTANT_NONE, .token_checked_at_us = INSTANT_NONE, .pending_since_us = INSTANT_NONE };
+	const struct token_facts facts = store_token_facts(&call->tenant, &status);
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
 
 	put_object(&json, NULL);
-	put_bool(&json, "dry_run", ((const struct upload *)call->own)->dry_run);
-	token_json(&json, "token", token, TEXT("active"));
+	put_bool(&json, "dry_run", true);
+	token_json(&json, "token", &facts, &status, &upload->token, NULL);
 	put_object_end(&json);
 	call_answer(call, 200, &body);
 }
 
-static void answer_taken(struct call *call)
+// What there is now: taken, or waiting besides the one in use.
+static void answer_stored(struct call *call, bool is_pending)
 {
+	const struct upload *upload = call->own;
+	const bool has_token = pg_row_count(&call->transaction, upload->token_at) > 0;
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	struct pending_token_row pending;
+	struct tenant_status_row status;
+	struct tenant_row tenant;
 	struct token_row token;
 
-	store_token_read(&call->transaction, ((const struct upload *)call->own)->read_back, 0, &token);
-	answer(call, &token);
+	if (call->endpoint->of_link) {
+		renewal_answer_done(call, is_pending);
+		return;
+	}
+	store_tenant_read(&call->transaction, upload->tenant_at, 0, &tenant);
+	store_tenant_status_read(&call->transaction, upload->tenant_at, 0, &status);
+	if (has_token) {
+		store_token_read(&call->transaction, upload->token_at, 0, &token);
+	}
+	if (is_pending) {
+		store_pending_read(&call->transaction, upload->pending_at, 0, &pending);
+	}
+	const struct token_facts facts = store_token_facts(&tenant, &status);
+
+	put_object(&json, NULL);
+	put_bool(&json, "dry_run", false);
+	token_json(&json, "token", &facts, &status, has_token ? &token : NULL, is_pending ? &pending : NULL);
+	put_object_end(&json);
+	call_answer(call, is_pending ? 202 : 200, &body);
+}
+
+// --- Apple is away ---
+
+static void store_pending(struct call *call)
+{
+	struct upload *upload = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+
+	fill_token(upload);
+	const struct pending_token_row pending = {
+		.token_id = upload->token_id,
+		.key_pair_id = upload->token.key_pair_id,
+		.consumer_key_end = upload->token.consumer_key_end,
+		.expires_at_us = upload->token.expires_at_us,
+		.uploaded_by = upload->token.taken_by,
+		.next_try_at_us = clock_wall_us() + ASK_AGAIN_S * SECOND_US,
+		.error = text_of(upload->apple.op.fault.text),
+	};
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	store_pending_put(transaction, tenant_id, &pending);
+	seal_token(transaction, upload);
+	use_link(call, transaction);
+	audit(call, transaction, "token.pending");
+	upload->token_at = store_token_current(transaction, tenant_id);
+	upload->tenant_at = store_tenant_by_id(transaction, tenant_id);
+	upload->pending_at = store_pending_select(transaction, tenant_id);
+	call_start(call);
 }
 
 void token_upload(struct call *call)
 {
-	enum { NEW, READING_KEYS, OPENING, ASKING_APPLE, COMPARING, TAKING };
+	enum { NEW, READING_KEYS, OPENING, ASKING_APPLE, STORING_PENDING, COMPARING, TAKING };
 
 	switch (call->state) {
 	case NEW:
@@ -447,6 +571,13 @@ void token_upload(struct call *call)
 			return;
 		}
 		AWAIT(call, ASKING_APPLE, ask_apple(call));
+		if (is_away(call)) {
+			AWAIT(call, STORING_PENDING, store_pending(call));
+			if (was_taken(call)) {
+				answer_stored(call, true);
+			}
+			return;
+		}
 		if (!apple_knows_it(call)) {
 			return;
 		}
@@ -456,12 +587,12 @@ void token_upload(struct call *call)
 		}
 		fill_token(call->own);
 		if (((const struct upload *)call->own)->dry_run) {
-			answer(call, &((const struct upload *)call->own)->token);
+			answer_dry_run(call);
 			return;
 		}
 		AWAIT(call, TAKING, take_token(call));
 		if (was_taken(call)) {
-			answer_taken(call);
+			answer_stored(call, false);
 		}
 	}
 }

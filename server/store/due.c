@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/store_inner.h"
 #include "store/stream.h"
+#include "tenants/alert.h"
 
 #include <assert.h>
 
 enum { FORGOTTEN_AFTER_S = 15, STRUCK_WAITS_S = 2 };
 
+#define CRASHED_REASON "Workers crashed three times within an hour while they served it."
 #define IS_SUSPECT "(d.crashes <> '{}' and d.crashes[1] > now() - interval '1 hour')"
 
 unsigned store_node_beat(struct pg_transaction *t, struct text node_id)
@@ -34,12 +36,18 @@ unsigned store_node_crashed(struct pg_transaction *t, struct text node_id)
 		"    crashes = now() || array(select at from unnest(d.crashes) at where at > now() - interval '1 hour')"
 		"  where d.claimed_by = $1 returning d.tenant_id, cardinality(d.crashes) as count),"
 		" quarantined as ("
-		"  update depbroker.tenants as t set state = 'quarantined', updated_at = now() from struck"
-		"  where t.tenant_id = struck.tenant_id and struck.count >= $2 and t.state = 'active' returning t.tenant_id)"
+		"  update depbroker.tenants as t set state = 'quarantined', state_since = now(), state_reason = $4, version = version + 1,"
+		"    updated_at = now() from struck"
+		"  where t.tenant_id = struck.tenant_id and struck.count >= $2 and t.state in ('active', 'paused') returning t.tenant_id),"
+		" raised as ("
+		"  insert into depbroker.alerts as a (tenant_id, kind, detail) select tenant_id, $5, $4 from quarantined"
+		"  on conflict (tenant_id, kind) do update set detail = excluded.detail, since = now(), last_seen_at = now(), cleared_at = null,"
+		"    acked_at = null, acked_by = null)"
 		" select t.slug, struck.count, q.tenant_id is not null"
 		" from struck join depbroker.tenants t on t.tenant_id = struck.tenant_id"
 		" left join quarantined q on q.tenant_id = struck.tenant_id",
-		PG_V_TEXT(node_id), PG_V_INT8(CRASHES_MAX), PG_V_INT8(STRUCK_WAITS_S));
+		PG_V_TEXT(node_id), PG_V_INT8(CRASHES_MAX), PG_V_INT8(STRUCK_WAITS_S), PG_V_TEXT(TEXT(CRASHED_REASON)),
+		PG_V_TEXT(text_of(alert_name(ALERT_QUARANTINED))));
 }
 
 void store_struck_read(const struct pg_transaction *t, unsigned statement, size_t row, struct struck_row *out)
@@ -74,7 +82,8 @@ void store_due_forgive_crashes(struct pg_transaction *t, int64_t tenant_id)
 
 #define CLAIMABLE                                                                                                     \
 	"select d.tenant_id, t.slug from depbroker.sync_due d join depbroker.tenants t on t.tenant_id = d.tenant_id"      \
-	" where t.state = 'active' and d.due_at <= now() and (d.claimed_by is null or d.claimed_by = $1 or not exists ("  \
+	" where t.state in ('active', 'paused', 'quarantined') and d.due_at <= now()"                                         \
+	" and (d.claimed_by is null or d.claimed_by = $1 or not exists ("                                                 \
 	"   select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
 
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect)

@@ -43,9 +43,10 @@ struct due_row {
 	int64_t removals_allowed, removals_allowed_for; // by a person, for the full fetch of this number
 };
 
-// Up to `limit` active clients that are due and that no living other node has. They are ours in the due table now, and due again in
-// 15 seconds in case we let go of them without being able to say so: the database was away. At most one suspect is
-// among them, if wanted: who only happened to be in flight at somebody's crash is not there at the next one.
+// Up to `limit` clients that are due and that no living other node has: paused and quarantined ones too, whose tokens are watched, but none
+// that was in flight at CRASHES_MAX crashes. They are ours in the due table now, and due again in 15 seconds in case we let go of them
+// without being able to say so: the database was away. At most one suspect is among them, if wanted: who only happened to be in flight
+// at somebody's crash is not there at the next one.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
 // Worker scope, when the client could not be taken: its due row becomes the living owner's, at once. Otherwise an owner that does not know that

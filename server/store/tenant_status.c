@@ -2,13 +2,14 @@
 #include "store/store_inner.h"
 #include "store/tenants.h"
 
-enum { ERROR_MAX = 400 };
+enum { ERROR_MAX = 400, WORD_MAX = 80 };
 
 unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text token_state,
 	int64_t expires_at_us)
 {
 	return PG_ADD(t,
-		"update depbroker.tenant_status set token_state = $2, token_expires_at = $3, updated_at = now() where tenant_id = $1",
+		"update depbroker.tenant_status set token_state = $2, token_expires_at = $3, token_since = now(), token_checked_at = now(),"
+		" token_word = '', pending_since = null, updated_at = now() where tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_TEXT(token_state), PG_V_INSTANT(expires_at_us));
 }
 
@@ -45,11 +46,56 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 		"  where p.tenant_id = $1 and i.webhook_url is not null and i.webhook_disabled_at is null)"
 		" update depbroker.tenant_status as s set sync_phase = $2, sync_reason = $3, sync_error = $4, synced_at = $5,"
 		"  sync_next_at = $6, token_state = coalesce(nullif($7, ''), s.token_state), event_seq = log.event_seq,"
+		"  token_since = case when $7 in ('', s.token_state) then s.token_since else now() end,"
+		"  token_checked_at = case when $7 = '' then s.token_checked_at else now() end,"
+		"  token_word = case when $7 = '' then s.token_word else $8 end,"
 		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq), updated_at = now()"
 		" from log where s.tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(status->sync_phase)), PG_V_TEXT(store_not_null(status->sync_reason)),
 		PG_V_TEXT(store_clipped(status->sync_error, ERROR_MAX)), PG_V_INSTANT(status->synced_at_us),
-		PG_V_INSTANT(status->sync_next_at_us), PG_V_TEXT(store_not_null(status->token_state)));
+		PG_V_INSTANT(status->sync_next_at_us), PG_V_TEXT(store_not_null(status->token_state)),
+		PG_V_TEXT(store_clipped(status->token_word, WORD_MAX)));
+}
+
+unsigned store_tenant_status_told(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, int64_t days, struct text admin_id)
+{
+	return PG_ADD(t,
+		"update depbroker.tenant_status set told_token_id = $2, told_days = $3, told_admin_id = $4, updated_at = now() where tenant_id = $1",
+		PG_V_INT8(tenant_id), PG_V_INT8(token_id), PG_V_INT8(days), PG_V_TEXT(store_nullable(admin_id)));
+}
+
+// --- the token's state ---
+
+static struct token_thresholds parse_days(struct text days)
+{
+	struct token_thresholds thresholds = { .count = 0 };
+	struct text item;
+
+	while (thresholds.count < TOKEN_THRESHOLDS_MAX && store_next_item(&days, ',', &item)) {
+		int number = 0;
+
+		for (size_t i = 0; i < item.length; i++) {
+			number = number * 10 + (item.bytes[i] - '0'); // an int[] of the database, whose elements were checked
+		}
+		thresholds.days[thresholds.count++] = number;
+	}
+	return thresholds;
+}
+
+struct token_facts store_token_facts(const struct tenant_row *tenant, const struct tenant_status_row *status)
+{
+	const bool is_quarantined = text_equal(tenant->state, TEXT("quarantined"));
+
+	return (struct token_facts){
+		.has_token = !text_equal(status->token_state, TEXT("none")),
+		.expires_at_us = status->token_expires_at_us,
+		.word = text_equal(status->token_state, TEXT("rejected")) ? TOKEN_WORD_REJECTED
+			: text_equal(status->token_state, TEXT("terms_unsigned")) ? TOKEN_WORD_TERMS : TOKEN_WORD_GOOD,
+		.word_since_us = status->token_since_us,
+		.pending_since_us = status->pending_since_us,
+		.quarantined_at_us = is_quarantined ? tenant->state_since_us : INSTANT_NONE,
+		.thresholds = parse_days(tenant->expiry_days),
+	};
 }
 
 void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count)

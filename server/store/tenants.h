@@ -4,12 +4,16 @@
 #pragma once
 
 #include "store/store.h"
+#include "tenants/token_state.h"
 
 struct tenant_row {
 	int64_t tenant_id;
 	struct text slug;
 	struct text display_name;
-	struct text state;          // "active", "paused", "quarantined"
+	struct text state;          // "active", "paused", "quarantined", "archived", "deleting"
+	int64_t state_since_us;
+	struct text state_reason;
+	int64_t version;            // grows with each change that people see
 	struct text apple_url;      // empty: the installation's
 	int64_t protocol_version;   // 0: the default
 	int64_t sync_interval_s;    // 0: the installation's
@@ -22,13 +26,22 @@ struct tenant_row {
 	int64_t pinned_at_us;
 	int64_t created_at_us;
 	int64_t updated_at_us;
+	struct text labels;         // a line each
+	struct text notes;
+	struct text allowed_hosts;  // of its instances, a line each; empty: any
+	int64_t brake_percent;      // 0: the default
+	int64_t brake_devices;      // 0: the default
+	struct text time_zone;      // empty: UTC
+	struct text technical_contact;
+	struct text apple_contact;  // the client's administrator at Apple
+	struct text expiry_days;    // "60,30"; empty: the default
 };
 
 // Directory scope: the number of a new client.
 unsigned store_tenant_next_id(struct pg_transaction *t);
 int64_t store_tenant_next_id_read(const struct pg_transaction *t, unsigned statement);
-// Its own api scope: the client with its stream, its due row and its status. slug, display_name, state, apple_url, protocol_version and
-// sync_interval_s are taken. A slug that exists: ERR_CONFLICT, constraint "tenants_slug_key".
+// Its own api scope: the client with its stream, its due row and its status. What store_tenant_update takes is taken, and the slug.
+// A slug that exists: ERR_CONFLICT, constraint "tenants_slug_key".
 void store_tenant_insert(struct pg_transaction *t, const struct tenant_row *tenant);
 // Directory scope. One row or none.
 unsigned store_tenant_by_slug(struct pg_transaction *t, struct text slug);
@@ -36,22 +49,34 @@ unsigned store_tenant_by_slug(struct pg_transaction *t, struct text slug);
 unsigned store_tenant_by_id(struct pg_transaction *t, int64_t tenant_id);
 // Directory scope: by slug, the first `limit` after `after_slug` (empty: from the first). `tenant_ids` NULL: all, else these only.
 unsigned store_tenant_list(struct pg_transaction *t, struct text after_slug, const int64_t *tenant_ids, size_t count, int limit);
+// The same by the time at which tokens expire, earliest first, without a token last.
+unsigned store_tenant_list_by_expiry(struct pg_transaction *t, int64_t after_us, struct text after_slug, const int64_t *tenant_ids,
+	size_t count, int limit);
 void store_tenant_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_row *out);
 
-// Api scope: display_name, state, apple_url, protocol_version, sync_interval_s become these; the client's run starts over, and
-// an active one is to be synced.
-unsigned store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant);
-// Api scope: the identity of the first token, or the same again. Pinned to another one: ERR_FENCED, so that nothing else of the
+// Api scope: display_name, state with its reason, apple_url, protocol_version, sync_interval_s and the members from labels on become
+// these; the client's run starts over, and an active one is to be synced. `version` 0: whatever it is; otherwise ERR_FENCED when it is
+// another one.
+void store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant);
+// Api scope, after the change: fails when an instance has a host that the client does not allow.
+void store_tenant_require_hosts(struct pg_transaction *t, int64_t tenant_id);
+bool store_tenant_hosts_were_refused(const struct pg_transaction *t); // that is why it failed
+// Api scope: nothing of it can be opened any more, and nobody works on it.
+void store_tenant_begin_erase(struct pg_transaction *t, int64_t tenant_id);
+// Api scope, afterwards, until it gives true: deletes up to `most` rows of each table.
+unsigned store_tenant_erase(struct pg_transaction *t, int most);
+bool store_tenant_erase_read(const struct pg_transaction *t, unsigned statement);
+// Api or worker scope: the identity of the first token, or the same again. Pinned to another one: ERR_FENCED, so that nothing else of the
 // transaction is made either. Another client has this server_uuid: ERR_CONFLICT, constraint "tenants_server_uuid_key".
 void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity);
 // Directory scope: who has this server_uuid. One row or none.
 unsigned store_tenant_by_server(struct pg_transaction *t, struct text server_uuid);
 // Worker scope.
-unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id);
+unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id, struct text reason);
 
 struct tenant_status_row {
 	int64_t token_expires_at_us;
-	struct text token_state; // "none", "active", "rejected", "terms_unsigned"; "expired" is computed from the time by who shows it
+	struct text token_state; // "none", "active", "rejected", "terms_unsigned": what Apple said last; store_token_facts has the rest
 	struct text sync_phase;  // "fetch", "changes"
 	struct text sync_reason; // sync_reason_name
 	struct text sync_error;
@@ -62,12 +87,22 @@ struct tenant_status_row {
 	int64_t updated_at_us;
 	int64_t removals_held;
 	int64_t missed_changes; // that full fetches found and the changes had not told, since the client is there
+	int64_t token_since_us;      // since when token_state is what it is
+	int64_t token_checked_at_us; // when Apple said so last
+	struct text token_word;      // Apple's, of a refusal
+	int64_t pending_since_us;    // a token waits to be verified
+	int64_t told_token_id, told_days; // what people were told (tenants/alert.h)
+	struct text told_admin_id;
 };
 // Read from the same rows as store_tenant_read (by_slug, by_id, list).
 void store_tenant_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_status_row *out);
-// Api scope, with a new token; worker scope, with what Apple says of it.
+// Api or worker scope, with a new token, or with none.
 unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text token_state, int64_t expires_at_us);
 // Worker scope, with the changes themselves.
 void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count);
-// Worker scope, at the end of a run: counts anew when `count` is set; token_state may be empty: as it is.
+// Worker scope, at the end of a run: counts anew when `count` is set; token_state may be empty: Apple said nothing of it.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status, bool count);
+// What people were told last. Worker scope.
+unsigned store_tenant_status_told(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, int64_t days, struct text admin_id);
+
+struct token_facts store_token_facts(const struct tenant_row *tenant, const struct tenant_status_row *status);

@@ -5,6 +5,8 @@
 #include "store/store_inner.h"
 #include "store/stream.h"
 
+enum { ERROR_MAX = 400 };
+
 unsigned store_object_next_id(struct pg_transaction *t)
 {
 	return pg_add(t, "select nextval('depbroker.object_ids')", NULL, 0);
@@ -58,7 +60,8 @@ void store_key_pair_read(const struct pg_transaction *t, unsigned statement, siz
 static void retire_tokens(struct pg_transaction *t, int64_t tenant_id, int64_t but_token_id)
 {
 	(void)PG_ADD(t,
-		"update depbroker.server_tokens set is_current = false where tenant_id = $1 and is_current and token_id <> $2",
+		"with dropped as (delete from depbroker.pending_tokens where tenant_id = $1)"
+		" update depbroker.server_tokens set is_current = false where tenant_id = $1 and is_current and token_id <> $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(but_token_id));
 	(void)PG_ADD(t, "delete from depbroker.secrets where tenant_id = $1 and kind in ($2, $3) and object_id <> $4",
 		PG_V_INT8(tenant_id), PG_V_INT8(SECRET_SERVER_TOKEN), PG_V_INT8(SECRET_APPLE_SESSION), PG_V_INT8(but_token_id));
@@ -71,14 +74,14 @@ void store_token_take(struct pg_transaction *t, int64_t tenant_id, const struct 
 	retire_tokens(t, tenant_id, token->token_id);
 	(void)PG_ADD(t,
 		"insert into depbroker.server_tokens (tenant_id, token_id, key_pair_id, consumer_key_end, expires_at, server_uuid,"
-		" server_name, admin_id, org_id, org_id_hash, org_name, org_type)"
-		" values ($1, $2, nullif($3, 0), $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+		" server_name, admin_id, org_id, org_id_hash, org_name, org_type, taken_by)"
+		" values ($1, $2, nullif($3, 0), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
 		PG_V_INT8(tenant_id), PG_V_INT8(token->token_id), PG_V_INT8(token->key_pair_id),
 		PG_V_TEXT(store_not_null(token->consumer_key_end)), PG_V_INSTANT(token->expires_at_us),
 		PG_V_TEXT(token->server_uuid), PG_V_TEXT(store_nullable(token->server_name)),
 		PG_V_TEXT(store_nullable(token->admin_id)), PG_V_TEXT(store_nullable(token->org_id)),
 		PG_V_TEXT(store_nullable(token->org_id_hash)), PG_V_TEXT(store_nullable(token->org_name)),
-		PG_V_TEXT(store_nullable(token->org_type)));
+		PG_V_TEXT(store_nullable(token->org_type)), PG_V_TEXT(store_not_null(token->taken_by)));
 	(void)PG_ADD(t,
 		"update depbroker.key_pairs set state = 'retired' where tenant_id = $1 and state = 'current' and key_pair_id <> $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(token->key_pair_id));
@@ -96,7 +99,7 @@ unsigned store_token_current(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
 		"select token_id, key_pair_id, consumer_key_end, expires_at, server_uuid, server_name, admin_id, org_id, org_id_hash,"
-		" org_name, org_type, taken_at from depbroker.server_tokens where tenant_id = $1 and is_current",
+		" org_name, org_type, taken_at, taken_by from depbroker.server_tokens where tenant_id = $1 and is_current",
 		PG_V_INT8(tenant_id));
 }
 
@@ -116,4 +119,68 @@ void store_token_read(const struct pg_transaction *t, unsigned statement, size_t
 	out->org_name = next_text(&at);
 	out->org_type = next_text(&at);
 	out->taken_at_us = next_instant(&at);
+	out->taken_by = next_text(&at);
+}
+
+unsigned store_token_set_admin(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, struct text admin_id)
+{
+	return PG_ADD(t, "update depbroker.server_tokens set admin_id = $3 where tenant_id = $1 and token_id = $2", PG_V_INT8(tenant_id),
+		PG_V_INT8(token_id), PG_V_TEXT(store_nullable(admin_id)));
+}
+
+// --- one that waits ---
+
+void store_pending_drop(struct pg_transaction *t, int64_t tenant_id, int64_t token_id)
+{
+	(void)PG_ADD(t,
+		"with dropped as (delete from depbroker.pending_tokens where tenant_id = $1 and $2 in (0, token_id) returning token_id),"
+		" told as (update depbroker.tenant_status set pending_since = null, updated_at = now()"
+		"   where tenant_id = $1 and exists (select from dropped))"
+		" delete from depbroker.secrets where tenant_id = $1 and kind = $3 and object_id in (select token_id from dropped)",
+		PG_V_INT8(tenant_id), PG_V_INT8(token_id), PG_V_INT8(SECRET_SERVER_TOKEN));
+}
+
+void store_pending_put(struct pg_transaction *t, int64_t tenant_id, const struct pending_token_row *pending)
+{
+	(void)store_due_request(t, tenant_id, DUE_WAKE); // first: whoever has this row waits for the status, too
+	store_pending_drop(t, tenant_id, 0);
+	(void)PG_ADD(t,
+		"insert into depbroker.pending_tokens (tenant_id, token_id, key_pair_id, consumer_key_end, expires_at, uploaded_by, next_try_at,"
+		" error) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+		PG_V_INT8(tenant_id), PG_V_INT8(pending->token_id), PG_V_INT8(pending->key_pair_id),
+		PG_V_TEXT(store_not_null(pending->consumer_key_end)), PG_V_INSTANT(pending->expires_at_us), PG_V_TEXT(pending->uploaded_by),
+		PG_V_INSTANT(pending->next_try_at_us), PG_V_TEXT(store_clipped(pending->error, ERROR_MAX)));
+	(void)PG_ADD(t, "update depbroker.tenant_status set pending_since = now(), updated_at = now() where tenant_id = $1",
+		PG_V_INT8(tenant_id));
+}
+
+unsigned store_pending_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select token_id, key_pair_id, consumer_key_end, expires_at, uploaded_at, uploaded_by, attempts, next_try_at, error"
+		" from depbroker.pending_tokens where tenant_id = $1",
+		PG_V_INT8(tenant_id));
+}
+
+void store_pending_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pending_token_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->token_id = next_number(&at);
+	out->key_pair_id = next_number(&at);
+	out->consumer_key_end = next_text(&at);
+	out->expires_at_us = next_instant(&at);
+	out->uploaded_at_us = next_instant(&at);
+	out->uploaded_by = next_text(&at);
+	out->attempts = next_number(&at);
+	out->next_try_at_us = next_instant(&at);
+	out->error = next_text(&at);
+}
+
+unsigned store_pending_retry(struct pg_transaction *t, int64_t tenant_id, const struct pending_token_row *pending)
+{
+	return PG_ADD(t,
+		"update depbroker.pending_tokens set attempts = $3, next_try_at = $4, error = $5 where tenant_id = $1 and token_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(pending->token_id), PG_V_INT8(pending->attempts), PG_V_INSTANT(pending->next_try_at_us),
+		PG_V_TEXT(store_clipped(pending->error, ERROR_MAX)));
 }

@@ -7,12 +7,15 @@
 //            2. a session is proven or it is not; one that is not is never stored
 #pragma once
 
+#include "tenants/identity.h"
 #include "worker/flow.h"
 
 bool identity_must_be_checked(const struct tenant *tenant); // Apple has opened a new session since
 void identity_ask(struct flow *flow, struct apple_account *account);
-bool identity_is_pinned(const struct flow *flow, const struct apple_account *account);
-void identity_quarantine(struct flow *flow, const struct apple_account *account); // a read of the flow
+// False: flow->call's fault says what differs.
+bool identity_is_pinned(struct flow *flow, const struct apple_account *account);
+void identity_quarantine(struct flow *flow); // a write of the flow; when it was made, identity_is_quarantined
+void identity_is_quarantined(struct tenant *tenant);
 
 // Signs in when there is no session, and compares. flow.failure OK: the session is proven.
 struct identity_flow {

@@ -2,11 +2,14 @@
 #include "worker/run.h"
 
 #include "depbroker/log.h"
+#include "store/alerts.h"
 #include "worker/assign_flow.h"
 #include "worker/delivery.h"
 #include "worker/identity.h"
+#include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
 #include "worker/sync_flow.h"
+#include "worker/tell.h"
 
 #include <stdlib.h>
 
@@ -21,16 +24,18 @@ struct run {
 	struct pg_transaction transaction;
 	bool transaction_is_open;
 
+	struct pending_flow pending;
 	struct identity_flow identity;
 	struct sync_flow sync;
 	struct plan_flow plan;
 	struct assign_flow assign;
 	struct delivery delivery;
+	struct tell tell;
 	bool flows_are_open;
 
 	enum run_state {
-		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN, RUN_ASSIGNING, RUN_WAITING,
-		RUN_LOOKING, RUN_DRAINING, RUN_READING_END, RUN_FINISHING,
+		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
+		RUN_ASSIGNING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
 	int loads;
@@ -130,11 +135,13 @@ static void open_flow(struct run *run, struct flow *flow)
 
 static void open_flows(struct run *run)
 {
+	pending_flow_init(&run->pending, &run->tenant);
 	identity_flow_init(&run->identity, &run->tenant);
 	sync_flow_init(&run->sync, &run->tenant);
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
 	open_flow(run, &run->identity.flow);
+	open_flow(run, &run->pending.flow);
 	open_flow(run, &run->sync.flow);
 	open_flow(run, &run->plan.flow);
 	open_flow(run, &run->assign.flow);
@@ -154,6 +161,7 @@ static void close_flows(struct run *run)
 		assign_flow_fini(&run->assign);
 		plan_flow_fini(&run->plan);
 		sync_flow_fini(&run->sync);
+		pending_flow_fini(&run->pending);
 		identity_flow_fini(&run->identity);
 	}
 	if (run->transaction_is_open) {
@@ -235,6 +243,11 @@ static bool must_sync(const struct run *run)
 	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
 }
 
+static bool must_verify(const struct run *run)
+{
+	return !run->process->stopping && pending_is_due(&run->tenant);
+}
+
 static bool goes_on(const struct run *run)
 {
 	return run->failure == OK && !run->process->stopping && run->tenant.is_active && !run->asked_for;
@@ -286,6 +299,16 @@ static void take_flow_result(struct run *run, const struct flow *flow)
 	}
 }
 
+// A token that was taken has changed what was loaded.
+static void take_verification(struct run *run)
+{
+	if (run->pending.taken) {
+		run->failure = ERR_FENCED;
+	} else {
+		take_flow_result(run, &run->pending.flow);
+	}
+}
+
 static void wait_for_deliveries(struct run *run)
 {
 	delay_start(&run->tick, LOOK_AGAIN_MS);
@@ -318,6 +341,36 @@ static bool must_go_round(struct run *run)
 	run->plan.flow.session_lost = false;
 	run->assign.flow.session_lost = false;
 	return goes_on(run) && lost && ++run->rounds < ROUNDS_MAX;
+}
+
+// --- what people are told ---
+
+static bool must_tell(struct run *run)
+{
+	return tell_prepare(&run->tell, &run->tenant);
+}
+
+static void build_told(struct fenced_write *write, struct pg_transaction *t)
+{
+	struct run *run = write->owner;
+
+	tell_build(&run->tell, &run->tenant, t);
+}
+
+static void tell(struct run *run)
+{
+	fenced_write_prepare(&run->write, run);
+	run->write.build = build_told;
+	run->write.events = (int64_t)run->tell.event_count;
+	fenced_write_start(&run->write, on_written);
+}
+
+static enum err was_told(struct run *run)
+{
+	if (run->write.op.rc == OK) {
+		tell_done(&run->tell, &run->tenant);
+	}
+	return run->write.op.rc;
 }
 
 // --- the end ---
@@ -361,6 +414,13 @@ static int64_t due_at(const struct run *run)
 	if (run->process->stopping) {
 		return now_us; // another process goes on at once
 	}
+	if (tenant->has_pending) {
+		earlier(&due_us, tenant->pending.next_try_at_us);
+	}
+	earlier(&due_us, token_next_threshold_us(&tenant->token_facts, now_us));
+	if (!tenant->is_active) {
+		return due_us > now_us + SECOND_US ? due_us : now_us + SECOND_US;
+	}
 	if (tenant->has_token) {
 		earlier(&due_us, tenant->stream.sync_next_at_us);
 		if (assign_us != INSTANT_NONE && !may_ask_apple(run) && assign_us < tenant->stream.sync_next_at_us) {
@@ -371,26 +431,6 @@ static int64_t due_at(const struct run *run)
 	earlier(&due_us, run->retry_at_us);
 	earlier(&due_us, delivery_next_try_us(&run->delivery));
 	return due_us > now_us + SECOND_US ? due_us : now_us + SECOND_US;
-}
-
-static struct text token_state(const struct tenant *tenant)
-{
-	switch (tenant->reason) {
-	case SYNC_REASON_UP_TO_DATE: return TEXT("active");
-	case SYNC_REASON_TOKEN_DEAD: return TEXT("rejected");
-	case SYNC_REASON_TERMS: return TEXT("terms_unsigned");
-	case SYNC_REASON_NONE:
-	case SYNC_REASON_STUCK_CURSOR:
-	case SYNC_REASON_EXHAUSTED_CURSOR:
-	case SYNC_REASON_CURSOR_LOST_TWICE:
-	case SYNC_REASON_PAGE_LIMIT:
-	case SYNC_REASON_IDENTITY:
-	case SYNC_REASON_THROTTLED:
-	case SYNC_REASON_BACKOFF:
-	case SYNC_REASON_HELD_BACK:
-	case SYNC_REASON_INTERRUPTED: break;
-	}
-	return TEXT_NONE;
 }
 
 static bool session_is_new(const struct tenant *tenant)
@@ -419,7 +459,8 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	const struct run *run = write->owner;
 	const struct tenant *tenant = &run->tenant;
 	const struct tenant_status_row status = {
-		.token_state = tenant->has_token ? token_state(tenant) : TEXT_NONE,
+		.token_state = tenant->has_token ? tell_token_state(tenant) : TEXT_NONE,
+		.token_word = text_of(tenant->apple_error),
 		.sync_phase = tenant->stream.sync.phase == SYNC_PHASE_FETCH ? TEXT("fetch") : TEXT("changes"),
 		.sync_reason = text_of(sync_reason_name(tenant->reason)),
 		.sync_error = text_of(tenant->error_text),
@@ -429,6 +470,7 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	};
 
 	(void)store_tenant_status_run(t, tenant->due.tenant_id, &status, tenant->counts_changed);
+	(void)store_alerts_seen(t, tenant->due.tenant_id);
 	if (session_is_new(tenant)) {
 		put_session(tenant, t);
 	}
@@ -524,7 +566,13 @@ static void step(struct run *run)
 			if (run->failure != OK) {
 				break;
 			}
-			delivery_begin(&run->delivery);
+			if (must_verify(run)) {
+				AWAIT(run, RUN_VERIFYING, start_flow(&run->pending.flow));
+				take_verification(run);
+			}
+			if (goes_on(run)) {
+				delivery_begin(&run->delivery);
+			}
 			do {
 				do {
 					if (goes_on(run) && must_define(run) && !is_proven(run)) {
@@ -561,6 +609,10 @@ static void step(struct run *run)
 			delivery_stop(&run->delivery);
 			while (delivery_is_busy(&run->delivery)) {
 				AWAIT(run, RUN_DRAINING, wait_for_deliveries(run));
+			}
+			if (run->failure == OK && must_tell(run)) {
+				AWAIT(run, RUN_TELLING, tell(run));
+				run->failure = was_told(run);
 			}
 			if (run->failure == OK && must_read_end(run)) {
 				AWAIT(run, RUN_READING_END, read_end(run));
@@ -628,6 +680,7 @@ void run_stop_all(struct worker_process *process)
 		struct run *run = CONTAINER_OF(at, struct run, link);
 
 		if (run->flows_are_open) {
+			apple_call_cancel(&run->pending.flow.call);
 			apple_call_cancel(&run->identity.flow.call);
 			apple_call_cancel(&run->sync.flow.call);
 			apple_call_cancel(&run->plan.flow.call);

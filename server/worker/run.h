@@ -2,7 +2,9 @@
 //
 // run.h - one client, taken by this process, from the claim to the last write.
 //
-//   load -> define, replan -> sync -> assign -> wait for deliveries -> finish
+//   load -> verify a token that waits -> define, replan -> sync -> assign -> wait for deliveries -> tell -> finish
+//
+// A paused or quarantined client is loaded, its token watched, and nothing else done.
 //
 // Ownership  run_start allocates; a run frees itself when it has ended and then calls process->run_ended.
 // Laws       1. one run a client in all processes: the database decides between processes (stream.h), run_start within one

@@ -356,7 +356,7 @@ static bool is_held(const struct sync_flow *sync)
 		.present = sync->present, .removals = sync->removals, .doubtful = sync->doubtful, .allowed = allowed_removals(sync),
 	};
 
-	return brake_holds(&(struct brake_limits){ 0 }, &given);
+	return brake_holds(&sync->flow.tenant->brake, &given);
 }
 
 static bool must_write_brake(const struct sync_flow *sync)
@@ -502,7 +502,11 @@ static void step(struct flow *flow)
 					continue;
 				}
 				if (!identity_is_pinned(flow, &sync->account)) {
-					AWAIT(sync, SYNC_QUARANTINING, identity_quarantine(flow, &sync->account));
+					AWAIT(sync, SYNC_QUARANTINING, identity_quarantine(flow));
+					if (flow_written(flow) != OK) {
+						goto write_failed;
+					}
+					identity_is_quarantined(flow->tenant);
 					failed(sync, ERR_IDENTITY);
 					continue;
 				}

@@ -39,6 +39,9 @@ void tenant_clear(struct tenant *tenant)
 	if (tenant->has_token) {
 		server_token_fini(&tenant->token);
 	}
+	if (tenant->has_pending) {
+		server_token_fini(&tenant->pending_token);
+	}
 	if (tenant->has_data_key) {
 		data_key_fini(&tenant->data_key);
 	}
@@ -126,6 +129,19 @@ void *tenant_scratch(struct tenant *tenant, size_t size)
 
 	assert(memory != NULL);
 	return memory;
+}
+
+// 200 instances (STORE_INSTANCES_MAX) with all that they may have do not fill it.
+struct text tenant_keep(struct tenant *tenant, struct text t)
+{
+	const char *copy;
+
+	if (t.length == 0) {
+		return TEXT_NONE;
+	}
+	copy = arena_copy(&tenant->memory, t);
+	assert(copy != NULL);
+	return (struct text){ copy, t.length };
 }
 
 char *tenant_scratch_copy(struct tenant *tenant, struct text t)

@@ -17,6 +17,9 @@
 #include "store/stream.h"
 #include "store/tenants.h"
 #include "store/tokens.h"
+#include "tenants/alert.h"
+#include "tenants/brake.h"
+#include "tenants/identity.h"
 #include "tenants/reconcile.h"
 #include "tenants/webhook.h"
 #include "worker/process.h"
@@ -49,12 +52,23 @@ struct tenant {
 	int64_t clock_offset_us; // the database's clock minus ours
 
 	bool is_active;
-	struct text server_uuid; // pinned
+	struct identity pinned;
+	struct token_facts token_facts; // as stored
+	struct alert_told told;         // texts in `memory`
 	struct sync_settings settings;
+	struct brake_limits brake;
 
 	bool has_token;
 	int64_t token_id;
 	struct server_token token;
+	struct text admin_id; // who made it at Apple
+	bool admin_is_news;   // that is not stored yet
+	struct text taken_by;
+	bool has_pending;     // a token waits to be verified
+	struct pending_token_row pending;
+	struct server_token pending_token;
+	bool pending_refused; // it is none for this client, which is not stored yet
+	char refused_text[401];
 	struct data_key data_key;
 	bool has_data_key;
 	struct apple_server apple_server;
@@ -104,4 +118,5 @@ void tenant_note_error(struct tenant *tenant, const struct fault *fault, const c
 void tenant_forget_error(struct tenant *tenant);
 
 void *tenant_scratch(struct tenant *tenant, size_t size); // of this step; never NULL
+struct text tenant_keep(struct tenant *tenant, struct text t); // in `memory`
 char *tenant_scratch_copy(struct tenant *tenant, struct text t);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
+#include "store/alerts.h"
 #include "tenants/profile.h"
 #include "worker/tenant.h"
 
@@ -11,7 +12,7 @@
 // The statements, in their order.
 enum {
 	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_WEBHOOK_SECRETS,
-	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_INCARNATION, LOAD_COUNT,
+	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_INCARNATION, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -31,21 +32,10 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_profile_list(t, id);
 	(void)store_position_list(t, id);
 	(void)store_device_next_assign(t, id);
+	(void)store_pending_select(t, id);
+	(void)store_alert_open_kinds(t, id);
 	last = store_incarnation(t);
 	assert(last == LOAD_COUNT - 1);
-}
-
-// Into the tenant's memory. 200 instances (STORE_INSTANCES_MAX) with all that they may have do not fill it.
-static struct text keep(struct tenant *tenant, struct text t)
-{
-	const char *copy;
-
-	if (t.length == 0) {
-		return TEXT_NONE;
-	}
-	copy = arena_copy(&tenant->memory, t);
-	assert(copy != NULL);
-	return (struct text){ copy, t.length };
 }
 
 static void *room(struct tenant *tenant, size_t count, size_t size)
@@ -97,17 +87,24 @@ static void read_status(struct tenant *tenant, const struct pg_transaction *t)
 static void read_tenant(struct tenant *tenant, const struct pg_transaction *t)
 {
 	const struct config *config = tenant->process->config;
+	struct tenant_status_row status;
 	struct tenant_row row;
 	struct text url;
 
 	store_tenant_read(t, LOAD_TENANT, 0, &row);
+	store_tenant_status_read(t, LOAD_TENANT, 0, &status);
+	tenant->token_facts = store_token_facts(&row, &status);
+	tenant->told = (struct alert_told){ .token_id = status.told_token_id, .days = (int)status.told_days,
+		.admin_id = tenant_keep(tenant, status.told_admin_id) };
 	tenant->is_active = text_equal_string(row.state, "active");
-	tenant->server_uuid = keep(tenant, row.server_uuid);
+	tenant->pinned = (struct identity){ tenant_keep(tenant, row.server_uuid), tenant_keep(tenant, row.org_id),
+		tenant_keep(tenant, row.org_id_hash), tenant_keep(tenant, row.org_type) };
 	tenant->settings = (struct sync_settings){
 		.tenant_id = row.tenant_id,
 		.interval_s = row.sync_interval_s > 0 ? row.sync_interval_s : config->sync_interval_s,
 	};
-	url = keep(tenant, row.apple_url.length > 0 ? row.apple_url : text_of(config->apple_url));
+	tenant->brake = (struct brake_limits){ row.brake_percent, row.brake_devices };
+	url = tenant_keep(tenant, row.apple_url.length > 0 ? row.apple_url : text_of(config->apple_url));
 	tenant->apple_server = (struct apple_server){
 		.loop = &tenant->process->loop,
 		.client = tenant->process->apple,
@@ -139,27 +136,63 @@ static void read_session(struct tenant *tenant, const struct pg_transaction *t)
 	tenant->session_generation = tenant->session.generation;
 }
 
-static enum err read_token(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+static enum err open_token(const struct tenant *tenant, const struct pg_transaction *t, int64_t token_id, struct server_token *out,
+	struct fault *fault)
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
+
+	for (size_t i = 0; i < pg_row_count(t, LOAD_TOKEN_SECRET); i++) {
+		if (store_secret_object_id(t, LOAD_TOKEN_SECRET, i) == token_id) {
+			TRY(store_secret_open(t, LOAD_TOKEN_SECRET, i, tenant->due.tenant_id, SECRET_SERVER_TOKEN, tenant->process->keys,
+				&tenant->data_key, &plain, fault));
+			return token_parse(out, buffer_text(&plain), fault);
+		}
+	}
+	return fault_set(fault, ERR_BUG, "the secret of server token %lld is missing", (long long)token_id);
+}
+
+static enum err read_token(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
 	struct token_row row;
 
 	if (pg_row_count(t, LOAD_TOKEN) == 0) {
 		return OK;
 	}
 	store_token_read(t, LOAD_TOKEN, 0, &row);
-	for (size_t i = 0; i < pg_row_count(t, LOAD_TOKEN_SECRET); i++) {
-		if (store_secret_object_id(t, LOAD_TOKEN_SECRET, i) == row.token_id) {
-			TRY(store_secret_open(t, LOAD_TOKEN_SECRET, i, tenant->due.tenant_id, SECRET_SERVER_TOKEN, tenant->process->keys,
-				&tenant->data_key, &plain, fault));
-			TRY(token_parse(&tenant->token, buffer_text(&plain), fault));
-			tenant->has_token = true;
-			tenant->token_id = row.token_id;
-			read_session(tenant, t);
-			return OK;
+	TRY(open_token(tenant, t, row.token_id, &tenant->token, fault));
+	tenant->has_token = true;
+	tenant->token_id = row.token_id;
+	tenant->admin_id = tenant_keep(tenant, row.admin_id);
+	tenant->taken_by = tenant_keep(tenant, row.taken_by);
+	read_session(tenant, t);
+	return OK;
+}
+
+static enum err read_pending(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	struct pending_token_row *row = &tenant->pending;
+
+	if (pg_row_count(t, LOAD_PENDING) == 0) {
+		return OK;
+	}
+	store_pending_read(t, LOAD_PENDING, 0, row);
+	row->consumer_key_end = tenant_keep(tenant, row->consumer_key_end);
+	row->uploaded_by = tenant_keep(tenant, row->uploaded_by);
+	row->error = TEXT_NONE;
+	TRY(open_token(tenant, t, row->token_id, &tenant->pending_token, fault));
+	tenant->has_pending = true;
+	return OK;
+}
+
+static void read_alerts(struct tenant *tenant, const struct pg_transaction *t)
+{
+	for (size_t i = 0; i < pg_row_count(t, LOAD_ALERTS); i++) {
+		enum alert_kind kind;
+
+		if (alert_of(store_alert_open_kind(t, LOAD_ALERTS, i), &kind)) {
+			tenant->told.open[kind] = true;
 		}
 	}
-	return fault_set(fault, ERR_BUG, "the secret of server token %lld is missing", (long long)row.token_id);
 }
 
 static enum err read_webhook_secret(struct tenant *tenant, const struct pg_transaction *t, struct tenant_instance *instance,
@@ -189,13 +222,13 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 
 		store_instance_read(t, LOAD_INSTANCES, i, &row);
 		instance->instance_id = row.instance_id;
-		instance->name = keep(tenant, row.name);
-		instance->enrolment_url = keep(tenant, row.enrolment_url);
-		instance->members = keep(tenant, row.profile);
-		instance->webhook_url = keep(tenant, row.webhook_url);
+		instance->name = tenant_keep(tenant, row.name);
+		instance->enrolment_url = tenant_keep(tenant, row.enrolment_url);
+		instance->members = tenant_keep(tenant, row.profile);
+		instance->webhook_url = tenant_keep(tenant, row.webhook_url);
 		instance->allowed_host_count = row.allowed_host_count;
 		for (size_t host = 0; host < row.allowed_host_count; host++) {
-			instance->allowed_hosts[host] = keep(tenant, row.allowed_hosts[host]);
+			instance->allowed_hosts[host] = tenant_keep(tenant, row.allowed_hosts[host]);
 		}
 		instance->webhook_enabled = row.webhook_url.length > 0 && row.webhook_disabled_at_us == INSTANT_NONE;
 		tenant->instance_count = i + 1;
@@ -262,6 +295,8 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	TRY(store_data_key_read(t, LOAD_DATA_KEY, tenant->process->keys, id, &tenant->data_key, fault));
 	tenant->has_data_key = true;
 	TRY(read_token(tenant, t, fault));
+	TRY(read_pending(tenant, t, fault));
+	read_alerts(tenant, t);
 	TRY(read_instances(tenant, t, fault));
 	read_rules(tenant, t);
 	read_profiles(tenant, t);

@@ -175,7 +175,9 @@ void control_make_token(struct control_call *call)
 		refuse_control(call, 409, "this tenant has no certificate yet: send one as the body");
 		return;
 	}
-	token_make(call->tenant, life_s, web_query(call->request, "new_administrator").bytes != NULL);
+	if (web_query(call->request, "same").bytes == NULL || call->tenant->token.consumer_key == NULL) {
+		token_make(call->tenant, life_s, web_query(call->request, "new_administrator").bytes != NULL);
+	}
 	if (token_file_make(call->out, call->tenant, &fault) != OK) {
 		refuse_control(call, 500, fault.text);
 		return;

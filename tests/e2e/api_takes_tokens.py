@@ -237,8 +237,7 @@ def what_apple_refuses_is_not_taken():
     superseded = token_file(server, certificate)
     file = token_file(server, certificate)
     refused("token_refused_by_apple", tenant, superseded)
-    for fault, code, status in (({"terms_unsigned": True}, "apple_terms_unsigned", 409), ({"status": 503, "times": 0}, "apple_unreachable", 503),
-                                ({"reset": True, "times": 0}, "apple_unreachable", 503), ({"status": 404, "times": 0}, "apple_answer_unusable", 502),
+    for fault, code, status in (({"terms_unsigned": True}, "apple_terms_unsigned", 409), ({"status": 404, "times": 0}, "apple_answer_unusable", 502),
                                 ({"endpoint": "/account", "status": 200, "body": "[]", "times": 0}, "apple_answer_unusable", 502),
                                 ({"endpoint": "/account", "status": 200, "body": '{"org_id":"1"}', "times": 0}, "apple_answer_unusable", 502)):
         CONTROL.post("/faults", fault)
@@ -249,9 +248,66 @@ def what_apple_refuses_is_not_taken():
 
 @test
 def an_apple_that_is_away_is_not_a_fault_of_the_token():
-    tenant = new_tenant(apple_url=f"http://127.0.0.1:{free_port()}")
+    """It waits, sealed, and nothing of what is in use changes; a dry run only tells."""
+    for away, fault in ((None, {"status": 503, "times": 0}), (None, {"reset": True, "times": 0}), (f"http://127.0.0.1:{free_port()}", None)):
+        tenant, server, certificate = onboarded()
+        live = API.get(f"{tenant}/token")
+        if away:
+            API.expect(200, "PATCH", tenant, {"apple_url": away})
+        else:
+            CONTROL.post("/faults", fault)
+        file = token_file(server, certificate)
+        equal(refused("apple_unreachable", tenant, file, "?dry_run=true")["status"], 503, "dry run")
+        answer = API.expect(202, "PUT", f"{tenant}/token", file)
+        equal(answer["token"], API.get(f"{tenant}/token"), "shown")
+        equal({name: answer["token"][name] for name in live if name != "pending"}, {name: live[name] for name in live if name != "pending"}, "in use")
+        equal(answer["token"]["pending"]["attempts"], 0, "pending")
+        equal(API.get(tenant)["token"]["pending"], True, "glance")
+        API.expect(202, "PUT", f"{tenant}/token", file)  # it takes the place of the first
+        slug = tenant.split("/")[-1]
+        count = f"select count(*) from depbroker.secrets s join depbroker.tenants t using (tenant_id) where t.slug = '{slug}' and s.kind = 1"
+        equal(POSTGRES.sql(count), ["2"], "secrets")
+        API.expect(204, "DELETE", f"{tenant}/token/pending")
+        API.problem("no_pending_token", "DELETE", f"{tenant}/token/pending")
+        equal((POSTGRES.sql(count), API.get(f"{tenant}/token")), (["1"], live), "as before")
+        CONTROL.call("DELETE", "/faults")
+
+
+@test
+def the_first_token_may_wait_too():
+    tenant, server = new_tenant(), new_server()
     _, certificate = new_certificate(tenant)
-    equal(refused("apple_unreachable", tenant, token_file(new_server(), certificate))["status"], 503, "status")
+    CONTROL.post("/faults", {"status": 503, "times": 0})
+    equal(API.expect(202, "PUT", f"{tenant}/token", token_file(server, certificate))["token"]["state"], "pending", "state")
+    equal(API.get(tenant)["identity"], None, "nothing is pinned")
+    CONTROL.call("DELETE", "/faults")
+    API.expect(204, "DELETE", f"{tenant}/token")
+    API.problem("token_not_found", "GET", f"{tenant}/token")
+
+
+@test
+def there_is_no_way_around_the_guard():
+    tenant, server, certificate = onboarded()
+    file = token_file(new_server(), certificate)
+    refused("override_refused", tenant, file, "?override=true&reason=because")
+    refused("bad_parameter", tenant, file, "?override=true")
+    refused("bad_parameter", tenant, file, "?reason=because")
+    Client(BROKER, BROKER.make_key("--role", "operator")).problem("forbidden", "PUT", f"{tenant}/token?override=true&reason=x", file)
+
+
+@test
+def any_number_of_pairs_may_be_staged_and_a_half_done_renewal_touches_nothing():
+    tenant, server, _ = onboarded()
+    live = API.get(f"{tenant}/token")
+    before = [line for line in stored(tenant) if "|current|" in line]
+    pairs = [new_certificate(tenant) for _ in range(5)]
+    for _, certificate in pairs[:3]:
+        CONTROL.call("PUT", f"/tenants/{server['id']}/certificate", certificate)  # uploaded at Apple, no token downloaded
+    equal([line for line in stored(tenant) if "|current|" in line], before, "stored")
+    equal(API.get(f"{tenant}/token"), live, "live")
+    API.expect(200, "PUT", f"{tenant}/token", token_file(server, pairs[1][1]))
+    states = {item["id"]: item["state"] for item in API.get(f"{tenant}/token/keys")["items"]}
+    equal((states[pairs[1][0]["id"]], sorted(states.values())), ("current", ["current", "retired"] + ["staged"] * 4), "pairs")
 
 
 @test

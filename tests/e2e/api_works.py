@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import zlib
 
 sys.dont_write_bytecode = True
@@ -140,6 +141,158 @@ def a_tenant_is_made_shown_changed_and_listed():
           "changed")
     equal([item for item in API.get("/tenants?limit=1000")["items"] if item["slug"] == "acme"], [changed], "listed")
     API.problem("slug_taken", "POST", "/tenants", {"slug": "acme", "display_name": "Another"})
+
+
+FIELDS = {"labels": ["gold", "Zürich"], "notes": "pays late", "mdm_hosts": ["mdm.example.org"], "brake_percent": 5, "brake_devices": 20,
+          "time_zone": "Europe/Zurich", "technical_contact": "Ada <ada@example.org>", "apple_contact": "Bob <bob@acme.example>",
+          "expiry_days": [90, 10]}
+
+
+@test
+def further_fields_are_kept_checked_and_emptied():
+    tenant = new_tenant(**FIELDS)
+    shown = API.get(tenant)
+    equal({name: shown[name] for name in FIELDS}, FIELDS, "created")
+    changed = API.expect(200, "PATCH", tenant, {"labels": [], "notes": None, "brake_percent": None, "time_zone": None, "expiry_days": []})
+    equal([changed[name] for name in ("labels", "notes", "brake_percent", "time_zone", "expiry_days")], [[], None, None, None, []], "emptied")
+    equal((changed["mdm_hosts"], changed["apple_contact"]), (FIELDS["mdm_hosts"], FIELDS["apple_contact"]), "the others stay")
+    for body in ({"labels": [""]}, {"labels": ["a\nb"]}, {"labels": ["x" * 61]}, {"labels": ["x"] * 21}, {"mdm_hosts": ["a b"]}, {"brake_percent": 101},
+                 {"time_zone": "Europe Zurich"}, {"expiry_days": [0]}, {"expiry_days": ["7"]}, {"expiry_days": list(range(1, 14))},
+                 {"expiry_days": list(range(1, 30))}, {"expiry_days": 7}, {"slug": "other"}, {"state": "deleting"}, {"state": "quarantined"}):
+        API.problem("bad_body", "PATCH", tenant, body)
+    technician = Client(BROKER, BROKER.make_key("--role", "technician"))
+    technician.expect(200, "PATCH", tenant, {"notes": "x"})
+    for body in ({"mdm_hosts": []}, {"brake_devices": 1}, {"apple_url": None}, {"state": "archived"}):
+        technician.problem("forbidden", "PATCH", tenant, body)
+
+
+@test
+def a_change_may_be_based_on_a_version():
+    tenant = new_tenant()
+    etag = API.ask("GET", tenant).headers["etag"]
+    answer = API.ask("PATCH", tenant, {"notes": "first"}, headers={"If-Match": etag})
+    equal((answer.status, answer.headers["etag"] != etag), (200, True), "changed")
+    equal(answer.headers["etag"], API.ask("GET", tenant).headers["etag"], "the same version")
+    for value in (etag, '"x"', "1"):
+        API.problem("precondition_failed", "PATCH", tenant, {"notes": "second"}, headers={"If-Match": value})
+    API.expect(200, "PATCH", tenant, {"notes": "third"}, headers={"If-Match": "*"})
+
+
+@test
+def instances_keep_to_the_hosts_of_their_tenant():
+    tenant = new_tenant(mdm_hosts=["mdm.example.org", "other.example.org"])
+    new_instance(tenant)
+    bad = {"name": "bad", "kind": "fleet", "enrolment_url": "https://evil.example/", "allowed_hosts": ["evil.example"]}
+    API.problem("host_not_allowed", "POST", f"{tenant}/instances", bad)
+    API.problem("host_not_allowed", "PATCH", f"{tenant}/instances/main", {"allowed_hosts": ["mdm.example.org", "evil.example"]})
+    API.problem("host_not_allowed", "PATCH", tenant, {"mdm_hosts": ["other.example.org"]})
+    API.expect(200, "PATCH", tenant, {"mdm_hosts": ["mdm.example.org"]})
+    API.expect(200, "PATCH", tenant, {"mdm_hosts": []})
+    API.expect(201, "POST", f"{tenant}/instances", bad)
+
+
+@test
+def a_tenant_is_archived_and_then_deleted_keys_first():
+    tenant = new_tenant()
+    slug, number = tenant.split("/")[-1], tenant_id(tenant)
+    new_instance(tenant)
+    API.expect(201, "POST", f"{tenant}/token/keys")
+    API.expect(201, "POST", f"{tenant}/token/renewal-links")
+    plant_devices(tenant, 40)
+    API.problem("tenant_not_archived", "DELETE", tenant)
+    archived = API.expect(200, "PATCH", tenant, {"state": "archived", "reason": "left us"})
+    equal((archived["state"], archived["state_reason"]), ("archived", "left us"), "archived")
+    Client(BROKER, BROKER.make_key("--role", "operator")).problem("forbidden", "DELETE", tenant)
+    API.problem("precondition_failed", "DELETE", tenant, headers={"If-Match": '"1"'})
+    lock = POSTGRES.hold(f"select from depbroker.devices where tenant_id = {number} for update")
+    thread = threading.Thread(target=lambda: Client(BROKER, KEY).ask("DELETE", tenant), daemon=True)
+    thread.start()
+    wait_until(lambda: POSTGRES.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == ["1"], "rows are being deleted")
+    equal(POSTGRES.sql(f"select (select count(*) from depbroker.data_keys where tenant_id = {number}),"
+                       f" (select count(*) from depbroker.secrets where tenant_id = {number})"), ["0|0"], "keys and secrets are gone already")
+    API.problem("tenant_not_found", "GET", tenant)
+    lock.release()
+    thread.join()
+    tables = POSTGRES.sql("select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'"
+                          " where c.relnamespace = 'depbroker'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition")
+    for table in tables:
+        equal(POSTGRES.sql(f"select count(*) from depbroker.{table} where tenant_id = {number}"), ["0"], table)
+    API.problem("tenant_not_found", "DELETE", tenant)
+    lines = [line["action"] for line in audit() if line["target"] == slug]
+    equal(lines, ["tenant.create", "instance.create", "token.key.create", "token.renewal_link.create", "tenant.change", "tenant.delete"], "audit")
+    API.expect(201, "POST", "/tenants", {"slug": slug, "display_name": "Somebody else"})
+
+
+def audit():
+    lines, after = [], 0
+    while True:
+        page = API.get(f"/audit?after={after}")
+        lines += page["items"]
+        after = page["after"]
+        if not page["more"]:
+            return lines
+
+
+@test
+def the_audit_is_a_chain_that_shows_every_change_of_itself():
+    tenant = new_tenant()
+    API.expect(200, "PATCH", tenant, {"notes": "secret plan"})
+    lines = audit()
+    equal([line["seq"] for line in lines], list(range(1, len(lines) + 1)), "numbers")
+    equal((lines[-1]["actor"], lines[-1]["action"], lines[-1]["target"], lines[-1]["detail"]["members"]),
+          (KEY[5:13], "tenant.change", tenant.split("/")[-1], ["notes"]), "the last line")
+    equal("secret plan" in json.dumps(lines), False, "no content")
+    equal(POSTGRES.sql("select * from depbroker.audit_breaches()"), [], "whole")
+    for harm, found in (("update depbroker.audit set actor = 'x' where seq = 2", "2|hash"), ("delete from depbroker.audit where seq = 2", "3|gap")):
+        told = POSTGRES.sql(f"begin; {harm}; select * from depbroker.audit_breaches(); rollback")
+        equal(told, [found], harm)
+    for role in ("api", "worker", "directory"):
+        refusal = POSTGRES.refused(f"set role depbroker_{role}; delete from depbroker.audit")
+        equal("permission denied" in refusal, True, role)
+    Client(BROKER, BROKER.make_key("--role", "operator")).problem("forbidden", "GET", "/audit")
+
+
+@test
+def tenants_are_listed_by_the_end_of_their_tokens():
+    tenants = [new_tenant() for _ in range(4)]
+    for tenant, days in zip(tenants, (300, -3, None, 20)):
+        if days is not None:
+            POSTGRES.sql(f"update depbroker.tenant_status set token_state = 'active', token_expires_at = now() + interval '{days} days 1 hour'"
+                         f" where tenant_id = {tenant_id(tenant)}")
+    for path in ("/tenants", "/status"):
+        found, cursor = [], ""
+        while True:
+            page = API.get(f"{path}?sort=token_expires_at&limit=2{cursor}")
+            found += [(f"/tenants/{item['slug']}", item["token"]["state"], item["token"]["days_left"]) for item in page["items"]]
+            if page["cursor"] is None:
+                break
+            cursor = f"&cursor={page['cursor']}"
+        equal([item for item in found if item[0] in tenants],
+              [(tenants[1], "expired", -3), (tenants[3], "expiring", 20), (tenants[0], "active", 300), (tenants[2], "none", None)], path)
+        equal(len(found), len({item[0] for item in found}), "each once")
+        API.problem("bad_parameter", "GET", f"{path}?sort=size")
+        API.problem("bad_cursor", "GET", f"{path}?sort=token_expires_at&cursor={b'by-expiry:x:acme'.hex()}")
+
+
+@test
+def alerts_are_listed_and_acknowledged_by_who_may_see_them():
+    mine, other = new_tenant(), new_tenant()
+    for tenant in (mine, other):
+        POSTGRES.sql(f"insert into depbroker.alerts (tenant_id, kind, detail) select {tenant_id(tenant)}, kind, 'why'"
+                     " from unnest(array['token.rejected', 'token.renewed']) kind")
+    technician = Client(BROKER, BROKER.make_key("--role", "technician", "--tenant", mine.split("/")[-1]))
+    items = technician.get("/alerts")["items"]
+    equal({(item["tenant"], item["kind"], item["cleared_at"]) for item in items},
+          {(mine.split("/")[-1], kind, None) for kind in ("token.rejected", "token.renewed")}, "mine only")
+    foreign = [item["id"] for item in API.get("/alerts")["items"] if item["tenant"] == other.split("/")[-1]][0]
+    for path in (f"/alerts/{foreign}/ack", "/alerts/99999999/ack", "/alerts/x/ack"):
+        technician.problem("alert_not_found", "POST", path)
+    for item in items:
+        technician.expect(204, "POST", f"/alerts/{item['id']}/ack")
+    shown = {item["kind"]: item for item in technician.get("/alerts?all=true")["items"]}
+    equal((shown["token.rejected"]["cleared_at"], shown["token.rejected"]["acked_by"]), (None, technician.key[5:13]), "a condition stays")
+    equal(shown["token.renewed"]["cleared_at"] is not None, True, "a notice is done with")
+    Client(BROKER, BROKER.make_key("--role", "viewer")).problem("forbidden", "POST", f"/alerts/{foreign}/ack")
 
 
 @test
@@ -332,9 +485,14 @@ def sync_is_shown_and_asked_for():
         API.problem("bad_body", "POST", f"{tenant}/sync", body)
     API.expect(200, "PATCH", tenant, {"state": "paused"})
     API.problem("tenant_not_active", "POST", f"{tenant}/sync", {"mode": "full"})
-    POSTGRES.sql(f"update depbroker.tenants set state = 'quarantined' where tenant_id = {number}")
+    POSTGRES.sql(f"update depbroker.tenants set state = 'quarantined', state_since = now() where tenant_id = {number}")
     API.problem("tenant_not_active", "POST", f"{tenant}/sync", {"mode": "full"})
-    equal(API.expect(200, "PATCH", tenant, {"state": "active"})["state"], "active", "released")
+    API.problem("tenant_quarantined", "PATCH", tenant, {"state": "active"})
+    API.problem("tenant_quarantined", "PATCH", tenant, {"state": "paused"})
+    technician = Client(BROKER, BROKER.make_key("--role", "technician"))
+    technician.problem("forbidden", "PATCH", tenant, {"state": "active", "reason": "I know"})
+    released = API.expect(200, "PATCH", tenant, {"state": "active", "reason": "Apple renamed the server"})
+    equal((released["state"], released["state_reason"]), ("active", "Apple renamed the server"), "released")
 
 
 def plant_devices(tenant, count):
@@ -388,7 +546,7 @@ def the_log_is_read_by_number_and_by_device():
     page = API.get(f"{tenant}/events?limit=20&after=20")
     equal(([item["seq"] for item in page["items"]], page["after"], page["more"]), (list(range(21, 31)), 30, False), "second page")
     equal(page["items"][1], {"seq": 22, "at": page["items"][1]["at"], "type": "device.added", "serial_number": "C020022", "instance": "main",
-                             "device": {"model": "MacBook"}}, "an event")
+                             "device": {"model": "MacBook"}, "detail": None}, "an event")
     equal(API.get(f"{tenant}/events?after=30")["after"], 30, "at the end")
     history = API.get(f"{tenant}/devices/C020003/history")
     equal([(item["seq"], item["type"], item["instance"]) for item in history["items"]], [(3, "device.held", None)], "history")

@@ -37,18 +37,18 @@ static void assert_laws(const struct profile_rendered *out)
 	struct arena arena CLEANUP(arena_fini) = ARENA(PROFILE_ARENA_BUDGET);
 	struct buffer again CLEANUP(buffer_fini) = BUFFER(2 * PROFILE_SIZE_MAX);
 	struct profile_differences differences;
-	struct json_value value;
-	const struct json_value *url;
+	struct tree_value value;
+	const struct tree_value *url;
 	char *copy = arena_copy(&arena, out->content);
 
-	assert(copy != NULL && json_value_read(&value, copy, out->content.length, &arena, NULL) == OK);
-	json_value_write(&again, &value);
+	assert(copy != NULL && tree_value_read(&value, copy, out->content.length, &arena, NULL) == OK);
+	tree_value_write(&again, &value);
 	assert(text_equal(buffer_text(&again), out->content));
-	url = json_value_find(&value, TEXT("url"));
+	url = tree_value_find(&value, TEXT("url"));
 	assert(url != NULL && text_equal_string(url->text, "https://mdm.acme.example/enroll"));
-	url = json_value_find(&value, TEXT("configuration_web_url"));
+	url = tree_value_find(&value, TEXT("configuration_web_url"));
 	assert(url == NULL || url_guard_check(url->text, &host, 1, NULL) == OK);
-	assert(json_value_find(&value, TEXT("devices")) == NULL);
+	assert(tree_value_find(&value, TEXT("devices")) == NULL);
 	assert(profile_diff(&differences, out->content, out->content, &arena, NULL) == OK && differences.count == 0);
 }
 
@@ -62,7 +62,7 @@ static void write_applied(struct buffer *out, const struct profile_changes *chan
 	}
 	for (size_t i = 0; i < merged.count; i++) {
 		profile_pointer_of_key(out, &merged.keys[i]);
-		json_value_write(out, &merged.keys[i].value);
+		tree_value_write(out, &merged.keys[i].value);
 	}
 }
 

@@ -89,7 +89,7 @@ static void a_client_comes_back(void **state)
 	end(&call);
 
 	tenant = (struct tenant_row){ .tenant_id = 7001, .slug = TEXT("acme-1"), .display_name = TEXT("A"), .state = TEXT("active") };
-	(void)store_tenant_update(begin(&call, store_api(7001)), &tenant);
+	store_tenant_update(begin(&call, store_api(7001)), &tenant);
 	const unsigned shown = store_tenant_by_id(&call.transaction, 7001);
 
 	run(&call, &world);

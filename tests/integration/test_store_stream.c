@@ -204,7 +204,7 @@ static void update_tenant(struct pg_transaction *t, int64_t tenant_id)
 {
 	const struct tenant_row tenant = { .tenant_id = tenant_id, .display_name = TEXT("New"), .state = TEXT("active") };
 
-	(void)store_tenant_update(t, &tenant);
+	store_tenant_update(t, &tenant);
 }
 
 static void put_rules(struct pg_transaction *t, int64_t tenant_id)
@@ -421,28 +421,33 @@ static void claims_of_a_dead_or_released_node_are_free(void **state)
 	beat(&world, "b");
 }
 
-static void a_paused_or_quarantined_client_is_not_claimed(void **state)
+static void only_an_archived_client_is_left_alone(void **state)
 {
-	const struct tenant_row paused = { .tenant_id = fresh_tenant(), .display_name = TEXT("P"), .state = TEXT("paused") };
-	struct tenant_row resumed = paused;
+	struct tenant_row row = { .tenant_id = fresh_tenant(), .display_name = TEXT("P"), .state = TEXT("archived") };
 	const int64_t quarantined = fresh_tenant();
 	struct claims claims;
 	struct pg_call call;
 
 	(void)state;
-	(void)store_tenant_update(begin(&call, store_api(paused.tenant_id)), &paused);
+	store_tenant_update(begin(&call, store_api(row.tenant_id)), &row);
 	run_and_end(&call, &world);
-	(void)store_tenant_quarantine(begin(&call, store_worker(quarantined)), quarantined);
-	run_and_end(&call, &world);
-	claim(&claims, "a", 10);
-	assert_int_equal(claims.count, 0);
-	resumed.state = TEXT("active");
-	(void)store_tenant_update(begin(&call, store_api(resumed.tenant_id)), &resumed);
+	(void)store_tenant_quarantine(begin(&call, store_worker(quarantined)), quarantined, TEXT("another server"));
 	run_and_end(&call, &world);
 	claim(&claims, "a", 10);
 	assert_int_equal(claims.count, 1);
-	assert_non_null(claimed(&claims, resumed.tenant_id));
-	assert_int_equal(claimed(&claims, resumed.tenant_id)->sync_requests, 1);
+	assert_non_null(claimed(&claims, quarantined)); // its token is watched
+	row.state = TEXT("paused");
+	store_tenant_update(begin(&call, store_api(row.tenant_id)), &row);
+	run_and_end(&call, &world);
+	claim(&claims, "a", 10);
+	assert_int_equal(claims.count, 1);
+	assert_non_null(claimed(&claims, row.tenant_id));
+	assert_int_equal(claimed(&claims, row.tenant_id)->sync_requests, 0);
+	row.state = TEXT("active");
+	store_tenant_update(begin(&call, store_api(row.tenant_id)), &row);
+	run_and_end(&call, &world);
+	claim(&claims, "a", 10);
+	assert_int_equal(claimed(&claims, row.tenant_id)->sync_requests, 1);
 }
 
 static void finish_run(const struct stream_fence *fence, int64_t due_at_us, int64_t wake)
@@ -749,7 +754,16 @@ static void finish_all(const struct claims *claims, const char *node_id)
 
 static void forget_others(void)
 {
-	test_postgres_run(world.postgres, "update depbroker.tenants set state = 'paused'");
+	test_postgres_run(world.postgres, "update depbroker.tenants set state = 'archived'");
+}
+
+static int64_t open_alerts_of(int64_t tenant_id)
+{
+	char sql[192];
+
+	(void)snprintf(sql, sizeof sql, "select count(*) from depbroker.alerts where tenant_id = %lld and kind = 'tenant.quarantined'"
+		" and cleared_at is null", (long long)tenant_id);
+	return ask_number(&world, sql);
 }
 
 static void who_is_in_flight_at_three_crashes_is_quarantined_and_its_neighbours_are_not(void **state)
@@ -776,8 +790,10 @@ static void who_is_in_flight_at_three_crashes_is_quarantined_and_its_neighbours_
 		}
 	}
 	assert_true(is_quarantined(bad));
+	assert_int_equal(open_alerts_of(bad), 1);
 	for (size_t i = 0; i < 5; i++) {
 		assert_false(is_quarantined(neighbours[i]));
+		assert_int_equal(open_alerts_of(neighbours[i]), 0);
 		assert_int_equal(crashes_of(neighbours[i]), 1); // the first one, when nobody knew
 	}
 }
@@ -880,6 +896,30 @@ static void a_quarantined_client_is_active_again_by_one_call_and_starts_without_
 	assert_int_equal(claims.count, 1);
 }
 
+static void a_paused_client_that_crashes_workers_is_quarantined_too_and_released_to_any_state(void **state)
+{
+	struct tenant_row row = { .display_name = TEXT("x"), .state = TEXT("paused") };
+	struct claims claims;
+	struct pg_call call;
+
+	(void)state;
+	forget_others();
+	row.tenant_id = fresh_tenant();
+	test_postgres_run(world.postgres, "update depbroker.tenants set state = 'paused' where state = 'active'");
+	for (int i = 0; i < CRASHES_MAX; i++) {
+		make_due();
+		claim(&claims, "a", 10);
+		assert_int_equal(claims.count, 1);
+		crash("a");
+	}
+	assert_true(is_quarantined(row.tenant_id));
+	store_tenant_update(begin(&call, store_api(row.tenant_id)), &row);
+	run_and_end(&call, &world);
+	assert_int_equal(crashes_of(row.tenant_id), 0);
+	claim(&claims, "a", 10);
+	assert_int_equal(claims.count, 1);
+}
+
 #define FRESH(test) cmocka_unit_test_setup(test, nobody_is_due)
 
 int main(void)
@@ -899,12 +939,13 @@ int main(void)
 		FRESH(a_claim_is_one_nodes_alone),
 		FRESH(claims_stop_at_the_limit_and_begin_with_the_earliest),
 		FRESH(claims_of_a_dead_or_released_node_are_free),
-		FRESH(a_paused_or_quarantined_client_is_not_claimed),
 		FRESH(who_is_in_flight_at_three_crashes_is_quarantined_and_its_neighbours_are_not),
 		FRESH(two_suspects_are_never_claimed_together_nor_one_beside_another),
 		FRESH(crashes_that_are_an_hour_old_count_no_more),
 		FRESH(a_node_that_ended_by_itself_strikes_nobody),
+		FRESH(a_paused_client_that_crashes_workers_is_quarantined_too_and_released_to_any_state),
 		FRESH(a_quarantined_client_is_active_again_by_one_call_and_starts_without_strikes),
+		FRESH(only_an_archived_client_is_left_alone),
 		FRESH(a_finished_client_is_due_when_it_was_said),
 		FRESH(a_wish_during_a_run_makes_it_due_at_once),
 		cmocka_unit_test(the_owner_can_read_its_due_row),

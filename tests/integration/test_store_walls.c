@@ -2,11 +2,14 @@
 //
 // One client's transactions see and change nothing of another one: by the policies alone, by the statements alone, and by the
 // references. Two clients have the same numbers, names and serial numbers, so that only the client tells their rows apart.
+#include "store/alerts.h"
 #include "store/api_keys.h"
 #include "store/bypass_codes.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
 #include "store/keys.h"
+#include "store/renewal_links.h"
+#include "store/secrets.h"
 #include "store/tokens.h"
 #include "support/cmocka_all.h"
 #include "support/store_world.h"
@@ -16,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, ATTEMPTS_MADE = 1 };
+enum { PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, PENDING = 505, ATTEMPTS_MADE = 1 };
 
 #define NODE   TEXT("node")
 #define SERIAL TEXT("C02SAME")
@@ -49,6 +52,18 @@ static struct token_row token_of(int64_t token_id, int64_t key_pair_id)
 {
 	return (struct token_row){ .token_id = token_id, .key_pair_id = key_pair_id, .consumer_key_end = TEXT("abcd"),
 		.expires_at_us = INSTANT_NONE, .server_uuid = TEXT("server") };
+}
+
+static struct pending_token_row pending_of(int64_t token_id)
+{
+	return (struct pending_token_row){ .token_id = token_id, .key_pair_id = PAIR, .consumer_key_end = TEXT("abcd"),
+		.expires_at_us = INSTANT_NONE, .uploaded_by = TEXT("key"), .next_try_at_us = SECOND_US };
+}
+
+static struct renewal_link_row link_of(int64_t link_id)
+{
+	return (struct renewal_link_row){ .link_id = link_id, .key_pair_id = PAIR, .made_by = TEXT("key"),
+		.expires_at_us = clock_wall_us() + DAY_S * SECOND_US };
 }
 
 static struct instance_row instance_of(int64_t instance_id, const char *name)
@@ -136,6 +151,8 @@ static void fill_by_api(int64_t tenant_id)
 	const struct token_row token = token_of(TOKEN, PAIR);
 	const struct instance_row instance = instance_of(INSTANCE, "main");
 	const struct bypass_code_row bypass_code = bypass_code_of(CODE);
+	const struct pending_token_row pending = pending_of(PENDING);
+	const struct renewal_link_row link = link_of(PENDING);
 	struct pg_call call;
 	struct pg_transaction *t = begin(&call, store_api(tenant_id));
 
@@ -151,6 +168,10 @@ static void fill_by_api(int64_t tenant_id)
 	store_token_take(t, tenant_id, &token);
 	store_instance_insert(t, tenant_id, &instance);
 	(void)store_rules_put(t, tenant_id, 0, INSTANCE, TEXT("key"));
+	run_and_end(&call, &world);
+	t = begin(&call, store_api(tenant_id));
+	store_pending_put(t, tenant_id, &pending);
+	(void)store_renewal_link_insert(t, tenant_id, &link, (const unsigned char *)digest_bytes.bytes);
 	run_and_end(&call, &world);
 }
 
@@ -171,6 +192,7 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 	(void)store_event_insert(t, tenant_id, &event, 1);
 	(void)store_ledger_insert(t, &fence, 1, &entry);
 	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
+	(void)store_alert_raise(t, tenant_id, TEXT("token.expiring"), TEXT("why"));
 	run_and_end(&call, &world);
 }
 
@@ -395,7 +417,7 @@ CHANGES(tenant_pin, store_api, {
 CHANGES(tenant_update, store_api, {
 	const struct tenant_row tenant = tenant_of(tenant_id);
 
-	(void)store_tenant_update(t, &tenant);
+	store_tenant_update(t, &tenant);
 })
 CHANGES(data_key_insert, store_api, (void)store_data_key_insert(t, tenant_id, 2, digest_bytes, TEXT("")))
 CHANGES(data_key_rewrap, store_api, rewrap(t, tenant_id))
@@ -433,18 +455,46 @@ CHANGES(bypass_code_insert, store_api, {
 })
 CHANGES(bypass_code_sent, store_api, (void)store_bypass_code_sent(t, tenant_id, CODE))
 CHANGES(bypass_code_answered, store_api, (void)store_bypass_code_answered(t, tenant_id, CODE, TEXT("SUCCESS")))
-CHANGES(tenant_quarantine, store_worker, (void)store_tenant_quarantine(t, tenant_id))
+CHANGES(tenant_quarantine, store_worker, (void)store_tenant_quarantine(t, tenant_id, TEXT("why")))
+
+READS(pending_select, store_worker, store_pending_select(t, tenant_id))
+READS(alert_open_kinds, store_worker, store_alert_open_kinds(t, tenant_id))
+CHANGES(pending_put, store_api, {
+	const struct pending_token_row pending = pending_of(PENDING + 10);
+
+	store_pending_put(t, tenant_id, &pending);
+})
+CHANGES(pending_retry, store_worker, {
+	const struct pending_token_row pending = pending_of(PENDING);
+
+	(void)store_pending_retry(t, tenant_id, &pending);
+})
+CHANGES(pending_drop, store_api, store_pending_drop(t, tenant_id, 0))
+CHANGES(token_set_admin, store_worker, (void)store_token_set_admin(t, tenant_id, TOKEN, TEXT("other")))
+CHANGES(status_told, store_worker, (void)store_tenant_status_told(t, tenant_id, TOKEN, 7, TEXT("admin")))
+CHANGES(alert_raise, store_worker, (void)store_alert_raise(t, tenant_id, TEXT("token.expired"), TEXT("why")))
+CHANGES(alert_clear, store_worker, (void)store_alert_clear(t, tenant_id, TEXT("token.expiring")))
+CHANGES(alerts_seen, store_worker, (void)store_alerts_seen(t, tenant_id))
+CHANGES(alert_ack, store_api, (void)store_alert_ack(t, tenant_id, 0, TEXT("key"), true))
+CHANGES(link_insert, store_api, {
+	const struct renewal_link_row link = link_of(PENDING + 20);
+
+	(void)store_renewal_link_insert(t, tenant_id, &link, (const unsigned char *)digest_bytes.bytes);
+})
+CHANGES(link_use, store_api, store_renewal_link_use(t, tenant_id, PENDING))
+CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 
 static const struct function *const functions[] = {
-	&tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
+	&pending_select, &alert_open_kinds, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
-	&data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list, &secret_reseal,
-	&secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update, &instance_insert,
-	&rules_put, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets, &bypass_code_insert,
-	&bypass_code_sent, &bypass_code_answered, &data_key_supersede,
+	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
+	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
+	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
+	&instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
+	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &begin_erase,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };

@@ -17,6 +17,7 @@
 #include "store/stream.h"
 #include "store/tenants.h"
 #include "store/tokens.h"
+#include "tenants/alert.h"
 
 #include <stdio.h>
 
@@ -94,6 +95,9 @@ struct sim_tenant {
 	struct text claimed_by;
 	int64_t counted_seq;
 	int64_t token_id;
+	struct text token_state; // what Apple said of the token last
+	bool alerts[ALERT_KINDS]; // that are open
+	int64_t told_token_id, told_days;
 	int session_version;
 	struct text session;
 	struct sim_instance instances[SIM_INSTANCES];

@@ -80,7 +80,7 @@ int64_t sim_earliest_due_us(struct text node_id, int64_t before_us)
 	for (size_t i = 0; i < SIM_TENANTS; i++) {
 		const struct sim_tenant *tenant = &sim.tenants[i];
 
-		if (tenant->active && tenant->due_at_us < earliest_us) {
+		if (tenant->due_at_us < earliest_us) {
 			const struct node_row *other = tenant->claimed_by.length == 0 || text_equal(tenant->claimed_by, node_id) ? NULL :
 				node_row_of(tenant->claimed_by);
 			const int64_t free_us = other != NULL ? other->alive_until_us : INSTANT_NONE;
@@ -123,7 +123,7 @@ static void claim(struct sim_op *op)
 		for (size_t i = 0; i < SIM_TENANTS; i++) {
 			struct sim_tenant *tenant = &sim.tenants[i];
 
-			if (!claimed[i] && tenant->active && tenant->due_at_us <= sim.now_us &&
+			if (!claimed[i] && tenant->due_at_us <= sim.now_us &&
 				(text_equal(tenant->claimed_by, op->text) || !is_alive(tenant->claimed_by)) &&
 				(first == NULL || tenant->due_at_us < first->due_at_us)) {
 				first = tenant;
@@ -180,6 +180,7 @@ static void change_instance(struct sim_tenant *tenant)
 static void take_token(struct sim_tenant *tenant)
 {
 	tenant->token_id++;
+	tenant->token_state = TEXT("active");
 	tenant->session = TEXT_NONE;
 	tenant->session_version = 0;
 	sim_start_over(tenant, true);
@@ -323,8 +324,10 @@ static void read_tenant(struct sim_op *op, const struct sim_tenant *tenant)
 		.server_uuid = text_of(tenant->server_uuid),
 	};
 
-	op->number = tenant->counted_seq;
-	read_one(op, &row, sizeof row);
+	const struct tenant_and_status both = { row, { .token_state = tenant->token_state, .event_seq = tenant->counted_seq,
+		.told_token_id = tenant->told_token_id, .told_days = tenant->told_days } };
+
+	read_one(op, &both, sizeof both);
 }
 
 struct secret_row { // as sim_store.c reads it
@@ -646,12 +649,36 @@ static void put_secret(const struct sim_op *op, struct sim_tenant *tenant)
 	}
 }
 
+static void read_alerts(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	struct text *names = answer_rows(op, ALERT_KINDS, sizeof *names);
+
+	op->out_count = 0;
+	for (enum alert_kind kind = 0; kind < ALERT_KINDS; kind++) {
+		if (tenant->alerts[kind]) {
+			names[op->out_count++] = text_of(alert_name(kind));
+		}
+	}
+}
+
+static void put_alert(const struct sim_op *op, struct sim_tenant *tenant)
+{
+	const bool raised = op->other != 0;
+	enum alert_kind kind;
+
+	LAW(alert_of(op->text, &kind), "client %lld: there is no alert %.*s", (long long)tenant->id, TEXT_ARGS(op->text));
+	LAW(kind >= ALERT_CONDITIONS || kind == ALERT_TOKEN_EXPIRING || raised != tenant->alerts[kind], "client %lld: %s is %s twice",
+		(long long)tenant->id, alert_name(kind), raised ? "raised" : "cleared");
+	sim_trace("alert", tenant->id, kind, raised);
+	tenant->alerts[kind] = raised;
+}
+
 // --- a transaction ---
 
 static bool writes(enum op_kind kind)
 {
 	return kind == OP_LEDGER || kind == OP_DEVICE_PUT || kind == OP_EVENT_INSERT || kind == OP_PROFILE_PUT || kind == OP_PROFILE_FORGET ||
-		kind == OP_SECRET_PUT || kind == OP_STATUS;
+		kind == OP_SECRET_PUT || kind == OP_SECRET_DELETE || kind == OP_QUARANTINE || kind == OP_STATUS || kind == OP_ALERT || kind == OP_TOLD;
 }
 
 static bool may_commit(struct sim_transaction *transaction, struct sim_tenant *tenant)
@@ -732,7 +759,17 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 		tenant->active = false;
 		tenant->quarantined = true;
 		break;
-	case OP_STATUS: tenant->counted_seq = tenant->stream.event_seq; break;
+	case OP_STATUS:
+		tenant->counted_seq = tenant->stream.event_seq;
+		tenant->token_state = op->text.length > 0 ? op->text : tenant->token_state;
+		break;
+	case OP_SECRET_DELETE: tenant->session = TEXT_NONE; break;
+	case OP_ALERTS: read_alerts(op, tenant); break;
+	case OP_ALERT: put_alert(op, tenant); break;
+	case OP_TOLD:
+		tenant->told_token_id = op->number;
+		tenant->told_days = op->other;
+		break;
 	case OP_LEDGER:
 	case OP_NODE_BEAT:
 	case OP_NODE_RELEASE:
@@ -822,6 +859,7 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 	tenant->id = id;
 	tenant->active = true;
 	tenant->token_id = 100;
+	tenant->token_state = TEXT("active");
 	tenant->due_at_us = sim.now_us + sim_between(0, 30) * SECOND_US;
 	(void)snprintf(tenant->slug, sizeof tenant->slug, "t%d", (int)id);
 	(void)snprintf(tenant->server_uuid, sizeof tenant->server_uuid, "SERVER-%d", (int)id);

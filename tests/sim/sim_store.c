@@ -4,6 +4,7 @@
 // its effect on the rows and its answer. Between them, and on both ways, everything that a network can do may happen.
 #include "sim/sim_transaction.h"
 
+#include "store/alerts.h"
 #include "store/migrate.h"
 
 #include <assert.h>
@@ -327,13 +328,12 @@ unsigned store_tenant_by_id(struct pg_transaction *t, int64_t tenant_id)
 
 void store_tenant_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_row *out)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
+	*out = ((const struct tenant_and_status *)row_of(t, statement, row))->tenant;
 }
 
 void store_tenant_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_status_row *out)
 {
-	(void)row;
-	*out = (struct tenant_status_row){ .event_seq = number_of(t, statement) };
+	*out = ((const struct tenant_and_status *)row_of(t, statement, row))->status;
 }
 
 unsigned store_data_key_current(struct pg_transaction *t, int64_t tenant_id)
@@ -750,16 +750,18 @@ unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struc
 	return added(t);
 }
 
-unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id)
+unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id, struct text reason)
 {
 	(void)tenant_id;
+	(void)reason;
 	return add_simple(t, OP_QUARANTINE);
 }
 
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status, bool count)
 {
 	(void)tenant_id;
-	add(t, OP_STATUS)->number = count ? status->event_seq : -1;
+	(void)count;
+	add(t, OP_STATUS)->text = sim_keep(status->token_state);
 	return added(t);
 }
 
@@ -793,3 +795,102 @@ void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int
 	(void)count;
 	(void)add_simple(t, OP_NOTHING);
 }
+
+// --- what people are told ---
+
+unsigned store_alert_open_kinds(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_ALERTS);
+}
+
+struct text store_alert_open_kind(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return *(const struct text *)row_of(t, statement, row);
+}
+
+static unsigned add_alert(struct pg_transaction *t, struct text kind, bool raised)
+{
+	struct sim_op *op = add(t, OP_ALERT);
+
+	op->text = sim_keep(kind);
+	op->other = raised;
+	return added(t);
+}
+
+unsigned store_alert_raise(struct pg_transaction *t, int64_t tenant_id, struct text kind, struct text detail)
+{
+	(void)tenant_id;
+	(void)detail;
+	return add_alert(t, kind, true);
+}
+
+unsigned store_alert_clear(struct pg_transaction *t, int64_t tenant_id, struct text kind)
+{
+	(void)tenant_id;
+	return add_alert(t, kind, false);
+}
+
+unsigned store_alerts_seen(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+unsigned store_tenant_status_told(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, int64_t days, struct text admin_id)
+{
+	struct sim_op *op = add(t, OP_TOLD);
+
+	(void)tenant_id;
+	LAW(admin_id.length == 0, "an administrator, and Apple names none");
+	op->number = token_id;
+	op->other = days;
+	return added(t);
+}
+
+struct token_facts store_token_facts(const struct tenant_row *tenant, const struct tenant_status_row *status)
+{
+	return (struct token_facts){
+		.has_token = true,
+		.expires_at_us = INSTANT_NONE,
+		.word = text_equal_string(status->token_state, "rejected") ? TOKEN_WORD_REJECTED
+			: text_equal_string(status->token_state, "terms_unsigned") ? TOKEN_WORD_TERMS : TOKEN_WORD_GOOD,
+		.word_since_us = INSTANT_NONE,
+		.pending_since_us = INSTANT_NONE,
+		.quarantined_at_us = text_equal_string(tenant->state, "quarantined") ? sim.now_us : INSTANT_NONE,
+	};
+}
+
+unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id)
+{
+	(void)tenant_id;
+	(void)kind;
+	(void)object_id;
+	return add_simple(t, OP_SECRET_DELETE);
+}
+
+// --- tokens that wait: the simulation has none ---
+
+unsigned store_pending_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+#define NOBODY_CALLS(declaration, ...)                                          \
+	__attribute__((noreturn)) declaration                                         \
+	{                                                                             \
+		const void *const given[] = { __VA_ARGS__ };                                \
+                                                                                \
+		sim_law_broken(__func__, "a token waits, with %zu", sizeof given);          \
+	}
+NOBODY_CALLS(void store_pending_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pending_token_row *out), t, &statement,
+	&row, out)
+NOBODY_CALLS(unsigned store_pending_retry(struct pg_transaction *t, int64_t tenant_id, const struct pending_token_row *row), t, &tenant_id, row)
+NOBODY_CALLS(void store_pending_drop(struct pg_transaction *t, int64_t tenant_id, int64_t token_id), t, &tenant_id, &token_id)
+NOBODY_CALLS(unsigned store_token_set_admin(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, struct text admin_id), t, &tenant_id,
+	&token_id, &admin_id)
+NOBODY_CALLS(void store_token_take(struct pg_transaction *t, int64_t tenant_id, const struct token_row *token), t, &tenant_id, token)
+NOBODY_CALLS(void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity), t, identity)
+NOBODY_CALLS(unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text state, int64_t expires_at_us), t,
+	&tenant_id, &state, &expires_at_us)

@@ -9,7 +9,8 @@ enum op_kind {
 	OP_NODE_BEAT, OP_NODE_RELEASE, OP_DUE_CLAIM, OP_NOTHING, OP_NUMBER, OP_STREAM_TAKE, OP_STREAM_SELECT, OP_DUE_SELECT, OP_HAND_OVER, OP_TENANT,
 	OP_TOKEN, OP_SECRETS, OP_INSTANCES, OP_RULES, OP_PROFILES, OP_POSITIONS, OP_NEXT_ASSIGN, OP_ADVANCE, OP_LEDGER, OP_DEVICE_PUT,
 	OP_BY_SERIALS, OP_FINGERPRINTS, OP_DEVICE_LIST, OP_TO_ASSIGN, OP_EVENT_INSERT, OP_EVENT_TO_DELIVER, OP_SETTLE, OP_DISABLE,
-	OP_PROFILE_PUT, OP_PROFILE_FORGET, OP_SECRET_PUT, OP_QUARANTINE, OP_STATUS,
+	OP_PROFILE_PUT, OP_PROFILE_FORGET, OP_SECRET_PUT, OP_SECRET_DELETE, OP_QUARANTINE, OP_STATUS,
+	OP_ALERTS, OP_ALERT, OP_TOLD,
 };
 
 struct op_fence {
@@ -19,6 +20,11 @@ struct op_fence {
 	struct stream_row next;
 	int64_t due_at_us, wake, was_acked_seq;
 	struct position_row position;
+};
+
+struct tenant_and_status { // a row of OP_TENANT
+	struct tenant_row tenant;
+	struct tenant_status_row status;
 };
 
 struct sim_op {

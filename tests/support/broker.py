@@ -76,6 +76,14 @@ class Postgres:
         return self.run(self.psql, "-h", self.folder, "-U", "owner", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", database,
                         input=statement).stdout.splitlines()
 
+    def refused(self, statement):
+        """What the server says against it."""
+        done = subprocess.run([self.psql, "-h", self.folder, "-U", "owner", "-X", "-q", "-v", "ON_ERROR_STOP=1", "depbroker"], input=statement,
+                              check=False, capture_output=True, text=True, cwd="/", **self.as_user)
+        if done.returncode == 0:
+            raise AssertionError(f"not refused: {statement}")
+        return done.stderr
+
     def hold(self, statement):
         """A transaction that has run the statement and keeps its locks until release()."""
         return Lock(self, statement)

@@ -443,10 +443,11 @@ class World:
         self.receiver = Control(self.receiver_url)
         settings = {"DEPBROKER_APPLE_URL": self.apple_url, **settings}
         self.broker = Broker(self.folder, workers, self.postgres.url if self.postgres else None, program=program, **settings)
-        self.operator = self.technician = self.psql = None
+        self.admin = self.operator = self.technician = self.psql = None
 
     def __enter__(self):
         self.broker.start()
+        self.admin = Api(self.broker.listen, self.broker.create_key("admin"))
         self.operator = Api(self.broker.listen, self.broker.create_key("operator"))
         self.technician = Api(self.broker.listen, self.broker.create_key("technician"))
         return self

@@ -37,6 +37,9 @@ static void bodies_have_these_bytes(void **state)
 		{ "acme", INT64_MAX, { INT64_MAX, 0, EVENT_PING, { NULL, 0 }, { "main", 4 }, { NULL, 0 } },
 			"{\"type\":\"ping\",\"timestamp\":\"1970-01-01T00:00:00.000000Z\",\"data\":{\"tenant\":\"acme\","
 			"\"seq\":9223372036854775807,\"incarnation\":9223372036854775807,\"instance\":\"main\"}}" },
+		{ "acme", 1, { 22, AT_US, EVENT_TOKEN_EXPIRING, { NULL, 0 }, { NULL, 0 }, { "{\"days\":7}", 10 } },
+			"{\"type\":\"token.expiring\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"acme\",\"seq\":22,"
+			"\"incarnation\":1,\"detail\":{\"days\":7}}}" },
 		{ "a\"b", 1, { 1, AT_US, EVENT_PING, { "\xff\n", 2 }, { "Z\xc3\xbcrich", 7 }, { NULL, 0 } },
 			"{\"type\":\"ping\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"a\\\"b\",\"seq\":1,"
 			"\"incarnation\":1,\"serial_number\":\"\xef\xbf\xbd\\n\",\"instance\":\"Z\xc3\xbcrich\"}}" },
@@ -54,7 +57,8 @@ static void bodies_have_these_bytes(void **state)
 static void stored_numbers_of_types_never_change(void **state)
 {
 	static const char *const names[] = { NULL, "device.added", "device.changed", "device.removed", "device.assigned",
-		"device.held", "ping", NULL };
+		"device.held", "ping", "token.expiring", "token.expired", "token.rejected", "terms.unsigned", "sync.failing",
+		"tenant.quarantined", "token.renewed", "token.admin_changed", "token.refused", NULL };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

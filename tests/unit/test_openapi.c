@@ -161,9 +161,10 @@ static void no_route_is_open_by_accident(void **state)
 		assert_non_null(endpoint->step);
 		assert_ptr_equal(api_routes[i].handle, call_handle);
 		assert_true(endpoint->of_tenant == (strstr(api_routes[i].pattern, "/tenants/{tenant}") != NULL));
+		assert_true(endpoint->of_link == (strstr(api_routes[i].pattern, "/{link}") != NULL));
 		open += endpoint->least == ROLE_ANYBODY ? 1 : 0;
 	}
-	assert_int_equal(open, 2); // the document itself
+	assert_int_equal(open, 6); // the document itself, and what is behind a renewal link, which is a permission
 }
 
 int main(void)

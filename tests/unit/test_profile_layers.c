@@ -229,7 +229,7 @@ static void describe(struct buffer *out, const struct profile_changes *changes, 
 			profile_pointer_of_element(out, key, at);
 		}
 		buffer_add_string(out, " = ");
-		json_value_write(out, &key->value);
+		tree_value_write(out, &key->value);
 		buffer_add_string(out, "\n");
 	}
 	for (size_t i = 0; i < findings.count; i++) {
@@ -316,7 +316,7 @@ static void the_last_layer_that_sets_a_key_decides(void **state)
 		key = profile_merged_find(&out.merged, TEXT("unheard_of"));
 		LAW((key == NULL) == (strcmp(last, "null") == 0));
 		if (key != NULL) {
-			json_value_write(&expected, &key->value);
+			tree_value_write(&expected, &key->value);
 			LAW(text_equal_string(buffer_text(&expected), strstr(last, "{{") != NULL ? "\"acme\""
 				: strstr(last, "00fc") != NULL ? "{\"a\":\"\xc3\xbc\",\"z\":[{}]}" : last));
 		}

@@ -83,7 +83,7 @@ static void write_unchecked(struct buffer *out, const struct profile_merged *mer
 		buffer_add_string(out, i > 0 ? "," : "{");
 		buffer_add_json(out, merged->keys[i].name);
 		buffer_add_string(out, ":");
-		json_value_write(out, &merged->keys[i].value);
+		tree_value_write(out, &merged->keys[i].value);
 	}
 	buffer_add_string(out, merged->count > 0 ? "}" : "{}");
 }

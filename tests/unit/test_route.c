@@ -207,7 +207,16 @@ static void consume(const struct route_outcome *outcome, int64_t *holder)
 		case EVENT_DEVICE_CHANGED: LAW(*holder == outcome->events[i].instance_id); break;
 		case EVENT_DEVICE_HELD: LAW(*holder == INSTANCE_NONE && outcome->events[i].instance_id == INSTANCE_NONE); break;
 		case EVENT_DEVICE_ASSIGNED:
-		case EVENT_PING: LAW(false); break;
+		case EVENT_PING:
+		case EVENT_TOKEN_EXPIRING:
+		case EVENT_TOKEN_EXPIRED:
+		case EVENT_TOKEN_REJECTED:
+		case EVENT_TERMS_UNSIGNED:
+		case EVENT_SYNC_FAILING:
+		case EVENT_TENANT_QUARANTINED:
+		case EVENT_TOKEN_RENEWED:
+		case EVENT_TOKEN_ADMIN_CHANGED:
+		case EVENT_TOKEN_REFUSED: LAW(false); break;
 		}
 	}
 }

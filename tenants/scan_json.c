@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tenants/json_scan.h"
+#include "tenants/scan_json.h"
 
 #include <string.h>
 
-enum err json_scan_refuse(const struct json_scan *scan, const char *what)
+enum err scan_json_refuse(const struct scan_json *scan, const char *what)
 {
 	return fault_set(scan->fault, ERR_BAD_INPUT, "not well-formed JSON at byte %td: %s", scan->at - scan->start, what);
 }
 
-bool json_scan_next_is(const struct json_scan *scan, char c)
+bool scan_json_next_is(const struct scan_json *scan, char c)
 {
 	return scan->at < scan->end && *scan->at == c;
 }
 
-bool json_scan_accept(struct json_scan *scan, char c)
+bool scan_json_accept(struct scan_json *scan, char c)
 {
-	const bool found = json_scan_next_is(scan, c);
+	const bool found = scan_json_next_is(scan, c);
 
 	scan->at += found ? 1 : 0;
 	return found;
 }
 
-void json_scan_blanks(struct json_scan *scan)
+void scan_json_blanks(struct scan_json *scan)
 {
 	while (scan->at < scan->end && strchr(" \t\r\n", *scan->at) != NULL) { // the text has no NUL: flat_json_read
 		scan->at++;
 	}
 }
 
-static enum err read_four_hex(struct json_scan *scan, uint32_t *value)
+static enum err read_four_hex(struct scan_json *scan, uint32_t *value)
 {
 	*value = 0;
 	for (int i = 0; i < 4; i++) {
@@ -36,7 +36,7 @@ static enum err read_four_hex(struct json_scan *scan, uint32_t *value)
 		const char *digit = scan->at < scan->end ? strchr(digits, *scan->at) : NULL;
 
 		if (digit == NULL) {
-			return json_scan_refuse(scan, "\\u needs four hexadecimal digits");
+			return scan_json_refuse(scan, "\\u needs four hexadecimal digits");
 		}
 		*value = *value << 4 | (uint32_t)(digit - digits < 16 ? digit - digits : digit - digits - 6);
 		scan->at++;
@@ -66,66 +66,66 @@ static char *put_utf8(char *out, uint32_t code)
 	return out;
 }
 
-static enum err read_unicode_escape(struct json_scan *scan, uint32_t *code)
+static enum err read_unicode_escape(struct scan_json *scan, uint32_t *code)
 {
 	uint32_t low;
 
 	TRY(read_four_hex(scan, code));
 	if (*code == 0) {
-		return json_scan_refuse(scan, "\\u0000 is not accepted");
+		return scan_json_refuse(scan, "\\u0000 is not accepted");
 	}
 	if (*code < 0xd800 || *code > 0xdfff) {
 		return OK;
 	}
-	if (*code > 0xdbff || !json_scan_accept(scan, '\\') || !json_scan_accept(scan, 'u')) {
-		return json_scan_refuse(scan, "half a surrogate pair");
+	if (*code > 0xdbff || !scan_json_accept(scan, '\\') || !scan_json_accept(scan, 'u')) {
+		return scan_json_refuse(scan, "half a surrogate pair");
 	}
 	TRY(read_four_hex(scan, &low));
 	if (low < 0xdc00 || low > 0xdfff) {
-		return json_scan_refuse(scan, "half a surrogate pair");
+		return scan_json_refuse(scan, "half a surrogate pair");
 	}
 	*code = 0x10000 + ((*code - 0xd800) << 10) + (low - 0xdc00);
 	return OK;
 }
 
 // After the backslash.
-static enum err read_escape(struct json_scan *scan, char **out)
+static enum err read_escape(struct scan_json *scan, char **out)
 {
 	static const char names[] = "\"\\/bfnrt";
 	static const char meanings[] = "\"\\/\b\f\n\r\t";
 	const char *name;
 	uint32_t code;
 
-	if (json_scan_accept(scan, 'u')) {
+	if (scan_json_accept(scan, 'u')) {
 		TRY(read_unicode_escape(scan, &code));
 		*out = put_utf8(*out, code);
 		return OK;
 	}
 	name = scan->at < scan->end ? strchr(names, *scan->at) : NULL;
 	if (name == NULL) {
-		return json_scan_refuse(scan, "an unknown escape");
+		return scan_json_refuse(scan, "an unknown escape");
 	}
 	scan->at++;
 	*(*out)++ = meanings[name - names];
 	return OK;
 }
 
-enum err json_scan_string(struct json_scan *scan, struct text *value)
+enum err scan_json_string(struct scan_json *scan, struct text *value)
 {
-	if (!json_scan_accept(scan, '"')) {
-		return json_scan_refuse(scan, "a string is expected");
+	if (!scan_json_accept(scan, '"')) {
+		return scan_json_refuse(scan, "a string is expected");
 	}
 	char *const start = scan->at;
 	char *out = start;
 
-	while (!json_scan_accept(scan, '"')) {
+	while (!scan_json_accept(scan, '"')) {
 		if (scan->at == scan->end) {
-			return json_scan_refuse(scan, "a string does not end");
+			return scan_json_refuse(scan, "a string does not end");
 		}
 		if ((unsigned char)*scan->at < 0x20) {
-			return json_scan_refuse(scan, "a control character in a string");
+			return scan_json_refuse(scan, "a control character in a string");
 		}
-		if (json_scan_accept(scan, '\\')) {
+		if (scan_json_accept(scan, '\\')) {
 			TRY(read_escape(scan, &out));
 		} else {
 			*out++ = *scan->at++;
@@ -135,7 +135,7 @@ enum err json_scan_string(struct json_scan *scan, struct text *value)
 	return OK;
 }
 
-static size_t skip_digits(struct json_scan *scan)
+static size_t skip_digits(struct scan_json *scan)
 {
 	const char *start = scan->at;
 
@@ -145,30 +145,30 @@ static size_t skip_digits(struct json_scan *scan)
 	return (size_t)(scan->at - start);
 }
 
-enum err json_scan_number(struct json_scan *scan, struct text *as_written)
+enum err scan_json_number(struct scan_json *scan, struct text *as_written)
 {
 	const char *start = scan->at;
 
-	(void)json_scan_accept(scan, '-');
-	if (!json_scan_accept(scan, '0') && skip_digits(scan) == 0) {
-		return json_scan_refuse(scan, "a value is expected");
+	(void)scan_json_accept(scan, '-');
+	if (!scan_json_accept(scan, '0') && skip_digits(scan) == 0) {
+		return scan_json_refuse(scan, "a value is expected");
 	}
-	if (json_scan_accept(scan, '.') && skip_digits(scan) == 0) {
-		return json_scan_refuse(scan, "a digit is expected");
+	if (scan_json_accept(scan, '.') && skip_digits(scan) == 0) {
+		return scan_json_refuse(scan, "a digit is expected");
 	}
-	if (json_scan_accept(scan, 'e') || json_scan_accept(scan, 'E')) {
-		if (!json_scan_accept(scan, '+')) {
-			(void)json_scan_accept(scan, '-');
+	if (scan_json_accept(scan, 'e') || scan_json_accept(scan, 'E')) {
+		if (!scan_json_accept(scan, '+')) {
+			(void)scan_json_accept(scan, '-');
 		}
 		if (skip_digits(scan) == 0) {
-			return json_scan_refuse(scan, "a digit is expected");
+			return scan_json_refuse(scan, "a digit is expected");
 		}
 	}
 	*as_written = (struct text){ start, (size_t)(scan->at - start) };
 	return OK;
 }
 
-bool json_scan_word(struct json_scan *scan, struct text word)
+bool scan_json_word(struct scan_json *scan, struct text word)
 {
 	const bool found = text_starts_with((struct text){ scan->at, (size_t)(scan->end - scan->at) }, word);
 

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// /alerts: what is wrong, over all tenants that the key may see; /alerts/{id}/ack: somebody has seen it
+#include "api/paging.h"
+#include "api/resources.h"
+#include "store/alerts.h"
+#include "tenants/alert.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void alert_json(struct json_out *json, const struct alert_row *alert)
+{
+	put_object(json, NULL);
+	put_id(json, "id", alert->alert_id);
+	put_text(json, "tenant", alert->slug);
+	put_text(json, "kind", alert->kind);
+	put_text(json, "detail", alert->detail);
+	put_instant(json, "since", alert->since_us);
+	put_instant(json, "last_seen_at", alert->last_seen_at_us);
+	put_instant(json, "cleared_at", alert->cleared_at_us);
+	put_instant(json, "acked_at", alert->acked_at_us);
+	put_text(json, "acked_by", alert->acked_by);
+	put_object_end(json);
+}
+
+// --- GET ---
+
+struct listing {
+	struct paging paging;
+	bool all; // cleared ones, too
+};
+
+static bool begin_listing(struct call *call)
+{
+	struct listing *listing = call_own(call, sizeof *listing);
+
+	return paging_read(call, &listing->paging, "alerts") && call_flag(call, "all", &listing->all);
+}
+
+static void ask_list(struct call *call)
+{
+	const struct listing *listing = call->own;
+	const struct text after = listing->paging.after;
+	size_t count;
+	const int64_t *tenants = call_tenants(call, &count);
+
+	(void)store_alert_list(call_transaction(call, store_directory()), after.length > 0 ? strtoll(after.bytes, NULL, 10) : 0, !listing->all,
+		tenants, count, listing->paging.limit);
+	call_start(call);
+}
+
+static void answer_list(struct call *call)
+{
+	const struct listing *listing = call->own;
+	const size_t count = pg_row_count(&call->transaction, 0);
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	char last[24] = "";
+
+	put_object(&json, NULL);
+	put_list(&json, "items");
+	for (size_t i = 0; i < count; i++) {
+		struct alert_row alert;
+
+		store_alert_read(&call->transaction, 0, i, &alert);
+		alert_json(&json, &alert);
+		(void)snprintf(last, sizeof last, "%" PRId64, alert.alert_id);
+	}
+	put_list_end(&json);
+	paging_write(&json, &listing->paging, count, text_of(last));
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+void alerts_list(struct call *call)
+{
+	enum { NEW, LISTING };
+
+	switch (call->state) {
+	case NEW:
+		if (!begin_listing(call)) {
+			return;
+		}
+		AWAIT(call, LISTING, ask_list(call));
+		if (!call_failed(call)) {
+			answer_list(call);
+		}
+	}
+}
+
+// --- POST .../ack ---
+
+static void find(struct call *call)
+{
+	(void)store_alert_by_id(call_transaction(call, store_directory()), *(const int64_t *)call->own);
+	call_start(call);
+}
+
+static bool read_id(struct call *call)
+{
+	const struct text id = call->request->parameters[0];
+	int64_t *out = call_own(call, sizeof *out);
+
+	for (size_t i = 0; i < id.length && id.length <= 18; i++) {
+		if (id.bytes[i] < '0' || id.bytes[i] > '9') {
+			*out = 0;
+			break;
+		}
+		*out = *out * 10 + (id.bytes[i] - '0');
+	}
+	if (*out == 0) {
+		call_problem(call, PROBLEM_ALERT_NOT_FOUND, "%s", "");
+	}
+	return *out != 0;
+}
+
+// Another tenant's is refused by the same words as one that does not exist.
+static bool was_found(struct call *call, struct alert_row *alert)
+{
+	if (pg_row_count(&call->transaction, 0) == 1) {
+		store_alert_read(&call->transaction, 0, 0, alert);
+		if (call_may_see(call, alert->tenant_id)) {
+			return true;
+		}
+	}
+	call_problem(call, PROBLEM_ALERT_NOT_FOUND, "%s", "");
+	return false;
+}
+
+static void acknowledge(struct call *call, const struct alert_row *alert)
+{
+	const struct text slug = text_of(arena_copy(&call->request->arena, alert->slug));
+	const int64_t tenant_id = alert->tenant_id;
+	enum alert_kind kind;
+	const bool is_notice = alert_of(alert->kind, &kind) && kind >= ALERT_CONDITIONS;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	(void)store_alert_ack(transaction, tenant_id, *(const int64_t *)call->own, call->key.key_id, is_notice);
+	call_audit(call, transaction, "alert.ack", slug, TEXT_NONE);
+	call_start(call);
+}
+
+void alert_ack(struct call *call)
+{
+	enum { NEW, FINDING, ACKING };
+
+	switch (call->state) {
+	case NEW:
+		if (!read_id(call)) {
+			return;
+		}
+		AWAIT(call, FINDING, find(call));
+		if (call_failed(call)) {
+			return;
+		}
+		{
+			struct alert_row alert;
+
+			if (was_found(call, &alert)) {
+				call->state = ACKING;
+				acknowledge(call, &alert);
+			}
+		}
+		return;
+	case ACKING:
+		if (!call_failed(call)) {
+			call_answer_empty(call, 204);
+		}
+	}
+}

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// POST /tenants, PATCH /tenants/{tenant}. The slug stays what it is: it is part of every webhook of the tenant (docs/decisions/0010).
+#include "api/body.h"
+#include "api/resources.h"
+#include "api/tenant_json.h"
+#include "store/keys.h"
+#include "store/tokens.h"
+#include "tenants/url_guard.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+enum {
+	NAME_MAX_BYTES = 200, URL_MAX = URL_GUARD_URL_MAX, PROTOCOL_MAX = 99, INTERVAL_MAX = DAY_S, LABELS_MAX = 20, LABEL_MAX = 60,
+	HOSTS_MAX = 50, NOTES_MAX = 4000, CONTACT_MAX = 400, ZONE_MAX = 60, REASON_MAX = 400, DEVICES_MAX = 1000000, WARN_DAYS_MAX = 365,
+	LINES_MAX = 16384,
+};
+
+// --- what both accept ---
+
+enum {
+	DISPLAY_NAME, APPLE_URL, PROTOCOL_VERSION, SYNC_INTERVAL, LABELS, NOTES, MDM_HOSTS, BRAKE_PERCENT, BRAKE_DEVICES, TIME_ZONE,
+	TECHNICAL_CONTACT, APPLE_CONTACT, EXPIRY_DAYS, COMMON,
+};
+
+#define COMMON_MEMBERS(is_new)                                                                                              \
+	[DISPLAY_NAME] = { "display_name", BODY_TEXT, .required = (is_new), .minimum = 1, .maximum = NAME_MAX_BYTES },          \
+	[APPLE_URL] = { "apple_url", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = URL_MAX },                          \
+	[PROTOCOL_VERSION] = { "protocol_version", BODY_INTEGER, .nullable = true, .minimum = 1, .maximum = PROTOCOL_MAX },    \
+	[SYNC_INTERVAL] = { "sync_interval_s", BODY_INTEGER, .nullable = true, .minimum = 1, .maximum = INTERVAL_MAX },        \
+	[LABELS] = { .name = "labels", .kind = BODY_TEXTS, .maximum = LABELS_MAX },                                            \
+	[NOTES] = { "notes", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = NOTES_MAX },                                \
+	[MDM_HOSTS] = { .name = "mdm_hosts", .kind = BODY_TEXTS, .maximum = HOSTS_MAX },                                       \
+	[BRAKE_PERCENT] = { "brake_percent", BODY_INTEGER, .nullable = true, .minimum = 1, .maximum = 100 },                   \
+	[BRAKE_DEVICES] = { "brake_devices", BODY_INTEGER, .nullable = true, .minimum = 1, .maximum = DEVICES_MAX },           \
+	[TIME_ZONE] = { "time_zone", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = ZONE_MAX },                         \
+	[TECHNICAL_CONTACT] = { "technical_contact", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = CONTACT_MAX },      \
+	[APPLE_CONTACT] = { "apple_contact", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = CONTACT_MAX },              \
+	[EXPIRY_DAYS] = { "expiry_days", BODY_INTEGERS, .minimum = 1, .maximum = WARN_DAYS_MAX }
+
+static bool is_plain(struct text t)
+{
+	for (size_t i = 0; i < t.length; i++) {
+		if ((unsigned char)t.bytes[i] < ' ' || t.bytes[i] == 0x7f) {
+			return false;
+		}
+	}
+	return t.length > 0;
+}
+
+static bool is_zone(struct text t)
+{
+	for (size_t i = 0; i < t.length; i++) {
+		const char c = t.bytes[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '/' && c != '_' && c != '-' && c != '+') {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool labels_are_good(struct call *call, const struct body_value *value)
+{
+	for (size_t i = 0; i < value->count; i++) {
+		if (value->texts[i].length > LABEL_MAX || !is_plain(value->texts[i])) {
+			call_problem(call, PROBLEM_BAD_BODY, "labels[%zu] is empty, longer than %d bytes, or has a control character", i, LABEL_MAX);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool hosts_are_good(struct call *call, const struct body_value *value)
+{
+	struct fault fault;
+
+	for (size_t i = 0; i < value->count; i++) {
+		if (url_guard_check_host(value->texts[i], &fault) != OK) {
+			call_problem(call, PROBLEM_BAD_BODY, "mdm_hosts[%zu]: %s", i, fault.text);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool values_are_good(struct call *call, const struct body_value *values)
+{
+	struct fault fault;
+
+	if (values[APPLE_URL].text.length > 0 && url_check(values[APPLE_URL].text, &fault) != OK) {
+		call_problem(call, PROBLEM_BAD_BODY, "apple_url: %s", fault.text);
+		return false;
+	}
+	if (!is_zone(values[TIME_ZONE].text)) {
+		call_problem(call, PROBLEM_BAD_BODY, "time_zone is a name such as Europe/Zurich");
+		return false;
+	}
+	if (values[EXPIRY_DAYS].count > TOKEN_THRESHOLDS_MAX) {
+		call_problem(call, PROBLEM_BAD_BODY, "expiry_days has more than %d elements", TOKEN_THRESHOLDS_MAX);
+		return false;
+	}
+	return labels_are_good(call, &values[LABELS]) && hosts_are_good(call, &values[MDM_HOSTS]);
+}
+
+static struct text in_arena(struct call *call, const struct buffer *buffer)
+{
+	char *copy = arena_copy(&call->request->arena, buffer_text(buffer));
+
+	assert(copy != NULL && !buffer->overflow); // the limits of members are far below both
+	return (struct text){ copy, buffer->length };
+}
+
+static struct text join(struct call *call, const struct body_value *value)
+{
+	struct buffer lines CLEANUP(buffer_fini) = BUFFER(LINES_MAX);
+
+	for (size_t i = 0; i < value->count; i++) {
+		buffer_add_string(&lines, i > 0 ? "\n" : "");
+		buffer_add_text(&lines, value->texts[i]);
+	}
+	return value->count > 0 ? in_arena(call, &lines) : TEXT("");
+}
+
+static struct text join_numbers(struct call *call, const struct body_value *value)
+{
+	struct buffer items CLEANUP(buffer_fini) = BUFFER(LINES_MAX);
+
+	for (size_t i = 0; i < value->count; i++) {
+		buffer_add_format(&items, "%s%" PRId64, i > 0 ? "," : "", value->numbers[i]);
+	}
+	return value->count > 0 ? in_arena(call, &items) : TEXT("");
+}
+
+// What is given takes the place of what is there; null empties it.
+static void take_common(struct call *call, struct tenant_row *tenant, const struct body_value *values)
+{
+	const struct {
+		struct text *to;
+		int from;
+	} texts[] = {
+		{ &tenant->display_name, DISPLAY_NAME }, { &tenant->apple_url, APPLE_URL }, { &tenant->notes, NOTES },
+		{ &tenant->time_zone, TIME_ZONE }, { &tenant->technical_contact, TECHNICAL_CONTACT }, { &tenant->apple_contact, APPLE_CONTACT },
+	};
+	const struct {
+		int64_t *to;
+		int from;
+	} numbers[] = {
+		{ &tenant->protocol_version, PROTOCOL_VERSION }, { &tenant->sync_interval_s, SYNC_INTERVAL },
+		{ &tenant->brake_percent, BRAKE_PERCENT }, { &tenant->brake_devices, BRAKE_DEVICES },
+	};
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		*texts[i].to = values[texts[i].from].given ? values[texts[i].from].text : *texts[i].to;
+	}
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		*numbers[i].to = values[numbers[i].from].given ? values[numbers[i].from].number : *numbers[i].to;
+	}
+	tenant->labels = values[LABELS].given ? join(call, &values[LABELS]) : tenant->labels;
+	tenant->allowed_hosts = values[MDM_HOSTS].given ? join(call, &values[MDM_HOSTS]) : tenant->allowed_hosts;
+	tenant->expiry_days = values[EXPIRY_DAYS].given ? join_numbers(call, &values[EXPIRY_DAYS]) : tenant->expiry_days;
+}
+
+// Members that were sent, by name: notes and contacts are no matter of the audit.
+static void audit(struct call *call, struct pg_transaction *transaction, const char *action, const struct tenant_row *tenant)
+{
+	struct buffer detail CLEANUP(buffer_fini) = BUFFER(LINES_MAX);
+	struct json_out json = { .out = &detail };
+	const char *name;
+	json_t *value;
+
+	put_object(&json, NULL);
+	put_text(&json, "state", tenant->state);
+	put_list(&json, "members");
+	json_object_foreach(call->body, name, value) {
+		put_string(&json, NULL, name);
+	}
+	put_list_end(&json);
+	put_text(&json, "reason", tenant->state_reason);
+	put_object_end(&json);
+	call_audit(call, transaction, action, tenant->slug, buffer_text(&detail));
+}
+
+// --- POST /tenants ---
+
+struct creation {
+	struct tenant_row tenant;
+	char master_key[KEY_NAME_MAX + 1]; // that wraps its data key
+	struct buffer wrapped;
+	unsigned read_back;
+};
+
+static void finish_creation(struct call *call)
+{
+	buffer_fini(&((struct creation *)call->own)->wrapped);
+}
+
+static const struct body_member creation_members[] = {
+	COMMON_MEMBERS(true),
+	{ "slug", BODY_TEXT, .required = true, .minimum = 1, .maximum = 63 },
+};
+
+static bool read_creation(struct call *call)
+{
+	enum { SLUG = COMMON, COUNT };
+	struct body_value values[COUNT];
+	struct creation *creation = call_own(call, sizeof *creation);
+
+	creation->wrapped = BUFFER(STORE_WRAPPED_MAX);
+	call_on_finish(call, finish_creation);
+	if (!body_read(call, creation_members, values, COUNT)) {
+		return false;
+	}
+	if (!is_slug(values[SLUG].text)) {
+		call_problem(call, PROBLEM_BAD_BODY, "slug is of lower-case letters, digits and inner hyphens");
+		return false;
+	}
+	creation->tenant = (struct tenant_row){ .slug = values[SLUG].text, .state = TEXT("active") };
+	if (!values_are_good(call, values)) {
+		return false;
+	}
+	take_common(call, &creation->tenant, values);
+	return true;
+}
+
+static void ask_number(struct call *call)
+{
+	struct pg_transaction *transaction = call_transaction(call, store_directory());
+	char newest[KEY_NAME_MAX + 1];
+
+	call->service->keys->newest(call->service->keys, newest);
+	(void)store_tenant_next_id(transaction);
+	(void)store_master_key_begin(transaction, text_of(newest));
+	(void)store_master_key_current(transaction);
+	call_start(call);
+}
+
+enum { NEXT_ID, BEGIN, MASTER_KEY };
+
+static bool make_data_key(struct call *call)
+{
+	struct creation *creation = call->own;
+	struct key_provider *keys = call->service->keys;
+	const struct text master_key = store_master_key_read(&call->transaction, MASTER_KEY);
+	struct data_key key CLEANUP(data_key_fini);
+	struct fault fault;
+	enum err rc;
+
+	creation->tenant.tenant_id = store_tenant_next_id_read(&call->transaction, NEXT_ID);
+	data_key_make(&key, 1);
+	(void)snprintf(creation->master_key, sizeof creation->master_key, "%.*s", TEXT_ARGS(master_key));
+	rc = keys->wrap(keys, &creation->wrapped, master_key, &key, creation->tenant.tenant_id, &fault);
+	if (rc != OK) {
+		call_problem_of(call, rc, &fault);
+	}
+	return rc == OK;
+}
+
+// The tenant and the key of its secrets are one: neither is ever there without the other.
+static void insert_tenant(struct call *call)
+{
+	struct creation *creation = call->own;
+	const int64_t tenant_id = creation->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	store_tenant_insert(transaction, &creation->tenant);
+	(void)store_data_key_insert(transaction, tenant_id, 1, buffer_text(&creation->wrapped), text_of(creation->master_key));
+	audit(call, transaction, "tenant.create", &creation->tenant);
+	creation->read_back = store_tenant_by_id(transaction, tenant_id);
+	call_start(call);
+}
+
+static void answer_created(struct call *call)
+{
+	const struct creation *creation = call->own;
+	char *location = arena_format(&call->request->arena, "/api/v1/tenants/%.*s", TEXT_ARGS(creation->tenant.slug));
+
+	if (location != NULL) {
+		http_answer_header(call->request, "Location", location);
+	}
+	tenant_answer(call, 201, &call->transaction, creation->read_back);
+}
+
+void tenants_create(struct call *call)
+{
+	enum { NEW, NUMBERING, INSERTING };
+
+	switch (call->state) {
+	case NEW:
+		if (!read_creation(call)) {
+			return;
+		}
+		AWAIT(call, NUMBERING, ask_number(call));
+		if (call_failed(call) || !make_data_key(call)) {
+			return;
+		}
+		AWAIT(call, INSERTING, insert_tenant(call));
+		if (call->transaction.op.rc == ERR_CONFLICT) {
+			call_problem(call, PROBLEM_SLUG_TAKEN, "%.*s", TEXT_ARGS(((const struct creation *)call->own)->tenant.slug));
+		} else if (!call_failed(call)) {
+			answer_created(call);
+		}
+	}
+}
+
+// --- PATCH /tenants/{tenant} ---
+
+struct change {
+	struct tenant_row tenant;
+	bool releases;     // from quarantine
+	unsigned read_back;
+};
+
+static const char *const states[] = { "active", "paused", "archived", NULL };
+
+enum { STATE = COMMON, REASON, CHANGE_MEMBERS };
+static const struct body_member change_members[] = {
+	COMMON_MEMBERS(false),
+	[STATE] = { "state", BODY_TEXT, .words = states },
+	[REASON] = { "reason", BODY_TEXT, .minimum = 1, .maximum = REASON_MAX },
+};
+
+// Whoever answers at apple_url is sent what the token signs; devices go to mdm_hosts.
+static bool role_suffices(struct call *call, const struct body_value *values)
+{
+	static const int guarded[] = { APPLE_URL, MDM_HOSTS, BRAKE_PERCENT, BRAKE_DEVICES };
+
+	for (size_t i = 0; i < sizeof guarded / sizeof *guarded && call->role < ROLE_OPERATOR; i++) {
+		if (values[guarded[i]].given) {
+			call_problem(call, PROBLEM_FORBIDDEN, "to change %s it needs operator, and the key is of a %s", change_members[guarded[i]].name,
+				role_name(call->role));
+			return false;
+		}
+	}
+	if (text_equal(values[STATE].text, TEXT("archived")) && call->role < ROLE_OPERATOR) {
+		call_problem(call, PROBLEM_FORBIDDEN, "to archive a tenant it needs operator, and the key is of a %s", role_name(call->role));
+		return false;
+	}
+	return true;
+}
+
+// Whichever state it is left for: otherwise that would be a way around.
+static bool take_state(struct call *call, struct change *change, const struct body_value *values)
+{
+	struct tenant_row *tenant = &change->tenant;
+
+	if (!values[STATE].given || text_equal(values[STATE].text, tenant->state)) {
+		return true;
+	}
+	change->releases = text_equal(tenant->state, TEXT("quarantined"));
+	if (change->releases && call->role < ROLE_ADMIN) {
+		call_problem(call, PROBLEM_FORBIDDEN, "to release a quarantined tenant it needs admin, and the key is of a %s",
+			role_name(call->role));
+		return false;
+	}
+	tenant->state = values[STATE].text;
+	tenant->state_reason = values[REASON].text;
+	return true;
+}
+
+static bool read_change(struct call *call)
+{
+	struct change *change = call_own(call, sizeof *change);
+	struct body_value values[CHANGE_MEMBERS];
+	int64_t version;
+
+	change->tenant = call->tenant;
+	if (!body_read(call, change_members, values, CHANGE_MEMBERS) || !role_suffices(call, values) || !values_are_good(call, values) ||
+		!call_if_match(call, &version)) {
+		return false;
+	}
+	if (version >= 0 && version != call->tenant.version) {
+		call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force");
+		return false;
+	}
+	take_common(call, &change->tenant, values);
+	return take_state(call, change, values);
+}
+
+static void ask_token(struct call *call)
+{
+	(void)store_token_current(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id);
+	call_start(call);
+}
+
+static bool may_be_released(struct call *call)
+{
+	const struct change *change = call->own;
+	struct token_row token;
+
+	if (pg_row_count(&call->transaction, 0) > 0) {
+		store_token_read(&call->transaction, 0, 0, &token);
+		if (token.taken_at_us > call->tenant.state_since_us) {
+			return true;
+		}
+	}
+	if (change->tenant.state_reason.length == 0) {
+		call_problem(call, PROBLEM_TENANT_QUARANTINED, "%.*s", (int)call->tenant.state_reason.length,
+			call->tenant.state_reason.length > 0 ? call->tenant.state_reason.bytes : "");
+		return false;
+	}
+	return true;
+}
+
+// The row was read before this transaction: `version` proves that nothing of it has changed since, so that nothing is undone.
+static void update_tenant(struct call *call)
+{
+	struct change *change = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	store_tenant_update(transaction, &change->tenant);
+	store_tenant_require_hosts(transaction, tenant_id);
+	audit(call, transaction, "tenant.change", &change->tenant);
+	change->read_back = store_tenant_by_id(transaction, tenant_id);
+	call_start(call);
+}
+
+void tenant_change(struct call *call)
+{
+	enum { NEW, READING_TOKEN, UPDATING };
+
+	switch (call->state) {
+	case NEW:
+		if (!read_change(call)) {
+			return;
+		}
+		if (((const struct change *)call->own)->releases) {
+			AWAIT(call, READING_TOKEN, ask_token(call));
+			if (call_failed(call) || !may_be_released(call)) {
+				return;
+			}
+		}
+		AWAIT(call, UPDATING, update_tenant(call));
+		if (call->transaction.op.rc == ERR_FENCED) {
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "somebody changed it at the same moment");
+		} else if (store_tenant_hosts_were_refused(&call->transaction)) {
+			call_problem(call, PROBLEM_HOST_NOT_ALLOWED, "an instance uses a host that is not in mdm_hosts");
+		} else if (!call_failed(call)) {
+			tenant_answer(call, 200, &call->transaction, ((const struct change *)call->own)->read_back);
+		}
+	}
+}

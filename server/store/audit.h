@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// audit.h - who changed what, in a chain: each row's hash covers the one before it.
+#pragma once
+
+#include "store/store.h"
+
+// Api scope, last in the transaction of the change (the chain's head is locked until its end). `detail` is a JSON object.
+unsigned store_audit(struct pg_transaction *t, struct text actor, struct text action, struct text target, struct text detail);
+
+struct audit_row {
+	int64_t seq;
+	int64_t at_us;
+	struct text actor, action, target, detail;
+	struct text hash; // hexadecimal
+};
+
+// Directory scope: by number, the first `limit` after `after_seq`.
+unsigned store_audit_list(struct pg_transaction *t, int64_t after_seq, int limit);
+void store_audit_read(const struct pg_transaction *t, unsigned statement, size_t row, struct audit_row *out);

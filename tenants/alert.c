@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tenants/alert.h"
+
+static const enum event_type events[ALERT_KINDS] = {
+	[ALERT_TOKEN_EXPIRING] = EVENT_TOKEN_EXPIRING,
+	[ALERT_TOKEN_EXPIRED] = EVENT_TOKEN_EXPIRED,
+	[ALERT_TOKEN_REJECTED] = EVENT_TOKEN_REJECTED,
+	[ALERT_TERMS_UNSIGNED] = EVENT_TERMS_UNSIGNED,
+	[ALERT_SYNC_FAILING] = EVENT_SYNC_FAILING,
+	[ALERT_QUARANTINED] = EVENT_TENANT_QUARANTINED,
+	[ALERT_TOKEN_RENEWED] = EVENT_TOKEN_RENEWED,
+	[ALERT_ADMIN_CHANGED] = EVENT_TOKEN_ADMIN_CHANGED,
+	[ALERT_TOKEN_REFUSED] = EVENT_TOKEN_REFUSED,
+};
+
+enum event_type alert_event(enum alert_kind kind)
+{
+	return events[kind];
+}
+
+const char *alert_name(enum alert_kind kind)
+{
+	return event_type_name(events[kind]);
+}
+
+bool alert_of(struct text name, enum alert_kind *kind)
+{
+	for (*kind = 0; *kind < ALERT_KINDS; (*kind)++) {
+		if (text_equal_string(name, alert_name(*kind))) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void set(struct alert_outcome *outcome, enum alert_kind kind, bool is_so)
+{
+	outcome->raise[kind] = is_so && !outcome->next.open[kind];
+	outcome->clear[kind] = !is_so && outcome->next.open[kind];
+	outcome->next.open[kind] = is_so;
+	outcome->changed = outcome->changed || outcome->raise[kind] || outcome->clear[kind];
+}
+
+static void notice(struct alert_outcome *outcome, enum alert_kind kind)
+{
+	outcome->raise[kind] = true;
+	outcome->next.open[kind] = true;
+	outcome->changed = true;
+}
+
+// A token that was not there before: its thresholds are all to be told.
+static void take_token(struct alert_outcome *outcome, const struct alert_facts *facts)
+{
+	if (facts->token_id == outcome->next.token_id) {
+		return;
+	}
+	if (facts->token_id != 0 && facts->renewed_by_link) {
+		notice(outcome, ALERT_TOKEN_RENEWED);
+	}
+	outcome->next.token_id = facts->token_id;
+	outcome->next.days = 0;
+	outcome->changed = true;
+}
+
+static void take_administrator(struct alert_outcome *outcome, const struct alert_facts *facts)
+{
+	if (facts->admin_id.length == 0 || text_equal(facts->admin_id, outcome->next.admin_id)) {
+		return;
+	}
+	if (outcome->next.admin_id.length > 0) {
+		notice(outcome, ALERT_ADMIN_CHANGED);
+	}
+	outcome->next.admin_id = facts->admin_id;
+	outcome->changed = true;
+}
+
+static void take_threshold(struct alert_outcome *outcome, const struct alert_facts *facts)
+{
+	const bool is_worse = facts->threshold > 0 && (outcome->next.days == 0 || facts->threshold < outcome->next.days);
+
+	set(outcome, ALERT_TOKEN_EXPIRING, facts->threshold > 0);
+	outcome->raise[ALERT_TOKEN_EXPIRING] = is_worse;
+	if (is_worse) {
+		outcome->next.days = facts->threshold;
+		outcome->changed = true;
+	}
+}
+
+void alert_decide(struct alert_outcome *outcome, const struct alert_facts *facts, const struct alert_told *told)
+{
+	*outcome = (struct alert_outcome){ .next = *told };
+	take_token(outcome, facts);
+	take_administrator(outcome, facts);
+	take_threshold(outcome, facts);
+	set(outcome, ALERT_TOKEN_EXPIRED, facts->state == TOKEN_STATE_EXPIRED);
+	set(outcome, ALERT_TOKEN_REJECTED, facts->state == TOKEN_STATE_REJECTED);
+	set(outcome, ALERT_TERMS_UNSIGNED, facts->state == TOKEN_STATE_TERMS_UNSIGNED);
+	set(outcome, ALERT_QUARANTINED, facts->state == TOKEN_STATE_QUARANTINED);
+	set(outcome, ALERT_SYNC_FAILING, facts->sync_fails);
+	if (facts->pending_refused) {
+		notice(outcome, ALERT_TOKEN_REFUSED);
+	}
+}
