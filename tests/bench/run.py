@@ -7,9 +7,9 @@
 #   tests/bench/run.py --small             the same with a hundredth of the clients and devices: a quick look
 #   tests/bench/run.py --only idle --idle-clients 2000 --rounds 3
 #
-# Each row is measured in an installation of its own, `--rounds` times; the table has medians. CPU seconds are what a machine that does other
-# things, too, still tells well; times of the wall and what is made of them (devices/s, lag) are worth as much as the load at that time,
-# which is printed with the table.
+# Each row is measured in an installation of its own, `--rounds` times; the table has medians. Times of the wall and what is made of them
+# (devices/s, lag) are worth as much as the load at that time, which is printed with the table. CPU seconds suffer less, but suffer: of
+# cores that share their parts with others, a second does less. So the pace is printed, too: what a fixed loop needs now.
 import argparse
 import collections
 import datetime
@@ -281,6 +281,18 @@ def table(title, rounds):
     sys.stdout.flush()
 
 
+def pace():
+    """CPU seconds of a loop that is always the same."""
+    start, total = time.process_time(), 0
+    for number in range(5000000):
+        total += number * number % 7
+    return time.process_time() - start
+
+
+def conditions():
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, pace {pace():.2f} s"
+
+
 def read_options():
     parser = argparse.ArgumentParser(description="Measures depbroker against its targets.")
     parser.add_argument("--build", default="build/release")
@@ -302,11 +314,12 @@ def read_options():
 
 def main():
     options = read_options()
-    print(f"load before: {os.getloadavg()[0]:.2f} of {os.cpu_count()} cores; build {options.build}")
+    print(f"build {options.build}")
     for name in options.only or ROWS:
         measure, title = ROWS[name]
+        before = conditions()
         rounds = [measure(options) for _ in range(options.rounds)]
-        table(f"{name}: {title} (load {os.getloadavg()[0]:.2f})", rounds)
+        table(f"{name}: {title} (before: {before}; after: {conditions()})", rounds)
     return 0
 
 
