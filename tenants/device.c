@@ -2,6 +2,7 @@
 #include "tenants/device.h"
 
 #include "depbroker/digest.h"
+#include "tenants/members.h"
 
 #include <assert.h>
 #include <string.h>
@@ -51,12 +52,18 @@ static int64_t instant_member(const struct device_record *record, const struct m
 	return value;
 }
 
+// Empty: absent. `instant` is the room for one.
+static struct text shown(char instant[INSTANT_TEXT_SIZE], const struct device_record *record, const struct member *member)
+{
+	return member->is_instant
+		? text_of(instant_format(instant, instant_member(record, member), true)) // of INSTANT_NONE it is empty
+		: text_member(record, member);
+}
+
 static void add_member(struct buffer *out, bool *first, const struct device_record *record, const struct member *member)
 {
 	char instant[INSTANT_TEXT_SIZE];
-	const struct text value = member->is_instant
-		? text_of(instant_format(instant, instant_member(record, member), true)) // of INSTANT_NONE it is empty
-		: text_member(record, member);
+	const struct text value = shown(instant, record, member);
 
 	if (value.length == 0) {
 		return;
@@ -94,6 +101,73 @@ void device_json_write(struct buffer *out, const struct device_record *record)
 		buffer_add_text(out, extra);
 	}
 	buffer_add_string(out, "}");
+}
+
+static void add_json_or_null(struct buffer *out, struct text value)
+{
+	if (value.length > 0) {
+		buffer_add_json(out, value);
+	} else {
+		buffer_add_string(out, "null");
+	}
+}
+
+static void add_raw_or_null(struct buffer *out, struct text value)
+{
+	buffer_add_text(out, value.length > 0 ? value : TEXT("null"));
+}
+
+// Of the members without a place in the record: those of `before`, then those that are new.
+static void add_extra_changes(struct buffer *out, const char *start, struct text before, struct text after)
+{
+	struct member_walk walk;
+	struct text name, value;
+
+	member_walk_init(&walk, before);
+	for (int side = 0; side < 2; side++) {
+		while (member_walk_next(&walk, &name, &value)) {
+			const struct text other = member_value(side == 0 ? after : before, name);
+
+			if (side == 0 ? text_equal(value, other) : other.length > 0) {
+				continue;
+			}
+			buffer_add_string(out, start);
+			buffer_add_text(out, name);
+			buffer_add_string(out, ":[");
+			add_raw_or_null(out, side == 0 ? value : TEXT_NONE);
+			buffer_add_string(out, ",");
+			add_raw_or_null(out, side == 0 ? other : value);
+			buffer_add_string(out, "]");
+			start = ",";
+		}
+		member_walk_init(&walk, after);
+	}
+}
+
+void device_changes_write(struct buffer *out, const char *start, const struct device_record *before, const struct device_record *after)
+{
+	char instants[2][INSTANT_TEXT_SIZE];
+
+	for (size_t i = 0; i < MEMBERS; i++) {
+		const struct text old = shown(instants[0], before, &members[i]);
+		const struct text new = shown(instants[1], after, &members[i]);
+
+		if (text_equal(old, new)) {
+			continue;
+		}
+		buffer_add_string(out, start);
+		buffer_add_string(out, "\"");
+		buffer_add_string(out, members[i].name);
+		buffer_add_string(out, "\":[");
+		add_json_or_null(out, old);
+		buffer_add_string(out, ",");
+		add_json_or_null(out, new);
+		buffer_add_string(out, "]");
+		start = ",";
+	}
+	if (!text_equal(before->extra, after->extra)) {
+		add_extra_changes(out, start, before->extra, after->extra);
+	}
 }
 
 static void put_be64(unsigned char out[8], uint64_t value)

@@ -14,5 +14,8 @@
 // members of `extra` as they are.
 void device_json_write(struct buffer *out, const struct device_record *record);
 
+// Appends "member":[old,new] for each member that differs, absent ones as null: `start` before the first, commas between them.
+void device_changes_write(struct buffer *out, const char *start, const struct device_record *before, const struct device_record *after);
+
 // Fills record->fingerprint.
 void device_fingerprint(struct device_record *record);

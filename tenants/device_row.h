@@ -7,10 +7,13 @@
 
 #include "depbroker/device.h"
 #include "tenants/assign.h"
+#include "tenants/event.h"
 
 struct device_row {
 	struct device_record apple; // as reported last: op_date_us is the last operation's, operation and response_status are not kept
 	int64_t gone_at_us;         // INSTANT_NONE: present
+	enum removal_reason gone_reason; // of a device that is gone; REMOVAL_NONE: it went before reasons were kept
+	int64_t gone_seq;           // of the event that told of it; 0: none
 	int64_t instance_id;        // 0: held
 	int64_t rules_version;      // that chose it
 	enum assign_state assign_state;

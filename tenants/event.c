@@ -21,16 +21,30 @@ static const char *const names[] = {
 	[EVENT_TOKEN_RENEWED] = "token.renewed",
 	[EVENT_TOKEN_ADMIN_CHANGED] = "token.admin_changed",
 	[EVENT_TOKEN_REFUSED] = "token.refused",
+	[EVENT_DEVICE_REPLACED] = "device.replaced",
 };
 
 bool event_is_of_client(enum event_type type)
 {
-	return type >= EVENT_TOKEN_EXPIRING;
+	return type >= EVENT_TOKEN_EXPIRING && type <= EVENT_TOKEN_REFUSED;
 }
 
 const char *event_type_name(enum event_type type)
 {
 	return (size_t)type < sizeof names / sizeof *names ? names[type] : NULL;
+}
+
+const char *removal_reason_name(enum removal_reason reason)
+{
+	static const char *const reasons[] = {
+		[REMOVAL_DELETED] = "deleted",
+		[REMOVAL_REPLACED] = "replaced",
+		[REMOVAL_UNLISTED] = "unlisted",
+		[REMOVAL_INACCESSIBLE] = "inaccessible",
+		[REMOVAL_REROUTED] = "rerouted",
+	};
+
+	return (size_t)reason < sizeof reasons / sizeof *reasons ? reasons[reason] : NULL;
 }
 
 // Always with six digits: the length is part of the format.
@@ -66,6 +80,7 @@ void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incar
 	buffer_add_format(out, ",\"seq\":%" PRId64 ",\"incarnation\":%" PRId64, row->seq, incarnation);
 	add_text_member(out, ",\"serial_number\":", row->serial_number);
 	add_text_member(out, ",\"instance\":", row->instance);
+	add_text_member(out, ",\"reason\":", text_of(removal_reason_name(row->reason)));
 	if (row->device_json.length > 0) {
 		buffer_add_string(out, event_is_of_client(row->type) ? ",\"detail\":" : ",\"device\":");
 		buffer_add_text(out, row->device_json);

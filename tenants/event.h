@@ -26,9 +26,21 @@ enum event_type { // numbers are stored: never change them
 	EVENT_TOKEN_RENEWED = 13,
 	EVENT_TOKEN_ADMIN_CHANGED = 14,
 	EVENT_TOKEN_REFUSED = 15,
+	EVENT_DEVICE_REPLACED = 32, // Apple says in whose place it came
 };
 
 bool event_is_of_client(enum event_type type); // its JSON is a "detail" and no "device"
+
+// Why an instance loses a device: numbers are stored, never change them.
+enum removal_reason {
+	REMOVAL_NONE = 0,
+	REMOVAL_DELETED = 1,      // Apple told of it
+	REMOVAL_REPLACED = 2,     // so it did, and another device came in its place
+	REMOVAL_UNLISTED = 3,     // a complete list does not have it
+	REMOVAL_INACCESSIBLE = 4, // Apple says that it is not on this server
+	REMOVAL_REROUTED = 5,     // still at Apple: rules sent it elsewhere
+};
+const char *removal_reason_name(enum removal_reason reason); // "deleted"; NULL for REMOVAL_NONE and numbers that are none
 
 const char *event_type_name(enum event_type type); // "device.added"; NULL for a number that is none of them
 
@@ -39,8 +51,10 @@ struct event_row {
 	struct text serial_number; // empty: not about a device
 	struct text instance;      // its name when the event was made; empty: of no instance
 	struct text device_json;   // of device_json_write (tenants/device.h); empty: none
+	enum removal_reason reason; // of a removal; of those that were stored before there were reasons: none
+	struct text changes;       // old and new values as JSON (tenants/history.h), not part of the body; empty: none
 };
 
 // Appends {"type":"device.added","timestamp":"2026-11-24T13:00:00.000000Z","data":{"tenant":"acme","seq":17,"incarnation":1,
-// "serial_number":"C02XK1ABCD","instance":"main","device":{...}}}, without line breaks.
+// "serial_number":"C02XK1ABCD","instance":"main","device":{...}}}, without line breaks; a removal has "reason" before "device".
 void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incarnation, const struct event_row *row);

@@ -63,7 +63,7 @@ static struct route_stored route_view_of(const struct device_row *stored)
 // The row as it is, or as a new device begins.
 static void begin(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored)
 {
-	*outcome = (struct reconcile_outcome){ .write = false };
+	*outcome = (struct reconcile_outcome){ .write = false, .stored = stored };
 	if (stored != NULL) {
 		outcome->next = *stored;
 		return;
@@ -75,8 +75,23 @@ static void begin(struct reconcile_outcome *outcome, const struct reconcile_sett
 	};
 }
 
+// The time of what happens to a device now: clocks of several machines may differ, its history does not go back.
+static int64_t moment(const struct reconcile_outcome *outcome, const struct reconcile_settings *settings)
+{
+	const struct device_row *stored = outcome->stored;
+
+	return stored != NULL && stored->changed_at_us > settings->now_us ? stored->changed_at_us : settings->now_us;
+}
+
+static void set_gone(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, enum removal_reason reason)
+{
+	outcome->next.gone_at_us = reason != REMOVAL_NONE ? moment(outcome, settings) : INSTANT_NONE;
+	outcome->next.gone_reason = reason;
+	outcome->next.gone_seq = 0;
+}
+
 static struct route_outcome apply_route(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,
-	const struct device_row *stored, const struct route_report *report)
+	const struct device_row *stored, const struct route_report *report, enum removal_reason reason)
 {
 	const struct route_stored view = route_view_of(stored);
 	const struct route_outcome route = route_device(&settings->rules, &view, report);
@@ -84,9 +99,9 @@ static struct route_outcome apply_route(struct reconcile_outcome *outcome, const
 
 	if (route.write) {
 		outcome->write = true;
-		next->changed_at_us = settings->now_us;
+		next->changed_at_us = moment(outcome, settings);
 		if (route.gone != is_gone(next)) {
-			next->gone_at_us = route.gone ? settings->now_us : INSTANT_NONE;
+			set_gone(outcome, settings, route.gone ? reason : REMOVAL_NONE);
 		}
 		if (stored == NULL || next->instance_id != route.instance_id) {
 			next->rules_version = settings->rules_version;
@@ -107,6 +122,7 @@ static void tell_assigned(struct reconcile_outcome *outcome, const struct reconc
 
 	if (is_observed(next, wanted) && !same_uuid(next->assigned_profile_uuid, wanted)) {
 		next->assigned_profile_uuid = wanted;
+		next->changed_at_us = moment(outcome, settings);
 		outcome->write = true;
 		add_event(outcome, EVENT_DEVICE_ASSIGNED, next->instance_id);
 	} else if (next->assigned_profile_uuid.length > 0 && next->assign_state != ASSIGN_CONFIRMING &&
@@ -149,7 +165,10 @@ static void apply_assignment(struct reconcile_outcome *outcome, const struct rec
 static void take_record(struct device_row *next, const struct device_row *stored, const struct device_record *record, bool gone)
 {
 	next->apple = *record;
-	if (gone && stored != NULL) {
+	if (gone && stored != NULL && is_gone(stored)) {
+		next->apple = stored->apple;
+		memcpy(next->apple.fingerprint, record->fingerprint, sizeof next->apple.fingerprint);
+	} else if (gone && stored != NULL) {
 		next->apple = stored->apple;
 		memcpy(next->apple.fingerprint, record->fingerprint, sizeof next->apple.fingerprint);
 		if (record->extra.length > 0) { // such as released_by_replacement
@@ -170,7 +189,7 @@ void reconcile_record(struct reconcile_outcome *outcome, const struct reconcile_
 	struct route_outcome route;
 
 	begin(outcome, settings, stored);
-	route = apply_route(outcome, settings, stored, &report);
+	route = apply_route(outcome, settings, stored, &report, record->released_by_replacement ? REMOVAL_REPLACED : REMOVAL_DELETED);
 	if (!route.stale) {
 		take_record(&outcome->next, stored, record, gone);
 		outcome->next.apple.op_date_us = route.op_date_us;
@@ -179,25 +198,26 @@ void reconcile_record(struct reconcile_outcome *outcome, const struct reconcile_
 }
 
 static void reconcile_without_record(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,
-	const struct device_row *stored, bool gone)
+	const struct device_row *stored, bool gone, enum removal_reason reason)
 {
 	const struct route_report report = { .gone = gone, .op_date_us = INSTANT_NONE, .fingerprint = NULL };
 	struct route_outcome route;
 
 	begin(outcome, settings, stored);
-	route = apply_route(outcome, settings, stored, &report);
+	route = apply_route(outcome, settings, stored, &report, reason);
 	outcome->next.apple.op_date_us = route.op_date_us;
 	apply_assignment(outcome, settings, false);
 }
 
-void reconcile_unseen(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored)
+void reconcile_unseen(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored,
+	enum removal_reason reason)
 {
-	reconcile_without_record(outcome, settings, stored, true);
+	reconcile_without_record(outcome, settings, stored, true, reason);
 }
 
 void reconcile_again(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored)
 {
-	reconcile_without_record(outcome, settings, stored, is_gone(stored));
+	reconcile_without_record(outcome, settings, stored, is_gone(stored), stored->gone_reason);
 }
 
 void reconcile_assigned(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored,
@@ -209,7 +229,7 @@ void reconcile_assigned(struct reconcile_outcome *outcome, const struct reconcil
 
 	begin(outcome, settings, stored);
 	outcome->write = true;
-	next->changed_at_us = settings->now_us;
+	next->changed_at_us = moment(outcome, settings);
 	next->assign_state = after.state;
 	next->assign_at_us = after.next_attempt_at_us == INSTANT_NONE ? settings->now_us : after.next_attempt_at_us;
 	if (result != ASSIGN_RESULT_SUCCESS) {

@@ -9,6 +9,8 @@
 //            3. one device.assigned for each profile that a device gets, whether Apple's answer to the assignment or a later record
 //               is what told us, and never one for a profile that is not wanted
 //            4. a device that is gone or held is never to be assigned
+//            5. whatever changes a device's state (history.h) has an event, and what is gone stays as it was when it went. Events of a
+//               device never go back in time: each is at next.changed_at_us
 #pragma once
 
 #include "tenants/device_row.h"
@@ -26,6 +28,7 @@ enum { RECONCILE_EVENTS_MAX = 3 };
 
 struct reconcile_outcome {
 	bool write; // the row becomes `next`
+	const struct device_row *stored; // NULL: the device is new
 	struct device_row next;
 	struct route_event events[RECONCILE_EVENTS_MAX]; // in this order
 	size_t event_count;
@@ -37,8 +40,9 @@ struct assign_view reconcile_assign_view(const struct reconcile_settings *settin
 // A record of Apple's. `stored` NULL: the device is new. `gone`: the record says that Apple has it no more.
 void reconcile_record(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,
 	const struct device_row *stored, const struct device_record *record, bool gone);
-// A complete generation did not list it.
-void reconcile_unseen(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored);
+// Without a record: a complete generation did not list it, or Apple does not let us see it.
+void reconcile_unseen(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored,
+	enum removal_reason reason);
 // Rules, instances or the profile may have changed.
 void reconcile_again(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored);
 // Apple's word about its assignment. `asked_profile_uuid` is what was asked for.

@@ -25,12 +25,16 @@ struct config {
 	char *log_level;        // "info"
 	int64_t workers;        // processes
 	int64_t sync_interval_s;
+	int64_t pages_at_once;      // in one worker process
+	int64_t tenant_memory_mib;
+	int64_t page_memory_kib;
 	// Said by the supervisor to its children, not by people.
 	char *node_id;          // of this worker, new for each start; NULL when nobody gave one
 	char *replaces_node;    // the node id of the worker that died in our place, or NULL
 	int64_t replaced_crashed; // 1: by its own doing
 	int64_t worker_index;   // 0, 1, ...
 	int64_t parent_pid;     // 0: started by hand
+	int64_t hint_sockets;   // that we were given (loop/hint.h); 0: no hints
 	// Accepted names of a later version: config_load refuses them.
 	char *tls_cert_file;
 	char *tls_key_file;

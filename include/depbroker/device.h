@@ -32,6 +32,8 @@ struct device_record {
 	int64_t op_date_us;
 	enum device_operation operation;
 	struct text response_status; // only in answers of POST /devices
+	bool is_replacement;         // of an answer of Apple's that says so; in `extra`, too
+	bool released_by_replacement;
 	struct text extra;           // the remaining members, known to newer protocols or to nobody, as one JSON object; empty: none
 	unsigned char fingerprint[DEVICE_FINGERPRINT_SIZE];
 };

@@ -24,7 +24,7 @@ struct process {
 	bool is_closing;
 };
 
-// --- down: listeners, then what their requests use ---
+// --- down: listeners, the calls that they leave behind, then what those use ---
 
 static void on_closed(void *argument)
 {
@@ -36,14 +36,27 @@ static void on_closed(void *argument)
 	}
 }
 
-static void on_listeners_closed(struct process *process)
+static void close_rest(struct service *service)
 {
-	struct service *service = &process->service;
+	struct process *process = CONTAINER_OF(service, struct process, service);
 
+	service->idle = NULL;
 	readiness_close(service->readiness);
 	process->left_to_close = 2;
 	pg_pool_close(service->pool, on_closed, process);
 	http_client_close(service->apple, on_closed, process);
+}
+
+// A call whose client has gone, or lost its patience, may be in the midst of its work.
+static void on_listeners_closed(struct process *process)
+{
+	struct service *service = &process->service;
+
+	if (service->calls > 0) {
+		service->idle = close_rest;
+	} else {
+		close_rest(service);
+	}
 }
 
 static void on_admin_closed(void *argument)

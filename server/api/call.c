@@ -4,6 +4,7 @@
 #include "api/rate_limit.h"
 #include "api/renewal.h"
 #include "depbroker/log.h"
+#include "loop/hint.h"
 #include "store/audit.h"
 #include "store/secrets.h"
 
@@ -102,6 +103,19 @@ void call_problem_of(struct call *call, enum err rc, const struct fault *fault)
 	}
 }
 
+// Whatever a request has changed, the tenant's worker had better look: it finds out by itself whether there is anything to do.
+static void hint_workers(const struct call *call, unsigned status)
+{
+	const int64_t sockets = call->service->config->hint_sockets;
+
+	if (status >= 300 || !call->endpoint->of_tenant || text_equal(call->request->method, TEXT("GET"))) {
+		return;
+	}
+	for (int64_t i = 0; i < sockets; i++) {
+		hint_say(HINT_SOCKET_FIRST + (int)i, call->tenant.tenant_id);
+	}
+}
+
 void call_answer(struct call *call, unsigned status, struct buffer *body)
 {
 	if (body->overflow) {
@@ -109,11 +123,13 @@ void call_answer(struct call *call, unsigned status, struct buffer *body)
 		call_problem(call, PROBLEM_ANSWER_TOO_LARGE, "it has more than %d bytes", CALL_ANSWER_MAX);
 		return;
 	}
+	hint_workers(call, status);
 	http_answer_buffer(call->request, status, "application/json", body);
 }
 
 void call_answer_empty(struct call *call, unsigned status)
 {
+	hint_workers(call, status);
 	http_answer_empty(call->request, status);
 }
 
@@ -406,6 +422,7 @@ void call_admit(struct http_request *request)
 	call->request = request;
 	call->endpoint = request->route->tag;
 	request->state = call;
+	call->service->calls++;
 	assert(call->endpoint != NULL);
 	if (call->endpoint->of_link) {
 		if (query_is_known(call)) {
@@ -431,6 +448,7 @@ void call_handle(struct http_request *request)
 
 void call_finished(struct http_request *request, unsigned status, int64_t took_us)
 {
+	struct service *service = request->context;
 	struct call *call = request->state;
 
 	if (call == NULL) { // refused before anybody was asked
@@ -450,4 +468,7 @@ void call_finished(struct http_request *request, unsigned status, int64_t took_u
 	json_decref(call->body);
 	api_key_fini(&call->presented);
 	free(call);
+	if (--service->calls == 0 && service->idle != NULL) {
+		service->idle(service);
+	}
 }

@@ -18,13 +18,9 @@ static bool read_request(struct call *call)
 	return paging_number(call, "after", &reading->after) && paging_limit(call, &reading->limit);
 }
 
-static void put_raw_or_null(struct json_out *json, const char *name, struct text value)
+static void raw_or_null(struct json_out *json, const char *name, struct text value)
 {
-	if (value.length > 0) {
-		put_raw(json, name, value);
-	} else {
-		put_null(json, name);
-	}
+	put_raw(json, name, value.length > 0 ? value : TEXT("null"));
 }
 
 // As the webhook's `data`, with what stands around it.
@@ -38,8 +34,10 @@ static void event_json(struct json_out *json, const struct event_row *event)
 	put_text(json, "type", text_of(type));
 	put_text(json, "serial_number", event->serial_number);
 	put_text(json, "instance", event->instance);
-	put_raw_or_null(json, "device", event_is_of_client(event->type) ? TEXT_NONE : event->device_json);
-	put_raw_or_null(json, "detail", event_is_of_client(event->type) ? event->device_json : TEXT_NONE);
+	put_text(json, "reason", text_of(removal_reason_name(event->reason)));
+	raw_or_null(json, "device", event_is_of_client(event->type) ? TEXT_NONE : event->device_json);
+	raw_or_null(json, "changes", event->changes);
+	raw_or_null(json, "detail", event_is_of_client(event->type) ? event->device_json : TEXT_NONE);
 	put_object_end(json);
 }
 

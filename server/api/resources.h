@@ -37,6 +37,7 @@ void token_upload(struct call *call);
 // sync.c
 void sync_show(struct call *call);
 void sync_request(struct call *call);
+void sync_parked(struct call *call);
 // instances.c
 void instances_list(struct call *call);
 void instance_show(struct call *call);

@@ -36,6 +36,7 @@ enum {
 	APPLE_TEXT_MAX = 1000,       // bytes of a text field of a device; a longer one counts as absent
 	APPLE_EXTRA_MAX = 8192,      // bytes of device_record.extra; beyond it the record comes without
 	APPLE_REJECTS_KEPT = 100,    // the others are only counted
+	APPLE_REJECT_MAX = 2000,     // bytes that are kept of one
 	APPLE_ANSWER_MAX = 4 << 20,  // bytes of any answer
 	APPLE_DIGEST_SIZE = 32,
 };
@@ -46,6 +47,7 @@ struct apple_server { // where, and on whose behalf; borrowed by sessions
 	const char *base_url;  // "https://mdmenrollment.apple.com"; a slash at its end is ignored
 	int protocol_version;  // 0: APPLE_PROTOCOL_VERSION
 	int64_t lane_key;      // the tenant, see http_client.h
+	size_t answer_limit;   // bytes, at most APPLE_ANSWER_MAX; 0: that
 	struct breaker *breaker; // asked before each request, and told of each outcome; NULL: none
 };
 
@@ -116,6 +118,7 @@ bool apple_call_is_running(const struct apple_call *call);
 // What a page that was read tells. Texts live until apple_page_fini.
 struct apple_rejected {
 	struct text serial; // as far as it can be printed; empty when there is none
+	struct text record; // as JSON, cut at APPLE_REJECT_MAX bytes
 	const char *why;    // a literal
 };
 
@@ -135,6 +138,7 @@ struct apple_page {
 	// Where everything lives
 	char *memory;
 	struct buffer extras;
+	struct buffer rejected_records;
 };
 
 // Pure. Both take `bytes` (malloc'ed), which lives on in the page, also after an error; apple_page_fini in any case.
@@ -195,3 +199,13 @@ void apple_remove_profile(struct apple_call *call, struct apple_session *session
 // device, and *out says what.
 void apple_activation_lock(struct apple_call *call, struct apple_session *session, struct text serial,
 	struct text escrow_key, struct text lost_message, enum apple_lock *out);
+
+enum { APPLE_REPLACEMENT_SINCE = 10 }; // the protocol version
+
+struct apple_replacement {
+	char original_serial_number[65];
+	char date[11]; // "2026-11-24"; empty: Apple does not say
+};
+// GET /device/replacementDetails, only of a device that says that it is a replacement. ERR_REFUSED with DEVICE_NOT_FOUND: Apple knows of none.
+void apple_replacement_details(struct apple_call *call, struct apple_session *session, struct text serial,
+	struct apple_replacement *out);

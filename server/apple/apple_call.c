@@ -74,6 +74,11 @@ static void clear_credentials(struct apple_call *call)
 	}
 }
 
+static size_t answer_limit(const struct apple_server *server)
+{
+	return server->answer_limit > 0 && server->answer_limit < APPLE_ANSWER_MAX ? server->answer_limit : APPLE_ANSWER_MAX;
+}
+
 static void send_request(struct apple_call *call, const char *method, const char *url, struct text body)
 {
 	struct http_call *http = &call->http;
@@ -85,7 +90,7 @@ static void send_request(struct apple_call *call, const char *method, const char
 	http->url = url;
 	http->body = body;
 	http->timeout_ms = call->timeout_ms;
-	http->answer_limit = APPLE_ANSWER_MAX;
+	http->answer_limit = answer_limit(call->session->server);
 	http->once = call->once;
 	http->headers[count++] = call->credentials.bytes;
 	http->headers[count++] = call->version_header;

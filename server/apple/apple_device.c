@@ -34,6 +34,26 @@ static const struct field {
 	MEMBER(STRING, response_status, "response_status"),
 };
 
+// Newer members, which stand in `extra`: each only as what it is documented to be.
+enum shape { A_STRING, STRINGS, A_STRING_OR_STRINGS, A_BOOLEAN };
+
+static const struct newer_member {
+	const char *name;
+	size_t length;
+	enum shape shape;
+} newer_members[] = { // of protocol version 10
+#define NEWER(name, shape) { name, sizeof name - 1, shape }
+	NEWER("imei", STRINGS),
+	NEWER("meid", STRINGS),
+	NEWER("eid", A_STRING),
+	NEWER("wifi_mac_address", A_STRING),
+	NEWER("bluetooth_mac_address", A_STRING),
+	NEWER("ethernet_mac_address", A_STRING_OR_STRINGS),
+	NEWER("is_replacement_device", A_BOOLEAN),
+	NEWER("released_by_replacement", A_BOOLEAN),
+#undef NEWER
+};
+
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 
 static const struct field *field_named(struct text name)
@@ -104,6 +124,54 @@ static bool read_field(struct device_record *record, const struct field *field, 
 	return true;
 }
 
+static bool is_list_of_strings(yyjson_val *value)
+{
+	yyjson_arr_iter items = yyjson_arr_iter_with(value);
+	yyjson_val *item;
+
+	while ((item = yyjson_arr_iter_next(&items)) != NULL) {
+		if (!yyjson_is_str(item)) {
+			return false;
+		}
+	}
+	return yyjson_is_arr(value);
+}
+
+static bool has_shape(yyjson_val *value, enum shape shape)
+{
+	switch (shape) {
+	case A_STRING: return yyjson_is_str(value);
+	case STRINGS: return is_list_of_strings(value);
+	case A_STRING_OR_STRINGS: return yyjson_is_str(value) || is_list_of_strings(value);
+	case A_BOOLEAN: return yyjson_is_bool(value);
+	}
+	return false;
+}
+
+// What nobody has documented may have any shape.
+static bool is_as_documented(struct text name, yyjson_val *value)
+{
+	for (size_t i = 0; i < sizeof newer_members / sizeof *newer_members; i++) {
+		if (name.length == newer_members[i].length && memcmp(name.bytes, newer_members[i].name, name.length) == 0) {
+			return apple_json_is_absent(value) || has_shape(value, newer_members[i].shape);
+		}
+	}
+	return true;
+}
+
+static bool read_extra(struct apple_device_reading *reading, struct text name, yyjson_val *value)
+{
+	if (!is_as_documented(name, value)) {
+		return false;
+	}
+	if (text_equal_string(name, "is_replacement_device")) {
+		reading->record.is_replacement = yyjson_is_true(value);
+	} else if (text_equal_string(name, "released_by_replacement")) {
+		reading->record.released_by_replacement = yyjson_is_true(value);
+	}
+	return apple_extra_add(&reading->extra, name, value);
+}
+
 // The record's own serial number and the key it stands under; two different ones are as bad as none.
 static const char *read_serial(struct apple_device_reading *reading, struct apple_json *json, yyjson_val *value)
 {
@@ -143,7 +211,7 @@ static const char *read_members(struct apple_device_reading *reading, struct app
 		bool read;
 
 		if (field == NULL) {
-			read = apple_extra_add(&reading->extra, name, value);
+			read = read_extra(reading, name, value);
 		} else if (field->kind == SERIAL) {
 			const char *why = read_serial(reading, json, value);
 

@@ -80,9 +80,9 @@ bool apple_extra_add(struct apple_extra *extra, struct text name, yyjson_val *va
 	return true;
 }
 
-static void write_value(struct buffer *out, yyjson_val *value);
+static void write_value(struct buffer *out, yyjson_val *value, int depth);
 
-static void write_container(struct buffer *out, yyjson_val *value)
+static void write_container(struct buffer *out, yyjson_val *value, int depth)
 {
 	const bool is_object = yyjson_is_obj(value);
 	const size_t children = yyjson_get_len(value) * (is_object ? 2 : 1);
@@ -93,16 +93,19 @@ static void write_container(struct buffer *out, yyjson_val *value)
 		if (i > 0) {
 			buffer_add_string(out, is_object && i % 2 == 1 ? ":" : ",");
 		}
-		write_value(out, child);
+		write_value(out, child, depth + 1);
 		child = unsafe_yyjson_get_next(child);
 	}
 	buffer_add_string(out, is_object ? "}" : "]");
 }
 
-static void write_value(struct buffer *out, yyjson_val *value) // checked: its depth is bounded
+// Of an accepted member everything; of others what is too deep is left out.
+static void write_value(struct buffer *out, yyjson_val *value, int depth)
 {
-	if (yyjson_is_ctn(value)) {
-		write_container(out, value);
+	if (yyjson_is_ctn(value) && depth > APPLE_EXTRA_DEPTH_MAX) {
+		buffer_add_string(out, "null");
+	} else if (yyjson_is_ctn(value)) {
+		write_container(out, value, depth);
 	} else if (yyjson_is_str(value)) {
 		buffer_add_json(out, apple_json_string(value));
 	} else if (yyjson_is_raw(value)) {
@@ -135,8 +138,15 @@ bool apple_extra_write(struct buffer *out, struct apple_extra *extra)
 		buffer_add_string(out, i == 0 ? "{" : ",");
 		buffer_add_json(out, extra->members[i].name);
 		buffer_add_string(out, ":");
-		write_value(out, extra->members[i].value);
+		write_value(out, extra->members[i].value, 1);
 	}
 	buffer_add_string(out, "}");
 	return !out->overflow;
+}
+
+void apple_extra_show(struct buffer *out, yyjson_val *value)
+{
+	if (value != NULL) {
+		write_value(out, value, 1);
+	}
 }

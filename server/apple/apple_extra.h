@@ -24,3 +24,5 @@ struct apple_extra {
 bool apple_extra_add(struct apple_extra *extra, struct text name, yyjson_val *value);
 // Appends the object, or nothing when there are no members. Sorts them. false: too much of it.
 MUST_USE bool apple_extra_write(struct buffer *out, struct apple_extra *extra);
+// For people: any value, as far as there is room, and not too deep.
+void apple_extra_show(struct buffer *out, yyjson_val *value);

@@ -15,6 +15,7 @@ struct page_reading {
 	struct apple_json json;
 	struct apple_device_reading device;
 	struct buffer extra; // of one device
+	struct buffer shown; // one that is parked
 };
 
 // As much of a serial number as can be shown to people.
@@ -29,13 +30,30 @@ static struct text printable_part(struct text serial)
 	return (struct text){ serial.bytes, length };
 }
 
-static void park(struct apple_page *page, struct text serial, const char *why)
+// The record's length is kept; where it stands is known when the last one has been added.
+static struct text keep_rejected(struct page_reading *reading, yyjson_val *value)
 {
+	size_t length;
+
+	buffer_clear(&reading->shown);
+	apple_extra_show(&reading->shown, value);
+	length = reading->shown.length < APPLE_REJECT_MAX ? reading->shown.length : (size_t)APPLE_REJECT_MAX;
+	while (length > 0 && !text_is_utf8((struct text){ reading->shown.bytes, length })) {
+		length--;
+	}
+	buffer_add(&reading->page->rejected_records, reading->shown.bytes, length);
+	return (struct text){ NULL, length };
+}
+
+static void park(struct page_reading *reading, yyjson_val *value, struct text serial, const char *why)
+{
+	struct apple_page *page = reading->page;
+
 	if (page->rejects == NULL) {
 		page->rejects = allocate_array(APPLE_REJECTS_KEPT, sizeof *page->rejects);
 	}
 	if (page->rejects_kept < APPLE_REJECTS_KEPT) {
-		page->rejects[page->rejects_kept++] = (struct apple_rejected){ printable_part(serial), why };
+		page->rejects[page->rejects_kept++] = (struct apple_rejected){ printable_part(serial), keep_rejected(reading, value), why };
 	}
 	page->rejected++;
 }
@@ -62,7 +80,7 @@ static void take_device(struct page_reading *reading, yyjson_val *value, struct 
 	const char *why = apple_device_read(device, &reading->json, value, key);
 
 	if (why != NULL) {
-		park(page, device->refused_serial, why);
+		park(reading, value, device->refused_serial, why);
 		return;
 	}
 	keep_extra(reading, &device->record);
@@ -82,6 +100,11 @@ static void finish_devices(struct apple_page *page)
 			at += record->extra.length;
 		}
 		device_fingerprint(record);
+	}
+	at = 0;
+	for (size_t i = 0; i < page->rejects_kept; i++) {
+		page->rejects[i].record.bytes = page->rejected_records.bytes + at;
+		at += page->rejects[i].record.length;
 	}
 }
 
@@ -161,13 +184,14 @@ static enum err read_details(struct page_reading *reading, struct fault *fault)
 static enum err parse(struct apple_page *page, char *bytes, size_t length,
 	enum err (*read)(struct page_reading *reading, struct fault *fault), struct fault *fault)
 {
-	struct page_reading reading = { .page = page, .extra = BUFFER(APPLE_EXTRA_MAX) };
+	struct page_reading reading = { .page = page, .extra = BUFFER(APPLE_EXTRA_MAX), .shown = BUFFER(APPLE_EXTRA_MAX) };
 	enum err rc = OK;
 
 	*page = (struct apple_page){
 		.fetched_until_us = INSTANT_NONE,
 		.memory = bytes,
 		.extras = BUFFER(EXTRAS_MAX),
+		.rejected_records = BUFFER(APPLE_REJECTS_KEPT * APPLE_REJECT_MAX),
 		.bytes = length,
 	};
 	if (length > APPLE_ANSWER_MAX) {
@@ -180,6 +204,7 @@ static enum err parse(struct apple_page *page, char *bytes, size_t length,
 	}
 	apple_json_close(&reading.json);
 	buffer_fini(&reading.extra);
+	buffer_fini(&reading.shown);
 	finish_devices(page);
 	return rc;
 }
@@ -200,5 +225,6 @@ void apple_page_fini(struct apple_page *page)
 	free(page->rejects);
 	free(page->memory);
 	buffer_fini(&page->extras);
+	buffer_fini(&page->rejected_records);
 	*page = (struct apple_page){ 0 };
 }

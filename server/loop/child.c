@@ -4,6 +4,7 @@
 #include "depbroker/clock.h"
 #include "depbroker/log.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #define BACKOFF_MOST_MS   10000
 #define BACKOFF_FORGET_MS 60000
 #define STOP_TIMEOUT_MS   20000
+
+enum { STREAMS = 3 }; // standard input, output and error
 
 static void on_timer_closed(struct delay *timer)
 {
@@ -86,7 +89,7 @@ static void on_process_exit(uv_process_t *process, int64_t exit_code, int exit_s
 // libuv opens the handle even when it cannot start the process, so a failure closes it, too.
 static int spawn(struct child *child)
 {
-	uv_stdio_container_t stdio[] = {
+	uv_stdio_container_t stdio[STREAMS + CHILD_SOCKETS_MAX] = {
 		{ .flags = UV_IGNORE },
 		{ .flags = child->config.silent ? UV_IGNORE : UV_INHERIT_FD, .data.fd = STDOUT_FILENO },
 		{ .flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO },
@@ -94,11 +97,15 @@ static int spawn(struct child *child)
 	uv_process_options_t options = {
 		.exit_cb = on_process_exit,
 		.flags = UV_PROCESS_DETACHED, // a session of its own
-		.stdio_count = sizeof stdio / sizeof *stdio,
+		.stdio_count = STREAMS + (int)child->config.socket_count,
 		.stdio = stdio,
 	};
 	int result;
 
+	assert(child->config.socket_count <= CHILD_SOCKETS_MAX);
+	for (size_t i = 0; i < child->config.socket_count; i++) {
+		stdio[STREAMS + i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = child->config.sockets[i] };
+	}
 	if (child->starting != NULL) {
 		child->starting(child);
 	}

@@ -17,6 +17,8 @@
 
 #include <sys/types.h>
 
+enum { CHILD_SOCKETS_MAX = 256 };
+
 struct child_config {
 	const char *name; // for logs: "worker-1"
 	const char *program;            // its path; NULL: arguments[0]
@@ -25,6 +27,8 @@ struct child_config {
 	int stop_signal;         // default SIGTERM
 	int64_t stop_timeout_ms; // default 20,000
 	bool restart;
+	const int *sockets; // ours that it gets, as 3 and on; borrowed until stopped
+	size_t socket_count; // at most CHILD_SOCKETS_MAX
 	bool silent;             // its standard output is nobody's business; standard error is ours in any case
 	int64_t sound_after_ms; // one that lived longer is restarted at once, without back-off; 0: never at once
 };

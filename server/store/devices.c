@@ -34,9 +34,11 @@
 	X(24, assign_attempts, bigint, NUMBER, assign_attempts)                     \
 	X(25, assigned_profile_uuid, text, TEXT, assigned_profile_uuid)             \
 	X(26, first_seen_at, timestamptz, INSTANT, first_seen_at_us)                \
-	X(27, changed_at, timestamptz, INSTANT, changed_at_us)
+	X(27, changed_at, timestamptz, INSTANT, changed_at_us)                      \
+	X(28, gone_reason, bigint, REASON, gone_reason)                             \
+	X(29, gone_seq, bigint, NUMBER_OR_NULL, gone_seq)
 
-enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER, STATE_MEMBER, FINGERPRINT_MEMBER };
+enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER, STATE_MEMBER, REASON_MEMBER, FINGERPRINT_MEMBER };
 
 #define AS_NAME(number, name, type, kept, member)      ", " #name
 #define AS_VALUE(number, name, type, kept, member)     ", " VALUE_##kept("n." #name)
@@ -49,6 +51,7 @@ enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER
 #define VALUE_NUMBER(name)         name
 #define VALUE_NUMBER_OR_NULL(name) "nullif(" name ", 0)"
 #define VALUE_STATE(name)          name
+#define VALUE_REASON(name)         "nullif(" name ", 0)"
 #define VALUE_FINGERPRINT(name)    name
 
 static const struct device_column {
@@ -78,7 +81,12 @@ static int64_t number_of_member(const struct device_column *column, const void *
 {
 	int64_t number;
 	enum assign_state state;
+	enum removal_reason reason;
 
+	if (column->kept == REASON_MEMBER) {
+		memcpy(&reason, member, sizeof reason);
+		return reason;
+	}
 	if (column->kept == STATE_MEMBER) {
 		memcpy(&state, member, sizeof state);
 		return state;
@@ -99,9 +107,35 @@ static enum pg_kind array_kind(const struct device_column *column)
 	case NUMBER_MEMBER:
 	case NUMBER_OR_NULL_MEMBER:
 	case STATE_MEMBER:
+	case REASON_MEMBER:
 		break;
 	}
 	return PG_INT8_ARRAY;
+}
+
+static bool is_null(const struct device_column *column, const void *member)
+{
+	switch (column->kept) {
+	case TEXT_MEMBER: return text_of_member(column, member).bytes == NULL;
+	case INSTANT_MEMBER: return number_of_member(column, member) == INSTANT_NONE;
+	case NUMBER_OR_NULL_MEMBER:
+	case REASON_MEMBER: return number_of_member(column, member) == 0;
+	case NUMBER_MEMBER:
+	case STATE_MEMBER:
+	case FINGERPRINT_MEMBER: break;
+	}
+	return false;
+}
+
+// Then the column's array is sent empty: unnest fills the shorter ones up with nulls.
+static bool is_null_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!is_null(column, (const char *)&rows[i] + column->offset)) {
+			return false;
+		}
+	}
+	return true;
 }
 
 struct arrays { // of one column
@@ -114,6 +148,10 @@ static struct pg_value column_value(struct arrays *arrays, const struct device_c
 {
 	const bool is_text = column->kept == TEXT_MEMBER || column->kept == FINGERPRINT_MEMBER;
 
+	*arrays = (struct arrays){ NULL, NULL };
+	if (is_null_in_all(column, rows, count)) {
+		return (struct pg_value){ .kind = array_kind(column) };
+	}
 	arrays->texts = is_text ? allocate_array(count, sizeof *arrays->texts) : NULL;
 	arrays->numbers = is_text ? NULL : allocate_array(count, sizeof *arrays->numbers);
 	for (size_t i = 0; i < count; i++) {
@@ -227,6 +265,9 @@ static void read_member(struct columns *at, const struct device_column *column, 
 		break;
 	case STATE_MEMBER:
 		*(enum assign_state *)member = (enum assign_state)next_number(at);
+		break;
+	case REASON_MEMBER:
+		*(enum removal_reason *)member = (enum removal_reason)next_number(at);
 		break;
 	case FINGERPRINT_MEMBER:
 		next_bytes(at, member, DEVICE_FINGERPRINT_SIZE);

@@ -43,6 +43,11 @@ unsigned store_event_list(struct pg_transaction *t, int64_t tenant_id, int64_t a
 unsigned store_event_by_serial(struct pg_transaction *t, int64_t tenant_id, struct text serial, int64_t after_seq, int limit);
 unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int lane, int64_t after_seq, int limit);
 void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out);
+// Any tenant scope, what devices were at a time: of each its newest event until then that tells a state (tenants/history.h). As
+// store_device_list; what was never present by then is left out.
+unsigned store_event_list_as_of(struct pg_transaction *t, int64_t tenant_id, int64_t at_us, struct text after, bool with_gone,
+	int64_t instance_id, int limit);
+unsigned store_event_as_of(struct pg_transaction *t, int64_t tenant_id, int64_t at_us, struct text serial);
 // Any scope.
 unsigned store_incarnation(struct pg_transaction *t);
 int64_t store_incarnation_read(const struct pg_transaction *t, unsigned statement);

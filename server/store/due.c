@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-enum { FORGOTTEN_AFTER_S = 15, STRUCK_WAITS_S = 2 };
+enum { STRUCK_WAITS_S = 2 };
 
 #define CRASHED_REASON "Workers crashed three times within an hour while they served it."
 #define IS_SUSPECT "(d.crashes <> '{}' and d.crashes[1] > now() - interval '1 hour')"
@@ -100,6 +100,18 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 		" returning d.tenant_id, due.slug, d.wake, d.sync_requests, d.full_requests, " IS_SUSPECT
 		", d.removals_allowed, d.removals_allowed_for",
 		PG_V_TEXT(node_id), PG_V_INT8(limit), PG_V_INT8(FORGOTTEN_AFTER_S), PG_V_BOOL(one_suspect), PG_V_INT8(CRASHES_MAX));
+}
+
+unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count)
+{
+	assert(count > 0 && count <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		"with due as (" CLAIMABLE " and d.tenant_id = any($2) and d.crashes = '{}' for update of d skip locked)"
+		" update depbroker.sync_due as d set claimed_by = $1, due_at = now() + $3::bigint * interval '1 second'"
+		" from due where d.tenant_id = due.tenant_id"
+		" returning d.tenant_id, due.slug, d.wake, d.sync_requests, d.full_requests, false"
+		", d.removals_allowed, d.removals_allowed_for",
+		PG_V_TEXT(node_id), PG_V_NUMBERS(PG_INT8_ARRAY, tenant_ids, count), PG_V_INT8(FORGOTTEN_AFTER_S));
 }
 
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)

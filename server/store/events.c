@@ -7,13 +7,14 @@
 
 // --- in ---
 
-enum { SEQ, AT, TYPE, INSTANCE, LANE, NUMBER_COLUMNS };
-enum { SERIAL, DEVICE, TEXT_COLUMNS };
+enum { SEQ, AT, TYPE, INSTANCE, LANE, REASON, NUMBER_COLUMNS };
+enum { SERIAL, DEVICE, CHANGES, TEXT_COLUMNS };
 
 unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const struct stored_event *events, size_t count)
 {
 	int64_t *numbers = allocate_array(count, NUMBER_COLUMNS * sizeof *numbers);
 	struct text *texts = allocate_array(count, TEXT_COLUMNS * sizeof *texts);
+	size_t reasons = 0, changes = 0; // null in all: their arrays are sent empty, and unnest fills them up
 	unsigned statement;
 
 	for (size_t i = 0; i < count; i++) {
@@ -22,20 +23,25 @@ unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const s
 		numbers[TYPE * count + i] = events[i].event.type;
 		numbers[INSTANCE * count + i] = events[i].instance_id;
 		numbers[LANE * count + i] = events[i].lane;
+		numbers[REASON * count + i] = events[i].event.reason;
 		texts[SERIAL * count + i] = store_nullable(events[i].event.serial_number);
 		texts[DEVICE * count + i] = store_nullable(events[i].event.device_json);
+		texts[CHANGES * count + i] = store_nullable(events[i].event.changes);
+		reasons = events[i].event.reason != REMOVAL_NONE ? count : reasons;
+		changes = events[i].event.changes.length > 0 ? count : changes;
 	}
 	statement = PG_ADD(t,
-		"insert into depbroker.events (tenant_id, seq, at, type, instance_id, lane, serial_number, device)"
-		" select $1, n.seq, n.at, n.type, nullif(n.instance_id, 0), n.lane, n.serial_number, n.device"
-		" from unnest($2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])"
-		" as n (seq, at, type, instance_id, lane, serial_number, device)",
+		"insert into depbroker.events (tenant_id, seq, at, type, instance_id, lane, serial_number, device, reason, changes)"
+		" select $1, n.seq, n.at, n.type, nullif(n.instance_id, 0), n.lane, n.serial_number, n.device, nullif(n.reason, 0), n.changes"
+		" from unnest($2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],"
+		" $9::bigint[], $10::text[]) as n (seq, at, type, instance_id, lane, serial_number, device, reason, changes)",
 		PG_V_INT8(tenant_id), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + SEQ * count, count),
 		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, numbers + AT * count, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + TYPE * count, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + INSTANCE * count, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + LANE * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, texts + SERIAL * count, count),
-		PG_V_TEXTS(PG_TEXT_ARRAY, texts + DEVICE * count, count));
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + DEVICE * count, count), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + REASON * count, reasons),
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + CHANGES * count, changes));
 	free(numbers);
 	free(texts);
 	return statement;
@@ -44,7 +50,7 @@ unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const s
 // --- out ---
 
 #define EVENT                                                                                                   \
-	"select e.seq, e.at, e.type, e.serial_number, i.name, e.device, e.instance_id, e.lane"                      \
+	"select e.seq, e.at, e.type, e.serial_number, i.name, e.device, e.instance_id, e.lane, e.reason, e.changes"  \
 	" from depbroker.events e"                                                                                  \
 	" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = e.instance_id"                    \
 	" where e.tenant_id = $1 and e.seq > $2 "
@@ -70,6 +76,31 @@ unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int
 		PG_V_INT8(after_seq), PG_V_INT8(limit), PG_V_INT8(instance_id), PG_V_INT8(lane));
 }
 
+// The log names each device once and more; a device's row says that there is one.
+#define AS_OF(devices, wanted)                                                                                              \
+	"select e.seq, e.at, e.type, e.serial_number, i.name, e.device, e.instance_id, e.lane, e.reason, e.changes"             \
+	" from depbroker.devices d cross join lateral ("                                                                        \
+	"  select * from depbroker.events l where l.tenant_id = $1 and l.serial_number = d.serial_number and l.at <= $2"        \
+	"  and l.type between 1 and 5 order by l.seq desc limit 1) as e"                                                        \
+	" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = e.instance_id"                                \
+	" where d.tenant_id = $1 and " devices wanted " order by d.serial_number"
+
+unsigned store_event_list_as_of(struct pg_transaction *t, int64_t tenant_id, int64_t at_us, struct text after, bool with_gone,
+	int64_t instance_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		AS_OF("d.serial_number > $3", " and ($4 or e.type <> 3) and ($5 = -1"
+			" or (case when e.type = 3 then 0 else coalesce(e.instance_id, 0) end) = $5)") " limit $6",
+		PG_V_INT8(tenant_id), PG_V_INSTANT(at_us), PG_V_TEXT(store_not_null(after)), PG_V_BOOL(with_gone),
+		PG_V_INT8(instance_id), PG_V_INT8(limit));
+}
+
+unsigned store_event_as_of(struct pg_transaction *t, int64_t tenant_id, int64_t at_us, struct text serial)
+{
+	return PG_ADD(t, AS_OF("d.serial_number = $3", ""), PG_V_INT8(tenant_id), PG_V_INSTANT(at_us), PG_V_TEXT(serial));
+}
+
 void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out)
 {
 	struct columns at = { t, statement, row, 0 };
@@ -82,6 +113,8 @@ void store_event_read(const struct pg_transaction *t, unsigned statement, size_t
 	out->event.device_json = next_text(&at);
 	out->instance_id = next_number(&at);
 	out->lane = (int)next_number(&at);
+	out->event.reason = (enum removal_reason)next_number(&at);
+	out->event.changes = next_text(&at);
 }
 
 unsigned store_incarnation(struct pg_transaction *t)

@@ -34,6 +34,11 @@ void store_start_over(struct pg_transaction *t, int64_t tenant_id, bool routes)
 		PG_V_INT8(tenant_id), PG_V_BOOL(routes));
 }
 
+void store_commit_lazily(struct pg_transaction *t)
+{
+	(void)pg_add(t, "set local synchronous_commit = off", NULL, 0);
+}
+
 struct text store_nullable(struct text value)
 {
 	return value.length > 0 ? value : TEXT_NONE;

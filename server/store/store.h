@@ -19,4 +19,8 @@ struct pg_scope store_directory(void);                // all clients, and nothin
 struct pg_scope store_api(int64_t tenant_id);         // one client, as the REST API
 struct pg_scope store_worker(int64_t tenant_id);      // one client, as its worker
 
+// The transaction's commit does not wait for the disk: for what costs nothing when a crash of the server takes it back. It is never
+// taken back after a later commit that did wait.
+void store_commit_lazily(struct pg_transaction *t);
+
 enum { STORE_TIMEOUT_MS = 10000, STORE_LIST_MAX = 1000 };

@@ -9,6 +9,8 @@
 #include "depbroker/clock.h"
 #include "store/store.h"
 
+enum { FORGOTTEN_AFTER_S = 15 }; // a client that was claimed, and not run to its end, is due again
+
 // Part of an api transaction that changes what a run goes by: the run that is under way fails at its next write, and the
 // client is due at once. First of its statements, because of the law above. `routes`: devices are to be looked at, too.
 void store_start_over(struct pg_transaction *t, int64_t tenant_id, bool routes);

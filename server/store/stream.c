@@ -13,7 +13,7 @@ enum { ERROR_MAX = 400, APPLE_ERROR_MAX = 80 };
 	"s.cursor_at, s.fetch_started_at, s.fetch_completed_at, s.full_due_at, s.stuck_runs, s.exhausted_runs, s.failures, " \
 	"s.sync_next_at, s.sync_requests_done, s.full_requests_done, s.reason, s.error_text, s.apple_error, "             \
 	"s.run_started_at, s.run_pages, s.run_devices, s.synced_at, s.profile_needed, "  \
-	"s.removals_held, s.removals_held_of, s.removals_held_at, now()"
+	"s.removals_held, s.removals_held_of, s.removals_held_at, s.replacement_due_at, now()"
 
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
@@ -24,6 +24,26 @@ unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct t
 		"  select from depbroker.nodes n where n.node_id = s.owner and n.alive_until > now()))"
 		" returning " STREAM,
 		PG_V_INT8(tenant_id), PG_V_TEXT(node_id));
+}
+
+unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	return PG_ADD(t,
+		"with taken as ("
+		"  update depbroker.sync_stream as s set epoch = s.epoch + 1, owner = $2, run_started_at = now(), run_pages = 0,"
+		"  run_devices = 0, updated_at = now()"
+		"  from depbroker.sync_due d, depbroker.tenants t"
+		"  where s.tenant_id = $1 and d.tenant_id = $1 and t.tenant_id = $1 and t.state = 'active' and d.due_at <= now()"
+		"  and d.crashes = '{}' and (d.claimed_by is null or d.claimed_by = $2 or not exists ("
+		"   select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
+		"  and (s.owner is null or s.owner = $2 or not exists ("
+		"   select from depbroker.nodes n where n.node_id = s.owner and n.alive_until > now()))"
+		"  returning s.*),"
+		" claimed as ("
+		"  update depbroker.sync_due as d set claimed_by = $2, due_at = now() + $3::bigint * interval '1 second'"
+		"  from taken s where d.tenant_id = $1 and s.tenant_id = $1)"
+		" select " STREAM " from taken s",
+		PG_V_INT8(tenant_id), PG_V_TEXT(node_id), PG_V_INT8(FORGOTTEN_AFTER_S));
 }
 
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
@@ -72,6 +92,7 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 	out->removals_held = next_number(&at);
 	out->removals_held_of = next_number(&at);
 	out->removals_held_at_us = next_instant(&at);
+	out->replacement_due_us = next_instant(&at);
 	out->now_us = next_instant(&at);
 }
 
@@ -89,9 +110,9 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 	", full_due_at = $14, stuck_runs = $15, exhausted_runs = $16, failures = $17"                                     \
 	", sync_next_at = coalesce($18, '-infinity'), sync_requests_done = $19, full_requests_done = $20, reason = $21"   \
 	", error_text = $22, apple_error = $23, run_started_at = $24, run_pages = $25, run_devices = $26, synced_at = $27" \
-	", profile_needed = $28"
+	", profile_needed = $28, replacement_due_at = $29"
 
-enum { FENCE_VALUES = 7, NEXT_VALUES = 21 };
+enum { FENCE_VALUES = 7, NEXT_VALUES = 22 };
 
 static void set_fence(struct pg_value values[FENCE_VALUES], const struct stream_fence *fence, int64_t events)
 {
@@ -116,6 +137,7 @@ static void set_next(struct pg_value values[NEXT_VALUES], const struct stream_ro
 		PG_V_TEXT(store_clipped(next->error_text, ERROR_MAX)), PG_V_TEXT(store_clipped(next->apple_error, APPLE_ERROR_MAX)),
 		PG_V_INSTANT(next->run_started_at_us), PG_V_INT8(next->run_pages), PG_V_INT8(next->run_devices),
 		PG_V_INSTANT(next->synced_at_us), PG_V_BOOL(next->profile_needed),
+		PG_V_INSTANT(next->replacement_due_us),
 	}, NEXT_VALUES * sizeof *values);
 }
 

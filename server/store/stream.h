@@ -48,6 +48,8 @@ struct due_row {
 // without being able to say so: the database was away. At most one suspect is among them, if wanted: who only happened to be in flight
 // at somebody's crash is not there at the next one.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect);
+// The same, of these clients only: somebody hinted at them. Suspects wait for the other one.
+unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
 // Worker scope, when the client could not be taken: its due row becomes the living owner's, at once. Otherwise an owner that does not know that
 // it is one (its take was made, late) would never hear of the client, nor anybody else take it.
@@ -73,11 +75,15 @@ struct stream_row {
 	int64_t synced_at_us;
 	bool profile_needed; // rules or instances changed since routes and profiles were looked at
 	int64_t removals_held, removals_held_of, removals_held_at_us; // by the brake (tenants/brake.h), of the last complete list
+	int64_t replacement_due_us; // Apple is asked then whom a device replaces (replacements.h); INSTANT_NONE: never
 	int64_t now_us;      // the database's clock
 };
 
 // Worker scope. The epoch grows. No row: somebody else who is alive has it, and store_due_hand_over is due.
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
+// Worker scope: claims and takes at once, when the client is active, due, no suspect, and nobody who is alive has it. No row: nothing has
+// changed. The stream's row is locked first, as whoever starts a client over does it.
+unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
 // Any tenant scope.
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id);
 void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out);
@@ -89,7 +95,8 @@ struct stream_fence { // what the owner believes
 };
 
 // Law 1. Afterwards write_seq is one more and event_seq `events` more; cursor, sync state and counters become those of `next`
-// (cursor, sync, sync_next_at_us, *_done, reason, error_text, apple_error, run_*, synced_at_us, profile_needed).
+// (cursor, sync, sync_next_at_us, *_done, reason, error_text, apple_error, run_*, synced_at_us, profile_needed,
+// replacement_due_us).
 // `next` NULL: they stay as they are.
 void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct stream_row *next);
 
@@ -104,7 +111,7 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 	int64_t due_at_us, int64_t wake);
 
 struct ledger_entry {
-	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign"
+	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "replacement"
 	int64_t generation;
 	int records, devices_changed;
 	const unsigned char *page_digest; // SHA-256; NULL: none

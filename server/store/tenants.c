@@ -17,8 +17,9 @@ enum { TENANT_COLUMN_COUNT = 28, REASON_MAX = 400 };
 	"array_to_string(t.labels, E'\\n'), t.notes, array_to_string(t.allowed_hosts, E'\\n'), t.brake_percent, "            \
 	"t.brake_devices, t.time_zone, t.technical_contact, t.apple_contact, array_to_string(t.expiry_days, ','), "          \
 	"s.token_expires_at, s.token_state, s.sync_phase, s.sync_reason, s.sync_error, s.synced_at, s.sync_next_at, "        \
-	"s.devices, s.assigned, s.held, s.announced_seq, s.event_seq, s.updated_at, s.removals_held, s.missed_changes, s.token_since, s.token_checked_at, "     \
-	"s.token_word, s.pending_since, s.told_token_id, s.told_days, s.told_admin_id "                                      \
+	"s.devices, s.assigned, s.held, s.announced_seq, s.event_seq, s.updated_at, s.removals_held, s.missed_changes, "     \
+	"s.parked_records, s.token_since, s.token_checked_at, s.token_word, s.pending_since, s.told_token_id, s.told_days, " \
+	"s.told_admin_id "                                                                                                    \
 	"from depbroker.tenants t join depbroker.tenant_status s on s.tenant_id = t.tenant_id "
 
 unsigned store_tenant_next_id(struct pg_transaction *t)
@@ -170,6 +171,7 @@ void store_tenant_status_read(const struct pg_transaction *t, unsigned statement
 	out->updated_at_us = next_instant(&at);
 	out->removals_held = next_number(&at);
 	out->missed_changes = next_number(&at);
+	out->parked_records = next_number(&at);
 	out->token_since_us = next_instant(&at);
 	out->token_checked_at_us = next_instant(&at);
 	out->token_word = next_text(&at);

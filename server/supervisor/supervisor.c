@@ -4,6 +4,7 @@
 #include "depbroker/clock.h"
 #include "depbroker/log.h"
 #include "loop/child.h"
+#include "loop/hint.h"
 #include "loop/stop_signal.h"
 #include "supervisor/embedded_postgres.h"
 #include "supervisor/environment.h"
@@ -31,6 +32,9 @@ struct member {
 	int worker_index; // -1: not a worker
 	char node_id[NODE_ID_SIZE];
 	bool crashed; // the last one
+	struct hint_pair hints; // of a worker: what it hears outlives it
+	int *sockets;           // its ends of such pairs
+	size_t socket_count;
 };
 
 struct supervisor {
@@ -78,6 +82,7 @@ static void on_starting(struct child *child)
 	char node[SETTING_SIZE] = "DEPBROKER_NODE_ID";
 	char replaces[SETTING_SIZE] = "DEPBROKER_REPLACES_NODE";
 	char crashed[SETTING_SIZE] = "DEPBROKER_REPLACED_CRASHED";
+	char hints[SETTING_SIZE];
 
 	(void)snprintf(parent, sizeof parent, "DEPBROKER_PARENT_PID=%d", (int)getpid());
 	if (member->worker_index >= 0) {
@@ -89,10 +94,11 @@ static void on_starting(struct child *child)
 		make_node_id(member->node_id);
 		(void)snprintf(node, sizeof node, "DEPBROKER_NODE_ID=%s", member->node_id);
 	}
+	(void)snprintf(hints, sizeof hints, "DEPBROKER_HINT_SOCKETS=%zu", member->socket_count);
 	if (url != NULL) {
 		buffer_add_format(&database, "DEPBROKER_DATABASE_URL=%s", url);
 	}
-	const char *const settings[] = { parent, worker, node, replaces, crashed, database.bytes };
+	const char *const settings[] = { parent, worker, node, replaces, crashed, hints, database.bytes };
 
 	environment_free(member->environment);
 	member->environment = environment_with(base, settings, sizeof settings / sizeof *settings - (url != NULL ? 0 : 1));
@@ -133,6 +139,8 @@ static void start_member(struct supervisor *supervisor, struct member *member,
 		.stop_signal = SIGTERM,
 		.stop_timeout_ms = STOP_TIMEOUT_MS,
 		.restart = true,
+		.sockets = member->sockets,
+		.socket_count = member->socket_count,
 		.sound_after_ms = member->worker_index >= 0 ? SOUND_AFTER_MS : 0,
 	};
 	struct fault fault;
@@ -263,6 +271,35 @@ static void on_signal_again(struct stop_signals *signals)
 	}
 }
 
+// --- hints: the api says them, each worker hears them ---
+
+static void open_hints(struct supervisor *supervisor)
+{
+	struct member *api = &supervisor->members[1];
+	struct fault fault;
+
+	api->sockets = allocate_array(supervisor->member_count, sizeof *api->sockets);
+	for (size_t i = 2; i < supervisor->member_count; i++) {
+		struct member *worker = &supervisor->members[i];
+
+		if (hint_pair_open(&worker->hints, &fault) != OK) {
+			log_event(LOG_WARNING, "serve.no_hints", LOG_STRING("child", worker->name), LOG_STRING("reason", fault.text));
+			continue;
+		}
+		worker->sockets = &worker->hints.hears;
+		worker->socket_count = 1;
+		api->sockets[api->socket_count++] = worker->hints.says;
+	}
+}
+
+static void close_hints(struct supervisor *supervisor)
+{
+	for (size_t i = 2; i < supervisor->member_count; i++) {
+		hint_pair_close(&supervisor->members[i].hints);
+	}
+	free(supervisor->members[1].sockets);
+}
+
 // --- all of it ---
 
 static void supervisor_init(struct supervisor *supervisor, const struct config *config, const char *program)
@@ -275,6 +312,7 @@ static void supervisor_init(struct supervisor *supervisor, const struct config *
 	for (size_t i = 2; i < supervisor->member_count; i++) {
 		make_member(supervisor, i, "worker", (int)(i - 2));
 	}
+	open_hints(supervisor);
 	loop_init(&supervisor->loop);
 	supervisor->postgres.owner = supervisor;
 	supervisor->postgres.ready = on_postgres_ready;
@@ -286,6 +324,7 @@ static void supervisor_init(struct supervisor *supervisor, const struct config *
 static void supervisor_fini(struct supervisor *supervisor)
 {
 	loop_fini(&supervisor->loop);
+	close_hints(supervisor);
 	for (size_t i = 0; i < supervisor->member_count; i++) {
 		environment_free(supervisor->members[i].environment);
 	}

@@ -60,6 +60,12 @@ static const struct option options[] = {
 		"worker processes" },
 	{ "DEPBROKER_SYNC_INTERVAL", KIND_NUMBER, AT(sync_interval_s), "300", FOR_PEOPLE, 1, 86400,
 		"seconds between two syncs of a tenant; a tenant may override it" },
+	{ "DEPBROKER_PAGES_AT_ONCE", KIND_NUMBER, AT(pages_at_once), "32", FOR_PEOPLE, 1, 64,
+		"pages that one worker process asks Apple for and applies at a time" },
+	{ "DEPBROKER_TENANT_MEMORY_MIB", KIND_NUMBER, AT(tenant_memory_mib), "64", FOR_PEOPLE, 8, 1024,
+		"MiB that one tenant may need in a worker while it is synced; beyond it that tenant waits, with an error" },
+	{ "DEPBROKER_PAGE_MEMORY_KIB", KIND_NUMBER, AT(page_memory_kib), "4096", FOR_PEOPLE, 256, 4096,
+		"KiB of Apple's longest answer that is taken" },
 	{ "DEPBROKER_WEBHOOK_ALLOW", KIND_TEXT, AT(webhook_allow), NULL, FOR_PEOPLE, 0, 0,
 		"address ranges that webhooks may reach besides public ones: \"10.0.0.0/8, fd00::/8\"" },
 	{ "DEPBROKER_LOG_LEVEL", KIND_LEVEL, AT(log_level), "info", FOR_PEOPLE, 0, 0,
@@ -76,6 +82,7 @@ static const struct option options[] = {
 	{ "DEPBROKER_REPLACES_NODE", KIND_TEXT, AT(replaces_node), NULL, INTERNAL, 0, 0, NULL },
 	{ "DEPBROKER_REPLACED_CRASHED", KIND_NUMBER, AT(replaced_crashed), NULL, INTERNAL, 0, 1, NULL },
 	{ "DEPBROKER_WORKER_INDEX", KIND_NUMBER, AT(worker_index), NULL, INTERNAL, 0, 255, NULL },
+	{ "DEPBROKER_HINT_SOCKETS", KIND_NUMBER, AT(hint_sockets), NULL, INTERNAL, 0, 256, NULL },
 	{ "DEPBROKER_PARENT_PID", KIND_NUMBER, AT(parent_pid), NULL, INTERNAL, 1, INT_MAX, NULL },
 };
 

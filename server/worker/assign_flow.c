@@ -72,7 +72,7 @@ static void settle_others(struct assign_flow *assign)
 
 		if (need == ASSIGN_NEED_NOTHING || need == ASSIGN_NEED_TIME) {
 			reconcile_again(&outcome, &settings, &flow->rows[i]);
-			changes_add(&flow->changes, &outcome, settings.now_us);
+			changes_add(&flow->changes, &outcome);
 		}
 	}
 }
@@ -121,7 +121,7 @@ static void take_results(struct assign_flow *assign)
 
 		reconcile_assigned(&outcome, &settings, &flow->rows[assign->picked[i]], text_of(assign->asked_uuid), result, retry_after_s,
 			random + i);
-		changes_add(&flow->changes, &outcome, settings.now_us);
+		changes_add(&flow->changes, &outcome);
 		by_result[result]++;
 	}
 	log_batch(assign, by_result);
@@ -179,12 +179,12 @@ static void take_read_back(struct assign_flow *assign)
 		if (record == NULL) {
 			reconcile_assigned(&outcome, &settings, row, text_of(flow->tenant->profile_uuid), ASSIGN_RESULT_MISSING, -1, random + i);
 		} else if (text_equal_string(record->response_status, "NOT_ACCESSIBLE")) {
-			reconcile_unseen(&outcome, &settings, row);
+			reconcile_unseen(&outcome, &settings, row, REMOVAL_INACCESSIBLE);
 		} else {
 			device_fingerprint(record);
 			reconcile_record(&outcome, &settings, row, record, false);
 		}
-		changes_add(&flow->changes, &outcome, settings.now_us);
+		changes_add(&flow->changes, &outcome);
 	}
 }
 

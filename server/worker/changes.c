@@ -2,12 +2,13 @@
 #include "worker/changes.h"
 
 #include "tenants/device.h"
+#include "tenants/history.h"
 #include "tenants/seen.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { JSON_LIMIT = 128 * 1024 }; // apple.h bounds each text and `extra`: escaped, they stay below it
+enum { JSON_LIMIT = 512 * 1024 }; // apple.h bounds each text and `extra`: escaped, and old and new, they stay below it
 
 void changes_init(struct changes *changes, struct tenant *tenant)
 {
@@ -19,15 +20,19 @@ void changes_reset(struct changes *changes)
 	changes->row_count = 0;
 	changes->event_count = 0;
 	changes->news_count = 0;
+	changes->replacement_count = 0;
+	changes->parked = NULL;
 }
 
 void changes_fini(struct changes *changes)
 {
 	free(changes->rows);
 	free(changes->events);
+	free(changes->replacements);
 	buffer_fini(&changes->json);
 	changes->rows = NULL;
 	changes->events = NULL;
+	changes->replacements = NULL;
 }
 
 // Fixed: an event stays in the lane that it was stored with.
@@ -47,48 +52,169 @@ static void *grow(void *memory, size_t count, size_t *room, size_t size)
 	return reallocate(memory, *room * size);
 }
 
+// What was written into changes->json.
+static struct text keep_json(struct changes *changes)
+{
+	assert(!changes->json.overflow);
+	if (changes->json.length == 0) {
+		return TEXT_NONE;
+	}
+	return (struct text){ tenant_scratch_copy(changes->tenant, buffer_text(&changes->json)), changes->json.length };
+}
+
 static struct text device_json(struct changes *changes, const struct device_row *row)
 {
 	buffer_clear(&changes->json);
 	device_json_write(&changes->json, &row->apple);
-	assert(!changes->json.overflow);
-	return (struct text){ tenant_scratch_copy(changes->tenant, buffer_text(&changes->json)), changes->json.length };
+	return keep_json(changes);
 }
 
-static void add_event(struct changes *changes, const struct device_row *row, const struct route_event *event, struct text json,
-	int64_t now_us)
+static struct history_side side_of(const struct changes *changes, const struct device_row *row)
 {
+	const struct tenant_instance *instance = tenant_instance_by_id(changes->tenant, row->instance_id);
+
+	return (struct history_side){ row, instance != NULL ? instance->name : TEXT_NONE };
+}
+
+static struct text changes_json(struct changes *changes, const struct reconcile_outcome *outcome)
+{
+	if (outcome->stored == NULL) {
+		return TEXT_NONE; // everything is new
+	}
+	const struct history_side before = side_of(changes, outcome->stored);
+	const struct history_side after = side_of(changes, &outcome->next);
+
+	buffer_clear(&changes->json);
+	history_changes_write(&changes->json, &before, &after);
+	return keep_json(changes);
+}
+
+static struct text assignment_json(struct changes *changes, const struct reconcile_outcome *outcome)
+{
+	buffer_clear(&changes->json);
+	history_assignment_write(&changes->json, outcome->stored != NULL ? outcome->stored->assigned_profile_uuid : TEXT_NONE,
+		outcome->next.assigned_profile_uuid);
+	return keep_json(changes);
+}
+
+static enum removal_reason reason_of(const struct device_row *row, enum event_type type)
+{
+	if (type != EVENT_DEVICE_REMOVED) {
+		return REMOVAL_NONE;
+	}
+	return row->gone_at_us != INSTANT_NONE ? row->gone_reason : REMOVAL_REROUTED;
+}
+
+struct event_texts {
+	struct text device, changes;
+};
+
+static int64_t add_event(struct changes *changes, const struct device_row *row, const struct route_event *event, struct event_texts texts,
+	int64_t at_us)
+{
+	const int64_t seq = changes->tenant->stream.event_seq + 1 + (int64_t)changes->event_count;
+
 	changes->events = grow(changes->events, changes->event_count, &changes->event_room, sizeof *changes->events);
 	changes->events[changes->event_count] = (struct stored_event){
 		.event = {
-			.seq = changes->tenant->stream.event_seq + 1 + (int64_t)changes->event_count,
-			.at_us = now_us,
+			.seq = seq,
+			.at_us = at_us,
 			.type = event->type,
 			.serial_number = row->apple.serial_number,
-			.device_json = json,
+			.device_json = texts.device,
+			.reason = reason_of(row, event->type),
+			.changes = texts.changes,
 		},
 		.instance_id = event->instance_id,
 		.lane = lane_of(row->apple.serial_number),
 	};
 	changes->event_count++;
+	return seq;
 }
 
-void changes_add(struct changes *changes, const struct reconcile_outcome *outcome, int64_t now_us)
+static void add_events(struct changes *changes, const struct reconcile_outcome *outcome, struct device_row *row)
 {
-	struct text json = TEXT_NONE;
+	const struct text device = device_json(changes, row);
+	const struct text changed = changes_json(changes, outcome);
 
+	changes->news_count++;
+	for (size_t i = 0; i < outcome->event_count; i++) {
+		const struct route_event *event = &outcome->events[i];
+		const bool assigned = event->type == EVENT_DEVICE_ASSIGNED;
+		const int64_t seq = add_event(changes, row, event,
+			(struct event_texts){ device, assigned ? assignment_json(changes, outcome) : changed }, row->changed_at_us);
+
+		if (event->type == EVENT_DEVICE_REMOVED && row->gone_at_us != INSTANT_NONE) {
+			row->gone_seq = seq;
+		}
+	}
+}
+
+static void note_replacement(struct changes *changes, const struct device_row *row)
+{
+	changes->replacements = grow(changes->replacements, changes->replacement_count, &changes->replacement_room,
+		sizeof *changes->replacements);
+	changes->replacements[changes->replacement_count++] = row->apple.serial_number;
+}
+
+void changes_add(struct changes *changes, const struct reconcile_outcome *outcome)
+{
 	if (!outcome->write) {
 		return;
 	}
 	changes->rows = grow(changes->rows, changes->row_count, &changes->row_room, sizeof *changes->rows);
-	changes->rows[changes->row_count++] = outcome->next;
+	struct device_row *row = &changes->rows[changes->row_count++];
+
+	*row = outcome->next;
 	if (outcome->event_count > 0) {
-		changes->news_count++;
-		json = device_json(changes, &outcome->next);
+		add_events(changes, outcome, row);
 	}
-	for (size_t i = 0; i < outcome->event_count; i++) {
-		add_event(changes, &outcome->next, &outcome->events[i], json, now_us);
+	if (row->apple.is_replacement && row->gone_at_us == INSTANT_NONE) {
+		note_replacement(changes, row);
 	}
+}
+
+// Apple's names: the device as it is, and what was asked for.
+static struct text replaced_json(struct changes *changes, const struct device_row *row, const struct replacement_row *replacement)
+{
+	buffer_clear(&changes->json);
+	device_json_write(&changes->json, &row->apple);
+	assert(!changes->json.overflow);
+	changes->json.length--; // it has a serial number at least, and ends with a brace
+	buffer_add_string(&changes->json, ",\"original_device_serial_number\":");
+	buffer_add_json(&changes->json, replacement->original_serial_number);
+	if (replacement->replacement_date.length > 0) {
+		buffer_add_string(&changes->json, ",\"replacement_date\":");
+		buffer_add_json(&changes->json, replacement->replacement_date);
+	}
+	buffer_add_string(&changes->json, "}");
+	return keep_json(changes);
+}
+
+void changes_add_replaced(struct changes *changes, const struct device_row *row, const struct replacement_row *replacement)
+{
+	const struct route_event event = { EVENT_DEVICE_REPLACED, row->instance_id };
+	const struct text device = replaced_json(changes, row, replacement);
+
+	buffer_clear(&changes->json);
+	buffer_add_string(&changes->json, "{\"original_device_serial_number\":[null,");
+	buffer_add_json(&changes->json, replacement->original_serial_number);
+	buffer_add_string(&changes->json, "]}");
+	(void)add_event(changes, row, &event, (struct event_texts){ device, keep_json(changes) }, replacement->resolved_at_us);
+}
+
+static void build_parked(const struct changes *changes, struct pg_transaction *t, int64_t tenant_id)
+{
+	const struct apple_page *page = changes->parked;
+	struct parked_row *rows = allocate_array(page->rejects_kept, sizeof *rows);
+
+	for (size_t i = 0; i < page->rejects_kept; i++) {
+		rows[i] = (struct parked_row){
+			.serial_number = page->rejects[i].serial, .why = text_of(page->rejects[i].why), .record = page->rejects[i].record,
+		};
+	}
+	store_parked_put(t, tenant_id, rows, page->rejects_kept, page->rejected);
+	free(rows);
 }
 
 void changes_build(const struct changes *changes, struct pg_transaction *t, const struct ledger_entry *entry)
@@ -97,10 +223,18 @@ void changes_build(const struct changes *changes, struct pg_transaction *t, cons
 	const struct stream_fence fence = tenant_fence(tenant);
 	struct ledger_entry line = *entry;
 
-	if (changes->row_count == 0) {
+	if (changes->parked != NULL && changes->parked->rejected > 0) {
+		build_parked(changes, t, fence.tenant_id);
+	}
+	if (changes->row_count == 0 && changes->event_count == 0) {
 		return;
 	}
-	(void)store_device_put(t, fence.tenant_id, changes->rows, changes->row_count);
+	if (changes->row_count > 0) {
+		(void)store_device_put(t, fence.tenant_id, changes->rows, changes->row_count);
+	}
+	if (changes->replacement_count > 0) {
+		store_replacement_note(t, fence.tenant_id, changes->replacements, changes->replacement_count);
+	}
 	if (changes->event_count > 0) {
 		(void)store_event_insert(t, fence.tenant_id, changes->events, changes->event_count);
 	}

@@ -7,6 +7,8 @@
 #pragma once
 
 #include "store/devices.h"
+#include "store/parked.h"
+#include "store/replacements.h"
 #include "worker/tenant.h"
 
 struct changes {
@@ -16,6 +18,9 @@ struct changes {
 	struct stored_event *events;
 	size_t event_count, event_room;
 	size_t news_count; // rows with events
+	struct text *replacements; // serial numbers of rows that say that they are
+	size_t replacement_count, replacement_room;
+	const struct apple_page *parked; // whose rejected records are kept; NULL: none
 	bool missed;       // the changes had not told of these: they are counted
 	struct buffer json; // scratch
 };
@@ -23,6 +28,8 @@ struct changes {
 void changes_init(struct changes *changes, struct tenant *tenant);
 void changes_reset(struct changes *changes);
 void changes_fini(struct changes *changes);
-void changes_add(struct changes *changes, const struct reconcile_outcome *outcome, int64_t now_us);
+void changes_add(struct changes *changes, const struct reconcile_outcome *outcome);
+// An event alone: Apple says in whose place the device came.
+void changes_add_replaced(struct changes *changes, const struct device_row *row, const struct replacement_row *replacement);
 // Inserts what was collected, and the ledger's line when there is anything.
 void changes_build(const struct changes *changes, struct pg_transaction *t, const struct ledger_entry *entry);

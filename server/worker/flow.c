@@ -129,17 +129,43 @@ static void build_changes(struct fenced_write *write, struct pg_transaction *t)
 	changes_build(&flow->changes, t, &flow->entry);
 }
 
-void flow_write_changes(struct flow *flow, struct ledger_entry entry, const struct stream_row *next)
+// Devices that say that they are replacements are asked about in this run.
+static const struct stream_row *next_with_replacements(struct flow *flow, const struct stream_row *next)
+{
+	if (flow->changes.replacement_count == 0) {
+		return next;
+	}
+	if (next == NULL) {
+		flow->next = flow->tenant->stream;
+	} else if (next != &flow->next) {
+		flow->next = *next;
+	}
+	flow->next.replacement_due_us = tenant_now_us(flow->tenant);
+	return &flow->next;
+}
+
+static void write_changes(struct flow *flow, void (*build)(struct fenced_write *write, struct pg_transaction *t), struct ledger_entry entry,
+	const struct stream_row *next)
 {
 	struct fenced_write *write = flow->tenant->write;
 
 	flow->entry = entry;
 	flow->tenant->counts_changed = flow->tenant->counts_changed || flow->changes.row_count > 0;
 	fenced_write_prepare(write, flow);
-	write->build = build_changes;
+	write->build = build;
 	write->events = (int64_t)flow->changes.event_count;
-	write->next = next;
+	write->next = next_with_replacements(flow, next);
 	fenced_write_start(write, on_write);
+}
+
+void flow_write_changes(struct flow *flow, struct ledger_entry entry, const struct stream_row *next)
+{
+	write_changes(flow, build_changes, entry, next);
+}
+
+void flow_write_with(struct flow *flow, void (*build)(struct fenced_write *write, struct pg_transaction *t), struct ledger_entry entry)
+{
+	write_changes(flow, build, entry, NULL);
 }
 
 enum err flow_written(const struct flow *flow)

@@ -69,7 +69,7 @@ static void reconcile_rows(struct plan_flow *plan)
 	flow_take_rows(flow);
 	for (size_t i = 0; i < flow->row_count; i++) {
 		reconcile_again(&outcome, &settings, &flow->rows[i]);
-		changes_add(&flow->changes, &outcome, settings.now_us);
+		changes_add(&flow->changes, &outcome);
 	}
 }
 

@@ -3,7 +3,8 @@
 // process.h - what all runs of one worker process share.
 //
 // Ownership  owned by worker.c; runs borrow it and end before it does.
-// Laws       1. at most RUNS_MAX clients are in flight in a process, so its memory does not grow with the number of clients
+// Laws       1. at most RUNS_MAX clients are in flight in a process, and RUNS_LONG_MAX more that read long lists (page_turn.h), so its
+//               memory does not grow with the number of clients
 //            2. a process whose heart-beat has not reached the database for NODE_ALIVE_S stops its runs by itself
 #pragma once
 
@@ -11,9 +12,10 @@
 #include "depbroker/config.h"
 #include "loop/http_client.h"
 #include "store/store.h"
+#include "tenants/fair_queue.h"
 #include "worker/breakers.h"
 
-enum { RUNS_MAX = 32 };
+enum { RUNS_MAX = 32, RUNS_LONG_MAX = 32 };
 
 struct worker_process {
 	const struct config *config;
@@ -26,6 +28,9 @@ struct worker_process {
 	char node_id[201];
 	struct list runs;
 	unsigned run_count;
+	unsigned long_count;     // of these, long ones
+	struct fair_queue pages; // whose turn it is to read one
 	bool stopping;
+	int64_t hint_missed_at_ms; // when a hint led to a client that was not due; 0: never
 	void (*run_ended)(struct worker_process *process);
 };

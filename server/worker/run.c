@@ -8,6 +8,7 @@
 #include "worker/identity.h"
 #include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
+#include "worker/replacement_flow.h"
 #include "worker/sync_flow.h"
 #include "worker/tell.h"
 
@@ -23,19 +24,21 @@ struct run {
 	struct delay tick; // while deliveries are waited for
 	struct pg_transaction transaction;
 	bool transaction_is_open;
+	unsigned due_at; // in `transaction`, of a hinted client: its due row
 
 	struct pending_flow pending;
 	struct identity_flow identity;
 	struct sync_flow sync;
 	struct plan_flow plan;
 	struct assign_flow assign;
+	struct replacement_flow replacement;
 	struct delivery delivery;
 	struct tell tell;
 	bool flows_are_open;
 
 	enum run_state {
 		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
-		RUN_ASSIGNING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
+		RUN_ASSIGNING, RUN_RESOLVING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
 	int loads;
@@ -117,6 +120,10 @@ static void load(struct run *run)
 	run->loads++;
 	begin_transaction(run);
 	tenant_load_add(&run->tenant, &run->transaction);
+	if (run->tenant.is_hinted) {
+		run->due_at = store_due_select(&run->transaction, run->tenant.due.tenant_id);
+	}
+	store_commit_lazily(&run->transaction); // lost, it is as if it had not been taken: the next write says so
 	start_transaction(run);
 }
 
@@ -140,11 +147,13 @@ static void open_flows(struct run *run)
 	sync_flow_init(&run->sync, &run->tenant);
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
+	replacement_flow_init(&run->replacement, &run->tenant);
 	open_flow(run, &run->identity.flow);
 	open_flow(run, &run->pending.flow);
 	open_flow(run, &run->sync.flow);
 	open_flow(run, &run->plan.flow);
 	open_flow(run, &run->assign.flow);
+	open_flow(run, &run->replacement.flow);
 	delivery_init(&run->delivery, &run->tenant, on_idle, run);
 	run->flows_are_open = true;
 	run->failure = OK;
@@ -158,6 +167,7 @@ static void close_flows(struct run *run)
 	if (run->flows_are_open) {
 		run->flows_are_open = false;
 		delivery_fini(&run->delivery);
+		replacement_flow_fini(&run->replacement);
 		assign_flow_fini(&run->assign);
 		plan_flow_fini(&run->plan);
 		sync_flow_fini(&run->sync);
@@ -169,6 +179,22 @@ static void close_flows(struct run *run)
 		pg_transaction_fini(&run->transaction);
 	}
 	tenant_clear(&run->tenant);
+}
+
+// False: there is nothing to do, or somebody else does it.
+static bool take_hinted(struct run *run)
+{
+	struct due_row due;
+
+	if (run->transaction.op.rc != OK || pg_row_count(&run->transaction, 0) != 1 || pg_row_count(&run->transaction, run->due_at) != 1) {
+		run->process->hint_missed_at_ms = clock_monotonic_ms();
+		return false;
+	}
+	store_due_read(&run->transaction, run->due_at, 0, &due);
+	tenant_set_due(&run->tenant, &due);
+	run->tenant.is_hinted = false;
+	log_event(LOG_DEBUG, "run.hinted", LOG_STRING("tenant", run->tenant.slug));
+	return true;
 }
 
 // Otherwise somebody else has the client (ERR_FENCED), or it cannot be loaded, which the log says.
@@ -271,7 +297,7 @@ static bool is_trouble_of_service(enum err rc)
 static bool concerns_the_client(const struct run *run, const struct flow *flow)
 {
 	return flow->failure != OK && flow->failure != ERR_REFUSED && flow->failure != ERR_PROFILE_GONE &&
-		!(flow == &run->plan.flow && is_trouble_of_service(flow->failure));
+		!((flow == &run->plan.flow || flow == &run->replacement.flow) && is_trouble_of_service(flow->failure));
 }
 
 // A call of another flow than the sync failed: the client waits as after a failed sync.
@@ -335,11 +361,13 @@ static void take_requests(struct run *run)
 // A profile that Apple lost is defined anew, and assigned; a session that Apple forgot is replaced. A few times in a run.
 static bool must_go_round(struct run *run)
 {
-	const bool lost = run->assign.profile_lost || run->plan.flow.session_lost || run->assign.flow.session_lost;
+	const bool lost = run->assign.profile_lost || run->plan.flow.session_lost || run->assign.flow.session_lost ||
+		run->replacement.flow.session_lost;
 
 	run->assign.profile_lost = false;
 	run->plan.flow.session_lost = false;
 	run->assign.flow.session_lost = false;
+	run->replacement.flow.session_lost = false;
 	return goes_on(run) && lost && ++run->rounds < ROUNDS_MAX;
 }
 
@@ -427,6 +455,9 @@ static int64_t due_at(const struct run *run)
 			assign_us = tenant->stream.sync_next_at_us;
 		}
 		earlier(&due_us, assign_us);
+		if (replacement_must_ask_later(tenant) && may_ask_apple(run)) {
+			earlier(&due_us, tenant->stream.replacement_due_us);
+		}
 	}
 	earlier(&due_us, run->retry_at_us);
 	earlier(&due_us, delivery_next_try_us(&run->delivery));
@@ -558,6 +589,9 @@ static void step(struct run *run)
 	case RUN_IDLE:
 		do {
 			AWAIT(run, RUN_LOADING, load(run));
+			if (run->tenant.is_hinted && !take_hinted(run)) {
+				break;
+			}
 			run->failure = take_loaded(run);
 			if (run->failure == ERR_FENCED) {
 				AWAIT(run, RUN_HANDING_OVER, hand_over(run));
@@ -596,6 +630,10 @@ static void step(struct run *run)
 						AWAIT(run, RUN_ASSIGNING, start_flow(&run->assign.flow));
 						take_flow_result(run, &run->assign.flow);
 					}
+					if (goes_on(run) && may_ask_apple(run) && is_proven(run) && replacement_must_ask(&run->tenant)) {
+						AWAIT(run, RUN_RESOLVING, start_flow(&run->replacement.flow));
+						take_flow_result(run, &run->replacement.flow);
+					}
 				} while (must_go_round(run));
 				if (goes_on(run) && delivery_is_busy(&run->delivery)) {
 					AWAIT(run, RUN_WAITING, wait_for_deliveries(run));
@@ -633,14 +671,27 @@ static void step(struct run *run)
 	}
 }
 
-static bool is_under_way(const struct worker_process *process, int64_t tenant_id)
+static struct run *find_run(const struct worker_process *process, int64_t tenant_id)
 {
 	LIST_EACH(at, after, &process->runs) {
-		if (CONTAINER_OF(at, struct run, link)->tenant.due.tenant_id == tenant_id) {
-			return true;
+		struct run *run = CONTAINER_OF(at, struct run, link);
+
+		if (run->tenant.due.tenant_id == tenant_id) {
+			return run;
 		}
 	}
-	return false;
+	return NULL;
+}
+
+// One that does anything else compares `wake` when it ends.
+bool run_look(struct worker_process *process, int64_t tenant_id)
+{
+	struct run *run = find_run(process, tenant_id);
+
+	if (run != NULL && run->state == RUN_WAITING) {
+		delay_start(&run->tick, 0);
+	}
+	return run != NULL;
 }
 
 bool run_has_suspect(const struct worker_process *process)
@@ -655,22 +706,33 @@ bool run_has_suspect(const struct worker_process *process)
 	return false;
 }
 
-void run_start(struct worker_process *process, const struct due_row *due)
+static void start(struct worker_process *process, const struct due_row *due, bool is_hinted)
 {
-	struct run *run;
+	struct run *run = allocate(sizeof *run);
 
-	if (is_under_way(process, due->tenant_id)) {
-		return;
-	}
-	run = allocate(sizeof *run);
 	run->process = process;
 	run->started_at_ms = clock_monotonic_ms();
 	process->run_count++;
 	list_add_last(&process->runs, &run->link);
 	tenant_init(&run->tenant, process, &run->write, due);
+	run->tenant.is_hinted = is_hinted;
 	fenced_write_init(&run->write, &run->tenant);
 	delay_init(&run->tick, &process->loop, on_tick);
 	step(run);
+}
+
+void run_start(struct worker_process *process, const struct due_row *due)
+{
+	if (find_run(process, due->tenant_id) == NULL) {
+		start(process, due, false);
+	}
+}
+
+void run_start_hinted(struct worker_process *process, int64_t tenant_id)
+{
+	if (find_run(process, tenant_id) == NULL) {
+		start(process, &(struct due_row){ .tenant_id = tenant_id }, true);
+	}
 }
 
 void run_stop_all(struct worker_process *process)
@@ -685,6 +747,7 @@ void run_stop_all(struct worker_process *process)
 			apple_call_cancel(&run->sync.flow.call);
 			apple_call_cancel(&run->plan.flow.call);
 			apple_call_cancel(&run->assign.flow.call);
+			apple_call_cancel(&run->replacement.flow.call);
 			delivery_stop(&run->delivery);
 		}
 		if (waits(run)) {

@@ -18,6 +18,10 @@
 // Nothing is started while this process runs the client already: what came up meanwhile has moved `wake`, which that run
 // compares when it waits and when it ends.
 void run_start(struct worker_process *process, const struct due_row *due);
+// The same, of one that was hinted at and not claimed: it is taken if it is due.
+void run_start_hinted(struct worker_process *process, int64_t tenant_id);
+// True: this process runs the client, and looks at once whether something else came up.
+bool run_look(struct worker_process *process, int64_t tenant_id);
 // One that may crash the process is under way, and has not been for long (SUSPECT_ALONE_MS).
 bool run_has_suspect(const struct worker_process *process);
 // Every run of the process: end after the present step.

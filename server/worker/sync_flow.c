@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEEN_BUDGET_BYTES = 16 << 20, KNOWN_BUDGET_BYTES = 32 << 20, KNOWN_BATCH = 10000, UNSEEN_BYTES = 2 << 20 };
+enum { KNOWN_BATCH = 10000, UNSEEN_BYTES = 2 << 20 };
 
 static bool asks_apple(const struct sync_flow *sync)
 {
@@ -31,7 +31,7 @@ static void begin_generation(struct sync_flow *sync)
 	if (sync->seen_is_open) {
 		seen_fini(&sync->seen);
 	}
-	seen_init(&sync->seen, key, SEEN_BUDGET_BYTES);
+	seen_init(&sync->seen, key, tenant_budget(tenant) / 4);
 	sync->seen_is_open = true;
 	sync->seen_is_known = true;
 	sync->doubtful = false;
@@ -67,6 +67,13 @@ static const char *page_kind(const struct sync_flow *sync)
 	return sync->decision.action == SYNC_FETCH_PAGE ? "fetch" : "changes";
 }
 
+static void on_turn(struct op *op)
+{
+	struct sync_flow *sync = CONTAINER_OF(CONTAINER_OF(op, struct page_turn, op), struct sync_flow, turn);
+
+	sync->flow.step(&sync->flow);
+}
+
 static void ask_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
@@ -96,7 +103,7 @@ static void read_known(struct sync_flow *sync)
 
 	if (!sync->known_is_open) {
 		random_bytes(key, sizeof key);
-		known_init(&sync->known, key, KNOWN_BUDGET_BYTES);
+		known_init(&sync->known, key, tenant_budget(flow->tenant) / 2);
 		sync->known_is_open = true;
 		flow->after[0] = '\0';
 	}
@@ -204,9 +211,15 @@ static void reconcile_page(struct sync_flow *sync)
 
 		if (ask_known(sync, item) != KNOWN_SAME) {
 			reconcile_record(&outcome, &settings, stored_row(sync, record->serial_number), record, item->gone);
-			changes_add(&flow->changes, &outcome, settings.now_us);
+			changes_add(&flow->changes, &outcome);
 		}
 	}
+}
+
+static enum err over_budget(struct flow *flow)
+{
+	return fault_set(&flow->call.op.fault, ERR_BUDGET, "a page of %zu devices needs more memory than a tenant may have",
+		flow->page.count);
 }
 
 // What follows from the page is decided first, so that it is stored with it.
@@ -219,7 +232,7 @@ static void decide_page(struct sync_flow *sync)
 		.more_to_follow = flow->page.more_to_follow,
 	};
 
-	reconcile_page(sync);
+	flow->changes.parked = &flow->page;
 	sync->attempted = sync->machine;
 	sync->decided = sync_page_applied(&sync->attempted, page, tenant_occasion(tenant));
 	flow->next = tenant->stream;
@@ -233,7 +246,9 @@ static void decide_page(struct sync_flow *sync)
 // run. Should that not come about, the same page is asked for again, and changes nothing again.
 static bool is_worth_a_write(const struct sync_flow *sync)
 {
-	return sync->flow.changes.row_count > 0 || sync->decided.action != SYNC_WAIT;
+	const struct changes *changes = &sync->flow.changes;
+
+	return changes->row_count > 0 || changes->event_count > 0 || sync->flow.page.rejected > 0 || sync->decided.action != SYNC_WAIT;
 }
 
 static void write_page(struct sync_flow *sync)
@@ -433,8 +448,8 @@ static void reconcile_unseen_rows(struct sync_flow *sync)
 	flow_take_rows(flow);
 	memcpy(flow->after, after, sizeof after);
 	for (size_t i = 0; i < flow->row_count; i++) {
-		reconcile_unseen(&outcome, &settings, &flow->rows[i]);
-		changes_add(&flow->changes, &outcome, settings.now_us);
+		reconcile_unseen(&outcome, &settings, &flow->rows[i], REMOVAL_UNLISTED);
+		changes_add(&flow->changes, &outcome);
 	}
 }
 
@@ -465,6 +480,7 @@ static void end(struct sync_flow *sync, enum err rc)
 	struct tenant *tenant = sync->flow.tenant;
 
 	sync->state = SYNC_IDLE;
+	page_turn_end(&sync->turn, sync->flow.page.count);
 	if (rc == OK) {
 		tenant->stream.sync = sync->machine.state;
 		tenant->stream.sync_next_at_us = sync->decision.wait_until_us;
@@ -491,6 +507,7 @@ static void step(struct flow *flow)
 			}
 		}
 		while (sync->decision.action != SYNC_WAIT) {
+			page_turn_end(&sync->turn, flow->page.count);
 			if (flow_must_stop(flow)) {
 				sync->decision = sync_failed(&sync->machine, ERR_CANCELLED, -1, tenant_occasion(flow->tenant));
 				continue;
@@ -520,6 +537,10 @@ static void step(struct flow *flow)
 				take_known(sync);
 			}
 			if (asks_apple(sync)) {
+				AWAIT(sync, SYNC_WAITING_FOR_TURN, page_turn_start(&sync->turn, on_turn));
+				if (flow_must_stop(flow)) {
+					continue;
+				}
 				AWAIT(sync, SYNC_ASKING, ask_page(sync));
 				if (flow->call.op.rc != OK) {
 					failed(sync, flow->call.op.rc);
@@ -534,6 +555,11 @@ static void step(struct flow *flow)
 					if (flow->read.op.rc != OK) {
 						goto read_failed;
 					}
+				}
+				reconcile_page(sync);
+				if (tenant_is_over_budget(flow->tenant)) {
+					failed(sync, over_budget(flow));
+					continue;
 				}
 				decide_page(sync);
 				if (is_worth_a_write(sync)) {
@@ -598,14 +624,21 @@ write_failed:
 	end(sync, flow_written(flow));
 }
 
+static bool is_asked_for(const struct tenant *tenant)
+{
+	return tenant->due.sync_requests > tenant->stream.sync_requests_done || tenant->due.full_requests > tenant->stream.full_requests_done;
+}
+
 void sync_flow_init(struct sync_flow *sync, struct tenant *tenant)
 {
 	*sync = (struct sync_flow){ .state = SYNC_IDLE, .unseen_texts = ARENA(UNSEEN_BYTES) };
 	flow_init(&sync->flow, tenant, step);
+	page_turn_init(&sync->turn, tenant->process, is_asked_for(tenant) ? FAIR_WEIGHT_ASKED_FOR : FAIR_WEIGHT);
 }
 
 void sync_flow_fini(struct sync_flow *sync)
 {
+	page_turn_fini(&sync->turn);
 	apple_account_fini(&sync->account);
 	page_plan_fini(&sync->plan);
 	arena_fini(&sync->unseen_texts);

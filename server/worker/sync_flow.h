@@ -9,22 +9,25 @@
 //            3. while a list is fetched, what is stored is kept in memory (known.h): the fence makes that safe, since nobody else writes.
 //               Only devices that differ are read and sent
 //            4. a complete list removes what it does not have, unless the brake holds it (brake.h): then it removes nothing
-//            5. no page is believed before the identity behind its session has been compared with the pinned one
+//            5. between two pages others have their turn (page_turn.h)
+//            6. no page is believed before the identity behind its session has been compared with the pinned one
 #pragma once
 
 #include "tenants/known.h"
 #include "tenants/page.h"
 #include "tenants/seen.h"
 #include "worker/flow.h"
+#include "worker/page_turn.h"
 
 struct sync_flow {
 	struct flow flow;
 
 	// Inside
 	enum sync_flow_state {
-		SYNC_IDLE, SYNC_SIGNING_IN, SYNC_READING_ACCOUNT, SYNC_QUARANTINING, SYNC_READING_KNOWN, SYNC_ASKING, SYNC_READING_ROWS, SYNC_WRITING_PAGE,
+		SYNC_IDLE, SYNC_SIGNING_IN, SYNC_READING_ACCOUNT, SYNC_QUARANTINING, SYNC_READING_KNOWN, SYNC_WAITING_FOR_TURN, SYNC_ASKING, SYNC_READING_ROWS, SYNC_WRITING_PAGE,
 		SYNC_COUNTING, SYNC_READING_MARKS, SYNC_READING_UNSEEN, SYNC_WRITING_REMOVAL, SYNC_WRITING_BRAKE,
 	} state;
+	struct page_turn turn; // a page's, from before it is asked for until it is applied
 	struct sync_run machine, attempted;
 	struct sync_decision decision, decided;
 	struct apple_account account;

@@ -23,6 +23,12 @@ static void set_up(struct tenant *tenant, struct worker_process *process, struct
 void tenant_init(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due)
 {
 	set_up(tenant, process, write, due);
+	tenant_set_due(tenant, due);
+}
+
+void tenant_set_due(struct tenant *tenant, const struct due_row *due)
+{
+	tenant->due = *due;
 	(void)snprintf(tenant->slug, sizeof tenant->slug, "%.*s", TEXT_ARGS(due->slug));
 	tenant->due.slug = text_of(tenant->slug);
 }
@@ -121,6 +127,16 @@ void tenant_forget_error(struct tenant *tenant)
 {
 	tenant->error_text[0] = '\0';
 	tenant->apple_error[0] = '\0';
+}
+
+size_t tenant_budget(const struct tenant *tenant)
+{
+	return (size_t)tenant->process->config->tenant_memory_mib << 20;
+}
+
+bool tenant_is_over_budget(const struct tenant *tenant)
+{
+	return tenant->memory.taken_bytes + tenant->scratch.taken_bytes > tenant_budget(tenant) / 4;
 }
 
 void *tenant_scratch(struct tenant *tenant, size_t size)

@@ -24,7 +24,8 @@
 #include "tenants/webhook.h"
 #include "worker/process.h"
 
-// What a step needs is bounded by APPLE_ANSWER_MAX and STORE_LIST_MAX, far below this; a step that needs more is a bug.
+// What a step needs is bounded by APPLE_ANSWER_MAX and STORE_LIST_MAX, far below this; a step that needs more is a bug. What it may need
+// is up to tenant_is_over_budget.
 enum { TENANT_ARENA_BYTES = 64 << 20 };
 
 struct fenced_write;
@@ -42,6 +43,7 @@ struct tenant {
 	struct worker_process *process;
 	struct due_row due; // as claimed; slug in `slug`
 	char slug[65];
+	bool is_hinted; // not claimed yet: to be taken only if it is due, and `due` is unknown so far
 	struct arena memory; // of what was loaded
 	struct arena scratch; // of the step that is under way; reset by each step
 
@@ -100,6 +102,7 @@ struct tenant {
 };
 
 void tenant_init(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due);
+void tenant_set_due(struct tenant *tenant, const struct due_row *due);
 void tenant_clear(struct tenant *tenant); // back to what tenant_init left; wipes
 
 // Adds the statements that take and read the client, and reads them when they have come back.
@@ -116,6 +119,12 @@ const struct tenant_instance *tenant_instance_by_id(const struct tenant *tenant,
 // Keeps what went wrong for the client's row and the log.
 void tenant_note_error(struct tenant *tenant, const struct fault *fault, const char *apple_error);
 void tenant_forget_error(struct tenant *tenant);
+
+// What a client may need in memory is config->tenant_memory_mib in all, and is divided: half for what is known of its stored devices, a
+// quarter for what a list has shown, a quarter for what was loaded and for the step under way. The first two do with what they have
+// (known.h, seen.h); a step that went beyond the last is to end with ERR_BUDGET.
+size_t tenant_budget(const struct tenant *tenant);
+bool tenant_is_over_budget(const struct tenant *tenant);
 
 void *tenant_scratch(struct tenant *tenant, size_t size); // of this step; never NULL
 struct text tenant_keep(struct tenant *tenant, struct text t); // in `memory`

@@ -20,7 +20,7 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	const int64_t id = tenant->due.tenant_id;
 	unsigned last;
 
-	(void)store_stream_take(t, id, text_of(tenant->process->node_id));
+	(void)(tenant->is_hinted ? store_stream_take_due : store_stream_take)(t, id, text_of(tenant->process->node_id));
 	(void)store_tenant_by_id(t, id);
 	(void)store_data_key_current(t, id);
 	(void)store_token_current(t, id);
@@ -111,6 +111,7 @@ static void read_tenant(struct tenant *tenant, const struct pg_transaction *t)
 		.base_url = url.bytes,
 		.protocol_version = (int)row.protocol_version,
 		.lane_key = row.tenant_id,
+		.answer_limit = (size_t)config->page_memory_kib << 10,
 		.breaker = breakers_of(&tenant->process->breakers, url.bytes),
 	};
 }

@@ -3,6 +3,7 @@
 
 #include "depbroker/clock.h"
 #include "depbroker/log.h"
+#include "loop/hint.h"
 #include "loop/stop_signal.h"
 #include "store/migrate.h"
 #include "store/stream.h"
@@ -15,6 +16,7 @@
 
 enum {
 	CLAIM_EVERY_MS = 250,
+	DISTRUST_MS = 1000, // of hints, after one that led to nothing
 	CLAIM_SOON_MS = 5, // a run has ended: its place is free
 	BEAT_EVERY_MS = NODE_ALIVE_S * 1000 / 3,
 	BEAT_AGAIN_MS = 500, // after one that failed
@@ -43,6 +45,12 @@ struct worker {
 	struct pg_transaction claim;
 	bool claim_runs;
 	struct delay claim_timer;
+	struct hint_listener hints;
+	bool hears_hints;
+	int64_t hinted[HINT_BATCH]; // clients to be claimed at once
+	size_t hinted_count;
+	int64_t look_at_ms; // when all that are due are claimed next, hints or not
+	bool claim_was_hinted;
 	bool ending; // asked to stop
 	bool released;
 	unsigned closing;
@@ -57,6 +65,8 @@ static struct worker *worker_of(struct worker_process *process)
 
 // --- claiming ---
 
+static void claim_later(struct worker *worker);
+
 static void on_claimed(struct op *op)
 {
 	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, claim);
@@ -65,6 +75,9 @@ static void on_claimed(struct op *op)
 	worker->claim_runs = false;
 	if (op->rc == OK) {
 		count = pg_row_count(&worker->claim, 0);
+		if (count > 0) {
+			log_event(LOG_DEBUG, "worker.claimed", LOG_INT("tenants", (int64_t)count), LOG_BOOL("hinted", worker->claim_was_hinted));
+		}
 		for (size_t i = 0; i < count; i++) {
 			struct due_row due;
 
@@ -75,43 +88,134 @@ static void on_claimed(struct op *op)
 		log_event(LOG_WARNING, "worker.claim_failed", LOG_STRING("error", err_name(op->rc)), LOG_STRING("reason", op->fault.text));
 	}
 	pg_transaction_fini(&worker->claim);
-	if (!worker->ending) {
-		delay_start(&worker->claim_timer, CLAIM_EVERY_MS);
+	if (!worker->claim_was_hinted) {
+		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
 	}
+	claim_later(worker);
 	try_to_end(worker);
+}
+
+// How many more clients may be in flight.
+static size_t room(const struct worker *worker)
+{
+	const struct worker_process *process = &worker->process;
+	const unsigned spared = process->long_count < RUNS_LONG_MAX ? process->long_count : RUNS_LONG_MAX;
+
+	return process->run_count < RUNS_MAX + spared ? RUNS_MAX + spared - process->run_count : 0;
+}
+
+static bool may_run(const struct worker *worker)
+{
+	return worker->introduced && worker->schema_is_ours && !worker->process.stopping && room(worker) > 0;
 }
 
 static bool may_claim(const struct worker *worker)
 {
-	return worker->introduced && worker->schema_is_ours && !worker->process.stopping && !worker->claim_runs &&
-		worker->process.run_count < RUNS_MAX;
+	return may_run(worker) && !worker->claim_runs;
+}
+
+// Hints come first, but a flood of them does not keep the others waiting.
+static bool is_hints_turn(const struct worker *worker)
+{
+	return worker->hinted_count > 0 && !(worker->claim_was_hinted && clock_monotonic_ms() >= worker->look_at_ms);
+}
+
+static void claim(struct worker *worker)
+{
+	const struct text node_id = text_of(worker->process.node_id);
+	const size_t most = room(worker);
+
+	worker->claim_runs = true;
+	worker->claim_was_hinted = is_hints_turn(worker);
+	pg_transaction_init(&worker->claim, store_directory(), on_claimed);
+	if (worker->claim_was_hinted) {
+		(void)store_due_claim_hinted(&worker->claim, node_id, worker->hinted, worker->hinted_count < most ? worker->hinted_count : most);
+		worker->hinted_count = 0;
+	} else {
+		(void)store_due_claim(&worker->claim, node_id, (int)most, !run_has_suspect(&worker->process));
+	}
+	store_commit_lazily(&worker->claim); // a claim is but a word among workers: lost, the client is due again
+	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
+}
+
+static void claim_later(struct worker *worker)
+{
+	const int64_t left_ms = worker->hinted_count > 0 ? 0 : worker->look_at_ms - clock_monotonic_ms();
+
+	if (!worker->ending) {
+		delay_start(&worker->claim_timer, left_ms > 0 ? left_ms : 0);
+	}
 }
 
 static void on_claim_time(struct delay *timer)
 {
 	struct worker *worker = CONTAINER_OF(timer, struct worker, claim_timer);
 
-	if (!may_claim(worker)) {
-		if (!worker->ending) {
-			delay_start(&worker->claim_timer, CLAIM_EVERY_MS);
-		}
-		return;
+	if (may_claim(worker)) {
+		claim(worker);
+	} else if (!worker->claim_runs) {
+		worker->hinted_count = 0;
+		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
+		claim_later(worker);
 	}
-	worker->claim_runs = true;
-	pg_transaction_init(&worker->claim, store_directory(), on_claimed);
-	(void)store_due_claim(&worker->claim, text_of(worker->process.node_id), (int)(RUNS_MAX - worker->process.run_count),
-		!run_has_suspect(&worker->process));
-	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
 }
 
 static void on_run_ended(struct worker_process *process)
 {
 	struct worker *worker = worker_of(process);
 
-	if (!worker->ending) {
-		delay_start(&worker->claim_timer, CLAIM_SOON_MS);
-	}
+	worker->look_at_ms = clock_monotonic_ms() + CLAIM_SOON_MS;
+	claim_later(worker);
 	try_to_end(worker);
+}
+
+// --- hints ---
+
+// Each worker of this machine hears each hint. Whose turn it is goes by the number, so that not all of them ask the database; and if that
+// one cannot, another one's next look at what is due comes soon enough.
+static bool is_mine(const struct worker *worker, int64_t tenant_id)
+{
+	const struct config *config = worker->process.config;
+
+	return tenant_id % config->workers == config->worker_index % config->workers;
+}
+
+// One hint alone is worth a run that claims and takes in one. When hints come in crowds, or lead to nothing, they are looked at first.
+static bool is_promising(const struct worker *worker, size_t count)
+{
+	const int64_t missed_at_ms = worker->process.hint_missed_at_ms;
+
+	return count == 1 && worker->hinted_count == 0 && may_run(worker) &&
+		(missed_at_ms == 0 || clock_monotonic_ms() - missed_at_ms > DISTRUST_MS);
+}
+
+static void on_heard(struct hint_listener *listener, const int64_t *numbers, size_t count)
+{
+	struct worker *worker = listener->owner;
+
+	for (size_t i = 0; i < count; i++) {
+		if (run_look(&worker->process, numbers[i]) || !is_mine(worker, numbers[i])) {
+			continue;
+		}
+		if (is_promising(worker, count)) {
+			run_start_hinted(&worker->process, numbers[i]);
+		} else if (worker->hinted_count < HINT_BATCH) {
+			worker->hinted[worker->hinted_count++] = numbers[i];
+		}
+	}
+	if (worker->hinted_count > 0 && may_claim(worker)) {
+		delay_stop(&worker->claim_timer);
+		claim(worker);
+	}
+}
+
+static void hear_hints(struct worker *worker)
+{
+	worker->hears_hints = worker->process.config->hint_sockets > 0;
+	if (worker->hears_hints) {
+		worker->hints = (struct hint_listener){ .heard = on_heard, .owner = worker };
+		hint_listener_open(&worker->hints, &worker->process.loop, HINT_SOCKET_FIRST);
+	}
 }
 
 // --- the heart-beat ---
@@ -234,6 +338,9 @@ static void close_all(struct worker *worker)
 	pg_pool_close(worker->process.pool, on_closed, worker);
 	delay_close(&worker->beat_timer, on_delay_closed);
 	delay_close(&worker->claim_timer, on_delay_closed);
+	if (worker->hears_hints) {
+		hint_listener_close(&worker->hints, NULL);
+	}
 }
 
 static void on_released(struct op *op)
@@ -336,6 +443,7 @@ int worker_main(const struct config *config)
 	make_node_id(&worker);
 	list_init(&worker.process.runs);
 	list_init(&worker.process.breakers.all);
+	fair_queue_init(&worker.process.pages, (unsigned)config->pages_at_once);
 	loop_init(&worker.process.loop);
 	if (open_all(&worker, &fault) != OK) { // wrong configuration: nothing runs yet, the process ends
 		log_event(LOG_ERROR, "worker.failed", LOG_STRING("reason", fault.text));
@@ -345,6 +453,7 @@ int worker_main(const struct config *config)
 	stop_signals_open(&worker.signals, &worker.process.loop);
 	delay_init(&worker.beat_timer, &worker.process.loop, on_beat_time);
 	delay_init(&worker.claim_timer, &worker.process.loop, on_claim_time);
+	hear_hints(&worker);
 	delay_start(&worker.beat_timer, 0);
 	delay_start(&worker.claim_timer, CLAIM_SOON_MS);
 	loop_run(&worker.process.loop);

@@ -528,7 +528,7 @@ def devices_are_listed_filtered_and_shown():
     page = API.get(f"{tenant}/devices?limit=20")
     equal(page["items"] + API.get(f"{tenant}/devices?limit=20&cursor={page['cursor']}")["items"], present, "pages")
     API.problem("bad_cursor", "GET", f"/tenants?cursor={page['cursor']}")
-    equal(API.get(f"{tenant}/devices/C020002"), every[1], "one")
+    equal(API.get(f"{tenant}/devices/C020002"), {**every[1], "replaces": None, "replaced_by": None}, "one")
     API.problem("device_not_found", "GET", f"{tenant}/devices/C029999")
     API.problem("device_not_found", "GET", f"{new_tenant()}/devices/C020002")
     API.problem("instance_not_found", "GET", f"{tenant}/devices?instance=other")
@@ -546,7 +546,7 @@ def the_log_is_read_by_number_and_by_device():
     page = API.get(f"{tenant}/events?limit=20&after=20")
     equal(([item["seq"] for item in page["items"]], page["after"], page["more"]), (list(range(21, 31)), 30, False), "second page")
     equal(page["items"][1], {"seq": 22, "at": page["items"][1]["at"], "type": "device.added", "serial_number": "C020022", "instance": "main",
-                             "device": {"model": "MacBook"}, "detail": None}, "an event")
+                             "reason": None, "device": {"model": "MacBook"}, "changes": None, "detail": None}, "an event")
     equal(API.get(f"{tenant}/events?after=30")["after"], 30, "at the end")
     history = API.get(f"{tenant}/devices/C020003/history")
     equal([(item["seq"], item["type"], item["instance"]) for item in history["items"]], [(3, "device.held", None)], "history")

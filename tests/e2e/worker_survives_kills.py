@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 #
-# Workers are killed 200 times at random while 20 clients with 2,000 devices each are fetched, assigned and delivered, and while
+# Workers are killed 200 times (DEPBROKER_TEST_KILLS) at random while 20 clients with 2,000 devices each are fetched, assigned and delivered, and while
 # administrators at Apple go on adding, changing, removing and moving devices. Then the database, the receiver and applesim
 # must say the same, and no event may be missing, doubled, out of order, or at somebody else's.
 import os
@@ -15,8 +15,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from world import Failure, World, seeded  # noqa: E402
 
-KILLS = 200
-CLIENTS = 20
+KILLS = int(os.environ.get("DEPBROKER_TEST_KILLS", "200"))
+CLIENTS = 20 if KILLS >= 100 else 5
 DEVICES = 2000
 WORKERS = 4
 PAGES = (10, 10, 20, 50, 200)  # devices in a page: some clients are read for long, others come to be assigned early

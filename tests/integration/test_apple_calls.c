@@ -219,6 +219,49 @@ static void details_are_asked_for_by_serial_number(void **state)
 	apple_script_close(&script);
 }
 
+static void a_replacement_names_its_original_or_is_no_answer(void **state)
+{
+	static const struct {
+		unsigned status;
+		const char *body;
+		enum err rc;
+		const char *original, *date;
+	} answers[] = {
+		{ 200, "{\"serial_number\":\"n w\",\"original_device_serial_number\":\"OLD\"}", ERR_BAD_ANSWER, "", "" },
+		{ 200, "{\"serial_number\":\"a&b\",\"original_device_serial_number\":\" old1 \",\"replacement_date\":\"2026-11-24\"}", OK, "OLD1",
+			"2026-11-24" },
+		{ 200, "{\"serial_number\":\"A&B\",\"original_device_serial_number\":\"OLD1\",\"replacement_date\":\"2026-13-24\"}", OK, "OLD1", "" },
+		{ 200, "{\"serial_number\":\"A&B\",\"original_device_serial_number\":\"OLD1\",\"replacement_date\":17}", OK, "OLD1", "" },
+		{ 200, "{\"serial_number\":\"A&B\",\"original_device_serial_number\":\"OLD1\"}", OK, "OLD1", "" },
+		{ 200, "{\"serial_number\":\"A&B\",\"original_device_serial_number\":\"a&b\"}", ERR_BAD_ANSWER, "", "" },
+		{ 200, "{\"serial_number\":\"A&B\",\"original_device_serial_number\":\"O L D\"}", ERR_BAD_ANSWER, "", "" },
+		{ 200, "{\"serial_number\":\"A&B\"}", ERR_BAD_ANSWER, "", "" },
+		{ 200, "{\"serial_number\":\"OTHER\",\"original_device_serial_number\":\"OLD1\"}", ERR_BAD_ANSWER, "", "" },
+		{ 200, "OK", ERR_BAD_ANSWER, "", "" },
+		{ 404, "DEVICE_NOT_FOUND", ERR_REFUSED, "", "" },
+		{ 400, "DEVICE_ID_REQUIRED", ERR_REFUSED, "", "" },
+		{ 503, "", ERR_UNAVAILABLE, "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+		struct apple_replacement replacement;
+		struct apple_script script;
+		struct apple_trial trial;
+
+		APPLE_SCRIPT_OPEN(&script, { "GET /device/replacementDetails?device=A%26B", answers[i].status, answers[i].body, NULL });
+		apple_script_signed_in(&script, "stored");
+		apple_trial_init(&trial, &script);
+		APPLE_TRIAL(&trial, apple_replacement_details(&trial.call, &script.session, TEXT("A&B"), &replacement));
+		apple_trial_wait(&trial);
+		assert_int_equal(trial.call.op.rc, answers[i].rc);
+		assert_string_equal(replacement.original_serial_number, answers[i].original);
+		assert_string_equal(replacement.date, answers[i].date);
+		apple_trial_fini(&trial);
+		apple_script_close(&script);
+	}
+}
+
 static void what_cannot_be_asked_fails_later_and_sends_nothing(void **state)
 {
 	struct text *serials = allocate_array(APPLE_SERIALS_MAX + 1, sizeof *serials);
@@ -227,14 +270,15 @@ static void what_cannot_be_asked_fails_later_and_sends_nothing(void **state)
 	struct apple_trial trial;
 	struct apple_page page;
 	struct apple_assignment assignment;
+	struct apple_replacement replacement;
 
 	(void)state;
 	apple_script_open(&script, NULL, 0);
 	apple_trial_init(&trial, &script);
-	for (int i = 0; i < 7; i++) {
+	for (int i = 0; i < 8; i++) {
 		const char *name = script.base_url;
 
-		script.server.base_url = i == 6 ? "ftp://nowhere" : name;
+		script.server.base_url = i == 7 ? "ftp://nowhere" : name;
 		switch (i) {
 		case 0: APPLE_TRIAL(&trial, apple_device_details(&trial.call, &script.session, serials, 0, &page)); break;
 		case 1: APPLE_TRIAL(&trial, apple_device_details(&trial.call, &script.session, serials, 1001, &page)); break;
@@ -242,6 +286,7 @@ static void what_cannot_be_asked_fails_later_and_sends_nothing(void **state)
 		case 3: APPLE_TRIAL(&trial, apple_assign_profile(&trial.call, &script.session, TEXT("\"}"), serials, 1, &assignment)); break;
 		case 4: APPLE_TRIAL(&trial, apple_get_profile(&trial.call, &script.session, TEXT("a&b=c"), &profile)); break;
 		case 5: APPLE_TRIAL(&trial, apple_remove_profile(&trial.call, &script.session, serials, 1001, &assignment)); break;
+		case 6: APPLE_TRIAL(&trial, apple_replacement_details(&trial.call, &script.session, TEXT_NONE, &replacement)); break;
 		default: APPLE_TRIAL(&trial, apple_sign_in(&trial.call, &script.session)); break;
 		}
 		assert_true(apple_call_is_running(&trial.call));
@@ -289,6 +334,7 @@ int main(void)
 		cmocka_unit_test(put_is_used_where_post_is_not_allowed),
 		cmocka_unit_test(a_profile_is_removed_with_a_delete_that_has_a_body),
 		cmocka_unit_test(details_are_asked_for_by_serial_number),
+		cmocka_unit_test(a_replacement_names_its_original_or_is_no_answer),
 		cmocka_unit_test(what_cannot_be_asked_fails_later_and_sends_nothing),
 		cmocka_unit_test(an_account_that_cannot_be_read_is_a_bad_answer),
 	};

@@ -4,6 +4,8 @@
 #include "store/api_keys.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
+#include "store/parked.h"
+#include "store/replacements.h"
 #include "store/secrets.h"
 #include "store/tokens.h"
 #include "support/cmocka_all.h"
@@ -200,7 +202,7 @@ static struct device_row full_device(struct text serial, int64_t instance_id)
 			.operation = DEVICE_MODIFIED, .response_status = TEXT("SUCCESS"), .extra = TEXT("{\"a\": [1,  2]}"),
 			.fingerprint = { 0, 1, 2, 0xff, '\\', '\'', 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 },
 		},
-		.gone_at_us = MOMENT + 5, .instance_id = instance_id, .rules_version = 6, .assign_state = ASSIGN_THROTTLED,
+		.gone_at_us = MOMENT + 5, .gone_reason = REMOVAL_UNLISTED, .gone_seq = 11, .instance_id = instance_id, .rules_version = 6, .assign_state = ASSIGN_THROTTLED,
 		.assign_at_us = MOMENT + 7, .assign_attempts = 8, .assigned_profile_uuid = TEXT("p"), .first_seen_at_us = MOMENT + 9,
 		.changed_at_us = MOMENT + 10,
 	};
@@ -236,6 +238,8 @@ static void same_device(const struct device_row *a, const struct device_row *b)
 	assert_int_equal(a->apple.op_date_us, b->apple.op_date_us);
 	assert_memory_equal(a->apple.fingerprint, b->apple.fingerprint, DEVICE_FINGERPRINT_SIZE);
 	assert_int_equal(a->gone_at_us, b->gone_at_us);
+	assert_int_equal(a->gone_reason, b->gone_reason);
+	assert_int_equal(a->gone_seq, b->gone_seq);
 	assert_int_equal(a->instance_id, b->instance_id);
 	assert_int_equal(a->rules_version, b->rules_version);
 	assert_int_equal(a->assign_state, b->assign_state);
@@ -363,6 +367,8 @@ static void same_event(const struct stored_event *a, const struct stored_event *
 	same_text(a->event.serial_number, b->event.serial_number);
 	same_text(a->event.instance, instance);
 	same_text(a->event.device_json, b->event.device_json);
+	same_text(a->event.changes, b->event.changes);
+	assert_int_equal(a->event.reason, b->event.reason);
 	assert_int_equal(a->instance_id, b->instance_id);
 	assert_int_equal(a->lane, b->lane);
 }
@@ -375,7 +381,8 @@ static void events_come_back(void **state)
 		{ { .seq = 1, .at_us = at_us, .type = EVENT_DEVICE_ADDED, .serial_number = TEXT("S1"),
 			.device_json = TEXT("{\"b\": 1,  \"a\":\"\xc3\xbc'\"}") }, new_instance(&world, tenant_id, "main"), 7 },
 		{ { .seq = 2, .at_us = at_us + 1, .type = EVENT_PING }, 0, 0 },
-		{ { .seq = 3, .at_us = at_us + 2, .type = EVENT_DEVICE_REMOVED, .serial_number = TEXT("S1") }, events[0].instance_id, 7 },
+		{ { .seq = 3, .at_us = at_us + 2, .type = EVENT_DEVICE_REMOVED, .serial_number = TEXT("S1"),
+			.reason = REMOVAL_INACCESSIBLE, .changes = TEXT("{\"a\":[1,  null]}") }, events[0].instance_id, 7 },
 	};
 	struct stored_event event;
 	struct pg_call call;
@@ -401,6 +408,131 @@ static void events_come_back(void **state)
 	assert_int_equal(pg_row_count(t, 4), 1);
 	assert_int_equal(pg_row_count(t, 5), 0);
 	assert_int_equal(store_incarnation_read(t, 6), 1);
+	end(&call);
+}
+
+static void expect_as_of(const struct pg_transaction *t, unsigned statement, const char *seqs)
+{
+	assert_int_equal(pg_row_count(t, statement), strlen(seqs));
+	for (size_t i = 0; i < strlen(seqs); i++) {
+		struct stored_event event;
+
+		store_event_read(t, statement, i, &event);
+		assert_int_equal(event.event.seq, seqs[i] - '0');
+	}
+}
+
+static void devices_are_found_as_they_were(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t main_id = new_instance(&world, tenant_id, "main");
+	const int64_t at_us = clock_wall_us();
+	struct device_row rows[] = { empty_device(TEXT("A")), empty_device(TEXT("B")), empty_device(TEXT("C")) };
+	const struct stored_event events[] = {
+		{ { .seq = 1, .at_us = at_us, .type = EVENT_DEVICE_ADDED, .serial_number = TEXT("A") }, main_id, 0 },
+		{ { .seq = 2, .at_us = at_us, .type = EVENT_DEVICE_HELD, .serial_number = TEXT("B") }, 0, 0 },
+		{ { .seq = 3, .at_us = at_us + 1, .type = EVENT_DEVICE_REMOVED, .serial_number = TEXT("A"), .reason = REMOVAL_DELETED }, main_id, 0 },
+		{ { .seq = 4, .at_us = at_us + 2, .type = EVENT_DEVICE_REPLACED, .serial_number = TEXT("A") }, 0, 0 },
+		{ { .seq = 5, .at_us = at_us + 2, .type = EVENT_DEVICE_ADDED, .serial_number = TEXT("B") }, main_id, 0 },
+		{ { .seq = 6, .at_us = at_us + 2, .type = EVENT_DEVICE_ASSIGNED, .serial_number = TEXT("B") }, main_id, 0 },
+	};
+	struct pg_call call;
+	struct pg_transaction *t = begin(&call, store_worker(tenant_id));
+
+	(void)state;
+	(void)store_device_put(t, tenant_id, rows, 3);
+	(void)store_event_insert(t, tenant_id, events, 6);
+	(void)store_event_list_as_of(t, tenant_id, at_us - 1, TEXT_NONE, true, -1, 10);
+	(void)store_event_list_as_of(t, tenant_id, at_us, TEXT_NONE, false, -1, 10);
+	(void)store_event_list_as_of(t, tenant_id, at_us, TEXT_NONE, false, 0, 10);
+	(void)store_event_list_as_of(t, tenant_id, at_us + 1, TEXT_NONE, false, -1, 10);
+	(void)store_event_list_as_of(t, tenant_id, at_us + 1, TEXT_NONE, true, -1, 10);
+	(void)store_event_list_as_of(t, tenant_id, at_us + 9, TEXT_NONE, true, main_id, 10);
+	(void)store_event_list_as_of(t, tenant_id, at_us + 9, TEXT("A"), true, -1, 1);
+	(void)store_event_as_of(t, tenant_id, at_us + 2, TEXT("A"));
+	(void)store_event_as_of(t, tenant_id, at_us + 2, TEXT("C"));
+	run(&call, &world);
+	expect_as_of(t, 2, "");
+	expect_as_of(t, 3, "12");
+	expect_as_of(t, 4, "2");
+	expect_as_of(t, 5, "2");
+	expect_as_of(t, 6, "32");
+	expect_as_of(t, 7, "6");
+	expect_as_of(t, 8, "6");
+	expect_as_of(t, 9, "3");
+	expect_as_of(t, 10, "");
+	end(&call);
+}
+
+// --- replacements, parked records ---
+
+static void a_replacement_is_noted_once_and_asked_about_until_it_is_known(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t now_us = clock_wall_us() + 60 * SECOND_US;
+	const struct text serials[] = { TEXT("N1"), TEXT("N2") };
+	const struct replacement_row known = { .serial_number = TEXT("N1"), .original_serial_number = TEXT("O1"),
+		.replacement_date = TEXT("2026-11-24"), .attempts = 2, .ask_at_us = INSTANT_NONE, .resolved_at_us = MOMENT };
+	const struct replacement_row unknown = { .serial_number = TEXT("N2"), .apple_word = TEXT("DEVICE_NOT_FOUND"), .attempts = 1,
+		.ask_at_us = now_us + 1, .resolved_at_us = INSTANT_NONE };
+	struct replacement_row row;
+	struct pg_call call;
+	struct pg_transaction *t = begin(&call, store_worker(tenant_id));
+
+	(void)state;
+	store_replacement_note(t, tenant_id, serials, 2);
+	(void)store_replacement_due(t, tenant_id, now_us, 10);
+	store_replacement_put(t, tenant_id, &known);
+	store_replacement_put(t, tenant_id, &unknown);
+	store_replacement_note(t, tenant_id, serials, 2);
+	(void)store_replacement_due(t, tenant_id, now_us, 10);
+	(void)store_replacement_next(t, tenant_id);
+	(void)store_replacement_of(t, tenant_id, TEXT("O1"));
+	(void)store_replacement_of(t, tenant_id, TEXT("N2"));
+	run(&call, &world);
+	assert_int_equal(pg_row_count(t, 1), 2);
+	assert_int_equal(pg_row_count(t, 5), 0);
+	assert_int_equal(store_replacement_next_read(t, 6), now_us + 1);
+	store_replacement_read(t, 7, 0, &row);
+	same_text(row.serial_number, TEXT("N1"));
+	same_text(row.original_serial_number, TEXT("O1"));
+	same_text(row.replacement_date, TEXT("2026-11-24"));
+	assert_int_equal(row.resolved_at_us, MOMENT);
+	assert_int_equal(row.ask_at_us, INSTANT_NONE);
+	store_replacement_read(t, 8, 0, &row);
+	same_text(row.apple_word, TEXT("DEVICE_NOT_FOUND"));
+	assert_int_equal(row.attempts, 1);
+	assert_int_equal(row.original_serial_number.length, 0);
+	end(&call);
+}
+
+static void equal_records_are_parked_once_and_counted(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const struct parked_row rows[] = {
+		{ .serial_number = ODD, .why = TEXT("it is odd"), .record = ODD }, { .why = TEXT("it is no object"), .record = TEXT("17") },
+		{ .serial_number = ODD, .why = TEXT("it is odd"), .record = ODD },
+	};
+	struct parked_row row;
+	struct pg_call call;
+	struct pg_transaction *t = begin(&call, store_worker(tenant_id));
+	int64_t times = 0;
+
+	(void)state;
+	store_parked_put(t, tenant_id, rows, 3, 5); // two statements
+	store_parked_put(t, tenant_id, rows, 1, 1);
+	(void)store_parked_list(t, tenant_id, TEXT_NONE, 10);
+	(void)store_parked_list(t, tenant_id, TEXT_NONE, 1);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(t, 4), 2);
+	for (size_t i = 0; i < 2; i++) {
+		store_parked_read(t, 4, i, &row);
+		same_text(row.record, row.serial_number.length > 0 ? ODD : TEXT("17"));
+		assert_true(is_recent(row.first_at_us) && is_recent(row.last_at_us));
+		times += row.times;
+	}
+	assert_int_equal(times, 4);
+	assert_int_equal(pg_row_count(t, 5), 1);
 	end(&call);
 }
 
@@ -930,6 +1062,9 @@ int main(void)
 		cmocka_unit_test(devices_are_found_by_what_is_to_be_done),
 		cmocka_unit_test(many_devices_are_one_statement),
 		cmocka_unit_test(events_come_back),
+		cmocka_unit_test(devices_are_found_as_they_were),
+		cmocka_unit_test(a_replacement_is_noted_once_and_asked_about_until_it_is_known),
+		cmocka_unit_test(equal_records_are_parked_once_and_counted),
 		cmocka_unit_test(an_instance_comes_back),
 		cmocka_unit_test(a_host_with_a_blank_is_refused),
 		cmocka_unit_test(rules_have_one_version_in_force),

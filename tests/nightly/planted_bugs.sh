@@ -15,10 +15,22 @@ cd "$copy"
 cmake --preset release -DDEPBROKER_WERROR=OFF >configure.log
 export DEPBROKER_SIM_SCHEDULES=300 DEPBROKER_TEST_SEED=1
 
+# A test is a program of its name; "faults" are schedules of tests/faults.
+programs_of() { if [ "$1" = faults ]; then echo depbroker applesim receiver wire; else echo "$1"; fi; }
+run_test() {
+	if [ "$1" = faults ]; then
+		BUILD_DIR=$copy/build/release timeout 1200 tests/faults/run.py --seed 500 --schedules 60 --stop-early
+	else
+		timeout 300 "build/release/$1"
+	fi
+}
+
 # outcome_of TEST: green, red, or broken when it cannot be built.
 outcome_of() {
-	cmake --build --preset release -j 2 --target "$1" >build.log 2>&1 || { tail -n 20 build.log >&2; echo broken; return; }
-	if (cd "$copy" && timeout 300 "build/release/$1") >run.log 2>&1; then echo green; else echo red; fi
+	local programs
+	read -ra programs < <(programs_of "$1")
+	cmake --build --preset release -j 2 --target "${programs[@]}" >build.log 2>&1 || { tail -n 20 build.log >&2; echo broken; return; }
+	if (cd "$copy" && run_test "$1") >run.log 2>&1; then echo green; else echo red; fi
 }
 
 patches=("$root"/tests/planted/*.patch)

@@ -83,6 +83,7 @@ struct sim_profile { // a row of profiles
 struct sim_device { // a row of devices
 	struct device_row row;
 	bool used;
+	const struct stored_event *told; // its newest event that tells a state; NULL: none
 };
 
 struct sim_tenant {

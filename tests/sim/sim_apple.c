@@ -697,6 +697,14 @@ void apple_device_details(struct apple_call *call, struct apple_session *session
 	go(at);
 }
 
+void apple_replacement_details(struct apple_call *call, struct apple_session *session, struct text serial, struct apple_replacement *out)
+{
+	(void)call;
+	(void)session;
+	(void)serial;
+	LAW(out == NULL, "nothing here replaces anything%s", "");
+}
+
 void apple_define_profile(struct apple_call *call, struct apple_session *session, struct text profile_json,
 	char profile_uuid_out[APPLE_PROFILE_UUID_MAX + 1])
 {

@@ -4,6 +4,7 @@
 //
 // A timer that only asks whether a client is due is not run while none is, and a heart-beat not while nothing can come between two of
 // them: neither would change anything. Their times stay on the grid on which they would have run.
+#include "loop/hint.h"
 #include "sim/sim.h"
 
 #include "depbroker/log.h"
@@ -436,4 +437,21 @@ void sim_end(void)
 	memset(&loops, 0, sizeof loops);
 	sim.runs = false;
 	sim_memory_reset();
+}
+
+// --- hints: nobody has any ---
+
+void hint_listener_open(struct hint_listener *listener, struct loop *loop, int socket)
+{
+	(void)listener;
+	(void)loop;
+	(void)socket;
+	abort();
+}
+
+void hint_listener_close(struct hint_listener *listener, void (*closed)(struct hint_listener *listener))
+{
+	(void)listener;
+	(void)closed;
+	abort();
 }

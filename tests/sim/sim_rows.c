@@ -2,6 +2,7 @@
 //
 // sim_rows.c - a model of the rows: what the SQL of server/store does, in C, with the laws that every write must keep.
 #include "sim/sim_transaction.h"
+#include "tenants/history.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -584,6 +585,39 @@ static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 	device->row = *row;
 }
 
+static void tell(struct sim_tenant *tenant, const struct stored_event *event)
+{
+	struct sim_device *device = &tenant->devices[device_number(tenant, event->event.serial_number)];
+
+	LAW(device->told == NULL || device->told->event.at_us <= event->event.at_us, "device %.*s goes back in time with event %lld",
+		TEXT_ARGS(event->event.serial_number), (long long)event->event.seq);
+	device->told = event;
+}
+
+// The log says of each device what its row says. (One that was gone when it was heard of first was never there.)
+static void check_history(const struct sim_transaction *transaction, struct sim_tenant *tenant)
+{
+	for (size_t i = 0; i < transaction->count; i++) {
+		const struct sim_op *op = &transaction->ops[i];
+
+		for (size_t j = 0; op->kind == OP_DEVICE_PUT && j < op->in_count; j++) {
+			const struct device_row *row = (const struct device_row *)op->in + j;
+			const struct sim_device *device = &tenant->devices[device_number(tenant, row->apple.serial_number)];
+			const bool present = row->gone_at_us == INSTANT_NONE;
+
+			if (device->told == NULL) {
+				LAW(!present, "device %.*s is there, and no event tells of it", TEXT_ARGS(row->apple.serial_number));
+				continue;
+			}
+			const struct history_state told = history_state_after(&device->told->event, device->told->instance_id);
+
+			LAW(told.present == present && told.instance_id == row->instance_id && told.gone_reason == row->gone_reason,
+				"device %.*s is not what event %lld tells of it", TEXT_ARGS(row->apple.serial_number),
+				(long long)device->told->event.seq);
+		}
+	}
+}
+
 static void insert_events(struct sim_tenant *tenant, const struct stored_event *events, size_t count)
 {
 	const int64_t first = tenant->stream.event_seq - (int64_t)count + 1;
@@ -602,6 +636,9 @@ static void insert_events(struct sim_tenant *tenant, const struct stored_event *
 		LAW(events[i].event.seq == first + (int64_t)i, "client %lld's event %lld is numbered %lld", (long long)tenant->id,
 			(long long)first + (long long)i, (long long)events[i].event.seq);
 		tenant->events[events[i].event.seq - 1] = events[i];
+		if (history_tells_state(events[i].event.type)) {
+			tell(tenant, &events[i]);
+		}
 		sim_trace("event", tenant->id, events[i].event.seq, events[i].event.type);
 	}
 }
@@ -806,6 +843,7 @@ enum err sim_rows_execute(struct sim_transaction *transaction)
 	}
 	if (tenant != NULL) {
 		check_numbers(transaction, tenant);
+		check_history(transaction, tenant);
 	}
 	return OK;
 }
@@ -864,7 +902,7 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 	(void)snprintf(tenant->slug, sizeof tenant->slug, "t%d", (int)id);
 	(void)snprintf(tenant->server_uuid, sizeof tenant->server_uuid, "SERVER-%d", (int)id);
 	tenant->stream = (struct stream_row){ .sync_next_at_us = INSTANT_NONE, .synced_at_us = INSTANT_NONE, .run_started_at_us = INSTANT_NONE,
-		.profile_needed = true, .rules_version = 1 };
+		.replacement_due_us = INSTANT_NONE, .profile_needed = true, .rules_version = 1 };
 	tenant->default_instance_id = sim_between(0, SIM_INSTANCES);
 	for (int i = 0; i < SIM_INSTANCES; i++) {
 		struct sim_instance *instance = &tenant->instances[i];

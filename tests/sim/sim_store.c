@@ -6,6 +6,8 @@
 
 #include "store/alerts.h"
 #include "store/migrate.h"
+#include "store/parked.h"
+#include "store/replacements.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -281,6 +283,23 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 	op->text = sim_keep(node_id);
 	op->number = limit;
 	return added(t);
+}
+
+// Nobody hints here.
+unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	return store_stream_take(t, tenant_id, node_id);
+}
+
+unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count)
+{
+	(void)tenant_ids;
+	return store_due_claim(t, node_id, (int)count, false);
+}
+
+void store_commit_lazily(struct pg_transaction *t)
+{
+	(void)t;
 }
 
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)
@@ -627,6 +646,7 @@ unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const s
 	for (size_t i = 0; i < count; i++) {
 		copies[i].event.serial_number = sim_keep(copies[i].event.serial_number);
 		copies[i].event.device_json = sim_keep(copies[i].event.device_json);
+		copies[i].event.changes = sim_keep(copies[i].event.changes);
 	}
 	op->in = copies;
 	op->in_count = count;
@@ -787,6 +807,57 @@ void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t hel
 	(void)held;
 	(void)present;
 	(void)add_simple(t, OP_NOTHING);
+}
+
+// The simulated Apple lists no replacements and no records that cannot be read.
+
+void store_replacement_note(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	(void)t;
+	(void)serials;
+	LAW(count == 0, "client %lld has replacements", (long long)tenant_id);
+}
+
+void store_replacement_put(struct pg_transaction *t, int64_t tenant_id, const struct replacement_row *row)
+{
+	(void)t;
+	LAW(row == NULL, "client %lld has replacements", (long long)tenant_id);
+}
+
+unsigned store_replacement_due(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
+{
+	(void)now_us;
+	LAW(limit == 0, "client %lld asks for replacements", (long long)tenant_id);
+	return add_simple(t, OP_NOTHING);
+}
+
+unsigned store_replacement_next(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+int64_t store_replacement_next_read(const struct pg_transaction *t, unsigned statement)
+{
+	(void)t;
+	(void)statement;
+	return INSTANT_NONE;
+}
+
+void store_replacement_read(const struct pg_transaction *t, unsigned statement, size_t row, struct replacement_row *out)
+{
+	(void)t;
+	(void)statement;
+	(void)row;
+	*out = (struct replacement_row){ 0 };
+}
+
+void store_parked_put(struct pg_transaction *t, int64_t tenant_id, const struct parked_row *rows, size_t count, int64_t rejected)
+{
+	(void)t;
+	(void)rows;
+	(void)count;
+	LAW(rejected == 0, "client %lld has parked records", (long long)tenant_id);
 }
 
 void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count)

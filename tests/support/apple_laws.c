@@ -42,6 +42,7 @@ void apple_check_laws(const struct apple_page *page)
 	for (size_t i = 0; i < page->rejects_kept; i++) {
 		assert_true(page->rejects[i].serial.length <= 64 && text_is_utf8(page->rejects[i].serial));
 		assert_non_null(page->rejects[i].why);
+		assert_true(page->rejects[i].record.length <= APPLE_REJECT_MAX && text_is_utf8(page->rejects[i].record));
 	}
 	assert_true(page->rejects_kept <= page->rejected && page->cursor.length <= APPLE_CURSOR_MAX);
 	assert_true(text_is_utf8(page->cursor));

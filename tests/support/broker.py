@@ -16,6 +16,7 @@ import time
 import urllib.parse
 
 import openapi
+import pooler
 from programs import BUILD, Peer
 
 WAIT_S = 60
@@ -62,7 +63,9 @@ class Postgres:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", preexec_fn=die_with_us, **self.as_user)
         wait_until(self.is_up, "PostgreSQL is up")
         self.sql("create database depbroker", "postgres")
-        self.url = f"postgresql:///depbroker?user=owner&host={urllib.parse.quote(self.folder, safe='')}"
+        self.pooler = pooler.Pooler(self.folder, "owner", {"cwd": "/", **self.as_user}) if pooler.is_wanted() else None
+        self.url = f"postgresql:///depbroker?user=owner&host={urllib.parse.quote(self.folder, safe='')}" + \
+            (f"&port={pooler.PORT}" if self.pooler else "")
 
     def run(self, *command, **options):
         return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/", **self.as_user, **options)
@@ -89,6 +92,8 @@ class Postgres:
         return Lock(self, statement)
 
     def stop(self):
+        if self.pooler:
+            self.pooler.stop()
         self.process.send_signal(signal.SIGINT)
         self.process.wait(WAIT_S)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+import pooler
 from programs import BUILD, Control, Peer, Program, run_tests
 
 PR_SET_PDEATHSIG = 1
@@ -111,8 +112,10 @@ def environment_of(pid):
 class Postgres:
     """A PostgreSQL of the test's own, on a unix socket, that can be killed and started again."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **settings):
         self.folder = os.path.join(folder, "postgres")
+        self.settings = {"listen_addresses": "", "unix_socket_directories": self.folder, "shared_buffers": "64MB",
+                         "max_connections": "50", "logging_collector": "off", "log_checkpoints": "off", **settings}
         versions = sorted(os.listdir("/usr/lib/postgresql"), key=int)
         self.binaries = os.path.join("/usr/lib/postgresql", versions[-1], "bin")
         self.user = None if os.geteuid() != 0 else pwd.getpwnam("postgres")
@@ -124,6 +127,7 @@ class Postgres:
         run([os.path.join(self.binaries, "initdb"), "-D", self.data, "-U", "depbroker", "-A", "trust", "-N", "-E", "UTF8"],
             **self.identity())
         self.start()
+        self.pooler = pooler.Pooler(self.folder, "depbroker", self.identity()) if pooler.is_wanted() else None
         run([os.path.join(self.binaries, "createdb"), "-h", self.folder, "-U", "depbroker", "depbroker"])
 
     def identity(self):
@@ -133,12 +137,10 @@ class Postgres:
 
     @property
     def url(self):
-        return f"postgresql:///depbroker?user=depbroker&host={self.folder}"
+        return f"postgresql:///depbroker?user=depbroker&host={self.folder}" + (f"&port={pooler.PORT}" if self.pooler else "")
 
     def start(self):
-        settings = {"listen_addresses": "", "unix_socket_directories": self.folder, "shared_buffers": "64MB", "max_connections": "50",
-                    "logging_collector": "off", "log_checkpoints": "off"}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
         with open(os.path.join(self.folder, "server.log"), "ab") as log:
             self.process = subprocess.Popen([os.path.join(self.binaries, "postgres"), "-D", self.data, *options], stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL, preexec_fn=end_with_us, **self.identity())
@@ -158,6 +160,10 @@ class Postgres:
             self.process.send_signal(how)
             self.process.wait(60)
 
+    def close(self):
+        if self.pooler:
+            self.pooler.stop()
+        self.stop()
 
 
 class Psql:
@@ -165,9 +171,9 @@ class Psql:
 
     END = "--- that was all ---"
 
-    def __init__(self, folder):
+    def __init__(self, folder, database="depbroker"):
         self.process = subprocess.Popen(
-            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", folder, "-U", "depbroker", "-d", "depbroker"],
+            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", folder, "-U", "depbroker", "-d", database],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def ask(self, statement):
@@ -214,12 +220,12 @@ class Api:
         self.listen = listen
         self.key = key
 
-    def call(self, method, path, body=None):
+    def call(self, method, path, body=None, timeout=30):
         data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
         headers = [("Authorization", f"Bearer {self.key}")]
         if data is not None:
             headers.append(("Content-Type", "application/json" if isinstance(body, (dict, list)) else "application/octet-stream"))
-        peer = Peer("http://" + self.listen)
+        peer = Peer("http://" + self.listen, timeout)
         try:
             answer = peer.request(method, "/api/v1" + path, data, headers)
         finally:
@@ -430,19 +436,21 @@ def difference(wanted, found):
 
 
 class World:
-    def __init__(self, workers=2, own_postgres=False, seed=1, program="depbroker", **settings):
+    def __init__(self, workers=2, own_postgres=False, seed=1, program="depbroker", database_url=None, postgres_folder=None, sim_options=(),
+                 **settings):
         self.folder = tempfile.mkdtemp(prefix="depbroker-world-")
         os.chmod(self.folder, 0o755)  # PostgreSQL's user must be able to pass
         self.clients = {}
-        self.postgres = Postgres(self.folder) if own_postgres else None
-        self.sim = Program("applesim", "--seed", str(seed))
+        self.postgres = Postgres(self.folder) if own_postgres or (pooler.is_wanted() and not database_url) else None
+        self.postgres_folder = postgres_folder or (self.postgres.folder if self.postgres else None)
+        self.sim = Program("applesim", "--seed", str(seed), *sim_options)
         self.apple_url = self.sim.ready["apple"]
         self.apple = Control(self.sim.ready["control"])
         self.inboxes = Program("receiver")
         self.receiver_url = self.inboxes.ready["listen"]
         self.receiver = Control(self.receiver_url)
         settings = {"DEPBROKER_APPLE_URL": self.apple_url, **settings}
-        self.broker = Broker(self.folder, workers, self.postgres.url if self.postgres else None, program=program, **settings)
+        self.broker = Broker(self.folder, workers, self.postgres.url if self.postgres else database_url, program=program, **settings)
         self.admin = self.operator = self.technician = self.psql = None
 
     def __enter__(self):
@@ -469,7 +477,7 @@ class World:
             complaints = self.broker.complaints()
         finally:
             if self.postgres:
-                self.postgres.stop()
+                self.postgres.close()
             self.sim.stop()
             self.inboxes.stop()
         if complaints and not has_failed:
@@ -486,12 +494,16 @@ class World:
 
     def sql(self, statement):
         if self.psql is None or self.psql.has_ended():
-            self.psql = Psql(self.postgres.folder if self.postgres else os.path.join(self.broker.state, "postgres-socket"))
+            self.psql = Psql(self.postgres_folder or os.path.join(self.broker.state, "postgres-socket"))
         return self.psql.ask(statement)
 
     def rows(self, statement):
         answer = self.sql(f"select coalesce(json_agg(row_to_json(r)), '[]') from ({statement}) r")
         return json.loads(answer)
+
+    def end_sessions(self):
+        """Settings of roles hold from the next session on, and a pooler keeps sessions."""
+        self.sql("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
 
     # --- clients ---
 

@@ -218,10 +218,63 @@ static void a_parked_record_is_shown_as_far_as_it_can_be(void **state)
 	parse_members(&page, "\"serial_number\":\"AB C\\u0007D\"");
 	assert_text(page.rejects[0].serial, "AB C");
 	assert_non_null(strstr(page.rejects[0].why, "blanks"));
+	assert_text(page.rejects[0].record, "{\"serial_number\":\"AB C\\u0007D\"}");
 	apple_page_fini(&page);
-	parse_members(&page, "\"model\":\"iPad\"");
+	parse_members(&page, "\"model\":\"iPad\",\"n\":[1e400,null,{\"deep\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}]");
 	assert_text(page.rejects[0].serial, "");
+	assert_text(page.rejects[0].record, "{\"model\":\"iPad\",\"n\":[1e400,null,{\"deep\":[[[[[[[[[[[[[null]]]]]]]]]]]]]}]}");
 	apple_page_fini(&page);
+}
+
+static void a_parked_record_is_cut_between_characters(void **state)
+{
+	struct buffer members CLEANUP(buffer_fini) = BUFFER(1 << 14);
+	struct apple_page page;
+
+	(void)state;
+	buffer_add_string(&members, "\"model\":\"");
+	for (int i = 0; i < 1500; i++) {
+		buffer_add_string(&members, "\xe2\x82\xac");
+	}
+	buffer_add_string(&members, "\"");
+	parse_members(&page, members.bytes);
+	assert_int_equal(page.rejects[0].record.length, 1999 - (1999 - 10) % 3);
+	assert_true(text_is_utf8(page.rejects[0].record));
+	apple_page_fini(&page);
+}
+
+static void members_of_version_10_are_kept_as_what_they_are_documented_to_be(void **state)
+{
+	static const struct {
+		const char *members, *extra;
+		bool is_replacement, released;
+		unsigned ignored;
+	} cases[] = {
+		{ "\"imei\":[\"1\",\"2\"],\"meid\":[],\"eid\":\"e\"", "{\"eid\":\"e\",\"imei\":[\"1\",\"2\"],\"meid\":[]}", false, false, 0 },
+		{ "\"imei\":\"1\",\"meid\":[1],\"eid\":[\"e\"]", "", false, false, 3 },
+		{ "\"ethernet_mac_address\":\"a\"", "{\"ethernet_mac_address\":\"a\"}", false, false, 0 },
+		{ "\"ethernet_mac_address\":[\"a\"]", "{\"ethernet_mac_address\":[\"a\"]}", false, false, 0 },
+		{ "\"ethernet_mac_address\":{},\"wifi_mac_address\":true,\"bluetooth_mac_address\":null", "", false, false, 2 },
+		{ "\"is_replacement_device\":true", "{\"is_replacement_device\":true}", true, false, 0 },
+		{ "\"is_replacement_device\":\"true\",\"released_by_replacement\":1", "", false, false, 2 },
+		{ "\"is_replacement_device\":false,\"released_by_replacement\":true",
+			"{\"is_replacement_device\":false,\"released_by_replacement\":true}", false, true, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buffer members CLEANUP(buffer_fini) = BUFFER(512);
+		struct apple_page page;
+
+		buffer_add_format(&members, "\"serial_number\":\"A\",%s", cases[i].members);
+		parse_members(&page, members.bytes);
+		assert_int_equal(page.count, 1);
+		assert_text(page.devices[0].extra, cases[i].extra);
+		assert_int_equal(page.devices[0].is_replacement, cases[i].is_replacement);
+		assert_int_equal(page.devices[0].released_by_replacement, cases[i].released);
+		assert_int_equal(page.fields_ignored, cases[i].ignored);
+		apple_page_fini(&page);
+	}
 }
 
 static void one_bad_record_does_not_cost_the_others(void **state)
@@ -647,6 +700,8 @@ int main(void)
 		cmocka_unit_test(the_page_is_named_by_the_hash_of_the_answer),
 		cmocka_unit_test(a_serial_number_is_made_canonical_or_its_record_is_parked),
 		cmocka_unit_test(a_parked_record_is_shown_as_far_as_it_can_be),
+		cmocka_unit_test(a_parked_record_is_cut_between_characters),
+		cmocka_unit_test(members_of_version_10_are_kept_as_what_they_are_documented_to_be),
 		cmocka_unit_test(one_bad_record_does_not_cost_the_others),
 		cmocka_unit_test(only_the_first_parked_records_are_kept_and_all_are_counted),
 		cmocka_unit_test(a_bad_value_spoils_its_own_field_only),

@@ -18,29 +18,32 @@ static void bodies_have_these_bytes(void **state)
 	} cases[] = {
 		{ "acme", 1,
 			{ 17, AT_US, EVENT_DEVICE_ADDED, { "C02XK1ABCD", 10 }, { "main", 4 },
-				{ "{\"serial_number\":\"C02XK1ABCD\",\"model\":\"MacBook Air\"}", 52 } },
+				{ "{\"serial_number\":\"C02XK1ABCD\",\"model\":\"MacBook Air\"}", 52 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"device.added\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"acme\",\"seq\":17,"
 			"\"incarnation\":1,\"serial_number\":\"C02XK1ABCD\",\"instance\":\"main\",\"device\":{\"serial_number\":\"C02XK1ABCD\","
 			"\"model\":\"MacBook Air\"}}}" },
-		{ "acme", 2, { 18, AT_US + 1, EVENT_DEVICE_CHANGED, { "A", 1 }, { "main", 4 }, { "{}", 2 } },
+		{ "acme", 2, { 18, AT_US + 1, EVENT_DEVICE_CHANGED, { "A", 1 }, { "main", 4 }, { "{}", 2 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"device.changed\",\"timestamp\":\"2026-11-24T13:00:00.000001Z\",\"data\":{\"tenant\":\"acme\",\"seq\":18,"
 			"\"incarnation\":2,\"serial_number\":\"A\",\"instance\":\"main\",\"device\":{}}}" },
-		{ "acme", 1, { 19, AT_US + 999999, EVENT_DEVICE_REMOVED, { "A", 1 }, { "old", 3 }, { NULL, 0 } },
+		{ "acme", 1, { 19, AT_US + 999999, EVENT_DEVICE_REMOVED, { "A", 1 }, { "old", 3 }, { NULL, 0 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"device.removed\",\"timestamp\":\"2026-11-24T13:00:00.999999Z\",\"data\":{\"tenant\":\"acme\",\"seq\":19,"
 			"\"incarnation\":1,\"serial_number\":\"A\",\"instance\":\"old\"}}" },
-		{ "acme", 1, { 20, AT_US, EVENT_DEVICE_ASSIGNED, { "A", 1 }, { "main", 4 }, { "{\"a\": [1, 2]}", 13 } },
+		{ "acme", 1, { 22, AT_US, EVENT_DEVICE_REMOVED, { "A", 1 }, { "old", 3 }, { "{}", 2 }, REMOVAL_UNLISTED, { "{}", 2 } },
+			"{\"type\":\"device.removed\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"acme\",\"seq\":22,"
+			"\"incarnation\":1,\"serial_number\":\"A\",\"instance\":\"old\",\"reason\":\"unlisted\",\"device\":{}}}" },
+		{ "acme", 1, { 20, AT_US, EVENT_DEVICE_ASSIGNED, { "A", 1 }, { "main", 4 }, { "{\"a\": [1, 2]}", 13 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"device.assigned\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"acme\",\"seq\":20,"
 			"\"incarnation\":1,\"serial_number\":\"A\",\"instance\":\"main\",\"device\":{\"a\": [1, 2]}}}" },
-		{ "acme", 1, { 21, AT_US, EVENT_DEVICE_HELD, { "A", 1 }, { NULL, 0 }, { "{}", 2 } },
+		{ "acme", 1, { 21, AT_US, EVENT_DEVICE_HELD, { "A", 1 }, { NULL, 0 }, { "{}", 2 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"device.held\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"acme\",\"seq\":21,"
 			"\"incarnation\":1,\"serial_number\":\"A\",\"device\":{}}}" },
-		{ "acme", INT64_MAX, { INT64_MAX, 0, EVENT_PING, { NULL, 0 }, { "main", 4 }, { NULL, 0 } },
+		{ "acme", INT64_MAX, { INT64_MAX, 0, EVENT_PING, { NULL, 0 }, { "main", 4 }, { NULL, 0 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"ping\",\"timestamp\":\"1970-01-01T00:00:00.000000Z\",\"data\":{\"tenant\":\"acme\","
 			"\"seq\":9223372036854775807,\"incarnation\":9223372036854775807,\"instance\":\"main\"}}" },
-		{ "acme", 1, { 22, AT_US, EVENT_TOKEN_EXPIRING, { NULL, 0 }, { NULL, 0 }, { "{\"days\":7}", 10 } },
+		{ "acme", 1, { 22, AT_US, EVENT_TOKEN_EXPIRING, { NULL, 0 }, { NULL, 0 }, { "{\"days\":7}", 10 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"token.expiring\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"acme\",\"seq\":22,"
 			"\"incarnation\":1,\"detail\":{\"days\":7}}}" },
-		{ "a\"b", 1, { 1, AT_US, EVENT_PING, { "\xff\n", 2 }, { "Z\xc3\xbcrich", 7 }, { NULL, 0 } },
+		{ "a\"b", 1, { 1, AT_US, EVENT_PING, { "\xff\n", 2 }, { "Z\xc3\xbcrich", 7 }, { NULL, 0 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"ping\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"a\\\"b\",\"seq\":1,"
 			"\"incarnation\":1,\"serial_number\":\"\xef\xbf\xbd\\n\",\"instance\":\"Z\xc3\xbcrich\"}}" },
 	};
@@ -69,11 +72,23 @@ static void stored_numbers_of_types_never_change(void **state)
 	}
 }
 
+static void stored_numbers_of_reasons_never_change(void **state)
+{
+	static const char *const names[] = { NULL, "deleted", "replaced", "unlisted", "inaccessible", "rerouted", NULL };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		assert_true(text_equal(text_of(removal_reason_name((enum removal_reason)i)), text_of(names[i])));
+	}
+	assert_string_equal(event_type_name((enum event_type)32), "device.replaced");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bodies_have_these_bytes),
 		cmocka_unit_test(stored_numbers_of_types_never_change),
+		cmocka_unit_test(stored_numbers_of_reasons_never_change),
 	};
 
 	return cmocka_run_group_tests_name("event", tests, NULL, NULL);

@@ -279,9 +279,9 @@ static void live(struct life *life)
 		}
 		break;
 	case 2:
-		reconcile_unseen(&outcome, &life->settings, &life->row);
+		reconcile_unseen(&outcome, &life->settings, &life->row, REMOVAL_UNLISTED);
 		take(life, &outcome);
-		reconcile_unseen(&again, &life->settings, &life->row);
+		reconcile_unseen(&again, &life->settings, &life->row, REMOVAL_UNLISTED);
 		LAW(!again.write);
 		break;
 	case 3:

@@ -208,6 +208,7 @@ static void consume(const struct route_outcome *outcome, int64_t *holder)
 		case EVENT_DEVICE_HELD: LAW(*holder == INSTANCE_NONE && outcome->events[i].instance_id == INSTANCE_NONE); break;
 		case EVENT_DEVICE_ASSIGNED:
 		case EVENT_PING:
+		case EVENT_DEVICE_REPLACED:
 		case EVENT_TOKEN_EXPIRING:
 		case EVENT_TOKEN_EXPIRED:
 		case EVENT_TOKEN_REJECTED:
