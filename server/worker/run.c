@@ -412,6 +412,21 @@ static void read_end(struct run *run)
 	start_transaction(run);
 }
 
+// Only writes of this run change when devices are to be assigned, for as long as it owns the client.
+static bool must_read_end(const struct run *run)
+{
+	return run->tenant.stream.write_seq != run->tenant.next_assign_seq;
+}
+
+static void take_end(struct run *run)
+{
+	run->failure = run->transaction.op.rc;
+	if (run->failure == OK) {
+		run->tenant.next_assign_us = store_device_next_assign_read(&run->transaction, 0);
+		run->tenant.next_assign_seq = run->tenant.stream.write_seq;
+	}
+}
+
 static void earlier(int64_t *due_us, int64_t at_us)
 {
 	if (at_us != INSTANT_NONE && at_us < *due_us) {
@@ -424,7 +439,7 @@ static int64_t due_at(const struct run *run)
 	const struct tenant *tenant = &run->tenant;
 	const int64_t now_us = tenant_now_us(tenant);
 	int64_t due_us = now_us + DAY_S * SECOND_US;
-	int64_t assign_us = store_device_next_assign_read(&run->transaction, 0);
+	int64_t assign_us = tenant->next_assign_us;
 
 	if (run->process->stopping || run->stopped) {
 		return now_us; // another process goes on at once
@@ -639,9 +654,9 @@ static void step(struct run *run)
 				AWAIT(run, RUN_TELLING, tell(run));
 				run->failure = was_told(run);
 			}
-			if (run->failure == OK) {
+			if (run->failure == OK && must_read_end(run)) {
 				AWAIT(run, RUN_READING_END, read_end(run));
-				run->failure = run->transaction.op.rc;
+				take_end(run);
 			}
 			if (run->failure == OK) {
 				AWAIT(run, RUN_FINISHING, finish(run));
