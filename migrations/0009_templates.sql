@@ -94,6 +94,8 @@ begin
 	grant select on depbroker.profile_definitions to depbroker_api;
 	grant select, insert, update on depbroker.profile_definitions to depbroker_worker;
 
+	grant execute on function depbroker.audit_append(text, text, text, jsonb) to depbroker_directory; -- of templates, which are no client's
+
 	lint_source := replace(lint_source, '''nodes'', ''api_keys''', '''nodes'', ''template_versions'', ''api_keys''');
 	erase_source := replace(erase_source, '''profiles'',', '''profile_definitions'', ''instance_profiles'', ''tenant_profiles'', ''profiles'',');
 	if lint_source !~ 'template_versions' or erase_source !~ 'profile_definitions' then
