@@ -184,7 +184,10 @@ static void add_instance(struct layer_change *change, struct json_out *json, con
 
 	cost->present += devices;
 	cost->changes += changes ? devices : 0;
-	change->broken += has_error && (is_own || comparison->before.content.bytes != NULL);
+	if (has_error && (is_own || comparison->before.content.bytes != NULL)) {
+		change->broken++;
+		change->is_about_a_url = change->is_about_a_url || is_about_a_url(&comparison->after.findings);
+	}
 	if (changes || has_error) {
 		put_object(json, NULL);
 		put_text(json, "instance", stored->name);
@@ -310,7 +313,7 @@ bool layer_change_may_go_on(struct call *call, struct layer_change *change)
 	}
 	if (change->broken > 0) {
 		(void)snprintf(detail, sizeof detail, "%" PRId64 " instances would have a profile with an error", change->broken);
-		refuse(call, change, PROBLEM_PROFILE_INVALID, detail);
+		refuse(call, change, change->is_about_a_url ? PROBLEM_URL_NOT_ALLOWED : PROBLEM_PROFILE_INVALID, detail);
 		return false;
 	}
 	if (change->confirm_devices >= 0 ? change->confirm_devices != change->devices : change->is_over_limit) {

@@ -28,6 +28,7 @@ struct layer_change {
 	struct buffer items;      // JSON, one a tenant
 	int64_t tenants, devices; // whose profile changes
 	int64_t broken;           // instances whose profile was good and would have an error
+	bool is_about_a_url;      // one of these errors is
 	bool is_over_limit;
 };
 

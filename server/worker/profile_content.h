@@ -29,5 +29,5 @@ struct definition_row profile_content_definitions(const struct pg_transaction *t
 	const unsigned char digest[SHA256_SIZE]);
 
 // Each definition may make a profile at Apple, also when its answer is lost: the first ones follow each other quickly, then one a day.
-enum { DEFINITIONS_TOLD = 5 }; // so many, and people are told
+enum { DEFINITIONS_TOLD = 3 }; // so many, and people are told
 int64_t profile_content_define_at_us(int64_t attempts, int64_t last_at_us); // INSTANT_NONE: at once

@@ -34,7 +34,7 @@ static void describe(char out[DETAIL_MAX + 1], enum alert_kind kind, const struc
 		(void)snprintf(out, DETAIL_MAX + 1, "%s", tenant->profile_why);
 		break;
 	case ALERT_PROFILE_UNDEFINED:
-		(void)snprintf(out, DETAIL_MAX + 1, "The same profile was defined %" PRId64 " times, and no answer came. It is tried once a day now.",
+		(void)snprintf(out, DETAIL_MAX + 1, "The same profile was defined %" PRId64 " times, and no answer came. It is tried more and more rarely, at last once a day.",
 			tenant->definitions);
 		break;
 	case ALERT_PROFILE_DRIFTED:

@@ -148,7 +148,7 @@ static void reseal(struct pg_transaction *t, int64_t tenant_id)
 static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() leaves it
 {
 	return (struct stream_fence){ .tenant_id = tenant_id, .node_id = NODE, .epoch = 1, .write_seq = 1, .event_seq = 1,
-		.config_version = 3 };
+		.config_version = 5 };
 }
 
 static void fill_by_api(int64_t tenant_id)
@@ -520,14 +520,14 @@ static const struct function *const functions[] = {
 	&instance_list, &instance_by_name, &rules_current, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
-	&instance_enable, &tenant_profile_select, &tenant_profile_versions,
-	&instance_profile_versions, &instance_device_counts, &definition_list, &profile_to_check, &tenant_profile_put, &instance_profile_put,
+	&instance_enable, &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &instance_device_counts, &definition_list, &profile_to_check,
 	&template_done, &definition_begin, &definition_withdraw, &definition_lost, &profile_put, &profile_checked, &profile_forget,
 	&status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
-	&instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
+	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &token_take, &token_remove,
+	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &begin_erase,
 };
 
