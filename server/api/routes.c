@@ -49,7 +49,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("DELETE", "/token/pending", .least = ROLE_TECHNICIAN, .step = token_pending_remove),
 	TENANT_ROUTE("GET", "/token/renewal-links", .least = ROLE_VIEWER, .step = renewal_links_list, .query = LIST_QUERY),
 	TENANT_ROUTE("POST", "/token/renewal-links", .least = ROLE_TECHNICIAN, .step = renewal_links_create),
-	TENANT_ROUTE("DELETE", "/token/renewal-links/{link}", .least = ROLE_TECHNICIAN, .step = renewal_link_revoke),
+	TENANT_ROUTE("DELETE", "/token/renewal-links/{id}", .least = ROLE_TECHNICIAN, .step = renewal_link_revoke),
 	TENANT_ROUTE("DELETE", "/token", .least = ROLE_TECHNICIAN, .step = token_remove),
 	TENANT_ROUTE("GET", "/sync", .least = ROLE_VIEWER, .step = sync_show),
 	TENANT_ROUTE("GET", "/sync/parked", .least = ROLE_VIEWER, .step = sync_parked, .query = LIST_QUERY),

@@ -48,6 +48,8 @@ def a_deletion_that_was_killed_is_ended_by_whoever_comes_next():
     WORLD.operator.call("PATCH", client.path, {"state": "archived"})
     link = WORLD.technician.post(f"{client.path}/token/renewal-links")
     number = client.id
+    WORLD.sql(f"insert into depbroker.replacements (tenant_id, serial_number) values ({number}, 'NEW1');"
+              f"insert into depbroker.parked (tenant_id, digest, why, record) values ({number}, sha256('x'), 'it has no serial number', '{{}}')")
     holder = Psql(os.path.join(WORLD.broker.state, "postgres-socket"))
     holder.ask(f"begin; select from depbroker.devices where tenant_id = {number} for update")
     thread = threading.Thread(target=ask_and_forget, args=("DELETE", client.path), daemon=True)
