@@ -622,7 +622,7 @@ def requests_in_flight_end_before_it_stops():
     other.environment["DEPBROKER_MASTER_KEY_FILE"] = os.path.join(BROKER.folder, "master.key")
     other.start()
     tenant = new_tenant()
-    numbers = "select last_value from depbroker.object_ids"
+    numbers = "select last_value, is_called from depbroker.object_ids"
     before = POSTGRES.sql(numbers)
     with socket.create_connection(("127.0.0.1", other.port)) as connection:
         connection.sendall(f"POST /api/v1{tenant}/token/keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 0\r\n\r\n".encode())
