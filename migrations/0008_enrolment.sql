@@ -18,8 +18,8 @@ begin
 		add column labels text[] not null default '{}' check (cardinality(labels) <= 20),
 		add column anchor_certs text[] not null default '{}' check (cardinality(anchor_certs) <= 10
 			and octet_length(array_to_string(anchor_certs, '')) <= 65536), -- PEM, a certificate each
-		add column hook_secret_version int not null default 0, -- 0: it has no secret, and nobody may tell anything in its name
-		add column hook_made_at timestamptz;
+		add column hook_secret_version int not null default 0, -- the last one that was made
+		add column hook_made_at timestamptz; -- null: it has no secret, and nobody may tell anything in its name
 
 	-- A secret by which an instance's MDM server shows that it is the one: kind 6.
 	alter table depbroker.secrets drop constraint secrets_kind_check;

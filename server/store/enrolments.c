@@ -58,7 +58,9 @@ unsigned store_enrolment_work(struct pg_transaction *t, int64_t tenant_id)
 	return PG_ADD(t,
 		"select exists (select from depbroker.enrolment_inbox where tenant_id = $1 and done_at is null),"
 		" exists (select from depbroker.enrolments where tenant_id = $1 and (is_orphan or is_misrouted)),"
-		" l.tenant_id is not null, l.version <> l.reviewed_version or l.reviewed_on <> (now() at time zone 'UTC')::date, l.reviewed_seq"
+		" l.tenant_id is not null, l.version <> l.reviewed_version or l.reviewed_on <> (now() at time zone 'UTC')::date, l.reviewed_seq,"
+		" (select (min(x.due_on) + 1)::timestamp at time zone 'UTC' from depbroker.expected_devices x"
+		"  where x.tenant_id = $1 and x.due_on >= (now() at time zone 'UTC')::date)"
 		" from (select) as one left join depbroker.expected_lists l on l.tenant_id = $1",
 		PG_V_INT8(tenant_id));
 }
@@ -72,6 +74,7 @@ void store_enrolment_work_read(const struct pg_transaction *t, unsigned statemen
 	out->expects = next_bool(&at);
 	out->list_is_new = next_bool(&at);
 	out->reviewed_seq = next_number(&at);
+	out->next_due_us = next_instant(&at);
 }
 
 #define ENROLMENT_COLUMNS                                                                                             \

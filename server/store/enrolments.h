@@ -37,6 +37,7 @@ struct enrolment_work {
 	bool expects;   // the client has a list of expected devices
 	bool list_is_new;        // or a day has passed, since its alerts were looked at
 	int64_t reviewed_seq;    // they were with this event of the log
+	int64_t next_due_us;     // when the next device is overdue; INSTANT_NONE: none
 };
 unsigned store_enrolment_work(struct pg_transaction *t, int64_t tenant_id);
 void store_enrolment_work_read(const struct pg_transaction *t, unsigned statement, struct enrolment_work *out);

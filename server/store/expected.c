@@ -147,15 +147,3 @@ void store_expected_review(struct pg_transaction *t, int64_t tenant_id, int64_t 
 	(void)PG_ADD(t, "update depbroker.expected_lists set reviewed_version = version, reviewed_seq = $2, reviewed_on = " TODAY
 		" where tenant_id = $1", PG_V_INT8(tenant_id), PG_V_INT8(event_seq));
 }
-
-unsigned store_expected_next_due(struct pg_transaction *t, int64_t tenant_id)
-{
-	return PG_ADD(t,
-		"select (min(due_on) + 1)::timestamp at time zone 'UTC' from depbroker.expected_devices where tenant_id = $1 and due_on >= " TODAY,
-		PG_V_INT8(tenant_id));
-}
-
-int64_t store_expected_next_due_read(const struct pg_transaction *t, unsigned statement)
-{
-	return pg_instant(t, statement, 0, 0);
-}

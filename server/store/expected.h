@@ -46,5 +46,3 @@ void store_expectation_read(const struct pg_transaction *t, unsigned statement, 
 
 // Worker scope, in a fenced transaction: alerts about what is overdue and what is unexpected are raised and cleared.
 void store_expected_review(struct pg_transaction *t, int64_t tenant_id, int64_t event_seq);
-unsigned store_expected_next_due(struct pg_transaction *t, int64_t tenant_id); // one row: when the next one is overdue
-int64_t store_expected_next_due_read(const struct pg_transaction *t, unsigned statement); // INSTANT_NONE: never

@@ -96,9 +96,14 @@ void store_instance_require_unused(struct pg_transaction *t, int64_t tenant_id, 
 unsigned store_instance_set_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t version)
 {
 	return PG_ADD(t,
-		"update depbroker.instances set hook_secret_version = $3, hook_made_at = case when $3 > 0 then now() end"
-		" where tenant_id = $1 and instance_id = $2",
+		"update depbroker.instances set hook_secret_version = $3, hook_made_at = now() where tenant_id = $1 and instance_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_INT8(version));
+}
+
+unsigned store_instance_drop_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
+{
+	return PG_ADD(t, "update depbroker.instances set hook_made_at = null where tenant_id = $1 and instance_id = $2", PG_V_INT8(tenant_id),
+		PG_V_INT8(instance_id));
 }
 
 void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)

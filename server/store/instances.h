@@ -25,8 +25,8 @@ struct instance_row {
 	size_t label_count;
 	struct text anchor_certs[STORE_ANCHORS_MAX]; // PEM
 	size_t anchor_cert_count;
-	int64_t hook_secret_version; // 0: none was made
-	int64_t hook_made_at_us;
+	int64_t hook_secret_version; // the last one that was made
+	int64_t hook_made_at_us;     // INSTANT_NONE: there is none
 };
 
 // Api scope: with its positions. A name that exists: ERR_CONFLICT. The client's run starts over.
@@ -39,8 +39,9 @@ unsigned store_instance_use(struct pg_transaction *t, int64_t tenant_id, int64_t
 void store_instance_use_read(const struct pg_transaction *t, unsigned statement, int64_t *devices, bool *is_named);
 // Api scope, in the transaction of such an update: ERR_FENCED when it is in use.
 void store_instance_require_unused(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
-// Api scope: which version of its hook's secret is in force; 0: none.
+// Api scope: a new version of its hook's secret is in force, or none is any more.
 unsigned store_instance_set_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t version);
+unsigned store_instance_drop_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 // Api scope: deliveries go on from where they stopped, at once.
 void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 // Worker scope.
