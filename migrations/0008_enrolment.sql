@@ -119,7 +119,7 @@ begin
 
 	foreach client_table in array array['expected_devices', 'expected_lists', 'enrolments', 'enrolment_inbox', 'parked', 'replacements'] loop
 		if erase_source !~ format('''%s''', client_table) then
-			erase_source := replace(erase_source, 'array[''secrets''', format('array[''%s'', ''secrets''', client_table));
+			erase_source := replace(erase_source, '''secrets''', format('''%s'', ''secrets''', client_table));
 		end if;
 		if erase_source !~ format('''%s''', client_table) then
 			raise exception 'the eraser is not the one that this migration knows';

@@ -13,7 +13,7 @@
 #include "store/stream.h"
 
 enum { TENANT, INSTANCE, SECRET }; // parameters of the path
-enum { NOBODY = 0 };               // the number of no tenant
+#define NOBODY INT64_MAX           // the number of no tenant
 
 struct hearing {
 	int64_t instance_id;
