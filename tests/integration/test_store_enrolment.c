@@ -6,6 +6,7 @@
 #include "store/enrolments.h"
 #include "store/expected.h"
 #include "store/instances.h"
+#include "store/tenants.h"
 #include "support/cmocka_all.h"
 #include "support/store_world.h"
 
@@ -250,6 +251,30 @@ static void an_instance_that_is_in_use_cannot_be_retired(void **state)
 	run_and_end(&call, &world);
 }
 
+static void a_client_that_is_deleted_leaves_nothing_of_it(void **state)
+{
+	const struct client client = fresh_client();
+	struct pg_call call;
+	bool is_all = false;
+
+	(void)state;
+	put_device(&client, "A", client.here);
+	put(&client, client.here, "U1", "A", ENROLMENT_ENROLLED, 1000, false);
+	(void)hear(&client, client.here, "U1", "A", ENROLMENT_WORD_CHECK_OUT, 2000);
+	expect(&client, &(struct expected_row){ .serial_number = TEXT("A"), .instance = TEXT("here") }, 1, true);
+	store_tenant_begin_erase(begin(&call, store_api(client.id)), client.id);
+	run_and_end(&call, &world);
+	for (int turn = 0; turn < 100 && !is_all; turn++) {
+		struct pg_transaction *t = begin(&call, store_api(client.id));
+		const unsigned statement = store_tenant_erase(t, 1000);
+
+		run(&call, &world);
+		is_all = store_tenant_erase_read(t, statement);
+		end(&call);
+	}
+	assert_true(is_all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +283,7 @@ int main(void)
 		cmocka_unit_test(a_misroute_is_an_alert_from_its_message_until_no_device_is_misrouted),
 		cmocka_unit_test(what_is_expected_arrives_or_is_overdue_and_the_rest_is_unexpected),
 		cmocka_unit_test(an_instance_that_is_in_use_cannot_be_retired),
+		cmocka_unit_test(a_client_that_is_deleted_leaves_nothing_of_it),
 	};
 
 	return cmocka_run_group_tests_name("store_enrolment", tests, open_world, close_world);
