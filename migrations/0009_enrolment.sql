@@ -4,7 +4,6 @@
 
 declare
 	client_table text;
-	erase_source text := pg_get_functiondef('depbroker.erase_client(int)'::regprocedure);
 begin
 	set local role depbroker_owner;
 
@@ -114,16 +113,4 @@ begin
 	grant select on depbroker.expected_lists, depbroker.expected_devices to depbroker_worker;
 	grant update (reviewed_version, reviewed_seq, reviewed_on) on depbroker.expected_lists to depbroker_worker;
 	grant insert, update (kind, detail, since, last_seen_at, cleared_at, acked_at, acked_by) on depbroker.alerts to depbroker_api; -- a misroute is told at once
-
-	-- --- the end of a client: what refers to others goes first ---
-
-	foreach client_table in array array['expected_devices', 'expected_lists', 'enrolments', 'enrolment_inbox', 'parked', 'replacements'] loop
-		if erase_source !~ format('''%s''', client_table) then
-			erase_source := replace(erase_source, '''secrets''', format('''%s'', ''secrets''', client_table));
-		end if;
-		if erase_source !~ format('''%s''', client_table) then
-			raise exception 'the eraser is not the one that this migration knows';
-		end if;
-	end loop;
-	execute erase_source;
 end
