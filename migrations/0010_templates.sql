@@ -5,7 +5,6 @@
 
 declare
 	lint_source text := pg_get_functiondef('depbroker.lint()'::regprocedure);
-	erase_source text := pg_get_functiondef('depbroker.erase_client(int)'::regprocedure);
 	client_table text;
 begin
 	set local role depbroker_owner;
@@ -97,10 +96,8 @@ begin
 	grant execute on function depbroker.audit_append(text, text, text, jsonb) to depbroker_directory; -- of templates, which are no client's
 
 	lint_source := replace(lint_source, '''nodes'', ''api_keys''', '''nodes'', ''template_versions'', ''api_keys''');
-	erase_source := replace(erase_source, '''profiles'',', '''profile_definitions'', ''instance_profiles'', ''tenant_profiles'', ''profiles'',');
-	if lint_source !~ 'template_versions' or erase_source !~ 'profile_definitions' then
-		raise exception 'the linter or erase_client is not the one that this migration knows';
+	if lint_source !~ 'template_versions' then
+		raise exception 'the linter is not the one that this migration knows';
 	end if;
 	execute lint_source;
-	execute erase_source;
 end

@@ -25,6 +25,9 @@ static const char *const names[] = {
 	[EVENT_PROFILE_UNDEFINED] = "profile.undefined",
 	[EVENT_PROFILE_DRIFTED] = "profile.drifted",
 	[EVENT_DEVICE_REPLACED] = "device.replaced",
+	[EVENT_DEVICE_ENROLLED] = "device.enrolled",
+	[EVENT_DEVICE_UNENROLLED] = "device.unenrolled",
+	[EVENT_DEVICE_MISROUTED] = "device.misrouted",
 };
 
 bool event_is_of_client(enum event_type type)

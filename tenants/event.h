@@ -31,6 +31,9 @@ enum event_type { // numbers are stored: never change them
 	EVENT_PROFILE_UNDEFINED = 49, // defined again and again, and no answer comes
 	EVENT_PROFILE_DRIFTED = 50,   // Apple has it otherwise than it was meant
 	EVENT_DEVICE_REPLACED = 32, // Apple says in whose place it came
+	EVENT_DEVICE_ENROLLED = 40,   // at the instance, which said so
+	EVENT_DEVICE_UNENROLLED = 41, // it left the instance's management
+	EVENT_DEVICE_MISROUTED = 42,  // another instance than this one, which is to have it, told of its enrolment
 };
 
 bool event_is_of_client(enum event_type type); // its JSON is a "detail" and no "device"

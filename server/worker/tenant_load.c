@@ -12,7 +12,7 @@
 enum {
 	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_WEBHOOK_SECRETS,
 	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_TENANT_PROFILE, LOAD_DEFINITIONS,
-	LOAD_NEXT_CHECK, LOAD_INCARNATION, LOAD_COUNT,
+	LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_INCARNATION, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -37,6 +37,7 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_tenant_profile_select(t, id);
 	(void)store_definition_list(t, id);
 	(void)store_profile_next_check(t, id);
+	(void)store_enrolment_work(t, id);
 	last = store_incarnation(t);
 	assert(last == LOAD_COUNT - 1);
 }
@@ -335,6 +336,7 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	TRY(read_token(tenant, t, fault));
 	TRY(read_pending(tenant, t, fault));
 	read_alerts(tenant, t);
+	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
 	TRY(read_instances(tenant, t, fault));
 	read_rules(tenant, t);
 	read_layers(tenant, t);

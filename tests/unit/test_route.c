@@ -212,6 +212,9 @@ static void consume(const struct route_outcome *outcome, int64_t *holder)
 		case EVENT_PROFILE_UNUSABLE:
 		case EVENT_PROFILE_UNDEFINED:
 		case EVENT_PROFILE_DRIFTED:
+		case EVENT_DEVICE_ENROLLED:
+		case EVENT_DEVICE_UNENROLLED:
+		case EVENT_DEVICE_MISROUTED:
 		case EVENT_TOKEN_EXPIRING:
 		case EVENT_TOKEN_EXPIRED:
 		case EVENT_TOKEN_REJECTED:
