@@ -518,9 +518,9 @@ CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 static const struct function *const functions[] = {
 	&pending_select, &alert_open_kinds, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &profile_list, &due_select, &stream_select, &device_by_serials,
-	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
+	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
-	&instance_enable, &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &instance_device_counts, &definition_list, &profile_to_check,
+	&instance_enable, &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
 	&template_done, &definition_begin, &definition_withdraw, &definition_lost, &profile_put, &profile_checked, &profile_forget,
 	&status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
