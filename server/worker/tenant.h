@@ -21,6 +21,7 @@
 #include "tenants/alert.h"
 #include "tenants/brake.h"
 #include "tenants/identity.h"
+#include "tenants/profile_compose.h"
 #include "tenants/reconcile.h"
 #include "tenants/webhook.h"
 #include "worker/process.h"
@@ -91,8 +92,17 @@ struct tenant {
 	int64_t next_assign_us;
 	int64_t next_assign_seq; // the write that it was read after
 
+	struct profile_parts profile_parts; // without those of an instance and a rule; texts in `memory`
+	int64_t template_version;           // in force; 0: no template
+	bool mends_profiles;
+	int64_t profile_looked_at_us;       // of the profile that Apple was not asked about for the longest time; INSTANT_NONE: there is none
+	bool profile_drifts;
+
 	char profile_uuid[APPLE_PROFILE_UUID_MAX + 1]; // of the default instance; empty: not defined
 	bool profile_refused;
+	char profile_why[401]; // nothing is assigned: an error in the layers, or Apple's word; empty otherwise
+	int64_t definitions;   // of this content within DEFINITIONS_FORGOTTEN_S
+	int64_t defined_last_us;
 	unsigned char profile_digest[SHA256_SIZE];
 	struct buffer profile_content;
 
