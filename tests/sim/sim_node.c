@@ -159,6 +159,7 @@ void sim_node_closed(struct sim_life *life)
 	sim_due_changed();
 	node->life = NULL;
 	node->config.parent_pid = 1;
+	node->config.replaced_crashed = 0;
 	sim_at(sim.now_us + SECOND_US, NULL, start, node);
 }
 
@@ -171,7 +172,13 @@ static void crash(struct sim_node *node, bool known)
 	sim_due_changed();
 	node->life = NULL;
 	node->config.parent_pid = known;
+	node->config.replaced_crashed = known;
 	sim_at(sim.now_us + (known ? SECOND_US : sim_between(2, 120) * SECOND_US), NULL, start, node);
+}
+
+void sim_node_crash(const struct sim_life *life)
+{
+	crash(life->node, true);
 }
 
 static void stop(void *argument)
