@@ -152,6 +152,7 @@ struct sim_shape { // of a world
 	const char *name; // of a scene: one thing happens in it, and is looked at closely; NULL: the usual one
 	int tenants;
 	int interval_s; // between two syncs of a client
+	int pages_at_once; // of a process; 0: so few that they wait for each other
 	unsigned faults, changes;
 	int64_t duration_us;
 	void (*begin)(void), (*check)(void); // of a scene

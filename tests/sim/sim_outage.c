@@ -16,7 +16,7 @@ static void go_away(void *argument)
 	sim_trace("away", OUTAGE_S, 0, 0);
 }
 
-// When the probes of all processes have found Apple back, everybody wants everything at once.
+// Everybody wants everything at once: while Apple is away, and when the probes of all processes have found it back.
 static void press_sync_now(void *argument)
 {
 	(void)argument;
@@ -30,6 +30,9 @@ static void begin(void)
 	begun_us = sim.now_us;
 	offered = sim_take(SECONDS * sizeof *offered);
 	sim_at(begun_us + BEFORE_S * SECOND_US, NULL, go_away, NULL);
+	for (int second = BEFORE_S + 100; second < BEFORE_S + OUTAGE_S; second += 100) {
+		sim_at(begun_us + second * SECOND_US, NULL, press_sync_now, NULL);
+	}
 	sim_at(begun_us + (BEFORE_S + OUTAGE_S + 35) * SECOND_US, NULL, press_sync_now, NULL);
 }
 
@@ -69,5 +72,5 @@ static void check(void)
 }
 
 const struct sim_shape sim_shape_outage = {
-	.name = "outage", .tenants = 200, .interval_s = 10, .duration_us = SECONDS * SECOND_US, .begin = begin, .check = check, .worlds = 2000,
+	.name = "outage", .tenants = 200, .interval_s = 10, .pages_at_once = 32, .duration_us = SECONDS * SECOND_US, .begin = begin, .check = check, .worlds = 2000,
 };
