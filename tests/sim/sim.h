@@ -125,6 +125,7 @@ struct sim_tenant {
 		int64_t at_us, retry_after_s;
 	} failures[SIM_FAILURES_MAX], last_failure; // that the owner's run has heard of from Apple
 	size_t failure_count;
+	int failures_heard; // by all runs
 	bool page_heard; // by that run
 };
 

@@ -31,6 +31,7 @@ void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum
 	} else if (tenant->failure_count < SIM_FAILURES_MAX) {
 		tenant->last_failure = (struct sim_failure){ sim.now_us, retry_after_s };
 		tenant->failures[tenant->failure_count++] = tenant->last_failure;
+		tenant->failures_heard++;
 	}
 }
 
