@@ -16,14 +16,12 @@ import tempfile
 PLANTED = "tests/planted"
 AT_LEAST = 20
 RED = re.compile(r"^Red: (\S+)\n\S", re.MULTILINE)  # and then what is wrong, in a sentence
-PROGRAM = "tests/{folder}/{name}.c"
 
 
 def exists(root, test):
-    if test == "faults":
-        return os.path.isfile(os.path.join(root, "tests/faults/run.py"))
-    return any(os.path.isfile(os.path.join(root, PROGRAM.format(folder=folder, name=test)))
-               for folder in ("unit", "integration", "sim"))
+    programs = [f"tests/{folder}/{test}.c" for folder in ("unit", "integration", "sim")]
+    scripts = ["tests/faults/run.py"] if test == "faults" else [f"tests/{test}.py"] if test.startswith("e2e/") else []
+    return any(os.path.isfile(os.path.join(root, path)) for path in programs + scripts)
 
 
 def check_patch(root, path):

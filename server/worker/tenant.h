@@ -12,6 +12,7 @@
 #include "depbroker/arena.h"
 #include "depbroker/digest.h"
 #include "store/deliveries.h"
+#include "store/enrolments.h"
 #include "store/instances.h"
 #include "store/secrets.h"
 #include "store/stream.h"
@@ -86,6 +87,7 @@ struct tenant {
 	size_t instance_count;
 	struct position_row *positions;
 	size_t position_count;
+	struct enrolment_work enrolments; // what was there to do when it was loaded
 	int64_t next_assign_us;
 	int64_t next_assign_seq; // the write that it was read after
 

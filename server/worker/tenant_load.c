@@ -12,7 +12,7 @@
 // The statements, in their order.
 enum {
 	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_WEBHOOK_SECRETS,
-	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_INCARNATION, LOAD_COUNT,
+	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_ENROLMENTS, LOAD_INCARNATION, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -34,6 +34,7 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_device_next_assign(t, id);
 	(void)store_pending_select(t, id);
 	(void)store_alert_open_kinds(t, id);
+	(void)store_enrolment_work(t, id);
 	last = store_incarnation(t);
 	assert(last == LOAD_COUNT - 1);
 }
@@ -298,6 +299,7 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	TRY(read_token(tenant, t, fault));
 	TRY(read_pending(tenant, t, fault));
 	read_alerts(tenant, t);
+	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
 	TRY(read_instances(tenant, t, fault));
 	read_rules(tenant, t);
 	read_profiles(tenant, t);
