@@ -11,7 +11,7 @@ static bool is_gone(const struct device_row *row)
 // The profile that this row should have now; empty: none.
 static struct text wanted_of(const struct reconcile_settings *settings, const struct device_row *row)
 {
-	const bool routed = row->instance_id != INSTANCE_NONE && row->instance_id == settings->rules.default_instance_id;
+	const bool routed = row->instance_id != INSTANCE_NONE && row->instance_id == settings->wish.instance_id;
 
 	return routed && !is_gone(row) ? settings->wanted_profile_uuid : TEXT_NONE;
 }
@@ -70,6 +70,7 @@ static void begin(struct reconcile_outcome *outcome, const struct reconcile_sett
 	}
 	outcome->next = (struct device_row){
 		.gone_at_us = INSTANT_NONE,
+		.held_since_us = INSTANT_NONE,
 		.assign_at_us = INSTANT_NONE,
 		.first_seen_at_us = settings->now_us,
 	};
@@ -90,23 +91,52 @@ static void set_gone(struct reconcile_outcome *outcome, const struct reconcile_s
 	outcome->next.gone_seq = 0;
 }
 
+static bool is_held(const struct device_row *row)
+{
+	return row->instance_id == INSTANCE_NONE && !is_gone(row);
+}
+
+static bool is_as_decided(const struct device_row *row, const struct route_wish *wish)
+{
+	const bool explained = !is_held(row) || (text_equal(row->hold_reason, wish->hold_reason) && row->held_since_us != INSTANT_NONE);
+
+	return row->instance_id == wish->instance_id && row->decider == wish->decider && text_equal(row->rule_id, wish->rule_id) && explained;
+}
+
+// What decided, as long as the device is there; when it has gone, the last word stays.
+static void take_decision(struct reconcile_outcome *outcome, const struct reconcile_settings *settings)
+{
+	const struct route_wish *wish = &settings->wish;
+	struct device_row *next = &outcome->next;
+
+	if (!is_gone(next)) {
+		const bool same = outcome->stored != NULL && outcome->stored->instance_id == wish->instance_id && next->decider == wish->decider &&
+			text_equal(next->rule_id, wish->rule_id);
+
+		next->rules_version = same ? next->rules_version : settings->rules_version;
+		next->decider = wish->decider;
+		next->rule_id = wish->rule_id;
+		next->last_instance_id = next->instance_id != INSTANCE_NONE ? next->instance_id : next->last_instance_id;
+	}
+	next->hold_reason = is_held(next) ? wish->hold_reason : TEXT_NONE;
+	next->held_since_us = !is_held(next) ? INSTANT_NONE : next->held_since_us != INSTANT_NONE ? next->held_since_us : next->changed_at_us;
+}
+
 static struct route_outcome apply_route(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,
 	const struct device_row *stored, const struct route_report *report, enum removal_reason reason)
 {
 	const struct route_stored view = route_view_of(stored);
-	const struct route_outcome route = route_device(&settings->rules, &view, report);
+	const struct route_outcome route = route_device(&settings->wish, &view, report);
 	struct device_row *next = &outcome->next;
 
-	if (route.write) {
+	if (route.write || (!route.stale && !route.gone && !is_as_decided(next, &settings->wish))) {
 		outcome->write = true;
 		next->changed_at_us = moment(outcome, settings);
 		if (route.gone != is_gone(next)) {
 			set_gone(outcome, settings, route.gone ? reason : REMOVAL_NONE);
 		}
-		if (stored == NULL || next->instance_id != route.instance_id) {
-			next->rules_version = settings->rules_version;
-		}
 		next->instance_id = route.instance_id;
+		take_decision(outcome, settings);
 	}
 	for (size_t i = 0; i < route.event_count; i++) {
 		add_event(outcome, route.events[i].type, route.events[i].instance_id);
@@ -218,6 +248,12 @@ void reconcile_unseen(struct reconcile_outcome *outcome, const struct reconcile_
 void reconcile_again(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored)
 {
 	reconcile_without_record(outcome, settings, stored, is_gone(stored), stored->gone_reason);
+}
+
+void reconcile_wait(struct reconcile_outcome *outcome, const struct device_row *stored, int64_t until_us)
+{
+	*outcome = (struct reconcile_outcome){ .write = true, .stored = stored, .next = *stored };
+	outcome->next.assign_at_us = until_us;
 }
 
 void reconcile_assigned(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored,

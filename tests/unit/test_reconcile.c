@@ -17,7 +17,7 @@ enum { MAIN = 7, OTHER = 8 };
 static struct reconcile_settings settings_with(int64_t instance_id, struct text uuid)
 {
 	return (struct reconcile_settings){
-		.rules = { .default_instance_id = instance_id },
+		.wish = { .instance_id = instance_id },
 		.rules_version = 3,
 		.wanted_profile_uuid = uuid,
 		.now_us = NOW,
@@ -285,8 +285,8 @@ static void live(struct life *life)
 		LAW(!again.write);
 		break;
 	case 3:
-		life->settings.rules.default_instance_id = (int64_t[]){ INSTANCE_NONE, MAIN, OTHER }[random_below(3)];
-		life->settings.wanted_profile_uuid = life->settings.rules.default_instance_id == MAIN ? UUID_A : UUID_B;
+		life->settings.wish.instance_id = (int64_t[]){ INSTANCE_NONE, MAIN, OTHER }[random_below(3)];
+		life->settings.wanted_profile_uuid = life->settings.wish.instance_id == MAIN ? UUID_A : UUID_B;
 		reconcile_again(&outcome, &life->settings, &life->row);
 		take(life, &outcome);
 		reconcile_again(&again, &life->settings, &life->row);
