@@ -18,6 +18,13 @@ check_c_compiler_flag(-ftrivial-auto-var-init=zero DEPBROKER_HAVE_AUTO_VAR_INIT)
 if(DEPBROKER_HAVE_AUTO_VAR_INIT)
 	target_compile_options(depbroker_flags INTERFACE -ftrivial-auto-var-init=zero)
 endif()
+
+# gcc copies and clears up to 8 KiB with `rep movs` and `rep stos`, whose start alone takes longer than the C library needs for a record.
+set(strategy unrolled_loop:64:noalign,libcall:-1:noalign)
+check_c_compiler_flag("-mmemcpy-strategy=${strategy}" DEPBROKER_HAVE_MEMCPY_STRATEGY)
+if(DEPBROKER_HAVE_MEMCPY_STRATEGY)
+	target_compile_options(depbroker_flags INTERFACE -mmemcpy-strategy=${strategy} -mmemset-strategy=${strategy})
+endif()
 if(DEPBROKER_WERROR)
 	target_compile_options(depbroker_flags INTERFACE -Werror)
 endif()

@@ -77,6 +77,8 @@ void known_put(struct known *known, struct text serial, const unsigned char fing
 	}
 	slot = find(known->slots, known->capacity, hash);
 	known->count += slot->hash == 0 ? 1 : 0;
+	known->present -= slot->fingerprint != 0 ? 1 : 0;
+	known->present += gone ? 0 : 1;
 	slot->hash = hash;
 	slot->fingerprint = gone ? 0 : fingerprint_of(fingerprint);
 }
@@ -96,4 +98,10 @@ enum known_answer known_ask(const struct known *known, struct text serial, const
 		return KNOWN_NEW;
 	}
 	return slot->fingerprint == fingerprint_of(fingerprint) ? KNOWN_SAME : KNOWN_PERHAPS;
+}
+
+bool known_is_present(const struct known *known, struct text serial)
+{
+	return known->whole && known->capacity > 0 &&
+		find(known->slots, known->capacity, not_zero(keyed_hash(known->key, serial)))->fingerprint != 0;
 }

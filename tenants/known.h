@@ -22,6 +22,7 @@ struct known {
 	struct known_slot *slots;
 	size_t capacity; // a power of two, or 0
 	size_t count;
+	size_t present; // of those: neither gone nor unreliable
 	size_t budget_bytes;
 	uint64_t key[2];
 	bool whole;
@@ -37,4 +38,5 @@ void known_init(struct known *known, const unsigned char key[KNOWN_KEY_SIZE], si
 void known_fini(struct known *known);
 // Puts what is stored, or replaces it.
 void known_put(struct known *known, struct text serial, const unsigned char fingerprint[DEVICE_FINGERPRINT_SIZE], bool gone);
+bool known_is_present(const struct known *known, struct text serial); // false also when it is not whole
 enum known_answer known_ask(const struct known *known, struct text serial, const unsigned char fingerprint[DEVICE_FINGERPRINT_SIZE]);

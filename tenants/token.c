@@ -60,10 +60,14 @@ static struct text unwrap(struct text plain)
 // Line breaks may fall into the middle of a string (dep-api.md, 3.4): they are no part of the JSON.
 static void add_without_line_breaks(struct buffer *out, struct text t)
 {
-	for (size_t i = 0; i < t.length; i++) {
-		if (t.bytes[i] != '\r' && t.bytes[i] != '\n') {
-			buffer_add(out, &t.bytes[i], 1);
+	while (t.length > 0) {
+		size_t line = 0;
+
+		while (line < t.length && t.bytes[line] != '\r' && t.bytes[line] != '\n') {
+			line++;
 		}
+		buffer_add(out, t.bytes, line);
+		t = text_from(t, line < t.length ? line + 1 : line);
 	}
 }
 

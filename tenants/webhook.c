@@ -19,16 +19,20 @@ static void put_be64(unsigned char out[8], int64_t value)
 static void write_base62(char out[ID_DIGITS], const unsigned char number[NUMBER_SIZE])
 {
 	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-	unsigned char left[NUMBER_SIZE];
+	uint32_t left[NUMBER_SIZE / 4]; // the highest first
 
-	memcpy(left, number, sizeof left);
+	for (size_t at = 0; at < NUMBER_SIZE / 4; at++) {
+		const unsigned char *four = number + 4 * at;
+
+		left[at] = (uint32_t)four[0] << 24 | (uint32_t)four[1] << 16 | (uint32_t)four[2] << 8 | four[3];
+	}
 	for (size_t i = ID_DIGITS; i > 0; i--) {
-		unsigned remainder = 0;
+		uint64_t remainder = 0;
 
-		for (size_t at = 0; at < sizeof left; at++) {
-			const unsigned part = remainder << 8 | left[at];
+		for (size_t at = 0; at < NUMBER_SIZE / 4; at++) {
+			const uint64_t part = remainder << 32 | left[at];
 
-			left[at] = (unsigned char)(part / 62);
+			left[at] = (uint32_t)(part / 62);
 			remainder = part % 62;
 		}
 		out[i - 1] = digits[remainder];

@@ -43,6 +43,7 @@ struct buffer {
 #define BUFFER(limit_bytes) ((struct buffer){ .limit = (limit_bytes) })
 
 void buffer_add(struct buffer *buffer, const void *bytes, size_t length);
+char *buffer_extend(struct buffer *buffer, size_t length); // by bytes that the caller fills in at once; NULL: no room
 void buffer_add_text(struct buffer *buffer, struct text t);
 void buffer_add_string(struct buffer *buffer, const char *string);
 void buffer_add_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));

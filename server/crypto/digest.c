@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <pthread.h>
+#include <string.h>
 
 // OpenSSL 3 looks algorithms up by name, which costs more than hashing a short text: so it is done once a process.
 static EVP_MD *sha256_method;
@@ -20,6 +21,32 @@ static void methods_fetch(void)
 	assert(sha256_method != NULL && hmac_method != NULL);
 }
 
+enum { GATHERED_MAX = 1024 };
+
+// Each call of the library costs as much as hashing a hundred bytes, so short parts are handed over together.
+static bool hash_parts(EVP_MD_CTX *context, const struct digest_part *parts, size_t count)
+{
+	unsigned char gathered[GATHERED_MAX];
+	size_t length = 0;
+	bool good = true;
+
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].length > sizeof gathered - length) {
+			good = good && EVP_DigestUpdate(context, gathered, length) == 1;
+			length = 0;
+		}
+		if (parts[i].length > sizeof gathered) {
+			good = good && EVP_DigestUpdate(context, parts[i].bytes, parts[i].length) == 1;
+		} else if (parts[i].length > 0) {
+			memcpy(gathered + length, parts[i].bytes, parts[i].length);
+			length += parts[i].length;
+		}
+	}
+	good = good && EVP_DigestUpdate(context, gathered, length) == 1;
+	OPENSSL_cleanse(gathered, length);
+	return good;
+}
+
 void sha256(unsigned char out[SHA256_SIZE], const struct digest_part *parts, size_t count)
 {
 	(void)pthread_once(&methods_once, methods_fetch);
@@ -27,10 +54,7 @@ void sha256(unsigned char out[SHA256_SIZE], const struct digest_part *parts, siz
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool good = context != NULL && EVP_DigestInit_ex2(context, sha256_method, NULL) == 1;
 
-	for (size_t i = 0; i < count; i++) {
-		good = good && EVP_DigestUpdate(context, parts[i].bytes, parts[i].length) == 1;
-	}
-	good = good && EVP_DigestFinal_ex(context, out, NULL) == 1;
+	good = good && hash_parts(context, parts, count) && EVP_DigestFinal_ex(context, out, NULL) == 1;
 	assert(good);
 	EVP_MD_CTX_free(context);
 }

@@ -8,7 +8,8 @@
 //            2. one round trip: begin; set local role, statement_timeout and depbroker.tenant; the statements; commit
 //            3. all or nothing: any error rolls the whole back. op.rc ERR_UNKNOWN: the connection broke after COMMIT may have
 //               been sent; the caller finds out by reading
-//            4. unnamed statements only, no session state: everything works through PgBouncer in transaction mode
+//            4. no session state but statements by name, and without those as soon as the server turns out not to keep them:
+//               everything works through PgBouncer in transaction mode
 //            5. nothing blocks: host names are resolved by uv_getaddrinfo, connecting and reading follow the socket
 #pragma once
 

@@ -261,6 +261,7 @@ static void connected(struct pg_connection *connection)
 	connection->was_connected = true;
 	pg_pool_note_connected(pool);
 	connection->is_bad = false;
+	pg_prepared_forget(&connection->prepared); // they were the session's before
 	connection->is_tls = PQsslInUse(connection->pg) == 1;
 	connection->state = PG_FREE;
 	list_add_first(&pool->free, &connection->link);
@@ -446,6 +447,7 @@ void pg_connection_close(struct pg_connection *connection)
 	connection->state = PG_CLOSED;
 	list_remove(&connection->link);
 	drop_socket(connection);
+	pg_prepared_forget(&connection->prepared);
 	if (connection->is_looking_up) {
 		(void)uv_cancel((uv_req_t *)&connection->lookup); // its callback comes in any case
 	} else {

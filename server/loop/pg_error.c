@@ -17,6 +17,8 @@ static const struct meaning {
 	{ "40001", ERR_UNAVAILABLE }, // serialization_failure
 	{ "40P01", ERR_UNAVAILABLE }, // deadlock_detected
 	{ "57014", ERR_TIMEOUT },     // query_canceled: our statement_timeout
+	{ "26000", ERR_UNAVAILABLE }, // invalid_sql_statement_name: pg_prepared.c
+	{ "42P05", ERR_UNAVAILABLE }, // duplicate_prepared_statement
 	{ "25006", ERR_UNAVAILABLE }, // read_only_sql_transaction: this server is not the primary any more
 };
 

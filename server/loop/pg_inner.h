@@ -5,6 +5,7 @@
 //   pg_url.c          what the URL says: options, hosts
 //   pg_connect.c      one connection: resolving names, connecting, back-off, breaking, closing
 //   pg_pipeline.c     one connection at work: sending a transaction whole, reading its answers whole
+//   pg_prepared.c     which statements a connection has by name
 //   pg_pool.c         all connections: who waits, who is served, deadlines, closing
 //   pg_transaction.c  a transaction as its owner sees it, from pg_transaction_init to pg_transaction_fini
 //   pg_error.c        what a refusal of the server means
@@ -70,10 +71,42 @@ struct pg_inner {
 	int64_t deadline_ms;
 	enum err failed;     // what the server refused it with, or OK
 	bool is_committed;   // COMMIT was answered with COMMIT
+	bool lacks_names;    // the server does not know a statement by its name: to be sent again
 	struct deferred deferred;
 };
 
+// --- pg_prepared.c ---
+
+struct pg_prepared {
+	uint64_t key; // 0: empty
+	unsigned uses;
+	bool is_sent; // in the pipeline that is under way
+	bool is_there;
+};
+
+struct pg_prepared_set {
+	struct pg_prepared *slots;
+	size_t count;
+};
+
+enum { PG_PREPARED_NAME_SIZE = 32 };
+
+// NULL: to be sent without a name.
+struct pg_prepared *pg_prepared_look(struct pg_prepared_set *set, const char *role, const char *sql, const Oid *types, size_t count);
+void pg_prepared_name(char name[PG_PREPARED_NAME_SIZE], const struct pg_prepared *prepared);
+void pg_prepared_forget(struct pg_prepared_set *set);
+bool pg_prepared_is_missing(const char *sqlstate); // or is another one's
+
 // --- the pool and its connections ---
+
+// What the results of a pipeline belong to, in their order.
+struct pg_expected {
+	enum { PG_OF_FRAME, PG_OF_PREPARING, PG_OF_STATEMENT, PG_OF_COMMIT } kind;
+	int statement; // -1: before the statements
+	struct pg_prepared *prepared;
+};
+
+enum { PG_EXPECTED_MAX = 2 * (PG_STATEMENTS_MAX + 4) };
 
 enum pg_state {
 	PG_RESTING,      // between two rounds of attempts to connect
@@ -106,8 +139,10 @@ struct pg_connection {
 	const struct addrinfo *address_at;
 	// The pipeline under way.
 	struct pg_inner *transaction; // NULL: nobody waits for it
-	unsigned results;             // seen so far
-	unsigned result_of_commit;    // the index of COMMIT's
+	struct pg_expected expected[PG_EXPECTED_MAX];
+	unsigned expected_count;
+	unsigned results; // seen so far
+	struct pg_prepared_set prepared;
 	int64_t deadline_ms;
 	bool is_bad; // to be dropped: the server is going away, or is not the primary any more
 };
@@ -134,6 +169,7 @@ struct pg_pool {
 	struct pg_pool_counters counters; // the first three; the others are counted when asked for
 	unsigned unfinished;              // transactions that were started and whose `done` was not called yet
 	unsigned open_handles;            // of libuv, and look-ups
+	bool is_nameless; // there is a pooler between that does not keep statements
 	bool is_closing;
 	void (*closed)(void *argument);
 	void *closed_argument;
@@ -162,6 +198,7 @@ void pg_pipeline_work(struct pg_connection *connection); // its socket can be re
 void pg_pool_accept(struct pg_pool *pool, struct pg_inner *transaction); // sends it, lets it wait, or refuses it
 void pg_pool_refuse(struct pg_pool *pool, struct pg_inner *transaction, enum err rc);
 void pg_pool_forget(struct pg_pool *pool, struct pg_inner *transaction); // it does not wait any more
+void pg_pool_take_back(struct pg_pool *pool, struct pg_inner *transaction); // nothing was done: the next one to be sent
 void pg_pool_serve(struct pg_pool *pool);                                // gives free connections to who waits
 void pg_pool_watch_deadline(struct pg_pool *pool, int64_t deadline_ms);
 void pg_pool_note_error(struct pg_pool *pool, const char *message);

@@ -9,6 +9,7 @@
 #include "loop/pg_inner.h"
 
 #include "depbroker/clock.h"
+#include "depbroker/log.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -17,25 +18,65 @@
 #include <string.h>
 
 #define OID_TEXT            25
-#define RESULTS_BEFORE      3 // of begin, the settings, the tenant
 #define ROLLBACK_TIMEOUT_MS 5000
 // TLS takes whole records of up to 16 KiB from the socket; libpq takes from TLS what fits into its buffer, and does not say
 // whether anything is left. If so, the socket does not become readable again; so we look again after a while.
 #define LOOK_AGAIN_MS       5
 
 // All in one statement, valid until the end of the transaction. Role and time-out are parameters, so nothing needs to be quoted.
-// Three decide how results look as text, whatever the role, the database or the server prefer. The last two keep plans from
-// depending on statistics, which lag while a table is being filled: every statement of ours follows an index in its order, and a
-// planner that takes a client's 100,000 rows for 40 would collect and sort them all for each page instead, or compile code for it.
+// Three decide how results look as text, whatever the role, the database or the server prefer. The last four keep plans from
+// depending on statistics, which lag while a table is being filled, and from the values that the first transaction happened to
+// have: every statement of ours follows an index in its order, and a planner that takes a client's 100,000 rows for 40 would read
+// the table or collect and sort them all for each page instead, or compile code for it.
 static const char settings[] = "select pg_catalog.set_config('role', $1, true), "
 	"pg_catalog.set_config('statement_timeout', $2, true), "
 	"pg_catalog.set_config('datestyle', 'ISO', true), pg_catalog.set_config('timezone', 'UTC', true), "
 	"pg_catalog.set_config('bytea_output', 'hex', true), "
-	"pg_catalog.set_config('enable_bitmapscan', 'off', true), pg_catalog.set_config('jit', 'off', true)";
+	"pg_catalog.set_config('enable_bitmapscan', 'off', true), pg_catalog.set_config('enable_seqscan', 'off', true), "
+	"pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true), pg_catalog.set_config('jit', 'off', true)";
 
-static bool send_plain(PGconn *pg, const char *sql)
+static void expect(struct pg_connection *connection, int kind, int statement, struct pg_prepared *prepared)
 {
-	return PQsendQueryParams(pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+	assert(connection->expected_count < PG_EXPECTED_MAX);
+	connection->expected[connection->expected_count++] = (struct pg_expected){ .kind = kind, .statement = statement, .prepared = prepared };
+}
+
+struct values { // of a statement's parameters
+	int count;
+	const Oid *types;
+	const char *const *values;
+	const int *lengths;
+	const int *formats; // NULL: text
+};
+
+// By its name when it has one; what gets its name now is parsed right before, inside of the transaction: under its role.
+static bool send_one(struct pg_connection *connection, const char *role, const char *sql, const struct values *values, int kind,
+	int statement)
+{
+	PGconn *pg = connection->pg;
+	struct pg_prepared *prepared = connection->pool->is_nameless ? NULL
+		: pg_prepared_look(&connection->prepared, role, sql, values->types, (size_t)values->count);
+	char name[PG_PREPARED_NAME_SIZE];
+
+	if (prepared == NULL) {
+		expect(connection, kind, statement, NULL);
+		return PQsendQueryParams(pg, sql, values->count, values->types, values->values, values->lengths, values->formats, 0) == 1;
+	}
+	pg_prepared_name(name, prepared);
+	if (!prepared->is_there && !prepared->is_sent) {
+		prepared->is_sent = true;
+		expect(connection, PG_OF_PREPARING, statement, prepared);
+		if (PQsendPrepare(pg, name, sql, values->count, values->types) != 1) {
+			return false;
+		}
+	}
+	expect(connection, kind, statement, NULL);
+	return PQsendQueryPrepared(pg, name, values->count, values->values, values->lengths, values->formats, 0) == 1;
+}
+
+static bool send_frame(struct pg_connection *connection, const char *sql)
+{
+	return send_one(connection, "", sql, &(struct values){ 0 }, PG_OF_FRAME, -1);
 }
 
 // The server's limit on each statement ends a little before our deadline, so that what takes too long is usually ended by the
@@ -50,31 +91,33 @@ static int64_t statement_timeout_ms(const struct pg_inner *transaction)
 	return timeout_ms > 1 ? timeout_ms : 1; // 0 would be no limit
 }
 
-static bool send_settings(PGconn *pg, const struct pg_inner *transaction)
+static bool send_settings(struct pg_connection *connection, const struct pg_inner *transaction)
 {
 	char timeout[32];
 	const Oid types[] = { OID_TEXT, OID_TEXT };
 	const char *const values[] = { transaction->scope.role, timeout };
 
 	(void)snprintf(timeout, sizeof timeout, "%" PRId64, statement_timeout_ms(transaction));
-	return PQsendQueryParams(pg, settings, 2, types, values, NULL, NULL, 0) == 1;
+	return send_one(connection, "", settings, &(struct values){ .count = 2, .types = types, .values = values }, PG_OF_FRAME, -1);
 }
 
 // SET LOCAL and not set_config(): Citus hands only the former on to the nodes that hold the rows. It takes no parameters, but
 // an integer needs none. The directory's scope sets it, too: to a text that is no number, so that whoever reads the tenant
 // there gets an error, also when the role or the URL give the setting a value.
-static bool send_tenant(PGconn *pg, const struct pg_scope *scope)
+static bool send_tenant(struct pg_connection *connection, const struct pg_scope *scope)
 {
 	char sql[64] = "set local depbroker.tenant = ''";
 
 	if (!scope->directory) {
 		(void)snprintf(sql, sizeof sql, "set local depbroker.tenant = '%" PRId64 "'", scope->tenant_id);
 	}
-	return send_plain(pg, sql);
+	expect(connection, PG_OF_FRAME, -1, NULL);
+	return PQsendQueryParams(connection->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
 }
 
-static bool send_statement(PGconn *pg, const struct pg_statement *statement, const char *encoded)
+static bool send_statement(struct pg_connection *connection, const struct pg_inner *transaction, int index)
 {
+	const struct pg_statement *statement = &transaction->statements[index];
 	Oid *types = allocate_array(statement->count, sizeof *types);
 	const char **values = allocate_array(statement->count, sizeof *values);
 	int *lengths = allocate_array(statement->count, sizeof *lengths);
@@ -85,11 +128,12 @@ static bool send_statement(PGconn *pg, const struct pg_statement *statement, con
 		const struct pg_parameter *parameter = &statement->parameters[i];
 
 		types[i] = parameter->type;
-		values[i] = parameter->is_null ? NULL : encoded + parameter->offset;
+		values[i] = parameter->is_null ? NULL : transaction->encoded.bytes + parameter->offset;
 		lengths[i] = (int)parameter->length;
 		formats[i] = 1;
 	}
-	sent = PQsendQueryParams(pg, statement->sql, (int)statement->count, types, values, lengths, formats, 0) == 1;
+	sent = send_one(connection, transaction->scope.role, statement->sql,
+		&(struct values){ (int)statement->count, types, values, lengths, formats }, PG_OF_STATEMENT, index);
 	free(types);
 	free(values);
 	free(lengths);
@@ -97,17 +141,18 @@ static bool send_statement(PGconn *pg, const struct pg_statement *statement, con
 	return sent;
 }
 
-static bool send_all(PGconn *pg, const struct pg_inner *transaction)
+static bool send_all(struct pg_connection *connection, const struct pg_inner *transaction)
 {
-	if (!send_plain(pg, "begin") || !send_settings(pg, transaction) || !send_tenant(pg, &transaction->scope)) {
+	if (!send_frame(connection, "begin") || !send_settings(connection, transaction) || !send_tenant(connection, &transaction->scope)) {
 		return false;
 	}
 	for (unsigned i = 0; i < transaction->count; i++) {
-		if (!send_statement(pg, &transaction->statements[i], transaction->encoded.bytes)) {
+		if (!send_statement(connection, transaction, (int)i)) {
 			return false;
 		}
 	}
-	return send_plain(pg, "commit") && PQpipelineSync(pg) == 1;
+	return send_one(connection, "", "commit", &(struct values){ 0 }, PG_OF_COMMIT, (int)transaction->count) &&
+		PQpipelineSync(connection->pg) == 1;
 }
 
 // False: broken.
@@ -131,31 +176,55 @@ static void start_rollback(struct pg_connection *connection)
 	connection->state = PG_ROLLING_BACK;
 	connection->deadline_ms = clock_monotonic_ms() + ROLLBACK_TIMEOUT_MS;
 	pg_pool_watch_deadline(connection->pool, connection->deadline_ms);
-	if (!send_plain(connection->pg, "rollback") || PQpipelineSync(connection->pg) != 1) {
+	connection->results = 0;
+	connection->expected_count = 0;
+	if (!send_frame(connection, "rollback") || PQpipelineSync(connection->pg) != 1) {
 		pg_connection_break(connection, PQerrorMessage(connection->pg));
 		return;
 	}
 	(void)flush(connection);
 }
 
+// What the next result belongs to. A server that sends more than was asked for is found out by take_results.
+static struct pg_expected next_expected(struct pg_connection *connection)
+{
+	const unsigned index = connection->results++;
+
+	return index < connection->expected_count ? connection->expected[index] : (struct pg_expected){ .kind = PG_OF_FRAME, .statement = -1 };
+}
+
 // A result that tells of success; kept when it is a statement's.
 static void take_success(struct pg_connection *connection, PGresult *result)
 {
 	struct pg_inner *transaction = connection->transaction;
-	const unsigned index = connection->results++;
+	const struct pg_expected expected = next_expected(connection);
 
-	if (transaction != NULL && index == connection->result_of_commit) {
+	if (expected.kind == PG_OF_PREPARING) {
+		expected.prepared->is_there = true;
+	} else if (transaction != NULL && expected.kind == PG_OF_COMMIT) {
 		// The tag of a commit that could not commit says ROLLBACK.
 		transaction->is_committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
 		if (!transaction->is_committed && transaction->failed == OK) {
 			transaction->failed = fault_set(&transaction->outer->op.fault, ERR_DATABASE,
 				"the server rolled back instead of committing");
 		}
-	} else if (transaction != NULL && index >= RESULTS_BEFORE && index < connection->result_of_commit) {
-		transaction->statements[index - RESULTS_BEFORE].result = result;
+	} else if (transaction != NULL && expected.kind == PG_OF_STATEMENT) {
+		transaction->statements[expected.statement].result = result;
 		return;
 	}
 	pg_result_free(result);
+}
+
+static void note_missing_name(struct pg_connection *connection)
+{
+	if (!connection->pool->is_nameless) {
+		connection->pool->is_nameless = true;
+		log_event(LOG_INFO, "database.no_prepared_statements",
+			LOG_STRING("reason", "a pooler is between, so statements are sent whole"));
+	}
+	if (connection->transaction != NULL) {
+		connection->transaction->lacks_names = true;
+	}
 }
 
 // False: broken.
@@ -163,7 +232,7 @@ static bool take_error(struct pg_connection *connection, PGresult *result)
 {
 	struct pg_inner *transaction = connection->transaction;
 	const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-	const unsigned index = connection->results++;
+	const struct pg_expected expected = next_expected(connection);
 
 	// libpq's own, about the connection; or the server's last words.
 	if (sqlstate == NULL || pg_error_leaves_unknown(sqlstate)) {
@@ -173,23 +242,60 @@ static bool take_error(struct pg_connection *connection, PGresult *result)
 		return false;
 	}
 	connection->is_bad = connection->is_bad || pg_error_breaks_connection(sqlstate);
+	if (pg_prepared_is_missing(sqlstate)) {
+		note_missing_name(connection);
+	}
 	if (transaction != NULL && transaction->failed == OK) {
-		transaction->failed = pg_error_take(transaction, result, (int)index - RESULTS_BEFORE);
+		transaction->failed = pg_error_take(transaction, result, expected.statement);
 	}
 	PQclear(result);
 	return true;
 }
 
+// What the server skipped was not prepared.
+static void end_preparing(struct pg_connection *connection)
+{
+	for (unsigned i = 0; i < connection->expected_count; i++) {
+		if (connection->expected[i].kind == PG_OF_PREPARING) {
+			connection->expected[i].prepared->is_sent = false;
+		}
+	}
+}
+
+// It failed before anything was done, and is rolled back: the first error of a pipeline is the only one, and COMMIT was skipped.
+static void send_again(struct pg_connection *connection, struct pg_inner *transaction)
+{
+	for (unsigned i = 0; i < transaction->count; i++) {
+		pg_result_free(transaction->statements[i].result);
+		transaction->statements[i].result = NULL;
+	}
+	transaction->lacks_names = false;
+	transaction->failed = OK;
+	transaction->outer->op.fault = (struct fault){ 0 };
+	transaction->outer->sqlstate[0] = '\0';
+	transaction->outer->constraint[0] = '\0';
+	pg_pool_take_back(connection->pool, transaction);
+}
+
+static void end_transaction(struct pg_connection *connection, struct pg_inner *transaction)
+{
+	assert(transaction->is_committed || transaction->failed != OK);
+	connection->transaction = NULL;
+	if (transaction->lacks_names) {
+		send_again(connection, transaction);
+	} else {
+		pg_finish(transaction, transaction->failed);
+	}
+}
+
 // The sync: the pipeline is over.
 static void take_end(struct pg_connection *connection)
 {
-	struct pg_inner *transaction = connection->transaction;
 	const PGTransactionStatusType status = PQtransactionStatus(connection->pg);
 
-	if (connection->state == PG_BUSY && transaction != NULL) {
-		assert(transaction->is_committed || transaction->failed != OK);
-		connection->transaction = NULL;
-		pg_finish(transaction, transaction->failed);
+	end_preparing(connection);
+	if (connection->state == PG_BUSY && connection->transaction != NULL) {
+		end_transaction(connection, connection->transaction);
 	}
 	if (connection->is_bad) {
 		pg_connection_break(connection, "this server does not take changes any more");
@@ -287,12 +393,12 @@ void pg_pipeline_send(struct pg_connection *connection, struct pg_inner *transac
 	connection->state = PG_BUSY;
 	connection->transaction = transaction;
 	connection->results = 0;
-	connection->result_of_commit = RESULTS_BEFORE + transaction->count;
+	connection->expected_count = 0;
 	connection->deadline_ms = transaction->deadline_ms;
 	connection->is_bad = false;
 	transaction->stage = PG_SENT;
 	transaction->connection = connection;
-	if (!send_all(connection->pg, transaction)) {
+	if (!send_all(connection, transaction)) {
 		pg_connection_break(connection, PQerrorMessage(connection->pg));
 		return;
 	}

@@ -101,6 +101,15 @@ void pg_pool_forget(struct pg_pool *pool, struct pg_inner *transaction)
 	pool->waiting_count--;
 }
 
+void pg_pool_take_back(struct pg_pool *pool, struct pg_inner *transaction)
+{
+	transaction->stage = PG_WAITING;
+	transaction->connection = NULL;
+	list_add_first(&pool->waiting, &transaction->link);
+	pool->waiting_count++;
+	pg_pool_watch_deadline(pool, transaction->deadline_ms);
+}
+
 void pg_pool_refuse(struct pg_pool *pool, struct pg_inner *transaction, enum err rc)
 {
 	pool->unfinished++;

@@ -133,6 +133,15 @@ static struct element element_at(const struct type *type, const struct pg_value 
 		(struct element){ .number = value->numbers[index] };
 }
 
+static char *be32_at(char *at, uint32_t value)
+{
+	at[0] = (char)(value >> 24);
+	at[1] = (char)(value >> 16);
+	at[2] = (char)(value >> 8);
+	at[3] = (char)value;
+	return at + 4;
+}
+
 static bool put_array_element(struct buffer *out, const struct type *type, const struct element *element)
 {
 	const size_t at = out->length;
@@ -146,12 +155,30 @@ static bool put_array_element(struct buffer *out, const struct type *type, const
 	if (!out->overflow) {
 		const size_t length = out->length - at - 4;
 
-		out->bytes[at] = (char)(length >> 24);
-		out->bytes[at + 1] = (char)(length >> 16);
-		out->bytes[at + 2] = (char)(length >> 8);
-		out->bytes[at + 3] = (char)length;
+		(void)be32_at(out->bytes + at, (uint32_t)length);
 	}
 	return fits;
+}
+
+// Most of what is ever sent: in one piece.
+static void put_texts(struct buffer *out, const struct text *texts, size_t count)
+{
+	size_t length = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		length += 4 + (texts[i].bytes != NULL ? texts[i].length : 0);
+	}
+	char *at = buffer_extend(out, length);
+
+	for (size_t i = 0; at != NULL && i < count; i++) {
+		if (texts[i].bytes == NULL) {
+			at = be32_at(at, UINT32_MAX);
+		} else {
+			at = be32_at(at, (uint32_t)texts[i].length);
+			memcpy(at, texts[i].bytes, texts[i].length);
+			at += texts[i].length;
+		}
+	}
 }
 
 static bool has_null(const struct type *type, const struct pg_value *value)
@@ -177,6 +204,10 @@ static bool put_array(struct buffer *out, const struct type *type, const struct 
 	if (value->count > 0) {
 		put_be32(out, (uint32_t)value->count);
 		put_be32(out, 1); // the first index
+	}
+	if (type->put == put_text) {
+		put_texts(out, value->texts, value->count);
+		return true;
 	}
 	for (size_t i = 0; i < value->count; i++) {
 		const struct element element = element_at(type, value, i);

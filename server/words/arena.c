@@ -25,7 +25,8 @@ static struct arena_block *block_with_room(struct arena *arena, size_t size)
 		return block;
 	}
 	block_size = size > BLOCK_SIZE / 4 ? size : BLOCK_SIZE;
-	block = allocate(sizeof *block + block_size);
+	block = reallocate(NULL, sizeof *block + block_size); // zeroed where it is taken: most of a block never is
+	block->used = 0;
 	block->size = block_size;
 	if (block_size == size && arena->blocks != NULL) { // a block of its own: keep filling the current one
 		block->next = arena->blocks->next;
@@ -54,7 +55,7 @@ void *arena_take(struct arena *arena, size_t size)
 
 	block->used += rounded;
 	arena->taken_bytes += rounded;
-	return memory;
+	return memset(memory, 0, rounded);
 }
 
 char *arena_copy(struct arena *arena, struct text t)

@@ -94,11 +94,20 @@ static size_t utf8_sequence(const unsigned char *at, size_t left)
 	return length;
 }
 
+static bool is_ascii(char byte)
+{
+	return (unsigned char)byte >= 0x01 && (unsigned char)byte < 0x80;
+}
+
 bool text_is_utf8(struct text t)
 {
 	size_t at = 0;
 
 	while (at < t.length) {
+		if (is_ascii(t.bytes[at])) { // nearly always
+			at++;
+			continue;
+		}
 		const size_t length = utf8_sequence((const unsigned char *)t.bytes + at, t.length - at);
 
 		if (length == 0 || t.bytes[at] == '\0') {
@@ -109,12 +118,12 @@ bool text_is_utf8(struct text t)
 	return true;
 }
 
-void buffer_add(struct buffer *buffer, const void *bytes, size_t length)
+char *buffer_extend(struct buffer *buffer, size_t length)
 {
 	assert(buffer->limit > 0);
 	if (buffer->overflow || length > buffer->limit - buffer->length) {
 		buffer->overflow = true;
-		return;
+		return NULL;
 	}
 	if (buffer->length + length + 1 > buffer->capacity) {
 		size_t capacity = buffer->capacity < 64 ? 64 : buffer->capacity;
@@ -128,11 +137,18 @@ void buffer_add(struct buffer *buffer, const void *bytes, size_t length)
 		buffer->bytes = reallocate(buffer->bytes, capacity);
 		buffer->capacity = capacity;
 	}
-	if (length > 0) {
-		memcpy(buffer->bytes + buffer->length, bytes, length);
-	}
 	buffer->length += length;
 	buffer->bytes[buffer->length] = '\0';
+	return buffer->bytes + buffer->length - length;
+}
+
+void buffer_add(struct buffer *buffer, const void *bytes, size_t length)
+{
+	char *at = buffer_extend(buffer, length);
+
+	if (at != NULL && length > 0) {
+		memcpy(at, bytes, length);
+	}
 }
 
 void buffer_add_text(struct buffer *buffer, struct text t)
@@ -180,6 +196,11 @@ static void add_json_escape(struct buffer *buffer, unsigned char c)
 	}
 }
 
+static bool is_plain_ascii(unsigned char byte)
+{
+	return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+}
+
 void buffer_add_json(struct buffer *buffer, struct text t)
 {
 	const unsigned char *bytes = (const unsigned char *)t.bytes;
@@ -187,9 +208,13 @@ void buffer_add_json(struct buffer *buffer, struct text t)
 
 	buffer_add(buffer, "\"", 1);
 	for (size_t at = 0; at < t.length;) {
+		if (is_plain_ascii(bytes[at])) { // nearly always
+			at++;
+			continue;
+		}
 		const size_t length = utf8_sequence(bytes + at, t.length - at);
 
-		if (length >= 1 && bytes[at] >= 0x20 && bytes[at] != '"' && bytes[at] != '\\' && bytes[at] != 0x7f) {
+		if (length > 1) {
 			at += length;
 			continue;
 		}

@@ -190,13 +190,6 @@ static void take_read_back(struct assign_flow *assign)
 
 // --- the flow ---
 
-static void progress(struct flow *flow)
-{
-	if (flow->progress != NULL) {
-		flow->progress(flow);
-	}
-}
-
 static bool may_go_on(const struct assign_flow *assign)
 {
 	const struct flow *flow = &assign->flow;
@@ -247,7 +240,6 @@ static void step(struct flow *flow)
 					if (flow_written(flow) != OK) {
 						goto write_failed;
 					}
-					progress(flow);
 				} else if (flow->call.op.rc == ERR_PROFILE_GONE) {
 					AWAIT(assign, ASSIGN_FORGETTING_PROFILE, flow_write(flow, build_forget, NULL));
 					if (flow_written(flow) != OK) {
@@ -270,7 +262,6 @@ static void step(struct flow *flow)
 				if (flow_written(flow) != OK) {
 					goto write_failed;
 				}
-				progress(flow);
 			}
 		}
 		end(assign, OK);

@@ -4,6 +4,7 @@
 #include "depbroker/log.h"
 #include "tenants/retry.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct delivery_endpoint { // one instance's webhook
 	const struct tenant_instance *instance;
 	bool disabled;
 	int64_t not_before_us; // it asked to slow down
+	struct delivery_lane *lanes[EVENT_LANES]; // NULL: it has no position
 };
 
 struct delivery_lane {
@@ -30,7 +32,12 @@ struct delivery_lane {
 	enum lane_state { LANE_IDLE, LANE_READING, LANE_SENDING, LANE_SETTLING } state;
 	bool dirty;  // there may be something to read
 	bool broken; // the database did not let us settle: left to the next run
+	struct lane_work *work; // while it is not idle
+};
 
+// Most lanes have nothing to send, and this is large.
+struct lane_work {
+	struct delivery_lane *lane;
 	struct pg_transaction read;
 	bool read_is_open;
 	struct pg_transaction settle;
@@ -38,7 +45,6 @@ struct delivery_lane {
 	struct stored_event event;
 	struct position_row next;
 	struct attempt_row attempts[BATCH];
-	char errors[BATCH][64];
 	size_t attempt_count;
 	bool has_failed; // the event that was sent last
 	bool gives_up;   // the endpoint is to be disabled
@@ -46,7 +52,6 @@ struct delivery_lane {
 
 	struct http_call call;
 	struct buffer body;
-	char url[2048];
 	char id_header[64];
 	char timestamp_header[64];
 	struct buffer signature_header;
@@ -56,17 +61,36 @@ static void step(struct delivery_lane *lane);
 
 static void on_read(struct op *op)
 {
-	step(CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct delivery_lane, read));
+	step(CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct lane_work, read)->lane);
 }
 
 static void on_settled(struct op *op)
 {
-	step(CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct delivery_lane, settle));
+	step(CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct lane_work, settle)->lane);
 }
 
 static void on_sent(struct op *op)
 {
-	step(CONTAINER_OF(CONTAINER_OF(op, struct http_call, op), struct delivery_lane, call));
+	step(CONTAINER_OF(CONTAINER_OF(op, struct http_call, op), struct lane_work, call)->lane);
+}
+
+static void begin_work(struct delivery_lane *lane)
+{
+	lane->work = allocate(sizeof *lane->work);
+	lane->work->lane = lane;
+	lane->work->body = BUFFER(BODY_MAX);
+	lane->work->signature_header = BUFFER(SIGNATURE_MAX);
+}
+
+static void end_work(struct delivery_lane *lane)
+{
+	if (lane->work->read_is_open) {
+		pg_transaction_fini(&lane->work->read);
+	}
+	buffer_fini(&lane->work->body);
+	buffer_fini(&lane->work->signature_header);
+	free(lane->work);
+	lane->work = NULL;
 }
 
 static int64_t now_us(const struct delivery_lane *lane)
@@ -78,28 +102,31 @@ static int64_t now_us(const struct delivery_lane *lane)
 
 static void read_events(struct delivery_lane *lane)
 {
+	struct lane_work *work = lane->work;
 	const struct tenant *tenant = lane->delivery->tenant;
 
-	if (lane->read_is_open) {
-		pg_transaction_fini(&lane->read);
+	if (work->read_is_open) {
+		pg_transaction_fini(&work->read);
 	}
-	lane->read_is_open = true;
+	work->read_is_open = true;
 	lane->dirty = false;
-	lane->at = 0;
-	lane->count = 0;
-	pg_transaction_init(&lane->read, store_worker(tenant->due.tenant_id), on_read);
-	(void)store_event_to_deliver(&lane->read, tenant->due.tenant_id, lane->position.instance_id, lane->position.lane,
+	work->at = 0;
+	work->count = 0;
+	pg_transaction_init(&work->read, store_worker(tenant->due.tenant_id), on_read);
+	(void)store_event_to_deliver(&work->read, tenant->due.tenant_id, lane->position.instance_id, lane->position.lane,
 		lane->position.acked_seq, BATCH);
-	pg_start(&lane->read, tenant->process->pool, STORE_TIMEOUT_MS);
+	pg_start(&work->read, tenant->process->pool, STORE_TIMEOUT_MS);
 }
 
 static void begin_batch(struct delivery_lane *lane)
 {
-	lane->count = pg_row_count(&lane->read, 0);
-	lane->next = lane->position;
-	lane->attempt_count = 0;
-	lane->has_failed = false;
-	lane->gives_up = false;
+	struct lane_work *work = lane->work;
+
+	work->count = pg_row_count(&work->read, 0);
+	work->next = lane->position;
+	work->attempt_count = 0;
+	work->has_failed = false;
+	work->gives_up = false;
 }
 
 // --- sending ---
@@ -107,152 +134,158 @@ static void begin_batch(struct delivery_lane *lane)
 // Right before the request leaves: the timestamp is this attempt's, and signed.
 static void sign(struct http_call *call)
 {
-	struct delivery_lane *lane = CONTAINER_OF(call, struct delivery_lane, call);
+	struct lane_work *work = CONTAINER_OF(call, struct lane_work, call);
+	const struct delivery_lane *lane = work->lane;
 	const int64_t timestamp_s = clock_wall_us() / SECOND_US;
-	const struct text id = { lane->id_header + 12, WEBHOOK_ID_SIZE };
+	const struct text id = { work->id_header + 12, WEBHOOK_ID_SIZE };
 
-	(void)snprintf(lane->timestamp_header, sizeof lane->timestamp_header, "webhook-timestamp: %lld", (long long)timestamp_s);
-	buffer_clear(&lane->signature_header);
-	buffer_add_string(&lane->signature_header, "webhook-signature: ");
-	webhook_signature(&lane->signature_header, &lane->endpoint->instance->webhook_secret, 1, id, timestamp_s, buffer_text(&lane->body));
+	(void)snprintf(work->timestamp_header, sizeof work->timestamp_header, "webhook-timestamp: %lld", (long long)timestamp_s);
+	buffer_clear(&work->signature_header);
+	buffer_add_string(&work->signature_header, "webhook-signature: ");
+	webhook_signature(&work->signature_header, &lane->endpoint->instance->webhook_secret, 1, id, timestamp_s, buffer_text(&work->body));
 	call->headers[0] = "content-type: application/json";
-	call->headers[1] = lane->id_header;
-	call->headers[2] = lane->timestamp_header;
-	call->headers[3] = lane->signature_header.bytes;
+	call->headers[1] = work->id_header;
+	call->headers[2] = work->timestamp_header;
+	call->headers[3] = work->signature_header.bytes;
 	call->headers[4] = NULL;
 }
 
 static void send_event(struct delivery_lane *lane)
 {
+	struct lane_work *work = lane->work;
 	const struct tenant *tenant = lane->delivery->tenant;
 	char id[WEBHOOK_ID_SIZE + 1];
 
-	store_event_read(&lane->read, 0, lane->at, &lane->event);
-	buffer_clear(&lane->body);
-	event_body_write(&lane->body, tenant->due.slug, tenant->incarnation, &lane->event.event);
-	webhook_message_id(id, tenant->due.tenant_id, tenant->incarnation, lane->event.event.seq, buffer_text(&lane->body));
-	(void)snprintf(lane->id_header, sizeof lane->id_header, "webhook-id: %s", id);
-	http_call_init(&lane->call, on_sent);
-	http_call_on_sending(&lane->call, sign);
-	lane->call.lane_key = tenant->due.tenant_id;
-	lane->call.method = "POST";
-	lane->call.url = lane->url;
-	lane->call.body = buffer_text(&lane->body);
-	lane->call.timeout_ms = TIMEOUT_MS;
-	lane->call.answer_limit = ANSWER_MAX;
-	http_call_start(&lane->call, tenant->process->webhooks);
+	store_event_read(&work->read, 0, work->at, &work->event);
+	buffer_clear(&work->body);
+	event_body_write(&work->body, tenant->due.slug, tenant->incarnation, &work->event.event);
+	webhook_message_id(id, tenant->due.tenant_id, tenant->incarnation, work->event.event.seq, buffer_text(&work->body));
+	(void)snprintf(work->id_header, sizeof work->id_header, "webhook-id: %s", id);
+	http_call_init(&work->call, on_sent);
+	http_call_on_sending(&work->call, sign);
+	work->call.lane_key = tenant->due.tenant_id;
+	work->call.method = "POST";
+	work->call.url = lane->endpoint->instance->webhook_url.bytes; // a copy of tenant_load.c's, which ends with a zero
+	work->call.body = buffer_text(&work->body);
+	work->call.timeout_ms = TIMEOUT_MS;
+	work->call.answer_limit = ANSWER_MAX;
+	http_call_start(&work->call, tenant->process->webhooks);
 }
 
 // An answer with a long body is an answer; what it says beyond its status does not matter.
 static int status_of(const struct delivery_lane *lane)
 {
-	return lane->call.op.rc == OK || lane->call.op.rc == ERR_BUDGET ? (int)lane->call.status : 0;
+	const struct lane_work *work = lane->work;
+
+	return work->call.op.rc == OK || work->call.op.rc == ERR_BUDGET ? (int)work->call.status : 0;
 }
 
 static void note_attempt(struct delivery_lane *lane, int status)
 {
-	const size_t at = lane->attempt_count++;
-	const char *error = lane->call.op.rc == OK ? "" : err_text(lane->call.op.rc);
+	struct lane_work *work = lane->work;
 
-	(void)snprintf(lane->errors[at], sizeof lane->errors[at], "%s", error);
-	lane->attempts[at] = (struct attempt_row){
+	work->attempts[work->attempt_count++] = (struct attempt_row){
 		.instance_id = lane->position.instance_id,
-		.seq = lane->event.event.seq,
-		.attempt = lane->next.attempts + 1,
+		.seq = work->event.event.seq,
+		.attempt = work->next.attempts + 1,
 		.at_us = now_us(lane),
 		.status = status,
-		.error = text_of(lane->errors[at]),
-		.took_ms = lane->call.took_ms,
+		.error = text_of(work->call.op.rc == OK ? "" : err_text(work->call.op.rc)),
+		.took_ms = work->call.took_ms,
 	};
 }
 
 static void failed(struct delivery_lane *lane, int status, enum retry_outcome outcome)
 {
+	struct lane_work *work = lane->work;
 	const struct tenant *tenant = lane->delivery->tenant;
 	const int64_t now = now_us(lane);
-	const int64_t asked_s = retry_after_parse(http_call_header(&lane->call, "retry-after"), now);
+	const int64_t asked_s = retry_after_parse(http_call_header(&work->call, "retry-after"), now);
 	int64_t wait_ms;
 	uint64_t random;
 
 	random_bytes(&random, sizeof random);
-	lane->next.attempts++;
-	if (lane->next.first_failed_at_us == INSTANT_NONE) {
-		lane->next.first_failed_at_us = now;
+	work->next.attempts++;
+	if (work->next.first_failed_at_us == INSTANT_NONE) {
+		work->next.first_failed_at_us = now;
 	}
-	wait_ms = retry_delay_ms(lane->next.attempts, random, asked_s);
-	lane->has_failed = true;
-	lane->gives_up = outcome == RETRY_DISABLE || wait_ms == RETRY_EXHAUSTED;
-	lane->next.next_try_at_us = lane->gives_up ? now : now + wait_ms * 1000;
+	wait_ms = retry_delay_ms(work->next.attempts, random, asked_s);
+	work->has_failed = true;
+	work->gives_up = outcome == RETRY_DISABLE || wait_ms == RETRY_EXHAUSTED;
+	work->next.next_try_at_us = work->gives_up ? now : now + wait_ms * 1000;
 	if (outcome == RETRY_SLOW_DOWN) {
-		lane->endpoint->not_before_us = lane->next.next_try_at_us;
+		lane->endpoint->not_before_us = work->next.next_try_at_us;
 	}
-	(void)snprintf(lane->reason, sizeof lane->reason, "%s", outcome == RETRY_DISABLE ? "the endpoint answered 410 Gone" :
+	(void)snprintf(work->reason, sizeof work->reason, "%s", outcome == RETRY_DISABLE ? "the endpoint answered 410 Gone" :
 		"the endpoint did not take an event during the whole retry schedule");
 	lane->delivery->failed++;
 	log_event(LOG_WARNING, "webhook.failed", LOG_STRING("tenant", tenant->slug), LOG_TEXT("instance", lane->endpoint->instance->name),
-		LOG_INT("seq", lane->event.event.seq), LOG_INT("attempt", lane->next.attempts), LOG_INT("status", status),
-		LOG_STRING("reason", lane->call.op.rc == OK ? "" : lane->call.op.fault.text), LOG_INT("wait_ms", lane->gives_up ? -1 : wait_ms));
+		LOG_INT("seq", work->event.event.seq), LOG_INT("attempt", work->next.attempts), LOG_INT("status", status),
+		LOG_STRING("reason", work->call.op.rc == OK ? "" : work->call.op.fault.text), LOG_INT("wait_ms", work->gives_up ? -1 : wait_ms));
 }
 
 static void take_answer(struct delivery_lane *lane)
 {
+	struct lane_work *work = lane->work;
 	const int status = status_of(lane);
 	const enum retry_outcome outcome = retry_outcome(status);
 
-	if (lane->call.op.rc == ERR_CANCELLED) { // by us, at the end: not the endpoint's fault
-		lane->has_failed = true;
-		http_call_fini(&lane->call);
+	if (work->call.op.rc == ERR_CANCELLED) { // by us, at the end: not the endpoint's fault
+		work->has_failed = true;
+		http_call_fini(&work->call);
 		return;
 	}
 	note_attempt(lane, status);
 	if (outcome == RETRY_DELIVERED) {
-		lane->next.acked_seq = lane->event.event.seq;
-		lane->next.attempts = 0;
-		lane->next.first_failed_at_us = INSTANT_NONE;
-		lane->next.next_try_at_us = now_us(lane);
+		work->next.acked_seq = work->event.event.seq;
+		work->next.attempts = 0;
+		work->next.first_failed_at_us = INSTANT_NONE;
+		work->next.next_try_at_us = now_us(lane);
 		lane->delivery->delivered++;
-		lane->at++;
+		work->at++;
 	} else {
 		failed(lane, status, outcome);
 	}
-	http_call_fini(&lane->call);
+	http_call_fini(&work->call);
 }
 
 // --- settling ---
 
 static void settle(struct delivery_lane *lane)
 {
+	struct lane_work *work = lane->work;
 	const struct tenant *tenant = lane->delivery->tenant;
 	const struct stream_fence fence = tenant_fence(tenant);
 
-	pg_transaction_init(&lane->settle, store_worker(fence.tenant_id), on_settled);
-	store_position_settle(&lane->settle, &fence, lane->position.acked_seq, &lane->next);
-	(void)store_attempt_insert(&lane->settle, fence.tenant_id, lane->attempts, lane->attempt_count);
-	if (lane->gives_up) {
-		(void)store_instance_disable(&lane->settle, fence.tenant_id, lane->position.instance_id, text_of(lane->reason));
+	pg_transaction_init(&work->settle, store_worker(fence.tenant_id), on_settled);
+	store_position_settle(&work->settle, &fence, lane->position.acked_seq, &work->next);
+	(void)store_attempt_insert(&work->settle, fence.tenant_id, work->attempts, work->attempt_count);
+	if (work->gives_up) {
+		(void)store_instance_disable(&work->settle, fence.tenant_id, lane->position.instance_id, text_of(work->reason));
 	}
-	pg_start(&lane->settle, tenant->process->pool, STORE_TIMEOUT_MS);
+	pg_start(&work->settle, tenant->process->pool, STORE_TIMEOUT_MS);
 }
 
 static void take_settled(struct delivery_lane *lane)
 {
-	const enum err rc = lane->settle.op.rc;
+	struct lane_work *work = lane->work;
+	const enum err rc = work->settle.op.rc;
 	const struct tenant *tenant = lane->delivery->tenant;
 
 	if (rc == OK) {
-		lane->position = lane->next;
-		if (lane->gives_up) {
+		lane->position = work->next;
+		if (work->gives_up) {
 			lane->endpoint->disabled = true;
 			log_event(LOG_ERROR, "webhook.disabled", LOG_STRING("tenant", tenant->slug),
-				LOG_TEXT("instance", lane->endpoint->instance->name), LOG_STRING("reason", lane->reason));
+				LOG_TEXT("instance", lane->endpoint->instance->name), LOG_STRING("reason", work->reason));
 		}
 	} else {
 		lane->broken = true; // what was delivered is sent once more by whoever goes on, with the same ids
 		log_event(LOG_WARNING, "webhook.not_settled", LOG_STRING("tenant", tenant->slug),
 			LOG_TEXT("instance", lane->endpoint->instance->name), LOG_STRING("error", err_name(rc)),
-			LOG_STRING("reason", lane->settle.op.fault.text));
+			LOG_STRING("reason", work->settle.op.fault.text));
 	}
-	pg_transaction_fini(&lane->settle);
+	pg_transaction_fini(&work->settle);
 }
 
 // --- the lane ---
@@ -274,7 +307,9 @@ static bool may_go_on(const struct delivery_lane *lane)
 
 static bool may_send(const struct delivery_lane *lane)
 {
-	return lane->at < lane->count && !lane->has_failed && !lane->endpoint->disabled && !lane->delivery->stopping &&
+	const struct lane_work *work = lane->work;
+
+	return work->at < work->count && !work->has_failed && !lane->endpoint->disabled && !lane->delivery->stopping &&
 		!lane->delivery->tenant->process->stopping;
 }
 
@@ -302,9 +337,10 @@ static void step(struct delivery_lane *lane)
 {
 	switch (lane->state) {
 	case LANE_IDLE:
+		begin_work(lane);
 		while (may_go_on(lane)) {
 			AWAIT(lane, LANE_READING, read_events(lane));
-			if (lane->read.op.rc != OK) {
+			if (lane->work->read.op.rc != OK) {
 				lane->broken = true;
 				break;
 			}
@@ -313,14 +349,15 @@ static void step(struct delivery_lane *lane)
 				AWAIT(lane, LANE_SENDING, send_event(lane));
 				take_answer(lane);
 			}
-			if (lane->attempt_count > 0) {
+			if (lane->work->attempt_count > 0) {
 				AWAIT(lane, LANE_SETTLING, settle(lane));
 				take_settled(lane);
 			}
-			if (lane->has_failed || lane->count == BATCH || lane->at < lane->count) {
+			if (lane->work->has_failed || lane->work->count == BATCH || lane->work->at < lane->work->count) {
 				lane->dirty = true; // there is more
 			}
 		}
+		end_work(lane);
 		rest(lane);
 		return;
 	}
@@ -336,18 +373,12 @@ static void wake(struct delivery_lane *lane)
 
 // --- all lanes ---
 
-static void lane_init(struct delivery_lane *lane, struct delivery *delivery, struct delivery_endpoint *endpoint,
-	const struct position_row *position)
+static void add_lane(struct delivery *delivery, struct delivery_endpoint *endpoint, const struct position_row *position)
 {
-	*lane = (struct delivery_lane){
-		.delivery = delivery,
-		.endpoint = endpoint,
-		.position = *position,
-		.dirty = position->pending,
-		.body = BUFFER(BODY_MAX),
-		.signature_header = BUFFER(SIGNATURE_MAX),
-	};
-	(void)snprintf(lane->url, sizeof lane->url, "%.*s", TEXT_ARGS(endpoint->instance->webhook_url));
+	struct delivery_lane *lane = &delivery->lanes[delivery->lane_count++];
+
+	*lane = (struct delivery_lane){ .delivery = delivery, .endpoint = endpoint, .position = *position, .dirty = position->pending };
+	endpoint->lanes[position->lane] = lane;
 }
 
 void delivery_init(struct delivery *delivery, struct tenant *tenant, void (*idle)(struct delivery *delivery), void *owner)
@@ -364,7 +395,7 @@ void delivery_init(struct delivery *delivery, struct tenant *tenant, void (*idle
 		*endpoint = (struct delivery_endpoint){ .instance = &tenant->instances[i], .not_before_us = INSTANT_NONE };
 		for (size_t at = 0; at < tenant->position_count; at++) {
 			if (tenant->positions[at].instance_id == endpoint->instance->instance_id) {
-				lane_init(&delivery->lanes[delivery->lane_count++], delivery, endpoint, &tenant->positions[at]);
+				add_lane(delivery, endpoint, &tenant->positions[at]);
 			}
 		}
 	}
@@ -372,28 +403,36 @@ void delivery_init(struct delivery *delivery, struct tenant *tenant, void (*idle
 
 void delivery_fini(struct delivery *delivery)
 {
-	for (size_t i = 0; i < delivery->lane_count; i++) {
-		struct delivery_lane *lane = &delivery->lanes[i];
-
-		if (lane->read_is_open) {
-			pg_transaction_fini(&lane->read);
-		}
-		buffer_fini(&lane->body);
-		buffer_fini(&lane->signature_header);
-	}
+	assert(delivery->busy == 0);
 	loop_forget(&delivery->notice);
 	free(delivery->lanes);
 	free(delivery->endpoints);
 	delivery->lanes = NULL;
 	delivery->endpoints = NULL;
 	delivery->lane_count = 0;
+	delivery->endpoint_count = 0;
 }
 
-void delivery_poke(struct delivery *delivery)
+// NULL: it has no webhook.
+static struct delivery_lane *lane_of(const struct delivery *delivery, const struct stored_event *event)
 {
-	for (size_t i = 0; i < delivery->lane_count; i++) {
-		delivery->lanes[i].dirty = true;
-		wake(&delivery->lanes[i]);
+	for (size_t i = 0; i < delivery->endpoint_count; i++) {
+		if (delivery->endpoints[i].instance->instance_id == event->instance_id) {
+			return delivery->endpoints[i].lanes[event->lane];
+		}
+	}
+	return NULL;
+}
+
+void delivery_poke(struct delivery *delivery, const struct stored_event *events, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct delivery_lane *lane = lane_of(delivery, &events[i]);
+
+		if (lane != NULL) {
+			lane->dirty = true;
+			wake(lane);
+		}
 	}
 }
 

@@ -32,7 +32,8 @@ struct delivery {
 void delivery_init(struct delivery *delivery, struct tenant *tenant, void (*idle)(struct delivery *delivery), void *owner);
 void delivery_fini(struct delivery *delivery);
 void delivery_begin(struct delivery *delivery); // with what was pending when the client was loaded, or waits and may be tried again
-void delivery_poke(struct delivery *delivery);  // there may be new events
+// These events are stored now: their lanes read on.
+void delivery_poke(struct delivery *delivery, const struct stored_event *events, size_t count);
 void delivery_stop(struct delivery *delivery); // nothing new is sent
 bool delivery_is_busy(const struct delivery *delivery);
 int64_t delivery_next_try_us(const struct delivery *delivery); // INSTANT_NONE: no lane waits to try again, or was left to the next run

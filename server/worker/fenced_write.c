@@ -67,14 +67,7 @@ static void take(struct fenced_write *write)
 	const int64_t event_seq = stream->event_seq + write->events;
 
 	if (write->next != NULL && write->next != stream) {
-		struct stream_row next = *write->next;
-
-		if (next.cursor.length > 0 && next.cursor.bytes != write->tenant->cursor_text.bytes) {
-			buffer_clear(&write->tenant->cursor_text);
-			buffer_add_text(&write->tenant->cursor_text, next.cursor);
-			next.cursor = buffer_text(&write->tenant->cursor_text);
-		}
-		*stream = next;
+		tenant_take_stream(write->tenant, write->next);
 	}
 	stream->write_seq = write_seq;
 	stream->event_seq = event_seq;

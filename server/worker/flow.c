@@ -28,8 +28,12 @@ static void on_read(struct op *op)
 
 static void on_write(struct op *op)
 {
-	struct flow *flow = CONTAINER_OF(op, struct fenced_write, op)->owner;
+	const struct fenced_write *write = CONTAINER_OF(op, struct fenced_write, op);
+	struct flow *flow = write->owner;
 
+	if (op->rc == OK && write->events > 0 && flow->progress != NULL) {
+		flow->progress(flow);
+	}
 	flow->step(flow);
 }
 

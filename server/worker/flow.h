@@ -16,7 +16,7 @@ struct flow {
 	struct op op;
 	struct tenant *tenant;
 	bool stop;                            // set by the run: end after the present step
-	void (*progress)(struct flow *flow);  // after each write that may have made events; may be NULL
+	void (*progress)(struct flow *flow);  // after each write that made events, which are in `changes`; may be NULL
 	void *owner;
 	enum err failure;
 	bool session_lost;     // Apple does not know the session any more: to be started again with another one

@@ -129,9 +129,6 @@ static void step(struct flow *flow)
 				if (flow_written(flow) != OK) {
 					goto write_failed;
 				}
-				if (flow->progress != NULL) {
-					flow->progress(flow);
-				}
 			}
 			if (flow_read_all(flow)) {
 				AWAIT(plan, PLAN_WRITING_DONE, write_done(plan));

@@ -44,6 +44,7 @@ struct run {
 	int loads;
 	int rounds;       // of plan, sync and assign with what was loaded
 	int64_t retry_at_us; // of what planning or assigning could not do
+	bool stopped;     // its calls and deliveries: the process lost touch with the database, which it may have found again since
 	bool asked_for;   // something else came up meanwhile: end, to begin anew
 	enum err failure; // of the database: what was loaded is not to be relied on any more
 	unsigned closing;
@@ -72,7 +73,7 @@ static void on_progress(struct flow *flow)
 {
 	struct run *run = flow->owner;
 
-	delivery_poke(&run->delivery);
+	delivery_poke(&run->delivery, flow->changes.events, flow->changes.event_count);
 }
 
 static bool waits(const struct run *run)
@@ -157,6 +158,7 @@ static void open_flows(struct run *run)
 	delivery_init(&run->delivery, &run->tenant, on_idle, run);
 	run->flows_are_open = true;
 	run->failure = OK;
+	run->stopped = false;
 	run->asked_for = false;
 	run->retry_at_us = INSTANT_NONE;
 	run->rounds = 0;
@@ -276,7 +278,7 @@ static bool must_verify(const struct run *run)
 
 static bool goes_on(const struct run *run)
 {
-	return run->failure == OK && !run->process->stopping && run->tenant.is_active && !run->asked_for;
+	return run->failure == OK && !run->process->stopping && !run->stopped && run->tenant.is_active && !run->asked_for;
 }
 
 // --- the steps ---
@@ -410,6 +412,21 @@ static void read_end(struct run *run)
 	start_transaction(run);
 }
 
+// Only writes of this run change when devices are to be assigned, for as long as it owns the client.
+static bool must_read_end(const struct run *run)
+{
+	return run->tenant.stream.write_seq != run->tenant.next_assign_seq;
+}
+
+static void take_end(struct run *run)
+{
+	run->failure = run->transaction.op.rc;
+	if (run->failure == OK) {
+		run->tenant.next_assign_us = store_device_next_assign_read(&run->transaction, 0);
+		run->tenant.next_assign_seq = run->tenant.stream.write_seq;
+	}
+}
+
 static void earlier(int64_t *due_us, int64_t at_us)
 {
 	if (at_us != INSTANT_NONE && at_us < *due_us) {
@@ -422,9 +439,9 @@ static int64_t due_at(const struct run *run)
 	const struct tenant *tenant = &run->tenant;
 	const int64_t now_us = tenant_now_us(tenant);
 	int64_t due_us = now_us + DAY_S * SECOND_US;
-	int64_t assign_us = store_device_next_assign_read(&run->transaction, 0);
+	int64_t assign_us = tenant->next_assign_us;
 
-	if (run->process->stopping) {
+	if (run->process->stopping || run->stopped) {
 		return now_us; // another process goes on at once
 	}
 	if (tenant->has_pending) {
@@ -637,9 +654,9 @@ static void step(struct run *run)
 				AWAIT(run, RUN_TELLING, tell(run));
 				run->failure = was_told(run);
 			}
-			if (run->failure == OK) {
+			if (run->failure == OK && must_read_end(run)) {
 				AWAIT(run, RUN_READING_END, read_end(run));
-				run->failure = run->transaction.op.rc;
+				take_end(run);
 			}
 			if (run->failure == OK) {
 				AWAIT(run, RUN_FINISHING, finish(run));
@@ -727,6 +744,7 @@ void run_stop_all(struct worker_process *process)
 		struct run *run = CONTAINER_OF(at, struct run, link);
 
 		if (run->flows_are_open) {
+			run->stopped = true;
 			apple_call_cancel(&run->pending.flow.call);
 			apple_call_cancel(&run->identity.flow.call);
 			apple_call_cancel(&run->sync.flow.call);

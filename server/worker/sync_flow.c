@@ -33,6 +33,7 @@ static void begin_generation(struct sync_flow *sync)
 	}
 	seen_init(&sync->seen, key, tenant_budget(tenant) / 4);
 	sync->seen_is_open = true;
+	sync->seen_is_known = true;
 	sync->doubtful = false;
 	// The changes were followed until now, and should have told of everything that this list has.
 	sync->flow.changes.missed = sync->decision.cause == SYNC_FULL_SCHEDULED || sync->decision.cause == SYNC_FULL_REQUESTED;
@@ -60,6 +61,11 @@ static void failed(struct sync_flow *sync, enum err rc)
 }
 
 // --- a page ---
+
+static const char *page_kind(const struct sync_flow *sync)
+{
+	return sync->decision.action == SYNC_FETCH_PAGE ? "fetch" : "changes";
+}
 
 static void on_turn(struct op *op)
 {
@@ -217,19 +223,13 @@ static enum err over_budget(struct flow *flow)
 }
 
 // What follows from the page is decided first, so that it is stored with it.
-static void write_page(struct sync_flow *sync)
+static void decide_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	struct tenant *tenant = flow->tenant;
 	const struct sync_page page = {
 		.cursor_changed = !text_equal(flow->page.cursor, tenant->stream.cursor),
 		.more_to_follow = flow->page.more_to_follow,
-	};
-	const struct ledger_entry entry = {
-		.kind = sync->decision.action == SYNC_FETCH_PAGE ? "fetch" : "changes",
-		.generation = sync->machine.state.generation,
-		.records = (int)flow->page.count,
-		.page_digest = flow->page.digest,
 	};
 
 	flow->changes.parked = &flow->page;
@@ -240,6 +240,27 @@ static void write_page(struct sync_flow *sync)
 	flow->next.sync = sync->attempted.state;
 	flow->next.run_pages++;
 	flow->next.run_devices += (int64_t)sync->plan.count;
+}
+
+// A page that changes nothing and after which Apple is left alone needs no write of its own: its cursor goes with the one that ends the
+// run. Should that not come about, the same page is asked for again, and changes nothing again.
+static bool is_worth_a_write(const struct sync_flow *sync)
+{
+	const struct changes *changes = &sync->flow.changes;
+
+	return changes->row_count > 0 || changes->event_count > 0 || sync->flow.page.rejected > 0 || sync->decided.action != SYNC_WAIT;
+}
+
+static void write_page(struct sync_flow *sync)
+{
+	struct flow *flow = &sync->flow;
+	const struct ledger_entry entry = {
+		.kind = page_kind(sync),
+		.generation = sync->machine.state.generation,
+		.records = (int)flow->page.count,
+		.page_digest = flow->page.digest,
+	};
+
 	flow_write_changes(flow, entry, &flow->next);
 }
 
@@ -249,17 +270,21 @@ static bool remember_seen(struct sync_flow *sync)
 	for (size_t i = 0; i < sync->plan.count; i++) {
 		const struct page_item *item = &sync->plan.items[i];
 
-		if (!item->gone && seen_add(&sync->seen, sync->flow.page.devices[item->record].serial_number) != OK) {
+		const struct text serial = sync->flow.page.devices[item->record].serial_number;
+
+		sync->seen_is_known = sync->seen_is_known && !item->gone && known_is_present(&sync->known, serial);
+		if (!item->gone && seen_add(&sync->seen, serial) != OK) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static void page_is_written(struct sync_flow *sync)
+static void page_is_taken(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	const bool fetched = sync->decision.action == SYNC_FETCH_PAGE;
+	const char *const kind = page_kind(sync);
 
 	sync->machine = sync->attempted;
 	sync->decision = sync->decided;
@@ -268,7 +293,7 @@ static void page_is_written(struct sync_flow *sync)
 		sync->machine.from_first_page = false;
 	}
 	sync->doubtful = sync->doubtful || (fetched && (flow->page.count == 0 || flow->page.rejected > 0));
-	log_event(LOG_INFO, "sync.page", LOG_STRING("tenant", flow->tenant->slug), LOG_STRING("kind", flow->entry.kind),
+	log_event(LOG_INFO, "sync.page", LOG_STRING("tenant", flow->tenant->slug), LOG_STRING("kind", kind),
 		LOG_INT("devices", (int64_t)flow->page.count), LOG_INT("changed", (int64_t)flow->changes.row_count),
 		LOG_INT("events", (int64_t)flow->changes.event_count), LOG_INT("rejected", flow->page.rejected),
 		LOG_BOOL("more", flow->page.more_to_follow), LOG_INT("write_seq", flow->tenant->stream.write_seq),
@@ -279,9 +304,6 @@ static void page_is_written(struct sync_flow *sync)
 	}
 	if (sync->decision.action == SYNC_COMPLETE_GENERATION && !sync->machine.from_first_page) {
 		sync->decision = sync_failed(&sync->machine, ERR_BUDGET, -1, tenant_occasion(flow->tenant));
-	}
-	if (flow->progress != NULL) {
-		flow->progress(flow);
 	}
 }
 
@@ -313,11 +335,23 @@ static void count_marks(struct sync_flow *sync)
 	sync->marks_left = count == KNOWN_BATCH;
 }
 
+// Whatever this generation has seen is stored as present: so when as many are present, they are the same ones.
+static bool is_nothing_missing(const struct sync_flow *sync)
+{
+	return sync->known_is_read && sync->known.whole && sync->seen_is_open && sync->seen_is_known &&
+		sync->seen.count == sync->known.present;
+}
+
 static void begin_counting(struct sync_flow *sync)
 {
 	sync->flow.after[0] = '\0';
 	sync->present = 0;
 	sync->removals = 0;
+	sync->marks_left = true;
+	if (is_nothing_missing(sync)) {
+		sync->present = (int64_t)sync->known.present;
+		sync->marks_left = false;
+	}
 }
 
 // By a person, for the request that this list was asked for by.
@@ -524,21 +558,26 @@ static void step(struct flow *flow)
 					failed(sync, over_budget(flow));
 					continue;
 				}
-				AWAIT(sync, SYNC_WRITING_PAGE, write_page(sync));
-				if (flow_written(flow) != OK) {
-					goto write_failed;
+				decide_page(sync);
+				if (is_worth_a_write(sync)) {
+					AWAIT(sync, SYNC_WRITING_PAGE, write_page(sync));
+					if (flow_written(flow) != OK) {
+						goto write_failed;
+					}
+				} else {
+					tenant_take_stream(flow->tenant, &flow->next);
 				}
-				page_is_written(sync);
+				page_is_taken(sync);
 				continue;
 			}
 			begin_counting(sync);
-			do {
+			while (sync->marks_left) {
 				AWAIT(sync, SYNC_COUNTING, read_marks(sync));
 				if (flow->read.op.rc != OK) {
 					goto read_failed;
 				}
 				count_marks(sync);
-			} while (sync->marks_left);
+			}
 			flow->after[0] = '\0';
 			sync->marks_left = sync->removals > 0 && !is_held(sync);
 			while (sync->marks_left) {

@@ -34,6 +34,7 @@ struct sync_flow {
 	struct page_plan plan;
 	struct seen seen; // of the generation that is being fetched
 	bool seen_is_open;
+	bool seen_is_known; // everything in it is present in `known`
 	struct known known; // of what is stored, while a list is fetched
 	bool known_is_open;
 	bool known_is_read; // to its end

@@ -107,6 +107,16 @@ const struct tenant_instance *tenant_instance_by_id(const struct tenant *tenant,
 	return NULL;
 }
 
+void tenant_take_stream(struct tenant *tenant, const struct stream_row *next)
+{
+	tenant->stream = *next;
+	if (next->cursor.length > 0 && next->cursor.bytes != tenant->cursor_text.bytes) {
+		buffer_clear(&tenant->cursor_text);
+		buffer_add_text(&tenant->cursor_text, next->cursor);
+		tenant->stream.cursor = buffer_text(&tenant->cursor_text);
+	}
+}
+
 void tenant_note_error(struct tenant *tenant, const struct fault *fault, const char *apple_error)
 {
 	(void)snprintf(tenant->error_text, sizeof tenant->error_text, "%s", fault->text);

@@ -4,7 +4,8 @@
 //
 // Ownership  a struct tenant owns everything in it until tenant_clear, which wipes the secrets.
 // Laws       1. the server token is here only while the client runs
-//            2. `stream` is what the database holds, as far as this owner knows: only fenced_write.c and tenant_load change it
+//            2. epoch, write_seq, event_seq and config_version of `stream` are what the database holds, as far as this owner knows; the
+//               rest of it may be ahead: it goes with the next write, at the latest with the one that ends the run
 #pragma once
 
 #include "apple/apple.h"
@@ -86,6 +87,7 @@ struct tenant {
 	struct position_row *positions;
 	size_t position_count;
 	int64_t next_assign_us;
+	int64_t next_assign_seq; // the write that it was read after
 
 	char profile_uuid[APPLE_PROFILE_UUID_MAX + 1]; // of the default instance; empty: not defined
 	bool profile_refused;
@@ -112,6 +114,7 @@ int64_t tenant_now_us(const struct tenant *tenant); // the database's clock, as 
 struct sync_occasion tenant_occasion(const struct tenant *tenant);
 struct stream_fence tenant_fence(const struct tenant *tenant);
 struct reconcile_settings tenant_reconcile_settings(const struct tenant *tenant);
+void tenant_take_stream(struct tenant *tenant, const struct stream_row *next); // the cursor is copied
 const struct tenant_instance *tenant_instance_by_id(const struct tenant *tenant, int64_t instance_id); // NULL: none
 // Keeps what went wrong for the client's row and the log.
 void tenant_note_error(struct tenant *tenant, const struct fault *fault, const char *apple_error);

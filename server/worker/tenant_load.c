@@ -303,6 +303,7 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	read_profiles(tenant, t);
 	read_positions(tenant, t);
 	tenant->next_assign_us = store_device_next_assign_read(t, LOAD_NEXT_ASSIGN);
+	tenant->next_assign_seq = tenant->stream.write_seq;
 	tenant->incarnation = store_incarnation_read(t, LOAD_INCARNATION);
 	return OK;
 }

@@ -185,6 +185,17 @@ static bool answer_fault(struct call *call, const struct fault_plan *fault)
 	return true;
 }
 
+// JSON stays JSON.
+static void pad(struct buffer *body, size_t count)
+{
+	char *blanks = allocate(count);
+
+	memset(blanks, ' ', count);
+	body->limit = body->length + count;
+	buffer_add(body, blanks, count);
+	free(blanks);
+}
+
 static void apply_fault(struct call *call, const struct fault_plan *fault)
 {
 	(void)answer_fault(call, fault);
@@ -193,7 +204,11 @@ static void apply_fault(struct call *call, const struct fault_plan *fault)
 	}
 	call->answer->delay_ms = fault->delay_ms;
 	call->answer->cut_after_bytes = fault->cut_after_bytes;
+	call->answer->drip_ms = fault->drip_ms;
 	call->answer->reset = fault->reset;
+	if (fault->pad_bytes > 0) {
+		pad(&call->answer->body, (size_t)fault->pad_bytes);
+	}
 }
 
 bool is_instead_of_running(const struct fault_plan *fault)

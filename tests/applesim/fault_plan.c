@@ -140,7 +140,8 @@ static const char *reason_against(const struct fault_plan *plan, yyjson_val *jso
 	}
 	const bool answers = plan->status != 0 || plan->body != NULL || plan->headers != NULL || plan->terms_unsigned ||
 		plan->token_rejected;
-	const bool transfers = plan->delay_ms != 0 || plan->cut_after_bytes >= 0 || plan->reset;
+	const bool transfers = plan->delay_ms != 0 || plan->cut_after_bytes >= 0 || plan->drip_ms > 0 ||
+		plan->pad_bytes > 0 || plan->reset;
 	const bool contents = plan->stuck_cursor || plan->duplicates > 0 || plan->result != NULL;
 
 	if (!answers && !transfers && !contents) {
@@ -161,6 +162,8 @@ struct fault_plan *fault_list_add(struct fault_list *list, yyjson_val *json, con
 	plan->perform = json_flag(json, "perform");
 	plan->delay_ms = json_number(json, "delay_ms", 0);
 	plan->cut_after_bytes = json_number(json, "cut_after_bytes", -1);
+	plan->drip_ms = json_number(json, "drip_ms", 0);
+	plan->pad_bytes = json_number(json, "pad_bytes", 0);
 	plan->reset = json_flag(json, "reset");
 	plan->stuck_cursor = json_flag(json, "stuck_cursor");
 	plan->duplicates = json_flag(json, "duplicates") ? 1 : json_number(json, "duplicates", 0);

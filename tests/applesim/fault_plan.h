@@ -31,6 +31,8 @@ struct fault_plan {
 	bool perform;  // do what was asked, and then give `status` and `body`
 	int64_t delay_ms;
 	int64_t cut_after_bytes; // -1: not
+	int64_t drip_ms;   // between two bytes of the body; 0: at once
+	int64_t pad_bytes; // blanks after the body
 	bool reset;
 	bool stuck_cursor;
 	int64_t duplicates; // how many more times each device of a page is listed

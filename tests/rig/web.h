@@ -42,6 +42,7 @@ struct web_answer {
 	struct buffer body;
 	int64_t delay_ms;
 	int64_t cut_after_bytes; // of the body, then the connection is closed; -1: all of it
+	int64_t drip_ms;         // between two bytes of the body; 0: at once
 	bool reset;              // no answer, the connection is reset
 };
 

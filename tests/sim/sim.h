@@ -31,7 +31,7 @@
 
 enum {
 	SIM_NODES = 3,
-	SIM_TENANTS = 6,
+	SIM_TENANTS_MAX = 200,
 	SIM_DEVICES = 10,
 	SIM_INSTANCES = 2,
 	SIM_LANES = SIM_INSTANCES * EVENT_LANES,
@@ -109,6 +109,7 @@ struct sim_tenant {
 	struct sim_device devices[SIM_DEVICES];
 	struct stored_event *events; // [seq - 1]
 	size_t event_room;
+	int64_t newest[SIM_LANES]; // event of the lane
 	unsigned armed[FAULT_KINDS]; // what the next fitting operations of this client meet
 };
 
@@ -120,16 +121,25 @@ struct sim_life { // one start of a worker process
 	bool dead;      // crashed: nothing of it runs any more
 	bool closing;   // it has closed everything: worker_main may return
 	struct loop *loop;
-	int64_t loaded_epoch[SIM_TENANTS]; // of its last run of the client
-	int64_t loaded_config[SIM_TENANTS];
-	int64_t loaded_instance[SIM_TENANTS];
-	int loaded_version[SIM_TENANTS]; // of that instance
-	unsigned stale_calls[SIM_TENANTS]; // assignments since the configuration changed under it
+	int64_t loaded_epoch[SIM_TENANTS_MAX]; // of its last run of the client
+	int64_t loaded_config[SIM_TENANTS_MAX];
+	int64_t loaded_instance[SIM_TENANTS_MAX];
+	int loaded_version[SIM_TENANTS_MAX]; // of that instance
+	unsigned stale_calls[SIM_TENANTS_MAX]; // assignments since the configuration changed under it
 };
 
 // --- the world ---
 
+struct sim_shape { // of a world
+	int tenants;
+	int interval_s; // between two syncs of a client
+	unsigned faults, changes;
+	int64_t duration_us;
+	bool outage; // of Apple, for everybody
+};
+
 struct sim {
+	const struct sim_shape *shape;
 	uint64_t seed, random[4], hash;
 	int64_t now_us;
 	bool runs, verbose, quiet; // quiet: nothing is injected any more
@@ -141,7 +151,7 @@ struct sim {
 extern struct sim sim;
 
 // sim_loop.c
-void sim_begin(uint64_t seed, bool verbose);
+void sim_begin(const struct sim_shape *shape, uint64_t seed, bool verbose);
 void sim_end(void);
 void sim_at(int64_t at_us, struct sim_life *life, void (*run)(void *argument), void *argument);
 bool sim_step(int64_t until_us); // false: nothing is left before that time
@@ -156,7 +166,10 @@ void sim_beaten(bool worked);  // whether its last heart-beat reached the databa
 
 // sim_memory.c
 void *sim_take(size_t size); // zeroed; until sim_end
+void *sim_take_unset(size_t size); // as it was left
 struct text sim_keep(struct text text); // a copy, the same for the same text
+// The number behind `letter`; -1: it does not begin like that. `rest`: what follows, may be NULL.
+int64_t sim_number(struct text text, char letter, struct text *rest);
 struct text sim_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_memory_reset(void);
 
@@ -180,6 +193,7 @@ int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
 void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
+int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial); // -1: it is not this client's
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
 
 // sim_apple.c
@@ -194,8 +208,14 @@ const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const st
 void sim_hooks_begin(void);
 bool sim_hook_has(const struct sim_tenant *tenant, int64_t seq);
 
+// sim_outage.c
+extern const struct sim_shape sim_shape_outage;
+void sim_outage_begin(void);
+void sim_outage_note(void); // a request leaves for Apple
+void sim_outage_check(void);
+
 // sim_plan.c
-void sim_plan_begin(unsigned faults);
+void sim_plan_begin(void);
 int64_t sim_plan_next_node_fault_us(void);
 bool sim_meets(struct sim_tenant *tenant, enum fault_kind kind); // takes one that is armed
 void sim_settle(void); // nothing is injected any more: a law that everything comes to rest

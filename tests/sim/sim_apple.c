@@ -6,7 +6,7 @@
 // Cursors: "f<since>-<place>-<serial number>" of a list whose changes begin at `since`, "c<place>" of the changes.
 #include "sim/sim.h"
 
-#include "apple/apple.h"
+#include "apple/apple_gate.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -53,6 +53,7 @@ struct sim_call {
 	struct sim_tenant *tenant;
 	enum what what;
 	bool signing_in, renewed, over;
+	bool is_out; // a request that was let out, and has no answer yet
 	void *out;
 	struct text cursor, session, content, uuid;
 	struct text *serials;
@@ -104,7 +105,7 @@ static void add_device(struct account *account, size_t device)
 
 void sim_apple_change(void)
 {
-	struct account *account = &accounts[sim_between(0, SIM_TENANTS - 1)];
+	struct account *account = &accounts[sim_between(0, sim.shape->tenants - 1)];
 	const size_t device = (size_t)sim_between(0, SIM_DEVICES - 1);
 	struct truth *truth = &account->devices[device];
 
@@ -124,20 +125,16 @@ void sim_apple_change(void)
 
 static int number_after(struct text text, char letter)
 {
-	char copy[32];
+	const int64_t number = sim_number(text, letter, NULL);
 
-	(void)snprintf(copy, sizeof copy, "%.*s", TEXT_ARGS(text));
-	return copy[0] == letter ? (int)strtol(copy + 1, NULL, 10) : 0;
+	return number > 0 ? (int)number : 0;
 }
 
 bool sim_apple_was_gone_after(const struct sim_tenant *tenant, struct text serial, struct text version)
 {
-	char copy[32];
-	int owner, number;
+	const int64_t device = sim_device_of(tenant, serial);
 
-	(void)snprintf(copy, sizeof copy, "%.*s", TEXT_ARGS(serial));
-	return sscanf(copy, "T%dD%d", &owner, &number) == 2 &&
-		account_of(tenant)->devices[number].gone_version > number_after(version, 'v');
+	return device >= 0 && account_of(tenant)->devices[device].gone_version > number_after(version, 'v');
 }
 
 void sim_apple_fault(enum fault_kind kind, struct sim_tenant *tenant)
@@ -192,16 +189,17 @@ static struct device_record *next_record(struct sim_call *at)
 
 static void list_devices(struct sim_call *at, struct account *account)
 {
-	long long since = (long long)account->change_count, place = 0;
+	int64_t since = (int64_t)account->change_count, place = 0;
 	const size_t limit = (size_t)sim_between(1, PAGE_MAX);
 	const bool foreign = is_foreign(at->session);
 	size_t device;
 
 	if (at->cursor.length > 0) {
-		char copy[64];
+		struct text rest;
 
-		(void)snprintf(copy, sizeof copy, "%.*s", TEXT_ARGS(at->cursor));
-		LAW(sscanf(copy, "f%lld-%lld", &since, &place) == 2, "a list is asked for with cursor %s", copy);
+		since = sim_number(at->cursor, 'f', &rest);
+		place = since >= 0 ? sim_number(rest, '-', NULL) : -1;
+		LAW(place >= 0, "a list is asked for with cursor %.*s", TEXT_ARGS(at->cursor));
 	}
 	for (device = (size_t)place; device < SIM_DEVICES && at->record_count < limit; device++) {
 		if (account->devices[device].present) {
@@ -212,7 +210,8 @@ static void list_devices(struct sim_call *at, struct account *account)
 		device++;
 	}
 	at->more = device < SIM_DEVICES;
-	at->new_cursor = at->more ? sim_format("f%lld-%zu-%d", since, device, (int)sim_between(0, 99)) : sim_format("c%lld", since);
+	at->new_cursor = at->more ? sim_format("f%lld-%zu-%d", (long long)since, device, (int)sim_between(0, 99)) :
+		sim_format("c%lld", (long long)since);
 }
 
 static void list_changes(struct sim_call *at, struct account *account)
@@ -256,13 +255,10 @@ static void spoil_page(struct sim_call *at)
 
 static size_t device_of(const struct sim_call *at, struct text serial)
 {
-	char copy[32];
-	int owner, number;
+	const int64_t device = sim_device_of(at->tenant, serial);
 
-	(void)snprintf(copy, sizeof copy, "%.*s", TEXT_ARGS(serial));
-	LAW(sscanf(copy, "T%dD%d", &owner, &number) == 2 && owner == at->tenant->id, "client %lld asks about device %s",
-		(long long)at->tenant->id, copy);
-	return (size_t)number;
+	LAW(device >= 0, "client %lld asks about device %.*s", (long long)at->tenant->id, TEXT_ARGS(serial));
+	return (size_t)device;
 }
 
 static void details(struct sim_call *at, struct account *account)
@@ -440,9 +436,18 @@ static void on_request(void *argument)
 	}
 }
 
+static void on_held_back(void *argument);
+
 static void ask(struct sim_call *at, bool signing_in)
 {
 	at->signing_in = signing_in;
+	if (!apple_gate_admits(at->call)) {
+		at->retry_after_s = at->call->retry_after_s;
+		sim_at(sim.now_us, at->life, on_held_back, at);
+		return;
+	}
+	at->is_out = true;
+	sim_outage_note();
 	at->session = sim_keep(text_of(at->call->session->token));
 	sim_at(sim.now_us + way_us(), NULL, on_request, at);
 }
@@ -493,6 +498,36 @@ static void finish(struct sim_call *at, enum err rc)
 	op_done(&call->op, rc);
 }
 
+static void on_held_back(void *argument)
+{
+	struct sim_call *at = argument;
+
+	if (!at->over) {
+		finish(at, ERR_HELD_BACK);
+	}
+}
+
+static unsigned status_of(enum err rc)
+{
+	if (rc == OK || rc == ERR_BAD_ANSWER) {
+		return 200;
+	}
+	if (rc == ERR_UNAVAILABLE || rc == ERR_THROTTLED) {
+		return rc == ERR_UNAVAILABLE ? 503 : 429;
+	}
+	return rc == ERR_TIMEOUT || rc == ERR_NETWORK ? 0 : 400;
+}
+
+// The breaker hears of each request that it let out, once.
+static void observe(struct sim_call *at, enum err rc)
+{
+	if (at->is_out) {
+		at->is_out = false;
+		at->call->status = status_of(rc);
+		apple_gate_observe(at->call, rc);
+	}
+}
+
 // As apple_call.c: a session is renewed once.
 static void on_answer(void *argument)
 {
@@ -502,6 +537,7 @@ static void on_answer(void *argument)
 	if (at->over) {
 		return;
 	}
+	observe(at, at->rc);
 	session = at->call->session;
 	if (at->signing_in && at->rc == OK) {
 		(void)snprintf(session->token, sizeof session->token, "%.*s", TEXT_ARGS(at->new_session));
@@ -538,7 +574,7 @@ static struct sim_call *prepare(struct apple_call *call, struct apple_session *s
 	call->apple_error[0] = '\0';
 	*at = (struct sim_call){ .call = call, .life = sim.life, .tenant = sim_tenant_of(session->server->lane_key), .what = what, .out = out,
 		.retry_after_s = -1 };
-	at->records = what == FETCH || what == SYNC || what == DETAILS ? sim_take(2 * SIM_DEVICES * sizeof *at->records) : NULL;
+	at->records = what == FETCH || what == SYNC || what == DETAILS ? sim_take_unset(2 * SIM_DEVICES * sizeof *at->records) : NULL;
 	at->loaded_config = sim.life->loaded_config[at->tenant->id - 1];
 	sim.calls++;
 	return at;
@@ -629,6 +665,7 @@ static void on_cancelled(void *argument)
 	struct sim_call *at = argument;
 
 	if (!at->over) {
+		observe(at, ERR_CANCELLED);
 		finish(at, ERR_CANCELLED);
 	}
 }
@@ -762,11 +799,12 @@ const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const st
 
 void sim_apple_begin(void)
 {
-	accounts = sim_take(SIM_TENANTS * sizeof *accounts);
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
-		accounts[i].changes = sim_take(CHANGES_MAX * sizeof *accounts[i].changes);
-		accounts[i].profiles = sim_take(SIM_PROFILES_MAX * sizeof *accounts[i].profiles);
-		accounts[i].profile_count = 1; // P0 is nobody's
+	accounts = sim_take((size_t)sim.shape->tenants * sizeof *accounts);
+	for (int i = 0; i < sim.shape->tenants; i++) {
+		accounts[i].changes = sim_take_unset(CHANGES_MAX * sizeof *accounts[i].changes);
+		accounts[i].profiles = sim_take_unset(SIM_PROFILES_MAX * sizeof *accounts[i].profiles);
+		accounts[i].profiles[0] = (struct apple_profile){ 0 }; // P0 is nobody's
+		accounts[i].profile_count = 1;
 		for (size_t device = 0; device < SIM_DEVICES; device++) {
 			if (sim_chance(60)) {
 				add_device(&accounts[i], device);

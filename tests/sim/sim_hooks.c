@@ -216,8 +216,8 @@ struct text http_call_header(const struct http_call *call, const char *name)
 
 void sim_hooks_begin(void)
 {
-	receivers = sim_take(SIM_TENANTS * sizeof *receivers);
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
+	receivers = sim_take((size_t)sim.shape->tenants * sizeof *receivers);
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		receivers[i].events = sim_take(SEQ_MAX * sizeof *receivers[i].events);
 	}
 }

@@ -10,6 +10,7 @@
 #include "depbroker/log.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,6 +44,9 @@ static struct {
 		int64_t next_us, step_us;
 	} idle[SIM_NODES];
 	bool last_claim_empty[SIM_NODES], last_beat_worked[SIM_NODES];
+	bool first_is_known; // of the idle claims: nothing has happened since that could change it
+	struct idle_claim *first;
+	int64_t first_us;
 } loops;
 
 // --- chance: xoshiro256**, seeded by splitmix64 ---
@@ -132,7 +136,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 void sim_print_replay(void)
 {
-	fprintf(stderr, "replay: build/dev/test_sim %llu\n", (unsigned long long)sim.seed);
+	fprintf(stderr, "replay: %s %llu%s\n", program_invocation_name, (unsigned long long)sim.seed, sim.shape->outage ? " outage" : "");
 }
 
 void sim_law_broken(const char *law, const char *format, ...)
@@ -263,6 +267,7 @@ void delay_stop(struct delay *delay)
 
 	if (loops.idle[number].delay == delay) {
 		loops.idle[number].delay = NULL;
+		loops.first_is_known = false;
 	}
 	if (alarm != NULL) {
 		alarm->off = true;
@@ -288,6 +293,7 @@ void delay_start(struct delay *delay, int64_t after_ms)
 	delay_stop(delay);
 	if (delay == loops.claims[number] && loops.last_claim_empty[number]) {
 		loops.idle[number] = (struct idle_claim){ delay, life_of(delay), at_us, step_us };
+		loops.first_is_known = false;
 		return;
 	}
 	if (delay == loops.beats[number] && loops.last_beat_worked[number] && step_us > 0) {
@@ -296,6 +302,7 @@ void delay_start(struct delay *delay, int64_t after_ms)
 		if (until_us > at_us) {
 			at_us += (until_us - at_us) / step_us * step_us;
 			sim_keep_alive(sim_node_id(life_of(delay)), at_us + step_us);
+			loops.first_is_known = false;
 		}
 	}
 	start_alarm(delay, at_us);
@@ -334,8 +341,9 @@ static void run_deferred(struct sim_life *life)
 
 static void run(const struct event *event)
 {
-	if (event->life == NULL) {
+	if (event->life == NULL) { // rows, clients and nodes change only here
 		event->run(event->argument);
+		loops.first_is_known = false;
 		return;
 	}
 	if (event->life->dead) {
@@ -350,15 +358,16 @@ static void run(const struct event *event)
 	run_deferred(event->life);
 	if (event->life->closing) {
 		sim_node_closed(event->life);
+		loops.first_is_known = false;
 	}
 	sim.life = NULL;
 }
 
-// The idle claim that would find something first, if that comes before everything else.
-static struct idle_claim *first_claim(int64_t before_us, int64_t *at_us_out)
+// The idle claim that would find something first, and when.
+static void find_first_claim(void)
 {
 	struct idle_claim *first = NULL;
-	int64_t first_us = before_us;
+	int64_t first_us = INT64_MAX;
 
 	for (size_t i = 0; i < SIM_NODES; i++) {
 		struct idle_claim *idle = &loops.idle[i];
@@ -367,6 +376,10 @@ static struct idle_claim *first_claim(int64_t before_us, int64_t *at_us_out)
 			continue;
 		}
 		const int64_t due_us = sim_earliest_due_us(sim_node_id(idle->life), first_us);
+
+		if (due_us >= first_us) {
+			continue;
+		}
 		const int64_t from_us = due_us > sim.now_us ? due_us : sim.now_us;
 		const int64_t at_us = idle->next_us >= from_us ? idle->next_us :
 			idle->next_us + (from_us - idle->next_us + idle->step_us - 1) / idle->step_us * idle->step_us;
@@ -376,14 +389,16 @@ static struct idle_claim *first_claim(int64_t before_us, int64_t *at_us_out)
 			first = idle;
 		}
 	}
-	*at_us_out = first_us;
-	return first;
+	loops.first_is_known = true;
+	loops.first = first;
+	loops.first_us = first_us;
 }
 
 static void run_claim(struct idle_claim *idle, int64_t at_us)
 {
 	struct delay *delay = idle->delay;
 
+	loops.first_is_known = false;
 	sim.now_us = at_us;
 	loops.last_claim_empty[sim_node_number(idle->life)] = false;
 	idle->delay = NULL;
@@ -393,15 +408,17 @@ static void run_claim(struct idle_claim *idle, int64_t at_us)
 bool sim_step(int64_t until_us)
 {
 	const int64_t next_us = loops.count > 0 && loops.heap[0].at_us < until_us ? loops.heap[0].at_us : until_us;
-	int64_t claim_us;
-	struct idle_claim *idle = first_claim(next_us, &claim_us);
 
-	if (idle != NULL) {
-		run_claim(idle, claim_us);
+	if (!loops.first_is_known) {
+		find_first_claim();
+	}
+	if (loops.first != NULL && loops.first_us < next_us) {
+		run_claim(loops.first, loops.first_us);
 		return true;
 	}
 	if (next_us == until_us) {
 		sim.now_us = until_us;
+		loops.first_is_known = false; // whoever looks now may change something
 		return false;
 	}
 
@@ -424,9 +441,9 @@ void sim_beats(void)
 	loops.beats[sim_node_number(sim.life)] = loops.fired;
 }
 
-void sim_begin(uint64_t seed, bool verbose)
+void sim_begin(const struct sim_shape *shape, uint64_t seed, bool verbose)
 {
-	sim = (struct sim){ .seed = seed, .now_us = EPOCH_US, .hash = seed, .runs = true, .verbose = verbose };
+	sim = (struct sim){ .shape = shape, .seed = seed, .now_us = EPOCH_US, .hash = seed, .runs = true, .verbose = verbose };
 	memset(&loops, 0, sizeof loops);
 	seed_chance(seed);
 }

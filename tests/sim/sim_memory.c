@@ -4,8 +4,6 @@
 // Both are gone at the end of a schedule, so that a process that crashed leaks nothing into the next one.
 #include "sim/sim.h"
 
-#include "tenants/seen.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,14 +59,32 @@ static void *take(struct pool *pool, size_t size)
 	return memory;
 }
 
+void *sim_take_unset(size_t size)
+{
+	return take(&own, size);
+}
+
 void *sim_take(size_t size)
 {
 	return memset(take(&own, size), 0, size);
 }
 
+static size_t hash_of(struct text text)
+{
+	uint64_t hash = text.length;
+
+	for (size_t i = 0; i < text.length; i += sizeof hash) {
+		uint64_t word = 0;
+
+		memcpy(&word, text.bytes + i, text.length - i < sizeof word ? text.length - i : sizeof word);
+		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 32;
+	}
+	return (size_t)hash;
+}
+
 struct text sim_keep(struct text text)
 {
-	static const uint64_t key[2] = { 1, 2 };
 	size_t at;
 
 	if (text.bytes == NULL) {
@@ -83,7 +99,7 @@ struct text sim_keep(struct text text)
 	if (kept == NULL) {
 		kept = sim_take(KEPT_SLOTS * sizeof *kept);
 	}
-	for (at = keyed_hash(key, text) % KEPT_SLOTS; kept[at].bytes != NULL; at = (at + 1) % KEPT_SLOTS) {
+	for (at = hash_of(text) % KEPT_SLOTS; kept[at].bytes != NULL; at = (at + 1) % KEPT_SLOTS) {
 		if (text_equal(kept[at], text)) {
 			return kept[at];
 		}
@@ -95,6 +111,23 @@ struct text sim_keep(struct text text)
 	memcpy(copy, text.bytes, text.length);
 	kept[at] = (struct text){ copy, text.length };
 	return kept[at];
+}
+
+int64_t sim_number(struct text text, char letter, struct text *rest)
+{
+	int64_t number = 0;
+	size_t at = 1;
+
+	if (text.length < 2 || text.bytes[0] != letter || text.bytes[1] < '0' || text.bytes[1] > '9') {
+		return -1;
+	}
+	for (; at < text.length && text.bytes[at] >= '0' && text.bytes[at] <= '9'; at++) {
+		number = number * 10 + (text.bytes[at] - '0');
+	}
+	if (rest != NULL) {
+		*rest = (struct text){ text.bytes + at, text.length - at };
+	}
+	return number;
 }
 
 struct text sim_format(const char *format, ...)

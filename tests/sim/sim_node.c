@@ -205,7 +205,8 @@ void sim_nodes_begin(void)
 	for (int i = 0; i < SIM_NODES; i++) {
 		nodes[i].number = i;
 		nodes[i].config = (struct config){
-			.sync_interval_s = 900, .apple_url = apple_url, .parent_pid = 1, .pages_at_once = 2, .tenant_memory_mib = 64, .page_memory_kib = 4096,
+			.sync_interval_s = sim.shape->interval_s, .apple_url = apple_url, .parent_pid = 1, .pages_at_once = 2, .tenant_memory_mib = 64,
+			.page_memory_kib = 4096,
 		};
 		sim_at(sim.now_us + sim_between(0, SECOND_US), NULL, start, &nodes[i]);
 	}

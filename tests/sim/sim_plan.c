@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FAULTS_MAX = 1000, CHANGES = 60 };
+enum { FAULTS_MAX = 1000 };
 
 #define SETTLING_US (3 * DAY_S * SECOND_US)
 
@@ -85,16 +85,18 @@ static void on_change(void *argument)
 	sim_apple_change();
 }
 
-void sim_plan_begin(unsigned faults)
+void sim_plan_begin(void)
 {
+	const unsigned faults = sim.shape->faults;
+
 	plan = sim_take((faults + 1) * sizeof *plan);
 	node_fault_count = 0;
 	node_fault_next = 0;
 	for (unsigned i = 0; i < faults && i < FAULTS_MAX; i++) {
 		plan[i] = (struct planned){
-			.at_us = sim.now_us + sim_between(0, 6 * HOUR_US),
+			.at_us = sim.now_us + sim_between(0, sim.shape->duration_us),
 			.kind = (enum fault_kind)sim_between(0, FAULT_KINDS - 1),
-			.tenant_id = sim_between(1, SIM_TENANTS),
+			.tenant_id = sim_between(1, sim.shape->tenants),
 		};
 		if (plan[i].kind >= FAULT_DB_AWAY) {
 			node_faults_us[node_fault_count++] = plan[i].at_us;
@@ -102,14 +104,14 @@ void sim_plan_begin(unsigned faults)
 		sim_at(plan[i].at_us, NULL, happen, &plan[i]);
 	}
 	qsort(node_faults_us, node_fault_count, sizeof *node_faults_us, by_time);
-	for (unsigned i = 0; i < CHANGES; i++) {
-		sim_at(sim.now_us + sim_between(0, 6 * HOUR_US), NULL, on_change, NULL);
+	for (unsigned i = 0; i < sim.shape->changes; i++) {
+		sim_at(sim.now_us + sim_between(0, sim.shape->duration_us), NULL, on_change, NULL);
 	}
 }
 
 static const char *unfinished(struct sim_tenant **tenant)
 {
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		const char *what = sim_rows_unfinished(&sim.tenants[i]);
 
 		if (what != NULL) {
@@ -127,14 +129,14 @@ void sim_settle(void)
 	const char *what;
 
 	sim.quiet = true;
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		sim_apple_fault(FAULT_KINDS, &sim.tenants[i]);
 		sim_rows_fault(FAULT_KINDS, &sim.tenants[i]);
 	}
 	do {
 		const int64_t look_us = sim.now_us + 10 * MINUTE_US;
 
-		for (size_t i = 0; i < SIM_TENANTS; i++) {
+		for (int i = 0; i < sim.shape->tenants; i++) {
 			sim_rows_look_after(&sim.tenants[i]);
 		}
 		while (sim_step(look_us)) {

@@ -64,7 +64,7 @@ static void release_node(struct text id)
 	if (row != NULL) {
 		*row = node_rows[--node_count];
 	}
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		if (text_equal(sim.tenants[i].claimed_by, id) && id.length > 0) {
 			sim.tenants[i].claimed_by = TEXT_NONE;
 			sim.tenants[i].due_at_us = sim.now_us;
@@ -78,7 +78,7 @@ int64_t sim_earliest_due_us(struct text node_id, int64_t before_us)
 {
 	int64_t earliest_us = before_us;
 
-	for (size_t i = 0; i < SIM_TENANTS; i++) {
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		const struct sim_tenant *tenant = &sim.tenants[i];
 
 		if (tenant->due_at_us < earliest_us) {
@@ -114,14 +114,14 @@ static void *answer_rows(struct sim_op *op, size_t count, size_t size)
 
 static void claim(struct sim_op *op)
 {
-	struct due_row *rows = answer_rows(op, SIM_TENANTS, sizeof *rows);
-	bool claimed[SIM_TENANTS] = { false };
+	struct due_row *rows = answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
+	bool claimed[SIM_TENANTS_MAX] = { false };
 
 	op->out_count = 0;
 	while ((int64_t)op->out_count < op->number) {
 		struct sim_tenant *first = NULL;
 
-		for (size_t i = 0; i < SIM_TENANTS; i++) {
+		for (int i = 0; i < sim.shape->tenants; i++) {
 			struct sim_tenant *tenant = &sim.tenants[i];
 
 			if (!claimed[i] && tenant->due_at_us <= sim.now_us &&
@@ -144,7 +144,7 @@ static void claim(struct sim_op *op)
 
 struct sim_tenant *sim_tenant_of(int64_t tenant_id)
 {
-	assert(tenant_id >= 1 && tenant_id <= SIM_TENANTS);
+	assert(tenant_id >= 1 && tenant_id <= sim.shape->tenants);
 	return &sim.tenants[tenant_id - 1];
 }
 
@@ -356,14 +356,7 @@ static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
 
 static bool has_pending(const struct sim_tenant *tenant, const struct position_row *position)
 {
-	for (int64_t seq = tenant->stream.event_seq; seq > position->acked_seq; seq--) {
-		const struct stored_event *event = &tenant->events[seq - 1];
-
-		if (event->instance_id == position->instance_id && event->lane == position->lane) {
-			return true;
-		}
-	}
-	return false;
+	return tenant->newest[position - tenant->positions] > position->acked_seq;
 }
 
 static void read_positions(struct sim_op *op, const struct sim_tenant *tenant)
@@ -372,7 +365,7 @@ static void read_positions(struct sim_op *op, const struct sim_tenant *tenant)
 
 	memcpy(rows, tenant->positions, SIM_LANES * sizeof *rows);
 	for (size_t i = 0; i < SIM_LANES; i++) {
-		rows[i].pending = has_pending(tenant, &rows[i]);
+		rows[i].pending = has_pending(tenant, &tenant->positions[i]);
 	}
 }
 
@@ -505,14 +498,10 @@ static bool may_settle(const struct op_fence *fence, struct sim_tenant *tenant)
 // "f<generation>-<place>-<since>" of a list, "c<generation>-<place>" of the changes: see sim_apple.c.
 static int64_t cursor_place(struct text cursor)
 {
-	char text[64];
-	long long since = 0, place = 0;
+	const int64_t changes = sim_number(cursor, 'c', NULL);
+	struct text rest = TEXT_NONE;
 
-	(void)snprintf(text, sizeof text, "%.*s", TEXT_ARGS(cursor));
-	if (text[0] == 'f' && sscanf(text, "f%lld-%lld", &since, &place) == 2) {
-		return place;
-	}
-	return text[0] == 'c' && sscanf(text, "c%lld", &place) == 1 ? 1000000 + place : -1;
+	return changes >= 0 ? 1000000 + changes : sim_number(cursor, 'f', &rest) >= 0 ? sim_number(rest, '-', NULL) : -1;
 }
 
 static void check_next(const struct sim_tenant *tenant, const struct stream_row *next)
@@ -527,6 +516,22 @@ static void check_next(const struct sim_tenant *tenant, const struct stream_row 
 	}
 	LAW(next->sync_requests_done <= tenant->sync_requests && next->full_requests_done <= tenant->full_requests,
 		"client %lld has done what was not asked for", (long long)tenant->id);
+}
+
+// A run that ends leaves no event behind without coming back for it at once, unless its endpoint is to be left alone.
+static void check_left(const struct sim_tenant *tenant)
+{
+	for (size_t i = 0; i < SIM_INSTANCES; i++) {
+		const struct position_row *lanes = &tenant->positions[i * EVENT_LANES];
+		bool left = false, waits = tenant->instances[i].disabled;
+
+		for (size_t lane = 0; lane < EVENT_LANES; lane++) {
+			left = left || has_pending(tenant, &lanes[lane]);
+			waits = waits || lanes[lane].attempts > 0;
+		}
+		LAW(!left || waits || tenant->due_at_us <= sim.now_us + 5 * SECOND_US, "client %lld: a run ends with events that wait for %lld s",
+			(long long)tenant->id, (long long)((tenant->due_at_us - sim.now_us) / SECOND_US));
+	}
 }
 
 static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
@@ -554,17 +559,30 @@ static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
 		}
 	}
 	*stream = after;
+	if (fence->finish && tenant->active) {
+		check_left(tenant);
+	}
+}
+
+int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial)
+{
+	struct text rest;
+
+	if (sim_number(serial, 'T', &rest) != tenant->id) {
+		return -1;
+	}
+
+	const int64_t device = sim_number(rest, 'D', &rest);
+
+	return rest.length == 0 && device < SIM_DEVICES ? device : -1;
 }
 
 static size_t device_number(const struct sim_tenant *tenant, struct text serial)
 {
-	char text[32];
-	int owner = 0, number = -1;
+	const int64_t device = sim_device_of(tenant, serial);
 
-	(void)snprintf(text, sizeof text, "%.*s", TEXT_ARGS(serial));
-	LAW(sscanf(text, "T%dD%d", &owner, &number) == 2 && owner == tenant->id && number >= 0 && number < SIM_DEVICES,
-		"client %lld gets a device that is not its own: %s", (long long)tenant->id, text);
-	return (size_t)number;
+	LAW(device >= 0, "client %lld gets a device that is not its own: %.*s", (long long)tenant->id, TEXT_ARGS(serial));
+	return (size_t)device;
 }
 
 static void put_device(struct sim_tenant *tenant, const struct device_row *row)
@@ -638,6 +656,9 @@ static void insert_events(struct sim_tenant *tenant, const struct stored_event *
 		tenant->events[events[i].event.seq - 1] = events[i];
 		if (history_tells_state(events[i].event.type)) {
 			tell(tenant, &events[i]);
+		}
+		if (events[i].instance_id > 0) {
+			tenant->newest[(events[i].instance_id - 1) * EVENT_LANES + events[i].lane] = events[i].event.seq;
 		}
 		sim_trace("event", tenant->id, events[i].event.seq, events[i].event.type);
 	}
@@ -923,8 +944,8 @@ void sim_rows_begin(void)
 {
 	node_rows = sim_take(NODE_ROWS * sizeof *node_rows);
 	node_count = 0;
-	sim.tenants = sim_take(SIM_TENANTS * sizeof *sim.tenants);
-	for (int64_t i = 0; i < SIM_TENANTS; i++) {
+	sim.tenants = sim_take((size_t)sim.shape->tenants * sizeof *sim.tenants);
+	for (int i = 0; i < sim.shape->tenants; i++) {
 		make_tenant(&sim.tenants[i], i + 1);
 	}
 }

@@ -4,21 +4,25 @@
 //
 //   test_sim             the tests; DEPBROKER_SIM_SCHEDULES says how many worlds, DEPBROKER_TEST_SEED where they begin
 //   test_sim SEED        one world, with everything that happens in it
+//   test_sim SEED outage the same, of two hundred clients whose Apple goes away
 #include "sim/sim.h"
 #include "support/cmocka_all.h"
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #ifndef SIM_SCHEDULES
-#define SIM_SCHEDULES 4000
+#define SIM_SCHEDULES 20000
 #endif
 
-enum { FAULTS = 200, SAMPLE = 20 };
+enum { SAMPLE = 20, WORLDS_PER_OUTAGE = 2000 };
+
+static const struct sim_shape usual = { .tenants = 6, .interval_s = 900, .faults = 200, .changes = 60, .duration_us = 6 * HOUR_US };
 
 #ifdef SIM_SANITIZED // a process that crashes frees nothing
 const char *__asan_default_options(void);
@@ -35,18 +39,24 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
 	return value != NULL && value[0] != '\0' ? strtoull(value, NULL, 10) : otherwise;
 }
 
-static void run_world(uint64_t seed, bool verbose)
+static void run_world(const struct sim_shape *shape, uint64_t seed, bool verbose)
 {
 	int64_t end_us;
 
-	sim_begin(seed, verbose);
-	end_us = sim.now_us + 6 * HOUR_US;
+	sim_begin(shape, seed, verbose);
+	end_us = sim.now_us + shape->duration_us;
 	sim_rows_begin();
 	sim_apple_begin();
 	sim_hooks_begin();
-	sim_plan_begin(FAULTS);
+	sim_plan_begin();
+	if (shape->outage) {
+		sim_outage_begin();
+	}
 	sim_nodes_begin();
 	while (sim_step(end_us)) {
+	}
+	if (shape->outage) {
+		sim_outage_check();
 	}
 	sim_settle();
 	sim_end();
@@ -62,9 +72,9 @@ static void a_seed_gives_the_same_world_twice(void **state)
 	for (uint64_t seed = first; seed < first + SAMPLE; seed++) {
 		uint64_t hash;
 
-		run_world(seed, false);
+		run_world(&usual, seed, false);
 		hash = sim.hash;
-		run_world(seed, false);
+		run_world(&usual, seed, false);
 		assert_true(sim.hash == hash);
 		assert_true(sim.met > 0 && sim.transactions > 100 && sim.hooks > 0);
 	}
@@ -74,12 +84,19 @@ static void worlds_that_broke_a_law_once_keep_them_now(void **state)
 {
 	static const uint64_t seeds[] = {
 		21, 258, // an owner that did not know that it was one
+		1000218, // a run that had been stopped went on without deliveries, and did not come back for them
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
-		run_world(seeds[i], false);
+		run_world(&usual, seeds[i], false);
 	}
+}
+
+static void an_outage_of_apple_for_all_is_no_storm_and_its_end_is_none_either(void **state)
+{
+	(void)state;
+	run_world(&sim_shape_outage, number_from("DEPBROKER_TEST_SEED", 1), false);
 }
 
 static void on_crash(int signal_number)
@@ -95,10 +112,11 @@ static pid_t start_worlds(uint64_t first, uint64_t count, uint64_t step)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		signal(SIGABRT, on_crash);
-		signal(SIGSEGV, on_crash);
 		for (uint64_t at = 0; at < count; at += step) {
-			run_world(first + at, false);
+			run_world(&usual, first + at, false);
+			if ((first + at) % WORLDS_PER_OUTAGE == 0) {
+				run_world(&sim_shape_outage, first + at, false);
+			}
 		}
 		_exit(0);
 	}
@@ -152,11 +170,16 @@ int main(int argument_count, char **arguments)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_seed_gives_the_same_world_twice),
 		cmocka_unit_test(worlds_that_broke_a_law_once_keep_them_now),
+		cmocka_unit_test(an_outage_of_apple_for_all_is_no_storm_and_its_end_is_none_either),
 		cmocka_unit_test(worlds_keep_every_law_and_come_to_rest),
 	};
 
-	if (argument_count == 2) {
-		run_world(strtoull(arguments[1], NULL, 10), true);
+	signal(SIGABRT, on_crash);
+	signal(SIGSEGV, on_crash);
+	if (argument_count > 1) {
+		const bool outage = argument_count > 2 && strcmp(arguments[2], "outage") == 0;
+
+		run_world(outage ? &sim_shape_outage : &usual, strtoull(arguments[1], NULL, 10), true);
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,16 @@ static void fingerprint_of(unsigned char out[DEVICE_FINGERPRINT_SIZE], uint64_t 
 	memset(out, (int)(number + 1), DEVICE_FINGERPRINT_SIZE);
 }
 
+static size_t count_present(const int stored[SERIALS])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < SERIALS; i++) {
+		count += stored[i] >= 0 ? 1 : 0;
+	}
+	return count;
+}
+
 static void it_agrees_with_a_naive_table(void **state)
 {
 	(void)state;
@@ -47,9 +57,11 @@ static void it_agrees_with_a_naive_table(void **state)
 
 				known_put(&known, serial_of(spelling, serial), fingerprint, gone);
 				stored[serial] = gone ? -1 : (int)which;
+				LAW(known.present == count_present(stored));
 			} else {
 				const enum known_answer answer = known_ask(&known, serial_of(spelling, serial), fingerprint);
 
+				LAW(known_is_present(&known, serial_of(spelling, serial)) == (stored[serial] >= 0));
 				LAW(answer == (stored[serial] == -2 ? KNOWN_NEW : stored[serial] == (int)which ? KNOWN_SAME : KNOWN_PERHAPS));
 			}
 		}
