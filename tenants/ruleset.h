@@ -79,6 +79,8 @@ struct text ruleset_document(const struct ruleset *ruleset);
 size_t ruleset_count(const struct ruleset *ruleset); // rules, without `otherwise`
 struct text ruleset_id(const struct ruleset *ruleset, size_t rule);   // "otherwise" for ruleset_count()
 struct text ruleset_name(const struct ruleset *ruleset, size_t rule); // may be empty
+// The override of the rule with this id; empty: none, or there is no such rule.
+struct text ruleset_profile(const struct ruleset *ruleset, struct text id);
 bool ruleset_names_instance(const struct ruleset *ruleset, int64_t instance_id); // any rule, or `otherwise`, sends devices there
 
 // --- one device ---

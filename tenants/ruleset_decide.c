@@ -191,6 +191,16 @@ struct ruleset_target ruleset_decide(const struct ruleset *ruleset, const struct
 	return target_of_rule(ruleset, index, device);
 }
 
+struct text ruleset_profile(const struct ruleset *ruleset, struct text id)
+{
+	for (size_t i = 0; ruleset != NULL && i <= ruleset->rule_count; i++) {
+		if (text_equal(ruleset->rules[i].id, id)) {
+			return ruleset->rules[i].profile;
+		}
+	}
+	return TEXT_NONE;
+}
+
 bool ruleset_target_equal(const struct ruleset_target *a, const struct ruleset_target *b)
 {
 	return a->instance_id == b->instance_id && text_equal(a->hold_reason, b->hold_reason) && text_equal(a->profile, b->profile);

@@ -36,24 +36,25 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 
 struct rules_row {
 	int64_t version; // 0: no rules yet
-	int64_t default_instance_id; // 0: hold
-	struct text default_instance; // its name; empty: hold
+	struct text document; // JSON (tenants/ruleset.h); empty in a list
 	int64_t made_at_us;
 	struct text made_by;
+	struct text reason;
 };
 
 // Api scope: the next version becomes the one in force, and the client's run starts over. `expected_version` -1: whatever is in force; otherwise
-// ERR_FENCED when another one is. Gives the new version.
-unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version, int64_t default_instance_id,
-	struct text made_by);
+// ERR_FENCED when another one is. Gives the new version. Of `rules` document, reason and made_by are taken.
+unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version, const struct rules_row *rules);
 int64_t store_rules_put_read(const struct pg_transaction *t, unsigned statement);
 unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id); // one row or none
+unsigned store_rules_by_version(struct pg_transaction *t, int64_t tenant_id, int64_t version); // one row or none
+unsigned store_rules_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_version, int limit); // the newest first
 void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t row, struct rules_row *out);
 
 struct profile_row {
 	int64_t instance_id;
 	struct text content_digest; // SHA-256, hexadecimal
-	struct text content;
+	struct text content;      // read: only when content_digest is of these bytes, and not of their one form
 	struct text profile_uuid; // empty: Apple refused to define it
 	struct text refused;      // Apple's word then
 	int64_t token_id;

@@ -3,7 +3,11 @@
 
 #include "depbroker/log.h"
 #include "tenants/device.h"
+#include "tenants/profile_render.h"
+#include "worker/routing.h"
+#include "worker/wanted_profile.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,9 +16,13 @@
 static void read_due(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
+	const int64_t now_us = tenant_now_us(flow->tenant);
 
 	flow_begin_read(flow);
-	(void)store_device_to_assign(&flow->read, flow->tenant->due.tenant_id, tenant_now_us(flow->tenant), APPLE_SERIALS_MAX);
+	(void)store_device_to_assign(&flow->read, flow->tenant->due.tenant_id, now_us, APPLE_SERIALS_MAX);
+	if (flow->tenant->has_facts) { // for what is read back
+		(void)store_fact_to_assign(&flow->read, flow->tenant->due.tenant_id, now_us, APPLE_SERIALS_MAX);
+	}
 	flow_start_read(flow);
 }
 
@@ -23,31 +31,55 @@ static void take_due(struct assign_flow *assign)
 	struct flow *flow = &assign->flow;
 
 	flow_take_rows(flow);
+	if (flow->tenant->has_facts) {
+		routing_take_facts(flow->tenant, &flow->read, 1);
+	}
 	assign->serials = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->serials);
 	assign->picked = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->picked);
+	assign->batch++;
+	assign->at = 0;
 }
 
-static enum assign_need need_of(const struct device_row *row, const struct reconcile_settings *settings)
+static enum assign_need need_of(struct tenant *tenant, const struct device_row *row)
 {
-	const struct assign_view view = reconcile_assign_view(settings, row);
+	const struct reconcile_settings settings = routing_as_decided(tenant, row);
+	const struct assign_view view = reconcile_assign_view(&settings, row);
 
-	return assign_need(&view, settings->now_us);
+	return assign_need(&view, settings.now_us);
 }
 
-static size_t pick(struct assign_flow *assign, enum assign_need need)
+// Those that need the same; `profile` NULL: of any profile.
+static size_t pick(struct assign_flow *assign, enum assign_need need, const struct wanted_profile *profile)
 {
 	struct flow *flow = &assign->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 
 	changes_reset(&flow->changes);
 	assign->picked_count = 0;
 	for (size_t i = 0; i < flow->row_count; i++) {
-		if (need_of(&flow->rows[i], &settings) == need) {
-			assign->serials[assign->picked_count] = flow->rows[i].apple.serial_number;
+		const struct device_row *row = &flow->rows[i];
+
+		if (need_of(flow->tenant, row) == need && (profile == NULL || routing_profile(flow->tenant, row) == profile)) {
+			assign->serials[assign->picked_count] = row->apple.serial_number;
 			assign->picked[assign->picked_count++] = i;
 		}
 	}
 	return assign->picked_count;
+}
+
+// The next profile of the batch that devices wait for, in their order; NULL: there is none.
+static struct wanted_profile *next_profile(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+
+	for (; assign->at < flow->row_count; assign->at++) {
+		struct wanted_profile *profile = routing_profile(flow->tenant, &flow->rows[assign->at]);
+
+		if (profile != NULL && profile->batch != assign->batch && need_of(flow->tenant, &flow->rows[assign->at]) == ASSIGN_NEED_CALL) {
+			profile->batch = assign->batch;
+			return profile;
+		}
+	}
+	return NULL;
 }
 
 static void write_changes(struct assign_flow *assign, const char *kind)
@@ -60,20 +92,93 @@ static void write_changes(struct assign_flow *assign, const char *kind)
 	flow_write_changes(flow, entry, NULL);
 }
 
-// Those that need nothing any more leave the queue.
+static bool is_not_yet(const struct tenant *tenant, const struct wanted_profile *profile)
+{
+	return profile != NULL && profile->uuid[0] == '\0' && profile->define_at_us > tenant_now_us(tenant);
+}
+
+// Those that need nothing any more leave the queue, and those whose profile cannot be defined yet come back when it can.
 static void settle_others(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
 
 	for (size_t i = 0; i < flow->row_count; i++) {
-		const enum assign_need need = need_of(&flow->rows[i], &settings);
+		const struct device_row *row = &flow->rows[i];
+		const struct reconcile_settings settings = routing_as_decided(flow->tenant, row);
+		const struct wanted_profile *profile = routing_profile(flow->tenant, row);
+		const enum assign_need need = need_of(flow->tenant, row);
 
 		if (need == ASSIGN_NEED_NOTHING || need == ASSIGN_NEED_TIME) {
-			reconcile_again(&outcome, &settings, &flow->rows[i]);
+			reconcile_again(&outcome, &settings, row);
+			changes_add(&flow->changes, &outcome);
+		} else if (need == ASSIGN_NEED_CALL && is_not_yet(flow->tenant, profile)) {
+			reconcile_wait(&outcome, row, profile->define_at_us);
 			changes_add(&flow->changes, &outcome);
 		}
+	}
+}
+
+// --- defining ---
+
+static void define(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+	struct arena arena CLEANUP(arena_fini) = ARENA(PROFILE_ARENA_BUDGET);
+	struct text content = TEXT_NONE;
+	unsigned char digest[SHA256_SIZE];
+	const enum err rc = wanted_profile_render(&content, digest, flow->tenant, assign->profile, &arena, NULL);
+
+	assert(rc == OK && memcmp(digest, assign->profile->digest, sizeof digest) == 0);
+	buffer_clear(&assign->content);
+	buffer_add_text(&assign->content, content);
+	apple_define_profile(&flow->call, &flow->tenant->session, buffer_text(&assign->content), assign->defined_uuid);
+}
+
+static bool was_refused(const struct assign_flow *assign)
+{
+	return assign->flow.call.op.rc == ERR_REFUSED;
+}
+
+static void build_profile(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct assign_flow *assign = CONTAINER_OF((struct flow *)write->owner, struct assign_flow, flow);
+	const struct apple_call *call = &assign->flow.call;
+	const struct profile_row row = {
+		.instance_id = assign->profile->instance->instance_id,
+		.content_digest = { (const char *)assign->profile->digest, sizeof assign->profile->digest },
+		.content = buffer_text(&assign->content),
+		.profile_uuid = was_refused(assign) ? TEXT_NONE : text_of(assign->defined_uuid),
+		.refused = was_refused(assign) ? text_of(call->apple_error[0] != '\0' ? call->apple_error : "refused") : TEXT_NONE,
+		.token_id = write->tenant->token_id,
+	};
+
+	(void)store_profile_put(t, write->tenant->due.tenant_id, &row);
+}
+
+static void profile_is_written(struct assign_flow *assign)
+{
+	struct wanted_profile *profile = assign->profile;
+
+	profile->is_refused = was_refused(assign);
+	if (!profile->is_refused) {
+		(void)snprintf(profile->uuid, sizeof profile->uuid, "%s", assign->defined_uuid);
+		log_event(LOG_INFO, "profile.defined", LOG_STRING("tenant", assign->flow.tenant->slug),
+			LOG_TEXT("instance", profile->instance->name), LOG_STRING("profile_uuid", profile->uuid));
+	}
+}
+
+// Trouble with one definition says nothing about anything else; it is tried again later.
+static void definition_failed(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+	const enum err rc = flow->call.op.rc;
+
+	flow_note_failure(flow, rc, "profile.failed");
+	assign->definition_failed = true;
+	if (rc == ERR_REFUSED || rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER) {
+		flow->failure = OK;
+		assign->profile->define_at_us = tenant_now_us(flow->tenant) + WANTED_PROFILE_WAIT_S * SECOND_US;
 	}
 }
 
@@ -84,7 +189,7 @@ static void assign_picked(struct assign_flow *assign)
 	struct flow *flow = &assign->flow;
 
 	apple_assignment_fini(&assign->assignment);
-	(void)snprintf(assign->asked_uuid, sizeof assign->asked_uuid, "%s", flow->tenant->profile_uuid);
+	(void)snprintf(assign->asked_uuid, sizeof assign->asked_uuid, "%s", assign->profile->uuid);
 	apple_assign_profile(&flow->call, &flow->tenant->session, text_of(assign->asked_uuid), assign->serials, assign->picked_count,
 		&assign->assignment);
 }
@@ -108,7 +213,6 @@ static void log_batch(const struct assign_flow *assign, const int64_t by_result[
 static void take_results(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	const bool lost = answer_was_lost(assign);
 	const int64_t retry_after_s = lost ? -1 : assign->assignment.retry_after_s;
 	int64_t by_result[ASSIGN_RESULT_MISSING + 1] = { 0 };
@@ -118,8 +222,10 @@ static void take_results(struct assign_flow *assign)
 	random_bytes(&random, sizeof random);
 	for (size_t i = 0; i < assign->picked_count; i++) {
 		const enum assign_result result = lost ? ASSIGN_RESULT_MISSING : assign->assignment.results[i];
+		const struct device_row *row = &flow->rows[assign->picked[i]];
+		const struct reconcile_settings settings = routing_as_decided(flow->tenant, row);
 
-		reconcile_assigned(&outcome, &settings, &flow->rows[assign->picked[i]], text_of(assign->asked_uuid), result, retry_after_s,
+		reconcile_assigned(&outcome, &settings, row, text_of(assign->asked_uuid), result, retry_after_s,
 			random + i);
 		changes_add(&flow->changes, &outcome);
 		by_result[result]++;
@@ -134,12 +240,22 @@ static void build_forget(struct fenced_write *write, struct pg_transaction *t)
 	(void)store_profile_forget(t, assign->flow.tenant->due.tenant_id, text_of(assign->asked_uuid));
 }
 
+// Every device that has it is to get the next one.
+static void forget_profile(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+
+	flow->next = flow->tenant->stream;
+	flow->next.profile_needed = true;
+	flow_write(flow, build_forget, &flow->next);
+}
+
 static void profile_is_forgotten(struct assign_flow *assign)
 {
 	struct tenant *tenant = assign->flow.tenant;
 
 	log_event(LOG_WARNING, "profile.lost", LOG_STRING("tenant", tenant->slug), LOG_STRING("profile_uuid", assign->asked_uuid));
-	tenant->profile_uuid[0] = '\0';
+	assign->profile->uuid[0] = '\0';
 	assign->profile_lost = true;
 }
 
@@ -167,7 +283,6 @@ static struct device_record *record_of(struct flow *flow, struct text serial)
 static void take_read_back(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
 	uint64_t random;
 
@@ -175,13 +290,16 @@ static void take_read_back(struct assign_flow *assign)
 	for (size_t i = 0; i < assign->picked_count; i++) {
 		const struct device_row *row = &flow->rows[assign->picked[i]];
 		struct device_record *record = record_of(flow, row->apple.serial_number);
+		struct reconcile_settings settings = routing_as_decided(flow->tenant, row);
 
 		if (record == NULL) {
-			reconcile_assigned(&outcome, &settings, row, text_of(flow->tenant->profile_uuid), ASSIGN_RESULT_MISSING, -1, random + i);
+			reconcile_assigned(&outcome, &settings, row, settings.wanted_profile_uuid, ASSIGN_RESULT_MISSING, -1, random + i);
 		} else if (text_equal_string(record->response_status, "NOT_ACCESSIBLE")) {
+			settings = routing_of_gone(flow->tenant);
 			reconcile_unseen(&outcome, &settings, row, REMOVAL_INACCESSIBLE);
 		} else {
 			device_fingerprint(record);
+			settings = routing_decide(flow->tenant, record);
 			reconcile_record(&outcome, &settings, row, record, false);
 		}
 		changes_add(&flow->changes, &outcome);
@@ -194,7 +312,7 @@ static bool may_go_on(const struct assign_flow *assign)
 {
 	const struct flow *flow = &assign->flow;
 
-	return flow->tenant->has_token && flow->tenant->profile_uuid[0] != '\0' && flow->failure == OK && !flow_must_stop(flow);
+	return flow->tenant->has_token && routing_is_current(flow->tenant) && flow->failure == OK && !flow_must_stop(flow);
 }
 
 static void end(struct assign_flow *assign, enum err rc)
@@ -210,6 +328,7 @@ static void step(struct flow *flow)
 	switch (assign->state) {
 	case ASSIGN_IDLE:
 		assign->profile_lost = false;
+		assign->definition_failed = false;
 		while (may_go_on(assign)) {
 			AWAIT(assign, ASSIGN_READING_DUE, read_due(assign));
 			if (flow->read.op.rc != OK) {
@@ -226,7 +345,32 @@ static void step(struct flow *flow)
 					goto write_failed;
 				}
 			}
-			if (pick(assign, ASSIGN_NEED_CALL) > 0) {
+			while (may_go_on(assign) && (assign->profile = next_profile(assign)) != NULL) {
+				if (is_not_yet(flow->tenant, assign->profile)) {
+					continue;
+				}
+				if (assign->profile->uuid[0] == '\0') {
+					AWAIT(assign, ASSIGN_DEFINING, define(assign));
+					if (flow_has_lost_session(flow)) {
+						break;
+					}
+					if (flow->call.op.rc != OK) {
+						definition_failed(assign);
+					}
+					if (flow->call.op.rc == OK || was_refused(assign)) {
+						AWAIT(assign, ASSIGN_WRITING_PROFILE, flow_write(flow, build_profile, NULL));
+						if (flow_written(flow) != OK) {
+							goto write_failed;
+						}
+						profile_is_written(assign);
+					}
+					if (assign->profile->uuid[0] == '\0') {
+						continue;
+					}
+				}
+				if (pick(assign, ASSIGN_NEED_CALL, assign->profile) == 0) {
+					continue;
+				}
 				AWAIT(assign, ASSIGN_ASKING, assign_picked(assign));
 				if (flow_has_lost_session(flow)) {
 					break;
@@ -241,14 +385,17 @@ static void step(struct flow *flow)
 						goto write_failed;
 					}
 				} else if (flow->call.op.rc == ERR_PROFILE_GONE) {
-					AWAIT(assign, ASSIGN_FORGETTING_PROFILE, flow_write(flow, build_forget, NULL));
+					AWAIT(assign, ASSIGN_FORGETTING_PROFILE, forget_profile(assign));
 					if (flow_written(flow) != OK) {
 						goto write_failed;
 					}
 					profile_is_forgotten(assign);
 				}
 			}
-			if (flow->failure == OK && pick(assign, ASSIGN_NEED_READ) > 0) {
+			if (flow->session_lost) {
+				break;
+			}
+			if (flow->failure == OK && pick(assign, ASSIGN_NEED_READ, NULL) > 0) {
 				AWAIT(assign, ASSIGN_READING_BACK, read_back_picked(assign));
 				if (flow_has_lost_session(flow)) {
 					break;
@@ -278,7 +425,7 @@ write_failed:
 
 void assign_flow_init(struct assign_flow *assign, struct tenant *tenant)
 {
-	*assign = (struct assign_flow){ .state = ASSIGN_IDLE };
+	*assign = (struct assign_flow){ .state = ASSIGN_IDLE, .content = BUFFER(PROFILE_SIZE_MAX) };
 	flow_init(&assign->flow, tenant, step);
 	assign->flow.call.keeps_session = true;
 }
@@ -286,5 +433,6 @@ void assign_flow_init(struct assign_flow *assign, struct tenant *tenant)
 void assign_flow_fini(struct assign_flow *assign)
 {
 	apple_assignment_fini(&assign->assignment);
+	buffer_fini(&assign->content);
 	flow_fini(&assign->flow);
 }

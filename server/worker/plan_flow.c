@@ -1,86 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/plan_flow.h"
 
-#include "depbroker/log.h"
+#include "worker/routing.h"
 
-#include <stdio.h>
+#include <assert.h>
 
-bool plan_must_define(const struct tenant *tenant)
+enum { TEXTS_BYTES = 256 * 1024 }; // STORE_LIST_MAX serial numbers
+
+bool plan_must_run(const struct tenant *tenant)
 {
-	return tenant->has_token && tenant->profile_uuid[0] == '\0' && !tenant->profile_refused &&
-		tenant_instance_by_id(tenant, tenant->default_instance_id) != NULL;
+	return !routing_is_current(tenant);
 }
 
-static void define_profile(struct plan_flow *plan)
+static struct ledger_entry entry_of(const struct plan_flow *plan)
 {
-	struct flow *flow = &plan->flow;
-
-	apple_define_profile(&flow->call, &flow->tenant->session, buffer_text(&flow->tenant->profile_content), plan->defined_uuid);
-}
-
-static bool was_refused(const struct plan_flow *plan)
-{
-	return plan->flow.call.op.rc == ERR_REFUSED;
-}
-
-static void build_profile(struct fenced_write *write, struct pg_transaction *t)
-{
-	const struct plan_flow *plan = CONTAINER_OF((struct flow *)write->owner, struct plan_flow, flow);
 	const struct flow *flow = &plan->flow;
-	const struct tenant *tenant = flow->tenant;
-	const struct profile_row profile = {
-		.instance_id = tenant->default_instance_id,
-		.content_digest = { (const char *)tenant->profile_digest, sizeof tenant->profile_digest },
-		.content = buffer_text(&tenant->profile_content),
-		.profile_uuid = was_refused(plan) ? TEXT_NONE : text_of(plan->defined_uuid),
-		.refused = was_refused(plan) ? text_of(flow->call.apple_error[0] != '\0' ? flow->call.apple_error : "refused") : TEXT_NONE,
-		.token_id = tenant->token_id,
-	};
 
-	(void)store_profile_put(t, tenant->due.tenant_id, &profile);
-}
-
-static void write_profile(struct plan_flow *plan)
-{
-	struct flow *flow = &plan->flow;
-
-	flow->next = flow->tenant->stream;
-	flow->next.profile_needed = true;
-	flow_write(flow, build_profile, &flow->next);
-}
-
-static void profile_is_written(struct plan_flow *plan)
-{
-	struct tenant *tenant = plan->flow.tenant;
-
-	tenant->profile_refused = was_refused(plan);
-	if (!tenant->profile_refused) {
-		(void)snprintf(tenant->profile_uuid, sizeof tenant->profile_uuid, "%s", plan->defined_uuid);
-		log_event(LOG_INFO, "profile.defined", LOG_STRING("tenant", tenant->slug), LOG_STRING("profile_uuid", tenant->profile_uuid));
-	}
+	return (struct ledger_entry){ .kind = "route", .generation = flow->tenant->stream.sync.generation, .records = (int)flow->row_count };
 }
 
 static void reconcile_rows(struct plan_flow *plan)
 {
 	struct flow *flow = &plan->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
 
 	flow_take_rows(flow);
+	if (flow->tenant->has_facts) {
+		routing_take_facts(flow->tenant, &flow->read, 1);
+	}
 	for (size_t i = 0; i < flow->row_count; i++) {
-		reconcile_again(&outcome, &settings, &flow->rows[i]);
+		const struct device_row *row = &flow->rows[i];
+		const bool gone = row->gone_at_us != INSTANT_NONE;
+		const struct reconcile_settings settings = gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, &row->apple);
+
+		reconcile_again(&outcome, &settings, row);
 		changes_add(&flow->changes, &outcome);
 	}
 }
 
-static void write_rows(struct plan_flow *plan)
+// --- all devices ---
+
+static void read_present(struct plan_flow *plan)
 {
 	struct flow *flow = &plan->flow;
-	const struct ledger_entry entry = {
-		.kind = "route", .generation = flow->tenant->stream.sync.generation, .records = (int)flow->row_count,
-	};
 
-	flow_write_changes(flow, entry, NULL);
+	flow_begin_read(flow);
+	(void)store_device_list(&flow->read, flow->tenant->due.tenant_id, text_of(flow->after), false, -1, STORE_LIST_MAX);
+	if (flow->tenant->has_facts) {
+		(void)store_fact_list(&flow->read, flow->tenant->due.tenant_id, text_of(flow->after), STORE_LIST_MAX);
+	}
+	flow_start_read(flow);
 }
 
 static void write_done(struct plan_flow *plan)
@@ -91,6 +60,56 @@ static void write_done(struct plan_flow *plan)
 	flow->next.profile_needed = false;
 	flow_write(flow, NULL, &flow->next);
 }
+
+// --- single ones ---
+
+static void read_reroutes(struct plan_flow *plan)
+{
+	struct flow *flow = &plan->flow;
+
+	flow_begin_read(flow);
+	(void)store_reroute_list(&flow->read, flow->tenant->due.tenant_id, STORE_LIST_MAX);
+	flow_start_read(flow);
+}
+
+static void take_reroutes(struct plan_flow *plan)
+{
+	const struct flow *flow = &plan->flow;
+
+	arena_reset(&plan->texts);
+	plan->serial_count = pg_row_count(&flow->read, 0);
+	plan->serials = arena_take(&plan->texts, (plan->serial_count + 1) * sizeof *plan->serials);
+	assert(plan->serials != NULL);
+	for (size_t i = 0; i < plan->serial_count; i++) {
+		const struct text serial = pg_text(&flow->read, 0, i, 0);
+		const char *copy = arena_copy(&plan->texts, serial);
+
+		assert(copy != NULL);
+		plan->serials[i] = (struct text){ copy, serial.length };
+	}
+}
+
+static void read_rerouted(struct plan_flow *plan)
+{
+	struct flow *flow = &plan->flow;
+	const int64_t tenant_id = flow->tenant->due.tenant_id;
+
+	flow->tenant->has_facts = true; // there may be new ones
+	flow_begin_read(flow);
+	(void)store_device_by_serials(&flow->read, tenant_id, plan->serials, plan->serial_count);
+	(void)store_fact_by_serials(&flow->read, tenant_id, plan->serials, plan->serial_count);
+	flow_start_read(flow);
+}
+
+static void build_rerouted(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct plan_flow *plan = CONTAINER_OF((struct flow *)write->owner, struct plan_flow, flow);
+
+	store_reroute_delete(t, write->tenant->due.tenant_id, plan->serials, plan->serial_count);
+	changes_build(&plan->flow.changes, t, &plan->flow.entry);
+}
+
+// --- the flow ---
 
 static void end(struct plan_flow *plan, enum err rc)
 {
@@ -104,28 +123,15 @@ static void step(struct flow *flow)
 
 	switch (plan->state) {
 	case PLAN_IDLE:
-		if (plan->may_define && plan_must_define(flow->tenant)) {
-			AWAIT(plan, PLAN_DEFINING, define_profile(plan));
-			if (flow->call.op.rc != OK && !flow_has_lost_session(flow)) {
-				flow_note_failure(flow, flow->call.op.rc, "profile.failed");
-			}
-			if (flow->call.op.rc == OK || was_refused(plan)) {
-				AWAIT(plan, PLAN_WRITING_PROFILE, write_profile(plan));
-				if (flow_written(flow) != OK) {
-					goto write_failed;
-				}
-				profile_is_written(plan);
-			}
-		}
 		flow->after[0] = '\0';
 		while (flow->tenant->stream.profile_needed && !flow_must_stop(flow)) {
-			AWAIT(plan, PLAN_READING, flow_read_present(flow));
+			AWAIT(plan, PLAN_READING, read_present(plan));
 			if (flow->read.op.rc != OK) {
 				goto read_failed;
 			}
 			reconcile_rows(plan);
 			if (flow->changes.row_count > 0) {
-				AWAIT(plan, PLAN_WRITING, write_rows(plan));
+				AWAIT(plan, PLAN_WRITING, flow_write_changes(flow, entry_of(plan), NULL));
 				if (flow_written(flow) != OK) {
 					goto write_failed;
 				}
@@ -135,6 +141,26 @@ static void step(struct flow *flow)
 				if (flow_written(flow) != OK) {
 					goto write_failed;
 				}
+			}
+		}
+		while (flow->tenant->has_reroutes && !flow_must_stop(flow)) {
+			AWAIT(plan, PLAN_READING_REROUTES, read_reroutes(plan));
+			if (flow->read.op.rc != OK) {
+				goto read_failed;
+			}
+			take_reroutes(plan);
+			if (plan->serial_count == 0) {
+				flow->tenant->has_reroutes = false;
+				break;
+			}
+			AWAIT(plan, PLAN_READING_REROUTED, read_rerouted(plan));
+			if (flow->read.op.rc != OK) {
+				goto read_failed;
+			}
+			reconcile_rows(plan);
+			AWAIT(plan, PLAN_WRITING_REROUTED, flow_write_with(flow, build_rerouted, entry_of(plan)));
+			if (flow_written(flow) != OK) {
+				goto write_failed;
 			}
 		}
 		end(plan, OK);
@@ -151,12 +177,12 @@ write_failed:
 
 void plan_flow_init(struct plan_flow *plan, struct tenant *tenant)
 {
-	*plan = (struct plan_flow){ .state = PLAN_IDLE };
+	*plan = (struct plan_flow){ .state = PLAN_IDLE, .texts = ARENA(TEXTS_BYTES) };
 	flow_init(&plan->flow, tenant, step);
-	plan->flow.call.keeps_session = true;
 }
 
 void plan_flow_fini(struct plan_flow *plan)
 {
+	arena_fini(&plan->texts);
 	flow_fini(&plan->flow);
 }

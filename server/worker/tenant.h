@@ -13,6 +13,7 @@
 #include "depbroker/digest.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
+#include "store/routing.h"
 #include "store/secrets.h"
 #include "store/stream.h"
 #include "store/tenants.h"
@@ -21,6 +22,7 @@
 #include "tenants/brake.h"
 #include "tenants/identity.h"
 #include "tenants/reconcile.h"
+#include "tenants/ruleset.h"
 #include "tenants/webhook.h"
 #include "worker/process.h"
 
@@ -29,6 +31,7 @@
 enum { TENANT_ARENA_BYTES = 64 << 20 };
 
 struct fenced_write;
+struct wanted_profile;
 
 struct tenant_instance {
 	int64_t instance_id;
@@ -37,6 +40,12 @@ struct tenant_instance {
 	size_t allowed_host_count;
 	bool webhook_enabled;
 	struct webhook_secret webhook_secret;
+};
+
+struct defined_profile {
+	int64_t instance_id;
+	unsigned char digest[SHA256_SIZE];
+	struct text uuid; // empty: Apple refused it
 };
 
 struct tenant {
@@ -81,7 +90,13 @@ struct tenant {
 
 	int64_t incarnation;
 	int64_t rules_version;
-	int64_t default_instance_id;
+	struct ruleset *rules; // NULL: none yet, everything is held
+	struct ruleset_label *labels; // of the client
+	size_t label_count;
+	bool has_facts;    // about single devices (store/routing.h)
+	bool has_reroutes; // devices are to be decided about once more
+	struct routing_fact *facts; // in scratch, of the devices of the step: see routing.h
+	size_t fact_count;
 	struct tenant_instance *instances;
 	size_t instance_count;
 	struct position_row *positions;
@@ -89,10 +104,9 @@ struct tenant {
 	int64_t next_assign_us;
 	int64_t next_assign_seq; // the write that it was read after
 
-	char profile_uuid[APPLE_PROFILE_UUID_MAX + 1]; // of the default instance; empty: not defined
-	bool profile_refused;
-	unsigned char profile_digest[SHA256_SIZE];
-	struct buffer profile_content;
+	struct defined_profile *defined; // what is defined at Apple, or was refused by it
+	size_t defined_count;
+	struct wanted_profile *wanted; // see wanted_profile.h
 
 	// What the run has to say about itself in the end
 	enum sync_reason reason; // of the last decision to wait, this run's or the stored one
@@ -113,7 +127,6 @@ MUST_USE enum err tenant_load_read(struct tenant *tenant, const struct pg_transa
 int64_t tenant_now_us(const struct tenant *tenant); // the database's clock, as near as we know it
 struct sync_occasion tenant_occasion(const struct tenant *tenant);
 struct stream_fence tenant_fence(const struct tenant *tenant);
-struct reconcile_settings tenant_reconcile_settings(const struct tenant *tenant);
 void tenant_take_stream(struct tenant *tenant, const struct stream_row *next); // the cursor is copied
 const struct tenant_instance *tenant_instance_by_id(const struct tenant *tenant, int64_t instance_id); // NULL: none
 // Keeps what went wrong for the client's row and the log.

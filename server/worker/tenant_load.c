@@ -2,7 +2,7 @@
 //
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
 #include "store/alerts.h"
-#include "tenants/profile.h"
+#include "tenants/profile_render.h"
 #include "worker/tenant.h"
 
 #include <assert.h>
@@ -12,7 +12,7 @@
 // The statements, in their order.
 enum {
 	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_WEBHOOK_SECRETS,
-	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_INCARNATION, LOAD_COUNT,
+	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_ROUTING, LOAD_INCARNATION, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -34,6 +34,7 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_device_next_assign(t, id);
 	(void)store_pending_select(t, id);
 	(void)store_alert_open_kinds(t, id);
+	(void)store_routing_select(t, id);
 	last = store_incarnation(t);
 	assert(last == LOAD_COUNT - 1);
 }
@@ -238,40 +239,85 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 	return OK;
 }
 
-static void read_rules(struct tenant *tenant, const struct pg_transaction *t)
+// Labels are written "site=north"; one without a sign of equality has an empty value.
+static void read_labels(struct tenant *tenant, const struct pg_transaction *t)
 {
-	struct rules_row row;
+	struct tenant_row row;
 
-	if (pg_row_count(t, LOAD_RULES) == 1) {
-		store_rules_read(t, LOAD_RULES, 0, &row);
-		tenant->rules_version = row.version;
-		tenant->default_instance_id = row.default_instance_id;
+	store_tenant_read(t, LOAD_TENANT, 0, &row);
+	const struct text all = tenant_keep(tenant, row.labels);
+
+	tenant->labels = room(tenant, all.length, sizeof *tenant->labels);
+	for (size_t at = 0; at < all.length;) {
+		const char *const start = all.bytes + at;
+		const char *const newline = memchr(start, '\n', all.length - at);
+		const size_t length = newline != NULL ? (size_t)(newline - start) : all.length - at;
+		const char *const sign = memchr(start, '=', length);
+		const size_t name = sign != NULL ? (size_t)(sign - start) : length;
+
+		tenant->labels[tenant->label_count++] = (struct ruleset_label){
+			.name = { start, name },
+			.value = sign != NULL ? (struct text){ sign + 1, length - name - 1 } : TEXT(""),
+		};
+		at += length + 1;
 	}
 }
 
-// Whether the default instance's profile, as it is now, is defined at Apple.
-static void read_profiles(struct tenant *tenant, const struct pg_transaction *t)
+static enum err read_rules(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
 {
-	const struct tenant_instance *instance = tenant_instance_by_id(tenant, tenant->default_instance_id);
-	struct buffer wanted CLEANUP(buffer_fini) = BUFFER(2 * SHA256_SIZE);
+	struct ruleset_instance *instances = room(tenant, tenant->instance_count, sizeof *instances);
+	struct rules_row row;
 
-	if (instance == NULL) {
-		return;
+	read_labels(tenant, t);
+	if (pg_row_count(t, LOAD_RULES) != 1) {
+		return OK;
 	}
-	profile_write(&tenant->profile_content, &(struct profile_source){ .tenant_slug = tenant->due.slug, .instance_name = instance->name,
-		.enrolment_url = instance->enrolment_url, .members = instance->members });
-	sha256(tenant->profile_digest, &(struct digest_part){ tenant->profile_content.bytes, tenant->profile_content.length }, 1);
-	buffer_add_hex(&wanted, tenant->profile_digest, sizeof tenant->profile_digest);
-	for (size_t i = 0; i < pg_row_count(t, LOAD_PROFILES); i++) {
+	for (size_t i = 0; i < tenant->instance_count; i++) {
+		instances[i] = (struct ruleset_instance){ .instance_id = tenant->instances[i].instance_id, .name = tenant->instances[i].name };
+	}
+	store_rules_read(t, LOAD_RULES, 0, &row);
+	tenant->rules_version = row.version;
+	tenant->rules = ruleset_read(row.document, instances, tenant->instance_count, RULESET_IN_FORCE);
+	if (!ruleset_is_valid(tenant->rules)) {
+		return fault_set(fault, ERR_BUG, "the stored rules of version %lld cannot be read", (long long)row.version);
+	}
+	return OK;
+}
+
+static void read_routing(struct tenant *tenant, const struct pg_transaction *t)
+{
+	store_routing_read(t, LOAD_ROUTING, &tenant->has_facts, &tenant->has_reroutes);
+}
+
+static enum err read_digest(struct defined_profile *defined, const struct profile_row *row, struct fault *fault)
+{
+	struct buffer digest CLEANUP(buffer_fini) = BUFFER(SHA256_SIZE);
+
+	if (row->content.length > 0) {
+		return profile_digest(defined->digest, row->content, fault);
+	}
+	if (!hex_decode(&digest, row->content_digest) || digest.length != SHA256_SIZE) {
+		return fault_set(fault, ERR_BUG, "a stored profile has no digest");
+	}
+	memcpy(defined->digest, digest.bytes, SHA256_SIZE);
+	return OK;
+}
+
+static enum err read_profiles(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	const size_t count = pg_row_count(t, LOAD_PROFILES);
+
+	tenant->defined = room(tenant, count, sizeof *tenant->defined);
+	for (size_t i = 0; i < count; i++) {
 		struct profile_row row;
 
 		store_profile_read(t, LOAD_PROFILES, i, &row);
-		if (row.instance_id == instance->instance_id && text_equal(row.content_digest, buffer_text(&wanted))) {
-			(void)snprintf(tenant->profile_uuid, sizeof tenant->profile_uuid, "%.*s", TEXT_ARGS(row.profile_uuid));
-			tenant->profile_refused = row.profile_uuid.length == 0;
-			return;
-		}
+		TRY(read_digest(&tenant->defined[i], &row, fault));
+		tenant->defined[i].instance_id = row.instance_id;
+		tenant->defined[i].uuid = tenant_keep(tenant, row.profile_uuid);
 	}
+	tenant->defined_count = count;
+	return OK;
 }
 
 static void read_positions(struct tenant *tenant, const struct pg_transaction *t)
@@ -299,8 +345,9 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	TRY(read_pending(tenant, t, fault));
 	read_alerts(tenant, t);
 	TRY(read_instances(tenant, t, fault));
-	read_rules(tenant, t);
-	read_profiles(tenant, t);
+	TRY(read_rules(tenant, t, fault));
+	TRY(read_profiles(tenant, t, fault));
+	read_routing(tenant, t);
 	read_positions(tenant, t);
 	tenant->next_assign_us = store_device_next_assign_read(t, LOAD_NEXT_ASSIGN);
 	tenant->next_assign_seq = tenant->stream.write_seq;

@@ -33,13 +33,7 @@ begin
 	alter table depbroker.tenant_status add column held_since timestamptz; -- of the device that is held for longest
 
 	-- `content_digest` of rows from before is of the bytes, now it is of the one form (tenants/profile_render.h).
-	-- `lost`: answers of Apple's in a row that never came; it is defined once more at try_at.
-	alter table depbroker.profiles
-		add column is_canonical boolean not null default false,
-		add column lost int not null default 0 check (lost >= 0),
-		add column try_at timestamptz,
-		drop constraint profiles_check,
-		add constraint profiles_outcome check (num_nonnulls(profile_uuid, refused, try_at) = 1);
+	alter table depbroker.profiles add column is_canonical boolean not null default false;
 
 	-- By hand, before all rules; it stays when the device goes, and may be there before it comes.
 	create table depbroker.pins (
