@@ -89,6 +89,10 @@ struct ruleset_label {
 	struct text name, value;
 };
 
+// Of lines such as "site=north"; what has no sign of equality has an empty value. At most RULESET_LABELS_MAX are read. The texts stay borrowed.
+enum { RULESET_LABELS_MAX = 32 };
+size_t ruleset_labels_read(struct ruleset_label out[RULESET_LABELS_MAX], struct text lines);
+
 enum ruleset_predecessor {   // what is known about the device that this one replaces
 	RULESET_PREDECESSOR_NONE,    // it replaces none
 	RULESET_PREDECESSOR_PENDING, // Apple has not been asked yet: an `inherit` rule holds it

@@ -19,6 +19,37 @@ static const struct {
 
 static_assert(RULE_ASSIGNED_BY == 7, "record_texts is indexed by field");
 
+static struct text line_of(struct text lines)
+{
+	size_t length = 0;
+
+	while (length < lines.length && lines.bytes[length] != '\n') {
+		length++;
+	}
+	return (struct text){ lines.bytes, length };
+}
+
+size_t ruleset_labels_read(struct ruleset_label out[RULESET_LABELS_MAX], struct text lines)
+{
+	size_t count = 0;
+
+	while (lines.length > 0 && count < RULESET_LABELS_MAX) {
+		const struct text line = line_of(lines);
+		const size_t taken = line.length < lines.length ? line.length + 1 : line.length;
+		size_t name = 0;
+
+		while (name < line.length && line.bytes[name] != '=') {
+			name++;
+		}
+		out[count++] = (struct ruleset_label){
+			.name = { line.bytes, name },
+			.value = name < line.length ? (struct text){ line.bytes + name + 1, line.length - name - 1 } : TEXT(""),
+		};
+		lines = (struct text){ lines.bytes + taken, lines.length - taken };
+	}
+	return count;
+}
+
 static struct text label_of(const struct ruleset_device *device, struct text name)
 {
 	for (size_t i = 0; i < device->label_count; i++) {

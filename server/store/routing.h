@@ -4,8 +4,8 @@
 // once more.
 #pragma once
 
-#include "depbroker/device.h"
 #include "store/store.h"
+#include "tenants/ruleset.h"
 
 struct routing_fact { // about one serial number, whether such a device is known or not
 	struct text serial_number;
@@ -23,6 +23,23 @@ unsigned store_fact_by_serials(struct pg_transaction *t, int64_t tenant_id, cons
 unsigned store_fact_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit); // of store_device_list, the present ones
 unsigned store_fact_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit); // of store_device_to_assign
 void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routing_fact *out);
+
+// How the rules see the device; `fact` NULL: there is none about it. Without labels.
+static inline struct ruleset_device store_fact_device(const struct device_record *apple, const struct routing_fact *fact)
+{
+	const bool replaces = fact != NULL && fact->is_replacement;
+
+	return (struct ruleset_device){
+		.apple = apple,
+		.is_pinned = fact != NULL && fact->is_pinned,
+		.pin_instance_id = fact != NULL ? fact->pin_instance_id : RULESET_INSTANCE_NONE,
+		.pin_reason = fact != NULL ? fact->pin_reason : TEXT_NONE,
+		.predecessor = !replaces ? (apple->is_replacement ? RULESET_PREDECESSOR_PENDING : RULESET_PREDECESSOR_NONE)
+			: fact->original_is_asked_for ? RULESET_PREDECESSOR_PENDING
+			: fact->original_is_known ? RULESET_PREDECESSOR_KNOWN : RULESET_PREDECESSOR_UNKNOWN,
+		.predecessor_instance_id = fact != NULL ? fact->original_instance_id : RULESET_INSTANCE_NONE,
+	};
+}
 
 // One row: whether there are facts at all, and devices to be decided about once more.
 unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id);

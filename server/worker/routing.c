@@ -45,34 +45,7 @@ static const struct routing_fact *fact_of(const struct tenant *tenant, struct te
 	return tenant->fact_count > 0 ? bsearch(&wanted, tenant->facts, tenant->fact_count, sizeof *tenant->facts, compare_facts) : NULL;
 }
 
-static enum ruleset_predecessor predecessor_of(const struct device_record *apple, const struct routing_fact *fact)
-{
-	if (fact == NULL || !fact->is_replacement) {
-		return apple->is_replacement ? RULESET_PREDECESSOR_PENDING : RULESET_PREDECESSOR_NONE;
-	}
-	if (fact->original_is_asked_for) {
-		return RULESET_PREDECESSOR_PENDING;
-	}
-	return fact->original_is_known ? RULESET_PREDECESSOR_KNOWN : RULESET_PREDECESSOR_UNKNOWN;
-}
-
 // --- decisions ---
-
-static struct ruleset_device device_of(const struct tenant *tenant, const struct device_record *apple)
-{
-	const struct routing_fact *fact = fact_of(tenant, apple->serial_number);
-	struct ruleset_device device = {
-		.apple = apple, .predecessor = predecessor_of(apple, fact), .labels = tenant->labels, .label_count = tenant->label_count,
-	};
-
-	if (fact != NULL) {
-		device.is_pinned = fact->is_pinned;
-		device.pin_instance_id = fact->pin_instance_id;
-		device.pin_reason = fact->pin_reason;
-		device.predecessor_instance_id = fact->original_instance_id;
-	}
-	return device;
-}
 
 static struct reconcile_settings settings_of(const struct tenant *tenant, struct route_wish wish, const struct wanted_profile *profile)
 {
@@ -89,7 +62,10 @@ struct reconcile_settings routing_decide(struct tenant *tenant, const struct dev
 	if (tenant->rules == NULL) {
 		return settings_of(tenant, (struct route_wish){ .hold_reason = TEXT("there are no rules yet") }, NULL);
 	}
-	const struct ruleset_device device = device_of(tenant, apple);
+	struct ruleset_device device = store_fact_device(apple, fact_of(tenant, apple->serial_number));
+
+	device.labels = tenant->labels;
+	device.label_count = tenant->label_count;
 	const struct ruleset_target target = ruleset_decide(tenant->rules, &device);
 	const struct route_wish wish = {
 		.instance_id = target.instance_id,

@@ -91,7 +91,7 @@ struct tenant {
 	int64_t incarnation;
 	int64_t rules_version;
 	struct ruleset *rules; // NULL: none yet, everything is held
-	struct ruleset_label *labels; // of the client
+	struct ruleset_label labels[RULESET_LABELS_MAX]; // of the client
 	size_t label_count;
 	bool has_facts;    // about single devices (store/routing.h)
 	bool has_reroutes; // devices are to be decided about once more

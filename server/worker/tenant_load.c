@@ -239,28 +239,12 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 	return OK;
 }
 
-// Labels are written "site=north"; one without a sign of equality has an empty value.
 static void read_labels(struct tenant *tenant, const struct pg_transaction *t)
 {
 	struct tenant_row row;
 
 	store_tenant_read(t, LOAD_TENANT, 0, &row);
-	const struct text all = tenant_keep(tenant, row.labels);
-
-	tenant->labels = room(tenant, all.length, sizeof *tenant->labels);
-	for (size_t at = 0; at < all.length;) {
-		const char *const start = all.bytes + at;
-		const char *const newline = memchr(start, '\n', all.length - at);
-		const size_t length = newline != NULL ? (size_t)(newline - start) : all.length - at;
-		const char *const sign = memchr(start, '=', length);
-		const size_t name = sign != NULL ? (size_t)(sign - start) : length;
-
-		tenant->labels[tenant->label_count++] = (struct ruleset_label){
-			.name = { start, name },
-			.value = sign != NULL ? (struct text){ sign + 1, length - name - 1 } : TEXT(""),
-		};
-		at += length + 1;
-	}
+	tenant->label_count = ruleset_labels_read(tenant->labels, tenant_keep(tenant, row.labels));
 }
 
 static enum err read_rules(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
