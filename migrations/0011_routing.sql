@@ -61,7 +61,7 @@ begin
 	-- Changes that a second person is asked for.
 	create table depbroker.approvals (
 		tenant_id bigint not null references depbroker.tenants,
-		approval_id bigint not null unique,
+		approval_id bigint not null,
 		kind text not null check (kind in ('rules')),
 		payload text not null check (octet_length(payload) <= 4194304), -- rules: the document
 		reason text not null default '' check (octet_length(reason) <= 400),
@@ -79,7 +79,7 @@ begin
 		check ((state = 'pending') = (decided_at is null)),
 		check (decided_by <> requested_by or state <> 'approved')
 	);
-	create index approvals_pending on depbroker.approvals (approval_id) where state = 'pending';
+	create index approvals_by_id on depbroker.approvals (approval_id);
 	grant select, insert, update (state, decided_by, decided_at) on depbroker.approvals to depbroker_api;
 	grant select on depbroker.approvals to depbroker_directory;
 

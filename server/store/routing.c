@@ -100,6 +100,11 @@ unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int lim
 		PG_V_INT8(tenant_id), PG_V_INT8(limit));
 }
 
+struct text store_reroute_read(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_text(t, statement, row, 0);
+}
+
 // --- pins ---
 
 void store_pin_put(struct pg_transaction *t, int64_t tenant_id, const struct pin_row *pin)

@@ -49,6 +49,7 @@ void store_routing_read(const struct pg_transaction *t, unsigned statement, bool
 void store_reroute_insert(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
 void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
 unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit); // their serial numbers
+struct text store_reroute_read(const struct pg_transaction *t, unsigned statement, size_t row);
 
 struct pin_row {
 	struct text serial_number;

@@ -81,7 +81,7 @@ static void take_reroutes(struct plan_flow *plan)
 	plan->serials = arena_take(&plan->texts, (plan->serial_count + 1) * sizeof *plan->serials);
 	assert(plan->serials != NULL);
 	for (size_t i = 0; i < plan->serial_count; i++) {
-		const struct text serial = pg_text(&flow->read, 0, i, 0);
+		const struct text serial = store_reroute_read(&flow->read, 0, i);
 		const char *copy = arena_copy(&plan->texts, serial);
 
 		assert(copy != NULL);

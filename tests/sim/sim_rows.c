@@ -309,11 +309,6 @@ static void read_stream(struct sim_op *op, const struct sim_tenant *tenant)
 	read_one(op, &row, sizeof row);
 }
 
-static struct sim_instance *instance_of(struct sim_tenant *tenant, int64_t instance_id)
-{
-	return instance_id > 0 ? &tenant->instances[instance_id - 1] : NULL;
-}
-
 // What a run knows from now on: laws about what it does compare with it.
 static void note_load(struct sim_life *life, struct sim_tenant *tenant)
 {
