@@ -293,11 +293,8 @@ static bool compile(struct call *call)
 static bool has_grown(const struct call *call)
 {
 	const struct deciding *deciding = call->own;
-	const struct blast_limits limits = rules_cost_limits(&deciding->tenant);
-	struct blast_cost total = rules_cost_total(&deciding->cost);
 
-	total.approved = deciding->changes;
-	return blast_decide(&limits, &total) == BLAST_NEEDS_APPROVAL;
+	return rules_cost_needs_approval(&deciding->cost, &deciding->tenant, deciding->changes);
 }
 
 static void apply(struct call *call)

@@ -338,15 +338,6 @@ void rules_preview(struct call *call)
 	}
 }
 
-static bool needs_approval(const struct call *call)
-{
-	const struct putting *putting = call->own;
-	const struct blast_limits limits = rules_cost_limits(&call->tenant);
-	const struct blast_cost total = rules_cost_total(&putting->cost);
-
-	return blast_decide(&limits, &total) == BLAST_NEEDS_APPROVAL;
-}
-
 static void put_rules(struct call *call)
 {
 	struct putting *putting = call->own;
@@ -452,7 +443,7 @@ void rules_put(struct call *call)
 			answer_preview(call);
 			return;
 		}
-		if (needs_approval(call)) {
+		if (rules_cost_needs_approval(&putting->cost, &call->tenant, 0)) {
 			AWAIT(call, NUMBERING, ask_number(call));
 			if (call_failed(call)) {
 				return;

@@ -136,11 +136,20 @@ struct blast_cost rules_cost_total(const struct rules_cost *cost)
 }
 
 // The tenant's own numbers, or the usual ones.
-struct blast_limits rules_cost_limits(const struct tenant_row *tenant)
+static struct blast_limits limits_of(const struct tenant_row *tenant)
 {
 	return (struct blast_limits){
 		.devices = tenant->brake_devices > 0 ? tenant->brake_devices : -1, .percent = tenant->brake_percent > 0 ? tenant->brake_percent : -1,
 	};
+}
+
+bool rules_cost_needs_approval(const struct rules_cost *cost, const struct tenant_row *tenant, int64_t approved)
+{
+	const struct blast_limits limits = limits_of(tenant);
+	struct blast_cost total = rules_cost_total(cost);
+
+	total.approved = approved;
+	return cost->version > 0 && blast_decide(&limits, &total) == BLAST_NEEDS_APPROVAL;
 }
 
 // --- answers ---
@@ -194,13 +203,13 @@ void rules_cost_warnings(struct json_out *json, const struct ruleset *rules)
 void rules_cost_summary(struct json_out *json, const struct rules_cost *cost, const struct tenant_row *tenant)
 {
 	const struct blast_cost total = rules_cost_total(cost);
-	const struct blast_limits limits = rules_cost_limits(tenant);
+	const struct blast_limits limits = limits_of(tenant);
 
 	put_int(json, "base_version", cost->version);
 	put_int(json, "devices", total.present);
 	put_int(json, "changes", total.changes);
 	put_int(json, "limit", blast_limit(&limits, total.present));
-	put_bool(json, "needs_approval", blast_decide(&limits, &total) == BLAST_NEEDS_APPROVAL);
+	put_bool(json, "needs_approval", rules_cost_needs_approval(cost, tenant, 0));
 	moves_json(json, cost);
 	rules_json(json, cost);
 	rules_cost_warnings(json, cost->after);

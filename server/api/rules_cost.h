@@ -47,7 +47,8 @@ void rules_cost_read(struct call *call, struct rules_cost *cost); // the next sl
 void rules_cost_take(struct call *call, struct rules_cost *cost);
 
 struct blast_cost rules_cost_total(const struct rules_cost *cost);
-struct blast_limits rules_cost_limits(const struct tenant_row *tenant);
+// `approved`: a second person has agreed to so many. The first rules of a client need nobody: no device has been anywhere before.
+bool rules_cost_needs_approval(const struct rules_cost *cost, const struct tenant_row *tenant, int64_t approved);
 
 // Members of an object that is open.
 void rules_cost_summary(struct json_out *json, const struct rules_cost *cost, const struct tenant_row *tenant);

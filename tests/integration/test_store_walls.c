@@ -471,7 +471,7 @@ CHANGES(pin_put, store_api, store_pin_put(t, tenant_id, &(struct pin_row){ .seri
 CHANGES(pin_delete, store_api, (void)store_pin_delete(t, tenant_id, SERIAL))
 CHANGES(approval_insert, store_api, put_approval(t, tenant_id, APPROVAL + 1))
 CHANGES(approval_close, store_api, store_approval_close(t, tenant_id, APPROVAL * 1000 + tenant_id, TEXT("rejected"), TEXT("key")))
-CHANGES(approval_grant, store_api, store_approval_grant(t, tenant_id, APPROVAL * 1000 + tenant_id, TEXT("another")))
+CHANGES(approval_grant, store_api, store_approval_grant(t, tenant_id, (APPROVAL + 1) * 1000 + tenant_id, TEXT("another")))
 CHANGES(rules_put, store_api, (void)store_rules_put(t, tenant_id, -1, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") }))
 CHANGES(bypass_code_insert, store_api, {
 	const struct bypass_code_row code = bypass_code_of(CODE + 10);
