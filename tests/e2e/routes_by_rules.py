@@ -146,7 +146,8 @@ def check(world):
     check_brake(world, client, serials, wanted)
     uuids = {row["profile_uuid"] for row in client.rows("select profile_uuid from depbroker.profiles where tenant_id = {id}")}
     equal(len(uuids), 3, "profiles: of main, of the school, and of its library")
-    world.check_laws(client)
+    world.check_log(client)
+    world.check_ledger(client)
 
 
 def main():

@@ -512,15 +512,15 @@ CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 static const struct function *const functions[] = {
 	&pending_select, &alert_open_kinds, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
-	&fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete, &pin_put,
-	&pin_delete, &approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
+	&fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
+	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
-	&instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
+	&instance_insert, &rules_put, &pin_put, &pin_delete, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &begin_erase,
 };
 
