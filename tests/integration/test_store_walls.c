@@ -149,7 +149,7 @@ static void reseal(struct pg_transaction *t, int64_t tenant_id)
 static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() leaves it
 {
 	return (struct stream_fence){ .tenant_id = tenant_id, .node_id = NODE, .epoch = 1, .write_seq = 1, .event_seq = 1,
-		.config_version = 3 };
+		.config_version = 4 };
 }
 
 static void fill_by_api(int64_t tenant_id)
