@@ -18,6 +18,7 @@ struct config {
 	char *listen;           // "127.0.0.1:8080"
 	char *dep_listen;       // "127.0.0.1:8081"
 	char *admin_listen;     // "127.0.0.1:9090"
+	char *public_url;       // where others find `listen`, without a slash at its end; NULL: unknown
 	char *apple_url;        // without a slash at its end
 	char *apple_ca_file;    // NULL: the system's store
 	char *https_proxy;      // for Apple only; NULL: none

@@ -3,6 +3,7 @@
 
 #include "api/admin.h"
 #include "api/call.h"
+#include "api/housekeeping.h"
 #include "api/rate_limit.h"
 #include "api/readiness.h"
 #include "api/routes.h"
@@ -42,6 +43,9 @@ static void close_rest(struct service *service)
 
 	service->idle = NULL;
 	readiness_close(service->readiness);
+	if (service->housekeeping != NULL) {
+		housekeeping_close(service->housekeeping);
+	}
 	process->left_to_close = 2;
 	pg_pool_close(service->pool, on_closed, process);
 	http_client_close(service->apple, on_closed, process);
@@ -168,8 +172,10 @@ static enum err open_all(struct process *process, struct fault *fault)
 	rc = open_listeners(service, fault);
 	if (rc != OK) {
 		close_all(process);
+		return rc;
 	}
-	return rc;
+	service->housekeeping = housekeeping_open(service);
+	return OK;
 }
 
 int api_main(const struct config *config)

@@ -207,6 +207,20 @@ bool call_may_see(const struct call *call, int64_t tenant_id)
 	return call->key.all_tenants;
 }
 
+bool call_parameter_id(const struct call *call, size_t parameter, int64_t *out)
+{
+	const struct text id = call->request->parameters[parameter];
+
+	*out = 0;
+	for (size_t i = 0; i < id.length && id.length <= 18; i++) {
+		if (id.bytes[i] < '0' || id.bytes[i] > '9') {
+			return false;
+		}
+		*out = *out * 10 + (id.bytes[i] - '0');
+	}
+	return *out > 0;
+}
+
 bool call_flag(struct call *call, const char *name, bool *out)
 {
 	const struct text value = http_request_query(call->request, name);

@@ -89,6 +89,9 @@ bool call_may_see(const struct call *call, int64_t tenant_id);
 // NULL: all tenants. Otherwise these only.
 const int64_t *call_tenants(const struct call *call, size_t *count);
 
+// A number in the path. False: it is none.
+MUST_USE bool call_parameter_id(const struct call *call, size_t parameter, int64_t *out);
+
 // A flag such as ?dry_run=true. False: it has another value, and that has been answered.
 MUST_USE bool call_flag(struct call *call, const char *name, bool *out);
 

@@ -106,8 +106,8 @@
 		"Read it again, and repeat the change with the new ETag.")                                                    \
 	X(TENANT_NOT_ARCHIVED, 409, "Only an archived tenant can be deleted",                                             \
 		"Set its state to archived with PATCH first. Deleting cannot be taken back.")                                 \
-	X(TENANT_QUARANTINED, 409, "Apple named another organisation or server for this tenant's token",                  \
-		"Upload a token of the pinned server first, or send a reason; it needs an admin.")                            \
+	X(TENANT_QUARANTINED, 409, "The tenant is quarantined, and nothing tells that the reason is gone",                \
+		"Find out what state_reason names. Then upload a token of the pinned server, or send a reason; it needs an admin.") \
 	X(HOST_NOT_ALLOWED, 409, "A host of an instance is not among those that the tenant allows",                       \
 		"Change allowed_hosts of the instance, or mdm_hosts of the tenant.")                                          \
 	X(OVERRIDE_REFUSED, 409, "An override needs the approval by a second key, which does not exist yet",              \

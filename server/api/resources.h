@@ -19,6 +19,9 @@ void alert_ack(struct call *call);
 void audit_list(struct call *call);
 // renewal_links.c
 void renewal_links_create(struct call *call);
+// renewal_link_list.c
+void renewal_links_list(struct call *call);
+void renewal_link_revoke(struct call *call);
 // renewal.c
 void renewal_page(struct call *call);
 void renewal_certificate(struct call *call);

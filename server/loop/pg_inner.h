@@ -101,7 +101,7 @@ bool pg_prepared_is_missing(const char *sqlstate); // or is another one's
 
 // What the results of a pipeline belong to, in their order.
 struct pg_expected {
-	enum { PG_OF_FRAME, PG_OF_PREPARING, PG_OF_STATEMENT, PG_OF_COMMIT } kind;
+	enum pg_expected_kind { PG_OF_FRAME, PG_OF_PREPARING, PG_OF_STATEMENT, PG_OF_COMMIT } kind;
 	int statement; // -1: before the statements
 	struct pg_prepared *prepared;
 };

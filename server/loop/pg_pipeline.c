@@ -35,7 +35,7 @@ static const char settings[] = "select pg_catalog.set_config('role', $1, true), 
 	"pg_catalog.set_config('enable_bitmapscan', 'off', true), pg_catalog.set_config('enable_seqscan', 'off', true), "
 	"pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true), pg_catalog.set_config('jit', 'off', true)";
 
-static void expect(struct pg_connection *connection, int kind, int statement, struct pg_prepared *prepared)
+static void expect(struct pg_connection *connection, enum pg_expected_kind kind, int statement, struct pg_prepared *prepared)
 {
 	assert(connection->expected_count < PG_EXPECTED_MAX);
 	connection->expected[connection->expected_count++] = (struct pg_expected){ .kind = kind, .statement = statement, .prepared = prepared };
@@ -50,8 +50,8 @@ struct values { // of a statement's parameters
 };
 
 // By its name when it has one; what gets its name now is parsed right before, inside of the transaction: under its role.
-static bool send_one(struct pg_connection *connection, const char *role, const char *sql, const struct values *values, int kind,
-	int statement)
+static bool send_one(struct pg_connection *connection, const char *role, const char *sql, const struct values *values,
+	enum pg_expected_kind kind, int statement)
 {
 	PGconn *pg = connection->pg;
 	struct pg_prepared *prepared = connection->pool->is_nameless ? NULL

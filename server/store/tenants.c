@@ -86,7 +86,8 @@ unsigned store_tenant_by_renewal_link(struct pg_transaction *t, const unsigned c
 {
 	return PG_ADD(t,
 		TENANT_AND_STATUS "where t.tenant_id = (select l.tenant_id from depbroker.renewal_links l"
-		" where l.hash = $1 and l.used_at is null and l.expires_at > now())",
+		" where l.hash = $1 and l.used_at is null and l.revoked_at is null and l.expires_at > now())"
+		" and t.state <> 'deleting'",
 		PG_V_BYTEA(((struct text){ (const char *)hash, SHA256_SIZE })));
 }
 
@@ -233,6 +234,16 @@ unsigned store_tenant_erase(struct pg_transaction *t, int most)
 bool store_tenant_erase_read(const struct pg_transaction *t, unsigned statement)
 {
 	return pg_bool(t, statement, 0, 0);
+}
+
+unsigned store_tenant_erasing(struct pg_transaction *t, int limit)
+{
+	return PG_ADD(t, "select tenant_id from depbroker.tenants where state = 'deleting' order by state_since limit $1", PG_V_INT8(limit));
+}
+
+int64_t store_tenant_erasing_read(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_int8(t, statement, row, 0);
 }
 
 void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity)

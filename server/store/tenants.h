@@ -63,9 +63,13 @@ void store_tenant_require_hosts(struct pg_transaction *t, int64_t tenant_id);
 bool store_tenant_hosts_were_refused(const struct pg_transaction *t); // that is why it failed
 // Api scope: nothing of it can be opened any more, and nobody works on it.
 void store_tenant_begin_erase(struct pg_transaction *t, int64_t tenant_id);
-// Api scope, afterwards, until it gives true: deletes up to `most` rows of each table.
+// Api scope, afterwards, until it gives true: deletes up to `most` rows of each table. ERR_FENCED: it is not being deleted, or is gone.
+enum { STORE_ERASE_ROWS = 5000 }; // well within STORE_TIMEOUT_MS
 unsigned store_tenant_erase(struct pg_transaction *t, int most);
 bool store_tenant_erase_read(const struct pg_transaction *t, unsigned statement);
+// Directory scope: clients whose deletion has begun, and may have been broken off. One number a row.
+unsigned store_tenant_erasing(struct pg_transaction *t, int limit);
+int64_t store_tenant_erasing_read(const struct pg_transaction *t, unsigned statement, size_t row);
 // Api or worker scope: the identity of the first token, or the same again. Pinned to another one: ERR_FENCED, so that nothing else of the
 // transaction is made either. Another client has this server_uuid: ERR_CONFLICT, constraint "tenants_server_uuid_key".
 void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity);

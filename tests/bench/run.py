@@ -90,8 +90,8 @@ def one_client(options):
         for serial in serials:
             broker.control.ask("PATCH", f"/tenants/{server}/devices/{serial}", {"asset_tag": "changed", "quiet": True})
         changed = fetch_all(broker, "list with 1 % changed")
-        fetch_all(broker, "list without a change")  # the server still tidies up after the one before
-        same = fetch_all(broker, "list without a change, again")
+        # The less of two: in the background the server still tidies up after the one before.
+        same = min((fetch_all(broker, "list without a change") for _ in range(2)), key=lambda used: used.wal)
         events = broker.number("select event_seq from depbroker.sync_stream")
     pages = max(1, options.large / PAGE)
     small = small_list(options)
