@@ -4,7 +4,6 @@
 
 declare
 	client_table text;
-	eraser text := pg_get_functiondef('depbroker.erase_client(int)'::regprocedure);
 	linter text := pg_get_functiondef('depbroker.lint()'::regprocedure);
 begin
 	set local role depbroker_owner;
@@ -99,11 +98,6 @@ begin
 	create policy own_client_only on depbroker.approvals as restrictive to depbroker_api, depbroker_worker, depbroker_owner
 		using (tenant_id = (select depbroker.current_tenant()));
 
-	eraser := replace(eraser, 'array[''secrets''', 'array[''approvals'', ''pins'', ''reroutes'', ''secrets''');
-	if eraser !~ 'approvals' then
-		raise exception 'the eraser is not the one that this migration knows';
-	end if;
-	execute eraser;
 	linter := replace(linter, '''alerts'', ''renewal_links''', '''alerts'', ''renewal_links'', ''approvals''');
 	if linter !~ 'approvals' then
 		raise exception 'the linter is not the one that this migration knows';

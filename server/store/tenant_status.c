@@ -16,15 +16,12 @@ unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, 
 static void count_devices(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)PG_ADD(t,
-		"with newest as ("
-		"  select distinct on (instance_id) instance_id, profile_uuid from depbroker.profiles"
-		"  where tenant_id = $1 order by instance_id, defined_at desc),"
-		" counted as ("
-		"  select count(*) as devices, count(*) filter (where d.instance_id is null) as held,"
-		"    count(*) filter (where d.profile_uuid = n.profile_uuid and d.profile_status in ('assigned', 'pushed')) as assigned"
-		"  from depbroker.devices d left join newest n on n.instance_id = d.instance_id"
-		"  where d.tenant_id = $1 and d.gone_at is null)"
-		" update depbroker.tenant_status as s set devices = c.devices, assigned = c.assigned, held = c.held"
+		"with counted as ("
+		"  select count(*) as devices, count(*) filter (where d.instance_id is null) as held, min(d.held_since) as held_since,"
+		"    count(*) filter (where d.instance_id is not null and d.assign_state = 0 and d.profile_status in ('assigned', 'pushed')"
+		"      and lower(d.profile_uuid) = lower(d.assigned_profile_uuid)) as assigned"
+		"  from depbroker.devices d where d.tenant_id = $1 and d.gone_at is null)"
+		" update depbroker.tenant_status as s set devices = c.devices, assigned = c.assigned, held = c.held, held_since = c.held_since"
 		" from counted c where s.tenant_id = $1",
 		PG_V_INT8(tenant_id));
 }
