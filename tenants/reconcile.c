@@ -16,21 +16,40 @@ static struct text wanted_of(const struct reconcile_settings *settings, const st
 	return routed && !is_gone(row) ? settings->wanted_profile_uuid : TEXT_NONE;
 }
 
-struct assign_view reconcile_assign_view(const struct reconcile_settings *settings, const struct device_row *row)
-{
-	return (struct assign_view){
-		.wanted_profile_uuid = wanted_of(settings, row),
-		.observed_profile_uuid = row->apple.profile_uuid,
-		.observed_status = row->apple.profile_status,
-		.gone = is_gone(row),
-		.state = row->assign_state,
-		.next_attempt_at_us = row->assign_at_us,
-	};
-}
-
 static bool same_uuid(struct text a, struct text b)
 {
 	return text_equal_ignoring_case(a, b);
+}
+
+// What Apple has accepted is newer than its last record, which shows something else.
+static bool accepted_since(const struct device_row *row)
+{
+	return row->assigned_profile_uuid.length > 0 && !same_uuid(row->assigned_profile_uuid, row->apple.profile_uuid);
+}
+
+// `reported`: the row's members are Apple's as of now. A device that is waited for, and is wanted elsewhere by now, is not waited for any
+// more; and what it had before is not what it has, even if just this is wanted again.
+static struct assign_view view_of(const struct reconcile_settings *settings, const struct device_row *row, bool reported)
+{
+	const struct text wanted = wanted_of(settings, row);
+	const bool confirming = row->assign_state == ASSIGN_CONFIRMING;
+	const bool overtaken = confirming && wanted.length > 0 && row->assigned_profile_uuid.length > 0 &&
+		!same_uuid(row->assigned_profile_uuid, wanted);
+	const bool newer = accepted_since(row) && (overtaken || (!reported && !confirming));
+
+	return (struct assign_view){
+		.wanted_profile_uuid = wanted,
+		.observed_profile_uuid = newer ? row->assigned_profile_uuid : row->apple.profile_uuid,
+		.observed_status = newer ? TEXT("assigned") : row->apple.profile_status,
+		.gone = is_gone(row),
+		.state = overtaken ? ASSIGN_PENDING : row->assign_state,
+		.next_attempt_at_us = overtaken ? INSTANT_NONE : row->assign_at_us,
+	};
+}
+
+struct assign_view reconcile_assign_view(const struct reconcile_settings *settings, const struct device_row *row)
+{
+	return view_of(settings, row, false);
 }
 
 static bool is_observed(const struct device_row *row, struct text profile_uuid)
@@ -145,11 +164,14 @@ static struct route_outcome apply_route(struct reconcile_outcome *outcome, const
 }
 
 // The profile that Apple shows is the wanted one: tell it, unless it was told when Apple answered.
-static void tell_assigned(struct reconcile_outcome *outcome, const struct reconcile_settings *settings)
+static void tell_assigned(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, bool reported)
 {
 	struct device_row *next = &outcome->next;
 	const struct text wanted = wanted_of(settings, next);
 
+	if (!reported && !is_gone(next) && accepted_since(next)) {
+		return; // what Apple shows is older
+	}
 	if (is_observed(next, wanted) && !same_uuid(next->assigned_profile_uuid, wanted)) {
 		next->assigned_profile_uuid = wanted;
 		next->changed_at_us = moment(outcome, settings);
@@ -166,7 +188,7 @@ static void tell_assigned(struct reconcile_outcome *outcome, const struct reconc
 static void apply_assignment(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, bool reported)
 {
 	struct device_row *next = &outcome->next;
-	const struct assign_view view = reconcile_assign_view(settings, next);
+	const struct assign_view view = view_of(settings, next, reported);
 	const struct text wanted = view.wanted_profile_uuid;
 	const bool accepted = next->assign_state == ASSIGN_CONFIRMING && same_uuid(next->assigned_profile_uuid, wanted);
 	struct assign_next after;
@@ -188,7 +210,7 @@ static void apply_assignment(struct reconcile_outcome *outcome, const struct rec
 		next->assign_attempts = 0;
 		outcome->write = true;
 	}
-	tell_assigned(outcome, settings);
+	tell_assigned(outcome, settings, reported);
 }
 
 // Apple says little about a device that it has no more: what was known of it stays, for those who ask later.
