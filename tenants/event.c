@@ -22,6 +22,9 @@ static const char *const names[] = {
 	[EVENT_TOKEN_ADMIN_CHANGED] = "token.admin_changed",
 	[EVENT_TOKEN_REFUSED] = "token.refused",
 	[EVENT_DEVICE_REPLACED] = "device.replaced",
+	[EVENT_DEVICE_ENROLLED] = "device.enrolled",
+	[EVENT_DEVICE_UNENROLLED] = "device.unenrolled",
+	[EVENT_DEVICE_MISROUTED] = "device.misrouted",
 };
 
 bool event_is_of_client(enum event_type type)

@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30 }; // a minute
+enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30, HOOKS = 12000 }; // a minute
 
 enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, BODY_MAX = 64 * 1024 };
 
@@ -191,6 +191,7 @@ int api_main(const struct config *config)
 	process.signals = (struct stop_signals){ .stop = on_signal, .again = on_signal_again, .owner = &process };
 	process.service.address_rates = rate_limit_open(RENEWALS_PER_ADDRESS);
 	process.service.link_rates = rate_limit_open(RENEWALS_PER_LINK);
+	process.service.hook_rates = rate_limit_open(HOOKS);
 	stop_signals_open(&process.signals, &process.service.loop);
 	rc = open_all(&process, &fault);
 	if (rc == OK) {
@@ -209,5 +210,6 @@ int api_main(const struct config *config)
 	key_provider_close(process.service.keys);
 	rate_limit_close(process.service.address_rates);
 	rate_limit_close(process.service.link_rates);
+	rate_limit_close(process.service.hook_rates);
 	return rc == OK ? 0 : 1;
 }

@@ -5,6 +5,7 @@
 #include "api/instance_json.h"
 #include "api/instance_profile.h"
 #include "api/resources.h"
+#include "crypto/certificate.h"
 #include "store/secrets.h"
 #include "store/stream.h"
 #include "store/tokens.h"
@@ -15,7 +16,11 @@
 
 _Static_assert((int)STORE_HOSTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the hosts");
 
-static const char *const kinds[] = { "nanomdm", "micromdm", "fleet", "jamf", "generic", NULL };
+static const char *const kinds[] = { "nanomdm", "nanohub", "micromdm", "fleet", "zentral", "jamf", "simplemdm", "iru", "intune", "mosyle",
+	"addigy", "jumpcloud", "meraki", "generic", NULL };
+static const char *const states[] = { "active", "draining", "retired", NULL };
+
+enum { LABEL_MAX = 64 };
 
 struct writing {
 	struct instance_row row;
@@ -47,14 +52,17 @@ static struct writing *begin(struct call *call)
 
 // --- what both accept ---
 
-enum { ENROLMENT_URL, ALLOWED_HOSTS, WEBHOOK_URL, PROFILE, COMMON };
+enum { ENROLMENT_URL, ALLOWED_HOSTS, WEBHOOK_URL, PROFILE, STATE, LABELS, ANCHOR_CERTS, COMMON };
 #define COMMON_MEMBERS(is_required)                                                                                  \
 	[ENROLMENT_URL] = { "enrolment_url", BODY_TEXT, .required = (is_required), .minimum = 1,                          \
 		.maximum = URL_GUARD_URL_MAX },                                                                               \
 	[ALLOWED_HOSTS] = { "allowed_hosts", BODY_TEXTS, .required = (is_required), .minimum = 1,                         \
 		.maximum = STORE_HOSTS_MAX },                                                                                 \
 	[WEBHOOK_URL] = { "webhook_url", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = URL_GUARD_URL_MAX },       \
-	[PROFILE] = { .name = "profile", .kind = BODY_OBJECT }
+	[PROFILE] = { .name = "profile", .kind = BODY_OBJECT },                                                           \
+	[STATE] = { .name = "state", .kind = BODY_TEXT, .words = states },                                                \
+	[LABELS] = { .name = "labels", .kind = BODY_TEXTS, .maximum = STORE_INSTANCE_LABELS_MAX },                        \
+	[ANCHOR_CERTS] = { .name = "anchor_certs", .kind = BODY_TEXTS, .maximum = STORE_ANCHORS_MAX }
 
 static bool hosts_are_good(struct call *call, const struct instance_row *row)
 {
@@ -113,6 +121,44 @@ static bool stored_profile_is_good(struct call *call, struct writing *writing)
 	return good;
 }
 
+static bool is_label(struct text label)
+{
+	for (size_t i = 0; i < label.length; i++) {
+		if ((unsigned char)label.bytes[i] < ' ' || label.bytes[i] == 0x7f) {
+			return false;
+		}
+	}
+	return label.length > 0 && label.length <= LABEL_MAX;
+}
+
+static bool take_labels(struct call *call, struct instance_row *row, const struct body_value *value)
+{
+	for (size_t i = 0; i < value->count; i++) {
+		if (!is_label(value->texts[i])) {
+			call_problem(call, PROBLEM_BAD_BODY, "labels[%zu] is empty, longer than %d bytes, or has a control character", i, LABEL_MAX);
+			return false;
+		}
+		row->labels[i] = value->texts[i];
+	}
+	row->label_count = value->count;
+	return true;
+}
+
+static bool take_anchors(struct call *call, struct instance_row *row, const struct body_value *value)
+{
+	struct fault fault;
+
+	for (size_t i = 0; i < value->count; i++) {
+		if (certificate_check_pem(value->texts[i], &fault) != OK) {
+			call_problem(call, PROBLEM_BAD_BODY, "anchor_certs[%zu]: %s", i, fault.text);
+			return false;
+		}
+		row->anchor_certs[i] = text_trim(value->texts[i]);
+	}
+	row->anchor_cert_count = value->count;
+	return true;
+}
+
 static bool take_common(struct call *call, struct writing *writing, const struct body_value *values)
 {
 	struct instance_row *row = &writing->row;
@@ -125,7 +171,9 @@ static bool take_common(struct call *call, struct writing *writing, const struct
 			row->allowed_hosts[i] = values[ALLOWED_HOSTS].texts[i];
 		}
 	}
-	if (!hosts_are_good(call, row) || !urls_are_good(call, row)) {
+	row->state = values[STATE].given ? values[STATE].text : row->state;
+	if (!hosts_are_good(call, row) || !urls_are_good(call, row) || (values[LABELS].given && !take_labels(call, row, &values[LABELS])) ||
+		(values[ANCHOR_CERTS].given && !take_anchors(call, row, &values[ANCHOR_CERTS]))) {
 		return false;
 	}
 	return values[PROFILE].given ? profile_is_good(call, writing, values[PROFILE].object)
@@ -314,6 +362,34 @@ static void keep(struct call *call, struct text *t)
 	*t = (struct text){ copy, t->length };
 }
 
+static bool is_retiring(const struct instance_row *row)
+{
+	return text_equal(row->state, TEXT("retired"));
+}
+
+// Where approvals are, one would take the place of this refusal.
+static void count_use(struct call *call)
+{
+	const struct writing *writing = call->own;
+
+	(void)store_instance_use(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, writing->row.instance_id);
+	call_start(call);
+}
+
+static void refuse_for_use(struct call *call)
+{
+	struct buffer extra CLEANUP(buffer_fini) = BUFFER(128);
+	struct json_out json = { .out = &extra };
+	int64_t devices;
+	bool is_named;
+
+	store_instance_use_read(&call->transaction, 0, &devices, &is_named);
+	put_int(&json, "devices", devices);
+	put_bool(&json, "named_by_rules", is_named);
+	call_problem_with(call, PROBLEM_INSTANCE_HAS_DEVICES, buffer_text(&extra), "%lld devices are sent to it%s", (long long)devices,
+		is_named ? ", and the rules name it" : "");
+}
+
 static void update_instance(struct call *call)
 {
 	struct writing *writing = call->own;
@@ -325,9 +401,19 @@ static void update_instance(struct call *call)
 	for (size_t i = 0; i < row->allowed_host_count; i++) {
 		keep(call, &row->allowed_hosts[i]);
 	}
+	keep(call, &row->state);
+	for (size_t i = 0; i < row->label_count; i++) {
+		keep(call, &row->labels[i]);
+	}
+	for (size_t i = 0; i < row->anchor_cert_count; i++) {
+		keep(call, &row->anchor_certs[i]);
+	}
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	(void)store_instance_update(transaction, tenant_id, row);
+	if (is_retiring(row)) {
+		store_instance_require_unused(transaction, tenant_id, row->instance_id);
+	}
 	store_tenant_require_hosts(transaction, tenant_id);
 	call_audit(call, transaction, "instance.change", call->tenant.slug, TEXT_NONE);
 	writing->read_back = store_instance_by_name(transaction, tenant_id, call->request->parameters[1]);
@@ -336,7 +422,7 @@ static void update_instance(struct call *call)
 
 void instance_change(struct call *call)
 {
-	enum { NEW, READING, UPDATING };
+	enum { NEW, READING, UPDATING, COUNTING };
 
 	switch (call->state) {
 	case NEW:
@@ -345,6 +431,13 @@ void instance_change(struct call *call)
 			return;
 		}
 		AWAIT(call, UPDATING, update_instance(call));
+		if (call->transaction.op.rc == ERR_FENCED) {
+			AWAIT(call, COUNTING, count_use(call));
+			if (!call_failed(call)) {
+				refuse_for_use(call);
+			}
+			return;
+		}
 		if (!hosts_were_refused(call) && !call_failed(call)) {
 			answer(call, 200);
 		}

@@ -120,6 +120,16 @@
 		"Ask for a new link.")                                                                                        \
 	X(FORM_UNREADABLE, 422, "The form holds no file",                                                                 \
 		"Choose the file that ends in _smime.p7m, and send the form again.")                                          \
+	X(HOOK_NOT_FOUND, 404, "There is no such hook",                                                                   \
+		"Make a secret with POST .../instances/{instance}/hook, and use the path that it gives, or sign with it.")    \
+	X(HOOK_UNREADABLE, 422, "The message says something about an enrolment that cannot be understood",                \
+		"Look at detail; the formats are in docs/how-to/hear-of-enrolments.md.")                                      \
+	X(LIST_UNREADABLE, 422, "The list cannot be read",                                                                \
+		"Look at detail, which names the line, and send the whole list again.")                                       \
+	X(INSTANCE_HAS_DEVICES, 409, "The instance is in use, and cannot be retired",                                     \
+		"Send its devices elsewhere with the rules first, or set its state to draining.")                             \
+	X(INSTANCE_RETIRED, 409, "The instance is retired",                                                               \
+		"Name another instance, or make this one active again with PATCH.")                                           \
 	X(TOO_MANY_REQUESTS, 429, "Too many requests",                                                                    \
 		"Wait for a minute.")                                                                                         \
 	X(DATABASE_UNAVAILABLE, 503, "The database is away",                                                              \

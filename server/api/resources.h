@@ -49,6 +49,16 @@ void instance_deliveries(struct call *call);
 // instance_write.c
 void instances_create(struct call *call);
 void instance_change(struct call *call);
+// hook_secret.c
+void hook_secret_make(struct call *call);
+void hook_secret_remove(struct call *call);
+// hook.c
+void hook_take(struct call *call);
+// enrolments.c
+void enrolments_list(struct call *call);
+// expected.c
+void expected_show(struct call *call);
+void expected_put(struct call *call);
 // instance_maid_jwt.c
 void instance_maid_jwt(struct call *call);
 // bypass_code.c

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/routes.h"
 
+#include "api/expected.h"
+#include "api/hook.h"
 #include "api/html.h"
 #include "api/renewal.h"
 #include "api/resources.h"
@@ -20,6 +22,14 @@
 #define RULES_ROUTE(route_method, rest, ...)                                                                             \
 	{ .method = (route_method), .pattern = "/api/v1/tenants/{tenant}/rules" rest, .handle = call_handle,                 \
 		.body_limit = RULESET_DOCUMENT_MAX, .tag = &(const struct endpoint){ .of_tenant = true, __VA_ARGS__ } }
+// A client's purchase list.
+#define LIST_ROUTE(route_method)                                                                                            \
+	{ .method = (route_method), .pattern = "/api/v1/tenants/{tenant}/expected", .handle = call_handle, .body_limit = EXPECTED_LIST_MAX, \
+		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = expected_put } }
+// What an MDM server tells.
+#define HOOK_ROUTE(rest)                                                                                                    \
+	{ .method = "POST", .pattern = "/hooks/{tenant}/{instance}" rest, .handle = call_handle, .body_limit = HOOK_BODY_MAX,    \
+		.tag = &(const struct endpoint){ .least = ROLE_ANYBODY, .of_hook = true, .step = hook_take } }
 // Behind a renewal link.
 #define LINK_ROUTE(route_method, rest, limit, ...)                                                                       \
 	{ .method = (route_method), .pattern = "/renew/{link}" rest, .handle = call_handle, .body_limit = (limit),           \
@@ -46,6 +56,9 @@ const struct http_route api_routes[] = {
 	LINK_ROUTE("GET", "/certificate.pem", 0, .step = renewal_certificate),
 	LINK_ROUTE("POST", "", RENEWAL_FORM_MAX, .step = token_upload),
 
+	HOOK_ROUTE(""),
+	HOOK_ROUTE("/{secret}"),
+
 	TENANT_ROUTE("GET", "", .least = ROLE_VIEWER, .step = tenant_show),
 	TENANT_ROUTE("PATCH", "", .least = ROLE_TECHNICIAN, .step = tenant_change),
 	TENANT_ROUTE("DELETE", "", .least = ROLE_ADMIN, .step = tenant_delete),
@@ -71,6 +84,12 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("POST", "/instances/{instance}/enable", .least = ROLE_TECHNICIAN, .step = instance_enable),
 	TENANT_ROUTE("GET", "/instances/{instance}/deliveries", .least = ROLE_VIEWER, .step = instance_deliveries,
 		.query = { "limit" }),
+	TENANT_ROUTE("POST", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_make),
+	TENANT_ROUTE("DELETE", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_remove),
+	TENANT_ROUTE("GET", "/enrolments", .least = ROLE_VIEWER, .step = enrolments_list, .query = { "limit", "cursor", "orphans" }),
+	TENANT_ROUTE("GET", "/expected", .least = ROLE_VIEWER, .step = expected_show, .query = { "limit", "cursor", "state" }),
+	LIST_ROUTE("PUT"),
+	LIST_ROUTE("POST"),
 	TENANT_ROUTE("GET", "/instances/{instance}/maidjwt", .least = ROLE_TECHNICIAN, .step = instance_maid_jwt),
 	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show, .query = { "version" }),
 	RULES_ROUTE("PUT", "", .least = ROLE_TECHNICIAN, .step = rules_put, .query = { "dry_run", "reason" }),

@@ -43,7 +43,8 @@ static void take_instances(struct call *call, struct rules_cost *cost, unsigned 
 		struct instance_row row;
 
 		store_instance_read(&call->transaction, statement, i, &row);
-		cost->instances[i] = (struct ruleset_instance){ .instance_id = row.instance_id, .name = keep(call, row.name) };
+		cost->instances[i] = (struct ruleset_instance){ .instance_id = row.instance_id, .name = keep(call, row.name),
+			.state = store_instance_state(&row) };
 	}
 }
 

@@ -23,4 +23,5 @@ struct service {
 	void (*idle)(struct service *service); // called when there is none any more; NULL: nobody waits for that
 	struct rate_limit *address_rates; // of the pages that need no key: by address, and by link
 	struct rate_limit *link_rates;
+	struct rate_limit *hook_rates; // by address, and by the instance that a message is for
 };

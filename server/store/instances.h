@@ -4,8 +4,9 @@
 #pragma once
 
 #include "store/store.h"
+#include "tenants/ruleset.h"
 
-enum { STORE_INSTANCES_MAX = 200, STORE_HOSTS_MAX = 50 };
+enum { STORE_INSTANCES_MAX = 200, STORE_HOSTS_MAX = 50, STORE_INSTANCE_LABELS_MAX = 20, STORE_ANCHORS_MAX = 10 };
 
 struct instance_row {
 	int64_t instance_id;
@@ -20,18 +21,41 @@ struct instance_row {
 	int64_t webhook_disabled_at_us;
 	struct text webhook_disabled_reason;
 	int64_t created_at_us, updated_at_us;
+	struct text state; // "active", "draining" (gets no new devices), "retired" (has none, and no rule names it)
+	struct text labels[STORE_INSTANCE_LABELS_MAX];
+	size_t label_count;
+	struct text anchor_certs[STORE_ANCHORS_MAX]; // PEM
+	size_t anchor_cert_count;
+	int64_t hook_secret_version; // the last one that was made
+	int64_t hook_made_at_us;     // INSTANT_NONE: there is none
 };
 
 // Api scope: with its positions. A name that exists: ERR_CONFLICT. The client's run starts over.
 void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
-// Api scope: enrolment_url, allowed_hosts, profile, webhook_url become these. The client's run starts over.
+// Api scope: enrolment_url, allowed_hosts, profile, webhook_url, state, labels and anchor_certs become these. The client's run starts over.
 unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
+// Api scope, before an update that retires: devices that are there, and whether the rules in force name it. The stream's row is locked, so
+// that it stays so.
+unsigned store_instance_use(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
+void store_instance_use_read(const struct pg_transaction *t, unsigned statement, int64_t *devices, bool *is_named);
+// Api scope, in the transaction of such an update: ERR_FENCED when it is in use.
+void store_instance_require_unused(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
+// Api scope: a new version of its hook's secret is in force, or none is any more.
+unsigned store_instance_set_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t version);
+unsigned store_instance_drop_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 // Api scope: deliveries go on from where they stopped, at once.
 void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 // Worker scope.
 unsigned store_instance_disable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text reason);
 unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id); // by name, at most STORE_INSTANCES_MAX
 unsigned store_instance_by_name(struct pg_transaction *t, int64_t tenant_id, struct text name);
+// As rules see it.
+static inline enum ruleset_instance_state store_instance_state(const struct instance_row *row)
+{
+	return text_equal_string(row->state, "retired") ? RULESET_INSTANCE_RETIRED
+		: text_equal_string(row->state, "draining") ? RULESET_INSTANCE_DRAINING : RULESET_INSTANCE_ACTIVE;
+}
+
 void store_instance_read(const struct pg_transaction *t, unsigned statement, size_t row, struct instance_row *out);
 
 struct rules_row {

@@ -111,7 +111,7 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 	int64_t due_at_us, int64_t wake);
 
 struct ledger_entry {
-	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "replacement"
+	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "told", "replacement", "enrolment"
 	int64_t generation;
 	int records, devices_changed;
 	const unsigned char *page_digest; // SHA-256; NULL: none

@@ -4,7 +4,9 @@
 #include "depbroker/log.h"
 #include "store/alerts.h"
 #include "worker/assign_flow.h"
+#include "store/expected.h"
 #include "worker/delivery.h"
+#include "worker/enrolment_flow.h"
 #include "worker/identity.h"
 #include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
@@ -32,13 +34,14 @@ struct run {
 	struct plan_flow plan;
 	struct assign_flow assign;
 	struct replacement_flow replacement;
+	struct enrolment_flow enrolment;
 	struct delivery delivery;
 	struct tell tell;
 	bool flows_are_open;
 
 	enum run_state {
-		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
-		RUN_ASSIGNING, RUN_RESOLVING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
+		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_HEARING, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
+		RUN_ASSIGNING, RUN_RESOLVING, RUN_SETTLING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
 	int loads;
@@ -149,12 +152,14 @@ static void open_flows(struct run *run)
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
 	replacement_flow_init(&run->replacement, &run->tenant);
+	enrolment_flow_init(&run->enrolment, &run->tenant);
 	open_flow(run, &run->identity.flow);
 	open_flow(run, &run->pending.flow);
 	open_flow(run, &run->sync.flow);
 	open_flow(run, &run->plan.flow);
 	open_flow(run, &run->assign.flow);
 	open_flow(run, &run->replacement.flow);
+	open_flow(run, &run->enrolment.flow);
 	delivery_init(&run->delivery, &run->tenant, on_idle, run);
 	run->flows_are_open = true;
 	run->failure = OK;
@@ -169,6 +174,7 @@ static void close_flows(struct run *run)
 	if (run->flows_are_open) {
 		run->flows_are_open = false;
 		delivery_fini(&run->delivery);
+		enrolment_flow_fini(&run->enrolment);
 		replacement_flow_fini(&run->replacement);
 		assign_flow_fini(&run->assign);
 		plan_flow_fini(&run->plan);
@@ -438,6 +444,7 @@ static int64_t due_at(const struct run *run)
 	if (tenant->has_pending) {
 		earlier(&due_us, tenant->pending.next_try_at_us);
 	}
+	earlier(&due_us, tenant->enrolments.next_due_us);
 	earlier(&due_us, token_next_threshold_us(&tenant->token_facts, now_us));
 	if (!tenant->is_active) {
 		return due_us > now_us + SECOND_US ? due_us : now_us + SECOND_US;
@@ -498,6 +505,9 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 
 	(void)store_tenant_status_run(t, tenant->due.tenant_id, &status, tenant->counts_changed);
 	(void)store_alerts_seen(t, tenant->due.tenant_id);
+	if (tenant->enrolments.expects && (tenant->enrolments.list_is_new || tenant->enrolments.reviewed_seq != tenant->stream.event_seq)) {
+		store_expected_review(t, tenant->due.tenant_id, tenant->stream.event_seq);
+	}
 	if (session_is_new(tenant)) {
 		put_session(tenant, t);
 	}
@@ -603,6 +613,10 @@ static void step(struct run *run)
 			if (goes_on(run)) {
 				delivery_begin(&run->delivery);
 			}
+			if (goes_on(run) && run->tenant.enrolments.heard) {
+				AWAIT(run, RUN_HEARING, start_flow(&run->enrolment.flow));
+				take_flow_result(run, &run->enrolment.flow);
+			}
 			do {
 				do {
 					if (goes_on(run) && plan_must_run(&run->tenant)) {
@@ -626,6 +640,11 @@ static void step(struct run *run)
 						take_flow_result(run, &run->replacement.flow);
 					}
 				} while (must_go_round(run));
+				if (goes_on(run) && run->tenant.enrolments.unsettled) {
+					run->tenant.enrolments.unsettled = false;
+					AWAIT(run, RUN_SETTLING, start_flow(&run->enrolment.flow));
+					take_flow_result(run, &run->enrolment.flow);
+				}
 				if (goes_on(run) && delivery_is_busy(&run->delivery)) {
 					AWAIT(run, RUN_WAITING, wait_for_deliveries(run));
 				}

@@ -12,6 +12,7 @@
 #include "depbroker/arena.h"
 #include "depbroker/digest.h"
 #include "store/deliveries.h"
+#include "store/enrolments.h"
 #include "store/instances.h"
 #include "store/routing.h"
 #include "store/secrets.h"
@@ -36,6 +37,7 @@ struct wanted_profile;
 struct tenant_instance {
 	int64_t instance_id;
 	struct text name, enrolment_url, members, webhook_url; // in tenant->memory
+	enum ruleset_instance_state state;
 	struct text allowed_hosts[STORE_HOSTS_MAX];
 	size_t allowed_host_count;
 	bool webhook_enabled;
@@ -101,6 +103,7 @@ struct tenant {
 	size_t instance_count;
 	struct position_row *positions;
 	size_t position_count;
+	struct enrolment_work enrolments; // what was there to do when it was loaded
 	int64_t next_assign_us;
 	int64_t next_assign_seq; // the write that it was read after
 

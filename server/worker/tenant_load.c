@@ -12,7 +12,7 @@
 // The statements, in their order.
 enum {
 	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_WEBHOOK_SECRETS,
-	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_ROUTING, LOAD_INCARNATION, LOAD_COUNT,
+	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_ROUTING, LOAD_ENROLMENTS, LOAD_INCARNATION, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -35,6 +35,7 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_pending_select(t, id);
 	(void)store_alert_open_kinds(t, id);
 	(void)store_routing_select(t, id);
+	(void)store_enrolment_work(t, id);
 	last = store_incarnation(t);
 	assert(last == LOAD_COUNT - 1);
 }
@@ -225,6 +226,7 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 		store_instance_read(t, LOAD_INSTANCES, i, &row);
 		instance->instance_id = row.instance_id;
 		instance->name = tenant_keep(tenant, row.name);
+		instance->state = store_instance_state(&row);
 		instance->enrolment_url = tenant_keep(tenant, row.enrolment_url);
 		instance->members = tenant_keep(tenant, row.profile);
 		instance->webhook_url = tenant_keep(tenant, row.webhook_url);
@@ -257,7 +259,8 @@ static enum err read_rules(struct tenant *tenant, const struct pg_transaction *t
 		return OK;
 	}
 	for (size_t i = 0; i < tenant->instance_count; i++) {
-		instances[i] = (struct ruleset_instance){ .instance_id = tenant->instances[i].instance_id, .name = tenant->instances[i].name };
+		instances[i] = (struct ruleset_instance){ .instance_id = tenant->instances[i].instance_id, .name = tenant->instances[i].name,
+			.state = tenant->instances[i].state };
 	}
 	store_rules_read(t, LOAD_RULES, 0, &row);
 	tenant->rules_version = row.version;
@@ -328,6 +331,7 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	TRY(read_token(tenant, t, fault));
 	TRY(read_pending(tenant, t, fault));
 	read_alerts(tenant, t);
+	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
 	TRY(read_instances(tenant, t, fault));
 	TRY(read_rules(tenant, t, fault));
 	TRY(read_profiles(tenant, t, fault));

@@ -9,6 +9,8 @@
 #include "store/parked.h"
 #include "store/replacements.h"
 #include "store/routing.h"
+#include "store/enrolments.h"
+#include "store/expected.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -1035,7 +1037,7 @@ unsigned store_pending_select(struct pg_transaction *t, int64_t tenant_id)
 	{                                                                             \
 		const void *const given[] = { __VA_ARGS__ };                                \
                                                                                 \
-		sim_law_broken(__func__, "a token waits, with %zu", sizeof given);          \
+		sim_law_broken(__func__, "the simulation has no such rows, with %zu", sizeof given);          \
 	}
 NOBODY_CALLS(void store_pending_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pending_token_row *out), t, &statement,
 	&row, out)
@@ -1047,3 +1049,33 @@ NOBODY_CALLS(void store_token_take(struct pg_transaction *t, int64_t tenant_id, 
 NOBODY_CALLS(void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity), t, identity)
 NOBODY_CALLS(unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text state, int64_t expires_at_us), t,
 	&tenant_id, &state, &expires_at_us)
+
+// --- enrolments: nobody tells of any, and no list is expected ---
+
+unsigned store_enrolment_work(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_enrolment_work_read(const struct pg_transaction *t, unsigned statement, struct enrolment_work *out)
+{
+	(void)t;
+	(void)statement;
+	*out = (struct enrolment_work){ .next_due_us = INSTANT_NONE };
+}
+
+NOBODY_CALLS(unsigned store_enrolment_heard(struct pg_transaction *t, int64_t tenant_id, int limit), t, &tenant_id, &limit)
+NOBODY_CALLS(void store_enrolment_heard_read(const struct pg_transaction *t, unsigned statement, size_t row, struct heard_row *out), t, &statement,
+	&row, out)
+NOBODY_CALLS(unsigned store_enrolment_to_settle(struct pg_transaction *t, int64_t tenant_id, int limit), t, &tenant_id, &limit)
+NOBODY_CALLS(void store_enrolment_read(const struct pg_transaction *t, unsigned statement, size_t row, struct enrolment_row *out), t, &statement,
+	&row, out)
+NOBODY_CALLS(void store_enrolment_put(struct pg_transaction *t, int64_t tenant_id, const struct enrolment_row *rows, size_t count), t, &tenant_id,
+	rows, &count)
+NOBODY_CALLS(void store_enrolment_supersede(struct pg_transaction *t, int64_t tenant_id, const struct enrolment_row *sole, size_t count), t,
+	&tenant_id, sole, &count)
+NOBODY_CALLS(void store_enrolment_done(struct pg_transaction *t, int64_t tenant_id, const int64_t *message_ids, size_t count), t, &tenant_id,
+	message_ids, &count)
+NOBODY_CALLS(void store_enrolment_review(struct pg_transaction *t, int64_t tenant_id), t, &tenant_id)
+NOBODY_CALLS(void store_expected_review(struct pg_transaction *t, int64_t tenant_id, int64_t event_seq), t, &tenant_id, &event_seq)

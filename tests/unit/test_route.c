@@ -209,6 +209,9 @@ static void consume(const struct route_outcome *outcome, int64_t *holder)
 		case EVENT_DEVICE_ASSIGNED:
 		case EVENT_PING:
 		case EVENT_DEVICE_REPLACED:
+		case EVENT_DEVICE_ENROLLED:
+		case EVENT_DEVICE_UNENROLLED:
+		case EVENT_DEVICE_MISROUTED:
 		case EVENT_TOKEN_EXPIRING:
 		case EVENT_TOKEN_EXPIRED:
 		case EVENT_TOKEN_REJECTED:
