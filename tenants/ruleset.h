@@ -81,6 +81,8 @@ struct text ruleset_id(const struct ruleset *ruleset, size_t rule);   // "otherw
 struct text ruleset_name(const struct ruleset *ruleset, size_t rule); // may be empty
 // The override of the rule with this id; empty: none, or there is no such rule.
 struct text ruleset_profile(const struct ruleset *ruleset, struct text id);
+// Where a rule (or `otherwise`) sends devices itself; RULESET_INSTANCE_NONE: it holds, or inherits.
+int64_t ruleset_instance_of(const struct ruleset *ruleset, size_t rule);
 bool ruleset_names_instance(const struct ruleset *ruleset, int64_t instance_id); // any rule, or `otherwise`, sends devices there
 
 // --- one device ---

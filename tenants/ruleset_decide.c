@@ -222,6 +222,12 @@ struct ruleset_target ruleset_decide(const struct ruleset *ruleset, const struct
 	return target_of_rule(ruleset, index, device);
 }
 
+int64_t ruleset_instance_of(const struct ruleset *ruleset, size_t rule)
+{
+	assert(rule <= ruleset->rule_count);
+	return ruleset->rules[rule].action == RULE_SEND ? ruleset->rules[rule].instance_id : RULESET_INSTANCE_NONE;
+}
+
 struct text ruleset_profile(const struct ruleset *ruleset, struct text id)
 {
 	for (size_t i = 0; ruleset != NULL && i <= ruleset->rule_count; i++) {

@@ -26,6 +26,7 @@ struct config {
 	char *log_level;        // "info"
 	int64_t workers;        // processes
 	int64_t sync_interval_s;
+	int64_t profile_check_s;    // between two looks at a profile at Apple
 	int64_t pages_at_once;      // in one worker process
 	int64_t tenant_memory_mib;
 	int64_t page_memory_kib;

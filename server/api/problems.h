@@ -102,6 +102,14 @@
 		"Ask for the change again: it is costed anew.")                                                               \
 	X(URL_NOT_ALLOWED, 422, "A URL is not acceptable here",                                                           \
 		"Use an https URL on a host of allowed_hosts, or list its host there.")                                       \
+	X(PROFILE_INVALID, 422, "The enrolment profile has an error",                                                     \
+		"Correct what findings name. docs/reference/profiles.md has the keys and what they take.")                    \
+	X(TEMPLATE_NOT_FOUND, 404, "There is no such template",                                                           \
+		"List the templates with GET /api/v1/templates.")                                                             \
+	X(VERSION_NOT_FOUND, 404, "There is no such version",                                                             \
+		"Leave version out to see which there are.")                                                                  \
+	X(NEEDS_APPROVAL, 409, "The change would reach more devices than may be changed without approval",                \
+		"Look at what changes, and repeat it as admin with confirm_devices set to exactly this number of devices.")   \
 	X(PRECONDITION_FAILED, 412, "Somebody else changed it meanwhile",                                                 \
 		"Read it again, and repeat the change with the new ETag.")                                                    \
 	X(TENANT_NOT_ARCHIVED, 409, "Only an archived tenant can be deleted",                                             \

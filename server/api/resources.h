@@ -66,6 +66,16 @@ void bypass_code_show(struct call *call);
 void bypass_code_make(struct call *call);
 // activation_lock.c
 void activation_lock(struct call *call);
+// instance_profile.c
+void instance_profile_show(struct call *call);
+void instance_profile_put(struct call *call);
+// tenant_profile.c
+void tenant_profile_show(struct call *call);
+void tenant_profile_put(struct call *call);
+// templates.c
+void templates_list(struct call *call);
+void template_show(struct call *call);
+void template_put(struct call *call);
 // rules.c
 void rules_show(struct call *call);
 void rules_put(struct call *call);

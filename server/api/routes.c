@@ -11,6 +11,7 @@
 
 #define LIST_QUERY { "limit", "cursor" }
 #define SORTED_QUERY { "limit", "cursor", "sort" }
+#define LAYER_QUERY { "dry_run", "confirm_devices" }
 #define LOG_QUERY  { "limit", "after" }
 #define ROUTE(route_method, route_pattern, ...)                                                   \
 	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle,                 \
@@ -50,6 +51,9 @@ const struct http_route api_routes[] = {
 	ROUTE("GET", "/api/v1/approvals/{id}", .least = ROLE_VIEWER, .step = approval_show),
 	ROUTE("POST", "/api/v1/approvals/{id}/approve", .least = ROLE_TECHNICIAN, .step = approval_approve),
 	ROUTE("POST", "/api/v1/approvals/{id}/reject", .least = ROLE_TECHNICIAN, .step = approval_reject),
+	ROUTE("GET", "/api/v1/templates", .least = ROLE_VIEWER, .step = templates_list, .query = LIST_QUERY),
+	ROUTE("GET", "/api/v1/templates/{template}", .least = ROLE_VIEWER, .step = template_show, .query = { "version" }),
+	ROUTE("PUT", "/api/v1/templates/{template}", .least = ROLE_OPERATOR, .step = template_put, .query = LAYER_QUERY),
 
 	ROUTE("GET", "/renew.css", .least = ROLE_ANYBODY, .step = html_style),
 	LINK_ROUTE("GET", "", 0, .step = renewal_page),
@@ -80,7 +84,11 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/instances", .least = ROLE_VIEWER, .step = instances_list, .query = LIST_QUERY),
 	TENANT_ROUTE("POST", "/instances", .least = ROLE_TECHNICIAN, .step = instances_create),
 	TENANT_ROUTE("GET", "/instances/{instance}", .least = ROLE_VIEWER, .step = instance_show),
-	TENANT_ROUTE("PATCH", "/instances/{instance}", .least = ROLE_TECHNICIAN, .step = instance_change),
+	TENANT_ROUTE("PATCH", "/instances/{instance}", .least = ROLE_TECHNICIAN, .step = instance_change, .query = LAYER_QUERY),
+	TENANT_ROUTE("GET", "/instances/{instance}/profile", .least = ROLE_VIEWER, .step = instance_profile_show, .query = { "version" }),
+	TENANT_ROUTE("PUT", "/instances/{instance}/profile", .least = ROLE_TECHNICIAN, .step = instance_profile_put, .query = LAYER_QUERY),
+	TENANT_ROUTE("GET", "/profile", .least = ROLE_VIEWER, .step = tenant_profile_show, .query = { "version" }),
+	TENANT_ROUTE("PUT", "/profile", .least = ROLE_TECHNICIAN, .step = tenant_profile_put, .query = LAYER_QUERY),
 	TENANT_ROUTE("POST", "/instances/{instance}/enable", .least = ROLE_TECHNICIAN, .step = instance_enable),
 	TENANT_ROUTE("GET", "/instances/{instance}/deliveries", .least = ROLE_VIEWER, .step = instance_deliveries,
 		.query = { "limit" }),

@@ -9,7 +9,8 @@
 #define INSTANCE                                                                                                  \
 	"select instance_id, name, kind, enrolment_url, array_to_string(allowed_hosts, ' '), profile, webhook_url, "  \
 	"webhook_secret_version, webhook_disabled_at, webhook_disabled_reason, created_at, updated_at, state, "       \
-	"array_to_string(labels, E'\\n'), array_to_string(anchor_certs, chr(30)), hook_secret_version, hook_made_at "  \
+	"array_to_string(labels, E'\\n'), array_to_string(anchor_certs, chr(30)), hook_secret_version, hook_made_at, "  \
+	"profile_version "                                                                                             \
 	"from depbroker.instances "
 
 static struct pg_value hosts_of(const struct instance_row *instance)
@@ -62,10 +63,10 @@ unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, cons
 {
 	store_start_over(t, tenant_id, true);
 	return PG_ADD(t,
-		"update depbroker.instances set enrolment_url = $3, allowed_hosts = $4, profile = $5, webhook_url = $6,"
-		" state = $7, labels = $8, anchor_certs = $9, updated_at = now() where tenant_id = $1 and instance_id = $2",
+		"update depbroker.instances set enrolment_url = $3, allowed_hosts = $4, webhook_url = $5,"
+		" state = $6, labels = $7, anchor_certs = $8, updated_at = now() where tenant_id = $1 and instance_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_TEXT(instance->enrolment_url), hosts_of(instance),
-		PG_V_TEXT(profile_of(instance)), PG_V_TEXT(store_nullable(instance->webhook_url)), PG_V_TEXT(state_of(instance)),
+		PG_V_TEXT(store_nullable(instance->webhook_url)), PG_V_TEXT(state_of(instance)),
 		labels_of(instance), anchors_of(instance));
 }
 
@@ -168,6 +169,7 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 	anchors = next_text(&at);
 	out->hook_secret_version = next_number(&at);
 	out->hook_made_at_us = next_instant(&at);
+	out->profile_version = next_number(&at);
 	out->allowed_host_count = 0;
 	while (store_next_item(&hosts, ' ', &item)) {
 		assert(out->allowed_host_count < STORE_HOSTS_MAX); // the schema's limit, too

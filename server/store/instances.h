@@ -15,7 +15,8 @@ struct instance_row {
 	struct text enrolment_url;
 	struct text allowed_hosts[STORE_HOSTS_MAX];
 	size_t allowed_host_count;
-	struct text profile; // further members of Apple's profile, a JSON object
+	struct text profile; // the instance's layer of Apple's profile, a JSON object (templates.h)
+	int64_t profile_version; // 0: never put
 	struct text webhook_url;
 	int64_t webhook_secret_version;
 	int64_t webhook_disabled_at_us;
@@ -32,7 +33,7 @@ struct instance_row {
 
 // Api scope: with its positions. A name that exists: ERR_CONFLICT. The client's run starts over.
 void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
-// Api scope: enrolment_url, allowed_hosts, profile, webhook_url, state, labels and anchor_certs become these. The client's run starts over.
+// Api scope: enrolment_url, allowed_hosts, webhook_url, state, labels and anchor_certs become these. The client's run starts over.
 unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
 // Api scope, before an update that retires: devices that are there, and whether the rules in force name it. The stream's row is locked, so
 // that it stays so.
@@ -78,14 +79,21 @@ void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t
 struct profile_row {
 	int64_t instance_id;
 	struct text content_digest; // SHA-256, hexadecimal
-	struct text content;      // read: only when content_digest is of these bytes, and not of their one form
+	struct text content;
 	struct text profile_uuid; // empty: Apple refused to define it
 	struct text refused;      // Apple's word then
 	int64_t token_id;
 	int64_t defined_at_us;
+	bool mend_due;           // Apple has it otherwise, and it is to be defined again
+	int64_t checked_at_us;   // when Apple was asked for it; INSTANT_NONE: not yet
+	int64_t drift_count;     // differences that Apple showed then, and that count
+	struct text drift;       // JSON: all of them; empty: none
+	int64_t mended_at_us;    // INSTANT_NONE: never
+	bool is_canonical;       // content_digest is of the one form of `content`, as all are that are put; before, it was of its bytes
 };
 
-// Worker scope. The same content again (another token's server, or Apple lost it) replaces the row. content_digest: 32 bytes here.
+// Worker scope. The same content again (another token's server, or Apple lost it) replaces the row; what was said of drift is gone, that
+// it was mended stays. content_digest: 32 bytes here.
 unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const struct profile_row *profile);
 unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid); // Apple does not know it any more
 unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id); // newest first

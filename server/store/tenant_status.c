@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/store_inner.h"
 #include "store/tenants.h"
+#include "tenants/assign.h"
 
 enum { ERROR_MAX = 400, WORD_MAX = 80 };
 
@@ -16,14 +17,15 @@ unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, 
 static void count_devices(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)PG_ADD(t,
-		"with counted as ("
+		"with defined as (select distinct instance_id, profile_uuid from depbroker.profiles where tenant_id = $1),"
+		" counted as ("
 		"  select count(*) as devices, count(*) filter (where d.instance_id is null) as held, min(d.held_since) as held_since,"
-		"    count(*) filter (where d.instance_id is not null and d.assign_state = 0 and d.profile_status in ('assigned', 'pushed')"
-		"      and lower(d.profile_uuid) = lower(d.assigned_profile_uuid)) as assigned"
-		"  from depbroker.devices d where d.tenant_id = $1 and d.gone_at is null)"
+		"    count(p.profile_uuid) filter (where d.assign_state = $2 and d.profile_status in ('assigned', 'pushed')) as assigned"
+		"  from depbroker.devices d left join defined p on p.instance_id = d.instance_id and p.profile_uuid = d.profile_uuid"
+		"  where d.tenant_id = $1 and d.gone_at is null)"
 		" update depbroker.tenant_status as s set devices = c.devices, assigned = c.assigned, held = c.held, held_since = c.held_since"
 		" from counted c where s.tenant_id = $1",
-		PG_V_INT8(tenant_id));
+		PG_V_INT8(tenant_id), PG_V_INT8(ASSIGN_SETTLED));
 }
 
 // Announced is everything before the first event that still waits in a lane of an instance that is told; where the position of a
@@ -46,12 +48,13 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 		"  token_since = case when $7 in ('', s.token_state) then s.token_since else now() end,"
 		"  token_checked_at = case when $7 = '' then s.token_checked_at else now() end,"
 		"  token_word = case when $7 = '' then s.token_word else $8 end,"
-		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq), updated_at = now()"
+		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq), updated_at = now(), profile_unusable = $9,"
+		"  profile_drifts = (select count(*) from depbroker.profiles where tenant_id = $1 and drift_count > 0)"
 		" from log where s.tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(status->sync_phase)), PG_V_TEXT(store_not_null(status->sync_reason)),
 		PG_V_TEXT(store_clipped(status->sync_error, ERROR_MAX)), PG_V_INSTANT(status->synced_at_us),
 		PG_V_INSTANT(status->sync_next_at_us), PG_V_TEXT(store_not_null(status->token_state)),
-		PG_V_TEXT(store_clipped(status->token_word, WORD_MAX)));
+		PG_V_TEXT(store_clipped(status->token_word, WORD_MAX)), PG_V_BOOL(status->profile_unusable));
 }
 
 unsigned store_tenant_status_told(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, int64_t days, struct text admin_id)

@@ -97,6 +97,9 @@ struct tenant_status_row {
 	int64_t token_checked_at_us; // when Apple said so last
 	struct text token_word;      // Apple's, of a refusal
 	int64_t pending_since_us;    // a token waits to be verified
+	int64_t profile_drifts;      // profiles that Apple has otherwise than they were meant
+	bool profile_unusable;       // nothing is assigned: an error in its layers, or Apple refuses it
+	int64_t definitions_lost;    // answers to definitions of profiles that never came, since the client is there
 	int64_t told_token_id, told_days; // what people were told (tenants/alert.h)
 	struct text told_admin_id;
 };
@@ -107,6 +110,7 @@ unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, 
 // Worker scope, with the changes themselves.
 void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count);
 // Worker scope, at the end of a run: counts anew when `count` is set; token_state may be empty: Apple said nothing of it.
+// profile_drifts is counted.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status, bool count);
 // What people were told last. Worker scope.
 unsigned store_tenant_status_told(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, int64_t days, struct text admin_id);

@@ -2,6 +2,7 @@
 #include "worker/assign_flow.h"
 
 #include "depbroker/log.h"
+#include "store/definitions.h"
 #include "tenants/device.h"
 #include "tenants/profile_render.h"
 #include "worker/routing.h"
@@ -10,6 +11,8 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { DEFINITION_WAIT_S = 300 }; // after one that Apple did not take
 
 // --- who needs what ---
 
@@ -94,7 +97,7 @@ static void write_changes(struct assign_flow *assign, const char *kind)
 
 static bool is_not_yet(const struct tenant *tenant, const struct wanted_profile *profile)
 {
-	return profile != NULL && profile->uuid[0] == '\0' && profile->define_at_us > tenant_now_us(tenant);
+	return profile != NULL && profile->uuid[0] == '\0' && wanted_profile_define_at_us(profile) > tenant_now_us(tenant);
 }
 
 // Those that need nothing any more leave the queue, and those whose profile cannot be defined yet come back when it can.
@@ -113,7 +116,7 @@ static void settle_others(struct assign_flow *assign)
 			reconcile_again(&outcome, &settings, row);
 			changes_add(&flow->changes, &outcome);
 		} else if (need == ASSIGN_NEED_CALL && is_not_yet(flow->tenant, profile)) {
-			reconcile_wait(&outcome, row, profile->define_at_us);
+			reconcile_wait(&outcome, row, wanted_profile_define_at_us(profile));
 			changes_add(&flow->changes, &outcome);
 		}
 	}
@@ -121,18 +124,56 @@ static void settle_others(struct assign_flow *assign)
 
 // --- defining ---
 
+static struct text digest_of(const struct assign_flow *assign)
+{
+	return (struct text){ (const char *)assign->profile->digest, sizeof assign->profile->digest };
+}
+
+static const struct assign_flow *assign_of(const struct fenced_write *write)
+{
+	return CONTAINER_OF((struct flow *)write->owner, struct assign_flow, flow);
+}
+
+static void build_note(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct assign_flow *assign = assign_of(write);
+
+	store_definition_begin(t, write->tenant->due.tenant_id, assign->profile->instance->instance_id, digest_of(assign));
+}
+
+static void is_noted(const struct assign_flow *assign)
+{
+	assign->profile->attempts++;
+	assign->profile->last_at_us = tenant_now_us(assign->flow.tenant);
+}
+
 static void define(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
 	struct arena arena CLEANUP(arena_fini) = ARENA(PROFILE_ARENA_BUDGET);
-	struct text content = TEXT_NONE;
-	unsigned char digest[SHA256_SIZE];
-	const enum err rc = wanted_profile_render(&content, digest, flow->tenant, assign->profile, &arena, NULL);
 
-	assert(rc == OK && memcmp(digest, assign->profile->digest, sizeof digest) == 0);
 	buffer_clear(&assign->content);
-	buffer_add_text(&assign->content, content);
+	buffer_add_text(&assign->content, wanted_profile_content(flow->tenant, assign->profile, &arena));
 	apple_define_profile(&flow->call, &flow->tenant->session, buffer_text(&assign->content), assign->defined_uuid);
+}
+
+// Whether Apple may have done it all the same.
+static bool answer_was_lost(const struct assign_flow *assign)
+{
+	const enum err rc = assign->flow.call.op.rc;
+
+	return rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_CANCELLED;
+}
+
+static void build_failure(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct assign_flow *assign = assign_of(write);
+
+	if (answer_was_lost(assign)) {
+		store_definition_lost(t, write->tenant->due.tenant_id);
+	} else {
+		store_definition_withdraw(t, write->tenant->due.tenant_id, assign->profile->instance->instance_id, digest_of(assign));
+	}
 }
 
 static bool was_refused(const struct assign_flow *assign)
@@ -142,11 +183,11 @@ static bool was_refused(const struct assign_flow *assign)
 
 static void build_profile(struct fenced_write *write, struct pg_transaction *t)
 {
-	const struct assign_flow *assign = CONTAINER_OF((struct flow *)write->owner, struct assign_flow, flow);
+	const struct assign_flow *assign = assign_of(write);
 	const struct apple_call *call = &assign->flow.call;
 	const struct profile_row row = {
 		.instance_id = assign->profile->instance->instance_id,
-		.content_digest = { (const char *)assign->profile->digest, sizeof assign->profile->digest },
+		.content_digest = digest_of(assign),
 		.content = buffer_text(&assign->content),
 		.profile_uuid = was_refused(assign) ? TEXT_NONE : text_of(assign->defined_uuid),
 		.refused = was_refused(assign) ? text_of(call->apple_error[0] != '\0' ? call->apple_error : "refused") : TEXT_NONE,
@@ -161,7 +202,10 @@ static void profile_is_written(struct assign_flow *assign)
 	struct wanted_profile *profile = assign->profile;
 
 	profile->is_refused = was_refused(assign);
-	if (!profile->is_refused) {
+	profile->drifts = false;
+	if (profile->is_refused) {
+		(void)snprintf(profile->why, sizeof profile->why, "Apple refuses the profile (%s).", assign->flow.call.apple_error);
+	} else {
 		(void)snprintf(profile->uuid, sizeof profile->uuid, "%s", assign->defined_uuid);
 		log_event(LOG_INFO, "profile.defined", LOG_STRING("tenant", assign->flow.tenant->slug),
 			LOG_TEXT("instance", profile->instance->name), LOG_STRING("profile_uuid", profile->uuid));
@@ -176,9 +220,18 @@ static void definition_failed(struct assign_flow *assign)
 
 	flow_note_failure(flow, rc, "profile.failed");
 	assign->definition_failed = true;
-	if (rc == ERR_REFUSED || rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER) {
+	if (rc == ERR_REFUSED || rc == ERR_UNAVAILABLE || answer_was_lost(assign)) {
 		flow->failure = OK;
-		assign->profile->define_at_us = tenant_now_us(flow->tenant) + WANTED_PROFILE_WAIT_S * SECOND_US;
+	}
+}
+
+static void failure_is_written(const struct assign_flow *assign)
+{
+	struct wanted_profile *profile = assign->profile;
+
+	if (!answer_was_lost(assign)) {
+		profile->attempts--;
+		profile->wait_until_us = tenant_now_us(assign->flow.tenant) + DEFINITION_WAIT_S * SECOND_US;
 	}
 }
 
@@ -192,13 +245,6 @@ static void assign_picked(struct assign_flow *assign)
 	(void)snprintf(assign->asked_uuid, sizeof assign->asked_uuid, "%s", assign->profile->uuid);
 	apple_assign_profile(&flow->call, &flow->tenant->session, text_of(assign->asked_uuid), assign->serials, assign->picked_count,
 		&assign->assignment);
-}
-
-static bool answer_was_lost(const struct assign_flow *assign)
-{
-	const enum err rc = assign->flow.call.op.rc;
-
-	return rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_CANCELLED;
 }
 
 static void log_batch(const struct assign_flow *assign, const int64_t by_result[])
@@ -350,19 +396,30 @@ static void step(struct flow *flow)
 					continue;
 				}
 				if (assign->profile->uuid[0] == '\0') {
-					AWAIT(assign, ASSIGN_DEFINING, define(assign));
-					if (flow_has_lost_session(flow)) {
-						break;
+					AWAIT(assign, ASSIGN_NOTING, flow_write(flow, build_note, NULL));
+					if (flow_written(flow) != OK) {
+						goto write_failed;
 					}
-					if (flow->call.op.rc != OK) {
+					is_noted(assign);
+					AWAIT(assign, ASSIGN_DEFINING, define(assign));
+					if (flow->call.op.rc != OK && !flow_has_lost_session(flow)) {
 						definition_failed(assign);
 					}
-					if (flow->call.op.rc == OK || was_refused(assign)) {
+					if (flow->call.op.rc != OK && !was_refused(assign)) {
+						AWAIT(assign, ASSIGN_WRITING_FAILURE, flow_write(flow, build_failure, NULL));
+						if (flow_written(flow) != OK) {
+							goto write_failed;
+						}
+						failure_is_written(assign);
+					} else {
 						AWAIT(assign, ASSIGN_WRITING_PROFILE, flow_write(flow, build_profile, NULL));
 						if (flow_written(flow) != OK) {
 							goto write_failed;
 						}
 						profile_is_written(assign);
+					}
+					if (flow->session_lost) {
+						break;
 					}
 					if (assign->profile->uuid[0] == '\0') {
 						continue;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/plan_flow.h"
 
+#include "store/templates.h"
 #include "worker/routing.h"
 
 #include <assert.h>
@@ -52,13 +53,18 @@ static void read_present(struct plan_flow *plan)
 	flow_start_read(flow);
 }
 
+static void build_done(struct fenced_write *write, struct pg_transaction *t)
+{
+	store_template_done(t, write->tenant->due.tenant_id, write->tenant->template_version);
+}
+
 static void write_done(struct plan_flow *plan)
 {
 	struct flow *flow = &plan->flow;
 
 	flow->next = flow->tenant->stream;
 	flow->next.profile_needed = false;
-	flow_write(flow, NULL, &flow->next);
+	flow_write(flow, build_done, &flow->next);
 }
 
 // --- single ones ---

@@ -6,13 +6,16 @@
 #include "worker/assign_flow.h"
 #include "store/expected.h"
 #include "worker/delivery.h"
+#include "worker/drift_flow.h"
 #include "worker/enrolment_flow.h"
 #include "worker/identity.h"
 #include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
 #include "worker/replacement_flow.h"
 #include "worker/sync_flow.h"
+#include "worker/routing.h"
 #include "worker/tell.h"
+#include "worker/wanted_profile.h"
 
 #include <stdlib.h>
 
@@ -34,6 +37,7 @@ struct run {
 	struct plan_flow plan;
 	struct assign_flow assign;
 	struct replacement_flow replacement;
+	struct drift_flow drift;
 	struct enrolment_flow enrolment;
 	struct delivery delivery;
 	struct tell tell;
@@ -41,7 +45,7 @@ struct run {
 
 	enum run_state {
 		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_HEARING, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
-		RUN_ASSIGNING, RUN_RESOLVING, RUN_SETTLING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
+		RUN_ASSIGNING, RUN_RESOLVING, RUN_COMPARING, RUN_SETTLING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
 	int loads;
@@ -152,6 +156,7 @@ static void open_flows(struct run *run)
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
 	replacement_flow_init(&run->replacement, &run->tenant);
+	drift_flow_init(&run->drift, &run->tenant);
 	enrolment_flow_init(&run->enrolment, &run->tenant);
 	open_flow(run, &run->identity.flow);
 	open_flow(run, &run->pending.flow);
@@ -159,6 +164,7 @@ static void open_flows(struct run *run)
 	open_flow(run, &run->plan.flow);
 	open_flow(run, &run->assign.flow);
 	open_flow(run, &run->replacement.flow);
+	open_flow(run, &run->drift.flow);
 	open_flow(run, &run->enrolment.flow);
 	delivery_init(&run->delivery, &run->tenant, on_idle, run);
 	run->flows_are_open = true;
@@ -174,6 +180,7 @@ static void close_flows(struct run *run)
 	if (run->flows_are_open) {
 		run->flows_are_open = false;
 		delivery_fini(&run->delivery);
+		drift_flow_fini(&run->drift);
 		enrolment_flow_fini(&run->enrolment);
 		replacement_flow_fini(&run->replacement);
 		assign_flow_fini(&run->assign);
@@ -295,7 +302,7 @@ static bool is_trouble_of_service(enum err rc)
 static bool concerns_the_client(const struct run *run, const struct flow *flow)
 {
 	return flow->failure != OK && flow->failure != ERR_REFUSED && flow->failure != ERR_PROFILE_GONE &&
-		!(flow == &run->replacement.flow && is_trouble_of_service(flow->failure));
+		!((flow == &run->replacement.flow || flow == &run->drift.flow) && is_trouble_of_service(flow->failure));
 }
 
 // A call of another flow than the sync failed: the client waits as after a failed sync.
@@ -356,17 +363,18 @@ static void take_requests(struct run *run)
 	}
 }
 
-// A profile that Apple lost is defined anew, and assigned; a session that Apple forgot is replaced; a device about which something came out
-// is decided about. A few times in a run.
+// A profile that Apple lost, or has otherwise than it was meant, is defined anew, and assigned; a session that Apple forgot is replaced;
+// devices about which something came out are decided about. A few times in a run.
 static bool must_go_round(struct run *run)
 {
-	const bool lost = run->assign.profile_lost || run->tenant.has_reroutes || run->plan.flow.session_lost || run->assign.flow.session_lost ||
-		run->replacement.flow.session_lost;
+	const bool lost = run->assign.profile_lost || !routing_is_current(&run->tenant) || run->plan.flow.session_lost || run->assign.flow.session_lost ||
+		run->replacement.flow.session_lost || run->drift.flow.session_lost;
 
 	run->assign.profile_lost = false;
 	run->plan.flow.session_lost = false;
 	run->assign.flow.session_lost = false;
 	run->replacement.flow.session_lost = false;
+	run->drift.flow.session_lost = false;
 	return goes_on(run) && lost && ++run->rounds < ROUNDS_MAX;
 }
 
@@ -458,6 +466,9 @@ static int64_t due_at(const struct run *run)
 		if (replacement_must_ask_later(tenant) && may_ask_apple(run)) {
 			earlier(&due_us, tenant->stream.replacement_due_us);
 		}
+		if (may_ask_apple(run)) {
+			earlier(&due_us, drift_compare_at_us(tenant));
+		}
 	}
 	if (tenant->has_reroutes) {
 		due_us = now_us;
@@ -501,6 +512,7 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 		.synced_at_us = tenant->stream.synced_at_us,
 		.sync_next_at_us = tenant->has_token ? tenant->stream.sync_next_at_us : INSTANT_NONE,
 		.event_seq = tenant->stream.event_seq,
+		.profile_unusable = wanted_profile_unusable(tenant) != NULL,
 	};
 
 	(void)store_tenant_status_run(t, tenant->due.tenant_id, &status, tenant->counts_changed);
@@ -639,6 +651,10 @@ static void step(struct run *run)
 						AWAIT(run, RUN_RESOLVING, start_flow(&run->replacement.flow));
 						take_flow_result(run, &run->replacement.flow);
 					}
+					if (goes_on(run) && may_ask_apple(run) && is_proven(run) && drift_must_compare(&run->tenant)) {
+						AWAIT(run, RUN_COMPARING, start_flow(&run->drift.flow));
+						take_flow_result(run, &run->drift.flow);
+					}
 				} while (must_go_round(run));
 				if (goes_on(run) && run->tenant.enrolments.unsettled) {
 					run->tenant.enrolments.unsettled = false;
@@ -759,6 +775,7 @@ void run_stop_all(struct worker_process *process)
 			apple_call_cancel(&run->plan.flow.call);
 			apple_call_cancel(&run->assign.flow.call);
 			apple_call_cancel(&run->replacement.flow.call);
+			apple_call_cancel(&run->drift.flow.call);
 			delivery_stop(&run->delivery);
 		}
 		if (waits(run)) {

@@ -22,6 +22,7 @@
 #include "tenants/alert.h"
 #include "tenants/brake.h"
 #include "tenants/identity.h"
+#include "tenants/profile_compose.h"
 #include "tenants/reconcile.h"
 #include "tenants/ruleset.h"
 #include "tenants/webhook.h"
@@ -44,10 +45,18 @@ struct tenant_instance {
 	struct webhook_secret webhook_secret;
 };
 
-struct defined_profile {
+struct defined_profile { // a row of profiles
 	int64_t instance_id;
 	unsigned char digest[SHA256_SIZE];
-	struct text uuid; // empty: Apple refused it
+	struct text uuid;    // empty: Apple refused it,
+	struct text refused; // with this word
+	bool drifts;         // Apple has it otherwise than it was meant
+};
+
+struct profile_definitions { // how often a content was defined
+	int64_t instance_id;
+	unsigned char digest[SHA256_SIZE];
+	int64_t attempts, last_at_us;
 };
 
 struct tenant {
@@ -107,8 +116,15 @@ struct tenant {
 	int64_t next_assign_us;
 	int64_t next_assign_seq; // the write that it was read after
 
+	struct profile_parts profile_parts; // without those of an instance and a rule; texts in `memory`
+	int64_t template_version;           // in force; 0: no template
+	bool mends_profiles;
+	int64_t profile_looked_at_us;       // of the profile that Apple was not asked about for the longest time; INSTANT_NONE: there is none
+
 	struct defined_profile *defined; // what is defined at Apple, or was refused by it
 	size_t defined_count;
+	struct profile_definitions *definitions;
+	size_t definition_count;
 	struct wanted_profile *wanted; // see wanted_profile.h
 
 	// What the run has to say about itself in the end

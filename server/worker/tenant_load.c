@@ -3,7 +3,8 @@
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
 #include "store/alerts.h"
 #include "tenants/profile_render.h"
-#include "worker/tenant.h"
+#include "worker/profile_content.h"
+#include "worker/wanted_profile.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,7 +13,8 @@
 // The statements, in their order.
 enum {
 	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_WEBHOOK_SECRETS,
-	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_ROUTING, LOAD_ENROLMENTS, LOAD_INCARNATION, LOAD_COUNT,
+	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_ROUTING, LOAD_TENANT_PROFILE, LOAD_DEFINITIONS,
+	LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_INCARNATION, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -35,6 +37,9 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_pending_select(t, id);
 	(void)store_alert_open_kinds(t, id);
 	(void)store_routing_select(t, id);
+	(void)store_tenant_profile_select(t, id);
+	(void)store_definition_list(t, id);
+	(void)store_profile_next_check(t, id);
 	(void)store_enrolment_work(t, id);
 	last = store_incarnation(t);
 	assert(last == LOAD_COUNT - 1);
@@ -276,17 +281,29 @@ static void read_routing(struct tenant *tenant, const struct pg_transaction *t)
 	store_routing_read(t, LOAD_ROUTING, &tenant->has_facts, &tenant->has_reroutes);
 }
 
-static enum err read_digest(struct defined_profile *defined, const struct profile_row *row, struct fault *fault)
+// With another version of the template than the one that devices were looked at with, they are looked at again.
+static void read_layers(struct tenant *tenant, const struct pg_transaction *t)
+{
+	struct tenant_profile_row profile;
+	struct tenant_row row;
+
+	store_tenant_read(t, LOAD_TENANT, 0, &row);
+	store_tenant_profile_read(t, LOAD_TENANT_PROFILE, 0, &profile);
+	profile_content_load(tenant, &row, &profile);
+	tenant->profile_looked_at_us = store_profile_next_check_read(t, LOAD_NEXT_CHECK);
+	if (profile.template_version != profile.template_done) {
+		tenant->stream.profile_needed = true;
+	}
+}
+
+static enum err take_digest(unsigned char out[SHA256_SIZE], struct text hexadecimal, struct fault *fault)
 {
 	struct buffer digest CLEANUP(buffer_fini) = BUFFER(SHA256_SIZE);
 
-	if (row->content.length > 0) {
-		return profile_digest(defined->digest, row->content, fault);
-	}
-	if (!hex_decode(&digest, row->content_digest) || digest.length != SHA256_SIZE) {
+	if (!hex_decode(&digest, hexadecimal) || digest.length != SHA256_SIZE) {
 		return fault_set(fault, ERR_BUG, "a stored profile has no digest");
 	}
-	memcpy(defined->digest, digest.bytes, SHA256_SIZE);
+	memcpy(out, digest.bytes, SHA256_SIZE);
 	return OK;
 }
 
@@ -296,14 +313,39 @@ static enum err read_profiles(struct tenant *tenant, const struct pg_transaction
 
 	tenant->defined = room(tenant, count, sizeof *tenant->defined);
 	for (size_t i = 0; i < count; i++) {
+		struct defined_profile *defined = &tenant->defined[tenant->defined_count];
 		struct profile_row row;
 
 		store_profile_read(t, LOAD_PROFILES, i, &row);
-		TRY(read_digest(&tenant->defined[i], &row, fault));
-		tenant->defined[i].instance_id = row.instance_id;
-		tenant->defined[i].uuid = tenant_keep(tenant, row.profile_uuid);
+		if (row.mend_due) {
+			continue; // it is to be defined again
+		}
+		TRY(row.is_canonical ? take_digest(defined->digest, row.content_digest, fault)
+			: profile_digest(defined->digest, row.content, fault));
+		defined->instance_id = row.instance_id;
+		defined->uuid = tenant_keep(tenant, row.profile_uuid);
+		defined->refused = tenant_keep(tenant, row.refused);
+		defined->drifts = row.drift_count > 0;
+		tenant->defined_count++;
 	}
-	tenant->defined_count = count;
+	return OK;
+}
+
+static enum err read_definitions(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	const size_t count = pg_row_count(t, LOAD_DEFINITIONS);
+
+	tenant->definitions = room(tenant, count, sizeof *tenant->definitions);
+	for (size_t i = 0; i < count; i++) {
+		struct definition_row row;
+
+		store_definition_read(t, LOAD_DEFINITIONS, i, &row);
+		TRY(take_digest(tenant->definitions[i].digest, row.content_digest, fault));
+		tenant->definitions[i].instance_id = row.instance_id;
+		tenant->definitions[i].attempts = row.attempts;
+		tenant->definitions[i].last_at_us = row.last_at_us;
+	}
+	tenant->definition_count = count;
 	return OK;
 }
 
@@ -334,8 +376,11 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
 	TRY(read_instances(tenant, t, fault));
 	TRY(read_rules(tenant, t, fault));
+	read_layers(tenant, t);
 	TRY(read_profiles(tenant, t, fault));
+	TRY(read_definitions(tenant, t, fault));
 	read_routing(tenant, t);
+	wanted_profile_all(tenant);
 	read_positions(tenant, t);
 	tenant->next_assign_us = store_device_next_assign_read(t, LOAD_NEXT_ASSIGN);
 	tenant->next_assign_seq = tenant->stream.write_seq;

@@ -1,53 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/wanted_profile.h"
 
-#include "depbroker/log.h"
 #include "tenants/profile_render.h"
+#include "worker/profile_content.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-static enum err explain(const struct profile_rendered *rendered, struct fault *fault)
-{
-	for (size_t i = 0; i < rendered->findings.count; i++) {
-		const struct finding *finding = &rendered->findings.items[i];
-
-		if (finding->severity == FINDING_ERROR) {
-			return fault_set(fault, ERR_BAD_INPUT, "%.*s: %.*s", TEXT_ARGS(finding->pointer), TEXT_ARGS(finding->sentence));
-		}
-	}
-	return fault_set(fault, ERR_BAD_INPUT, "the profile has an error");
-}
-
-enum err wanted_profile_render(struct text *content, unsigned char digest[SHA256_SIZE], const struct tenant *tenant,
-	const struct wanted_profile *profile, struct arena *arena, struct fault *fault)
-{
-	const struct tenant_instance *instance = profile->instance;
-	const struct profile_layer layers[] = {
-		{ .level = PROFILE_LEVEL_INSTANCE, .name = instance->name, .json = instance->members },
-		{ .level = PROFILE_LEVEL_RULE, .name = profile->rule_id, .json = profile->override },
-	};
-	const struct profile_recipe recipe = {
-		.tenant_slug = tenant->due.slug,
-		.instance_name = instance->name,
-		.enrolment_url = instance->enrolment_url,
-		.layers = layers,
-		.layer_count = sizeof layers / sizeof *layers,
-		.allowed_hosts = instance->allowed_hosts,
-		.allowed_host_count = instance->allowed_host_count,
-		.protocol_version = tenant->apple_server.protocol_version,
-	};
-	struct profile_rendered rendered;
-
-	TRY(profile_render(&rendered, &recipe, arena, fault));
-	if (rendered.content.length == 0) {
-		return explain(&rendered, fault);
-	}
-	*content = rendered.content;
-	memcpy(digest, rendered.digest, SHA256_SIZE);
-	return OK;
-}
 
 static void find_defined(const struct tenant *tenant, struct wanted_profile *profile)
 {
@@ -56,31 +15,60 @@ static void find_defined(const struct tenant *tenant, struct wanted_profile *pro
 
 		if (defined->instance_id == profile->instance->instance_id && memcmp(defined->digest, profile->digest, SHA256_SIZE) == 0) {
 			(void)snprintf(profile->uuid, sizeof profile->uuid, "%.*s", TEXT_ARGS(defined->uuid));
+			profile->drifts = defined->drifts;
 			profile->is_refused = defined->uuid.length == 0;
+			if (profile->is_refused) {
+				(void)snprintf(profile->why, sizeof profile->why, "Apple refuses the profile (%.*s).", TEXT_ARGS(defined->refused));
+			}
 			return;
 		}
 	}
 }
 
-static struct wanted_profile *add(struct tenant *tenant, const struct tenant_instance *instance, struct text rule_id, struct text override)
+static void find_definitions(const struct tenant *tenant, struct wanted_profile *profile)
+{
+	for (size_t i = 0; i < tenant->definition_count; i++) {
+		const struct profile_definitions *row = &tenant->definitions[i];
+
+		if (row->instance_id == profile->instance->instance_id && memcmp(row->digest, profile->digest, SHA256_SIZE) == 0) {
+			profile->attempts = row->attempts;
+			profile->last_at_us = row->last_at_us;
+			return;
+		}
+	}
+}
+
+// Layers that do not fit into memory are an error like any other.
+static void render(struct tenant *tenant, struct wanted_profile *profile)
 {
 	struct arena arena CLEANUP(arena_fini) = ARENA(PROFILE_ARENA_BUDGET);
-	struct wanted_profile *profile = arena_take(&tenant->memory, sizeof *profile);
+	struct profile_rendered rendered;
 	struct fault fault;
-	struct text content;
+
+	if (profile_content_render(&rendered, tenant, profile->instance, profile->rule_id, profile->override, &arena, &fault) != OK) {
+		(void)snprintf(profile->why, sizeof profile->why, "%s", fault.text);
+	} else if (rendered.content.bytes == NULL) {
+		profile_content_explain(profile->why, &rendered.findings);
+	} else {
+		memcpy(profile->digest, rendered.digest, SHA256_SIZE);
+		find_defined(tenant, profile);
+		find_definitions(tenant, profile);
+		return;
+	}
+	profile->is_refused = true;
+}
+
+static struct wanted_profile *add(struct tenant *tenant, const struct tenant_instance *instance, struct text rule_id, struct text override)
+{
+	struct wanted_profile *profile = arena_take(&tenant->memory, sizeof *profile);
 
 	assert(profile != NULL);
 	*profile = (struct wanted_profile){
-		.next = tenant->wanted, .instance = instance, .rule_id = rule_id, .override = override, .define_at_us = INSTANT_NONE,
+		.next = tenant->wanted, .instance = instance, .rule_id = rule_id, .override = override, .last_at_us = INSTANT_NONE,
+		.wait_until_us = INSTANT_NONE,
 	};
 	tenant->wanted = profile;
-	if (wanted_profile_render(&content, profile->digest, tenant, profile, &arena, &fault) == OK) {
-		find_defined(tenant, profile);
-	} else {
-		profile->is_refused = true;
-		log_event(LOG_ERROR, "profile.unusable", LOG_STRING("tenant", tenant->slug), LOG_TEXT("instance", instance->name),
-			LOG_TEXT("rule", rule_id), LOG_STRING("reason", fault.text));
-	}
+	render(tenant, profile);
 	return profile;
 }
 
@@ -97,10 +85,75 @@ struct wanted_profile *wanted_profile_of(struct tenant *tenant, int64_t instance
 	return instance != NULL ? add(tenant, instance, rule_id, override) : NULL;
 }
 
+void wanted_profile_all(struct tenant *tenant)
+{
+	for (size_t i = 0; tenant->rules != NULL && i <= ruleset_count(tenant->rules); i++) {
+		const struct text id = ruleset_id(tenant->rules, i);
+
+		(void)wanted_profile_of(tenant, ruleset_instance_of(tenant->rules, i), id, ruleset_profile(tenant->rules, id));
+	}
+}
+
+struct wanted_profile *wanted_profile_with(const struct tenant *tenant, struct text uuid)
+{
+	struct wanted_profile *profile = tenant->wanted;
+
+	while (profile != NULL && !text_equal_string(uuid, profile->uuid)) {
+		profile = profile->next;
+	}
+	return profile;
+}
+
 struct text wanted_profile_uuid(const struct wanted_profile *profile)
 {
 	if (profile == NULL || profile->is_refused) {
 		return TEXT_NONE;
 	}
 	return profile->uuid[0] != '\0' ? text_of(profile->uuid) : ASSIGN_PROFILE_UNDEFINED;
+}
+
+int64_t wanted_profile_define_at_us(const struct wanted_profile *profile)
+{
+	const int64_t at_us = profile_content_define_at_us(profile->attempts, profile->last_at_us);
+
+	return profile->wait_until_us > at_us ? profile->wait_until_us : at_us; // INSTANT_NONE is less than any
+}
+
+struct text wanted_profile_content(const struct tenant *tenant, const struct wanted_profile *profile, struct arena *arena)
+{
+	struct profile_rendered rendered;
+	const enum err rc = profile_content_render(&rendered, tenant, profile->instance, profile->rule_id, profile->override, arena, NULL);
+
+	assert(rc == OK && rendered.content.bytes != NULL && memcmp(rendered.digest, profile->digest, SHA256_SIZE) == 0);
+	return rendered.content;
+}
+
+const struct wanted_profile *wanted_profile_unusable(const struct tenant *tenant)
+{
+	const struct wanted_profile *profile = tenant->wanted;
+
+	while (profile != NULL && !profile->is_refused) {
+		profile = profile->next;
+	}
+	return profile;
+}
+
+const struct wanted_profile *wanted_profile_undefined(const struct tenant *tenant)
+{
+	const struct wanted_profile *profile = tenant->wanted;
+
+	while (profile != NULL && (profile->uuid[0] != '\0' || profile->attempts < DEFINITIONS_TOLD)) {
+		profile = profile->next;
+	}
+	return profile;
+}
+
+const struct wanted_profile *wanted_profile_drifting(const struct tenant *tenant)
+{
+	const struct wanted_profile *profile = tenant->wanted;
+
+	while (profile != NULL && !profile->drifts) {
+		profile = profile->next;
+	}
+	return profile;
 }

@@ -3,14 +3,12 @@
 // wanted_profile.h - the enrolment profiles that devices of the client should have: one for each instance and override of a rule.
 //
 // Ownership  they live with what was loaded, and do not move.
-// Laws       1. made when a device wants it first; (instance, content) is its identity: what is defined with the same content is it
-//            2. wanted_profile_render is the only way to its bytes, and so through the check and the URL guard
-//            3. what Apple or the check refuses is wanted by nobody, until rules or instances change it
+// Laws       1. (instance, content) is its identity: what is defined with the same content is it
+//            2. profile_content.h is the only way to its bytes, and so through the check and the URL guard
+//            3. what Apple or the check refuses is wanted by nobody, until rules, layers or instances change it
 #pragma once
 
 #include "worker/tenant.h"
-
-enum { WANTED_PROFILE_WAIT_S = 300 }; // after a definition that failed or whose answer was lost
 
 struct wanted_profile {
 	struct wanted_profile *next;
@@ -20,14 +18,25 @@ struct wanted_profile {
 	unsigned char digest[SHA256_SIZE];
 	char uuid[APPLE_PROFILE_UUID_MAX + 1]; // empty: not defined
 	bool is_refused;
-	int64_t define_at_us; // not before; INSTANT_NONE: at once
+	char why[401]; // it is: an error in the layers, or Apple's word
+	bool drifts;   // Apple has it otherwise than it was meant
+	int64_t attempts, last_at_us; // of definitions of this content
+	int64_t wait_until_us; // after a definition that Apple did not take, in this run
 	unsigned batch; // of assign_flow.h: that it was looked at in
 };
 
+// Those that rules name; others come about when a device wants them.
+void wanted_profile_all(struct tenant *tenant);
 // NULL: the client has no such instance. `override` lives with the rules.
 struct wanted_profile *wanted_profile_of(struct tenant *tenant, int64_t instance_id, struct text rule_id, struct text override);
+struct wanted_profile *wanted_profile_with(const struct tenant *tenant, struct text uuid); // NULL: none has it
 // As assign.h wants it: its UUID, ASSIGN_PROFILE_UNDEFINED, or nothing. `profile` may be NULL.
 struct text wanted_profile_uuid(const struct wanted_profile *profile);
-// Its bytes, in the arena. ERR_BAD_INPUT: the check refuses it, the fault says why.
-MUST_USE enum err wanted_profile_render(struct text *content, unsigned char digest[SHA256_SIZE], const struct tenant *tenant,
-	const struct wanted_profile *profile, struct arena *arena, struct fault *fault);
+int64_t wanted_profile_define_at_us(const struct wanted_profile *profile); // not before; INSTANT_NONE: at once
+// Its bytes, in the arena: there are some, since it was not refused.
+struct text wanted_profile_content(const struct tenant *tenant, const struct wanted_profile *profile, struct arena *arena);
+
+// What people are told about: the first one of each kind; NULL: none.
+const struct wanted_profile *wanted_profile_unusable(const struct tenant *tenant);
+const struct wanted_profile *wanted_profile_undefined(const struct tenant *tenant); // after DEFINITIONS_TOLD definitions
+const struct wanted_profile *wanted_profile_drifting(const struct tenant *tenant);

@@ -416,9 +416,13 @@ def a_profile_may_not_lead_elsewhere():
                 "https://mdm.example.org:8443/", "https://mdm.example.org\\@evil.example/", "https://m\u00fcnchen.example/"):
         API.problem("url_not_allowed", "POST", f"{tenant}/instances", good | {"enrolment_url": url})
         API.problem("url_not_allowed", "POST", f"{tenant}/instances", good | {"profile": {"configuration_web_url": url}})
-    for profile in ({"url": "https://mdm.example.org/"}, {"devices": []}, {"profile_name": "x"}, {"is_supervised": "yes"}, {"department": ""},
+    for profile in ({"URL": "https://mdm.example.org/"}, {"enrollUrl": "https://evil.example/"}, {"future": {"a": ["https://evil.example/"]}}):
+        API.problem("url_not_allowed", "POST", f"{tenant}/instances", good | {"profile": profile})
+    for profile in ({"url": "https://mdm.example.org/"}, {"devices": []}, {"is_supervised": "yes"}, {"department": ""},
                     {"department": 1}, {"department": "x" * 126}, {"skip_setup_items": "Siri"}, {"skip_setup_items": [1]},
-                    {"is_mdm_removable": False}, {"is_mdm_removable": False, "is_supervised": False}, [], "x", None):
+                    {"is_mdm_removable": False}, {"is_mdm_removable": False, "is_supervised": False}, {"department": "{{tenant.nam}}"}):
+        API.problem("profile_invalid", "POST", f"{tenant}/instances", good | {"profile": profile})
+    for profile in ([], "x", None):
         API.problem("bad_body", "POST", f"{tenant}/instances", good | {"profile": profile})
     for change in ({"allowed_hosts": []}, {"allowed_hosts": ["https://mdm.example.org"]}, {"allowed_hosts": ["mdm.example.org", "*"]},
                    {"allowed_hosts": "mdm.example.org"}, {"allowed_hosts": ["a"] * 51}, {"kind": "other"}, {"name": "Main"}, {"name": "a b"},

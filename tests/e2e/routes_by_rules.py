@@ -146,6 +146,8 @@ def check(world):
     check_brake(world, client, serials, wanted)
     uuids = {row["profile_uuid"] for row in client.rows("select profile_uuid from depbroker.profiles where tenant_id = {id}")}
     equal(len(uuids), 3, "profiles: of main, of the school, and of its library")
+    wait_until(lambda: client.row("select count(*) as n from depbroker.devices where tenant_id = {id} and gone_at is null"
+                                  " and assigned_profile_uuid is distinct from profile_uuid")["n"] == 0, "the last answers are not stored", 30)
     world.check_log(client)
     world.check_ledger(client)
 

@@ -5,10 +5,12 @@
 #include "sim/sim_transaction.h"
 
 #include "store/alerts.h"
+#include "store/definitions.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/replacements.h"
 #include "store/routing.h"
+#include "store/templates.h"
 #include "store/enrolments.h"
 #include "store/expected.h"
 
@@ -509,6 +511,7 @@ void store_profile_read(const struct pg_transaction *t, unsigned statement, size
 		.profile_uuid = profile->uuid,
 		.refused = profile->refused,
 		.token_id = profile->token_id,
+		.is_canonical = true,
 	};
 }
 
@@ -766,6 +769,99 @@ unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const st
 	};
 	add(t, OP_PROFILE_PUT)->in = copy;
 	return added(t);
+}
+
+// --- layers, and what Apple has of a profile: this world has the instances' own members only, and Apple keeps what it was given ---
+
+unsigned store_tenant_profile_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_tenant_profile_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_profile_row *out)
+{
+	(void)t;
+	(void)statement;
+	(void)row;
+	*out = (struct tenant_profile_row){ .layer = TEXT("{}") };
+}
+
+void store_template_done(struct pg_transaction *t, int64_t tenant_id, int64_t version)
+{
+	(void)tenant_id;
+	(void)version;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+void store_definition_begin(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
+{
+	(void)tenant_id;
+	(void)instance_id;
+	(void)content_digest;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
+{
+	store_definition_begin(t, tenant_id, instance_id, content_digest);
+}
+
+void store_definition_lost(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+unsigned store_definition_list(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_definition_read(const struct pg_transaction *t, unsigned statement, size_t row, struct definition_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+unsigned store_profile_to_check(struct pg_transaction *t, int64_t tenant_id, int64_t before_us)
+{
+	(void)tenant_id;
+	(void)before_us;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_profile_to_check_read(const struct pg_transaction *t, unsigned statement, struct profile_row *out, bool *in_use)
+{
+	*in_use = false;
+	memcpy(out, row_of(t, statement, 0), sizeof *out);
+}
+
+unsigned store_profile_next_check(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+int64_t store_profile_next_check_read(const struct pg_transaction *t, unsigned statement)
+{
+	(void)t;
+	(void)statement;
+	return INSTANT_NONE;
+}
+
+unsigned store_due_request(struct pg_transaction *t, int64_t tenant_id, enum due_request request)
+{
+	(void)tenant_id;
+	(void)request;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_profile_checked(struct pg_transaction *t, int64_t tenant_id, const struct profile_check_result *result)
+{
+	(void)tenant_id;
+	(void)result;
+	(void)add_simple(t, OP_NOTHING);
 }
 
 unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid)

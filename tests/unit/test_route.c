@@ -209,6 +209,9 @@ static void consume(const struct route_outcome *outcome, int64_t *holder)
 		case EVENT_DEVICE_ASSIGNED:
 		case EVENT_PING:
 		case EVENT_DEVICE_REPLACED:
+		case EVENT_PROFILE_UNUSABLE:
+		case EVENT_PROFILE_UNDEFINED:
+		case EVENT_PROFILE_DRIFTED:
 		case EVENT_DEVICE_ENROLLED:
 		case EVENT_DEVICE_UNENROLLED:
 		case EVENT_DEVICE_MISROUTED:
