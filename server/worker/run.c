@@ -531,13 +531,19 @@ static bool has_failed(const struct run *run)
 		run->assign.flow.failure != OK || run->assign.definition_failed;
 }
 
+// A run that only delivered, or waits for a profile that could not be defined, does not know whether the last error is over.
+static bool has_asked_apple(const struct run *run)
+{
+	return run->tenant.stream.run_pages > 0 || run->tenant.counts_changed;
+}
+
 static void finish(struct run *run)
 {
 	struct tenant *tenant = &run->tenant;
 	struct stream_row *next = &run->sync.flow.next;
 
 	*next = tenant->stream;
-	if (tenant->reason == SYNC_REASON_UP_TO_DATE && !has_failed(run)) {
+	if (tenant->reason == SYNC_REASON_UP_TO_DATE && !has_failed(run) && has_asked_apple(run)) {
 		tenant_forget_error(tenant);
 	}
 	next->reason = text_of(sync_reason_name(tenant->reason));
