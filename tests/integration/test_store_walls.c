@@ -2,6 +2,7 @@
 //
 // One client's transactions see and change nothing of another one: by the policies alone, by the statements alone, and by the
 // references. Two clients have the same numbers, names and serial numbers, so that only the client tells their rows apart.
+#include "store/run_row.h"
 #include "store/alerts.h"
 #include "store/api_keys.h"
 #include "store/bypass_codes.h"
@@ -330,6 +331,8 @@ READS(data_key_list, store_api, store_data_key_list(t, tenant_id))
 READS(secret_list, store_api, store_secret_list(t, tenant_id, &(struct seal_binding){ 0 }, 0, 10))
 READS(secret_select, store_worker, store_secret_select(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
 READS(secret_select_all, store_worker, store_secret_select(t, tenant_id, SECRET_WEBHOOK, 0))
+READS(secret_select_for_run, store_worker, store_secret_select_for_run(t, tenant_id))
+READS(run_select, store_worker, store_run_select(t, tenant_id))
 READS(key_pair_list, store_api, store_key_pair_list(t, tenant_id))
 READS(key_pair_by_id, store_api, store_key_pair_by_id(t, tenant_id, PAIR))
 READS(token_current, store_worker, store_token_current(t, tenant_id))
@@ -458,7 +461,6 @@ CHANGES(bypass_code_answered, store_api, (void)store_bypass_code_answered(t, ten
 CHANGES(tenant_quarantine, store_worker, (void)store_tenant_quarantine(t, tenant_id, TEXT("why")))
 
 READS(pending_select, store_worker, store_pending_select(t, tenant_id))
-READS(alert_open_kinds, store_worker, store_alert_open_kinds(t, tenant_id))
 CHANGES(pending_put, store_api, {
 	const struct pending_token_row pending = pending_of(PENDING + 10);
 
@@ -485,7 +487,7 @@ CHANGES(link_use, store_api, store_renewal_link_use(t, tenant_id, PENDING))
 CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 
 static const struct function *const functions[] = {
-	&pending_select, &alert_open_kinds, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
+	&pending_select, &run_select, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &secret_select_for_run, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
