@@ -159,6 +159,7 @@ void sim_trace(const char *what, int64_t a, int64_t b, int64_t c);
 uint64_t sim_random(void);
 int64_t sim_between(int64_t from, int64_t to); // both included
 bool sim_chance(int percent);
+void sim_due_changed(void);    // when a client may be claimed, or by whom
 void sim_claims(void);         // the timer whose call runs starts claims
 void sim_beats(void);          // the timer whose call runs starts heart-beats
 void sim_claimed(bool any);    // whether the last claim of the process that runs found anything

@@ -302,7 +302,6 @@ void delay_start(struct delay *delay, int64_t after_ms)
 		if (until_us > at_us) {
 			at_us += (until_us - at_us) / step_us * step_us;
 			sim_keep_alive(sim_node_id(life_of(delay)), at_us + step_us);
-			loops.first_is_known = false;
 		}
 	}
 	start_alarm(delay, at_us);
@@ -341,9 +340,8 @@ static void run_deferred(struct sim_life *life)
 
 static void run(const struct event *event)
 {
-	if (event->life == NULL) { // rows, clients and nodes change only here
+	if (event->life == NULL) {
 		event->run(event->argument);
-		loops.first_is_known = false;
 		return;
 	}
 	if (event->life->dead) {
@@ -358,7 +356,6 @@ static void run(const struct event *event)
 	run_deferred(event->life);
 	if (event->life->closing) {
 		sim_node_closed(event->life);
-		loops.first_is_known = false;
 	}
 	sim.life = NULL;
 }
@@ -394,6 +391,27 @@ static void find_first_claim(void)
 	loops.first_us = first_us;
 }
 
+void sim_due_changed(void)
+{
+	loops.first_is_known = false;
+}
+
+static void look_for_first_claim(void)
+{
+#ifdef SIM_SANITIZED // whoever changes something says so
+	const struct idle_claim *first = loops.first;
+	const int64_t first_us = loops.first_us;
+	const bool was_known = loops.first_is_known;
+
+	find_first_claim();
+	assert(!was_known || (loops.first == first && loops.first_us == first_us));
+#else
+	if (!loops.first_is_known) {
+		find_first_claim();
+	}
+#endif
+}
+
 static void run_claim(struct idle_claim *idle, int64_t at_us)
 {
 	struct delay *delay = idle->delay;
@@ -409,16 +427,13 @@ bool sim_step(int64_t until_us)
 {
 	const int64_t next_us = loops.count > 0 && loops.heap[0].at_us < until_us ? loops.heap[0].at_us : until_us;
 
-	if (!loops.first_is_known) {
-		find_first_claim();
-	}
+	look_for_first_claim();
 	if (loops.first != NULL && loops.first_us < next_us) {
 		run_claim(loops.first, loops.first_us);
 		return true;
 	}
 	if (next_us == until_us) {
 		sim.now_us = until_us;
-		loops.first_is_known = false; // whoever looks now may change something
 		return false;
 	}
 

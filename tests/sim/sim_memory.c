@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 1 << 20, KEPT_SLOTS = 1 << 14, CLASSES = 32, CLASS_MIN = 5 };
+enum { CHUNK = 1 << 20, KEPT_SLOTS_MIN = 1 << 11, CLASSES = 32, CLASS_MIN = 5 };
 
 struct chunk {
 	struct chunk *next;
@@ -22,7 +22,7 @@ struct pool { // chunks are kept for the next schedule
 
 static struct pool own;
 static struct text *kept; // a hash table of the texts that sim_keep gave
-static size_t kept_count;
+static size_t kept_count, kept_slots;
 
 void *__real_malloc(size_t size);
 void __real_free(void *memory);
@@ -83,9 +83,32 @@ static size_t hash_of(struct text text)
 	return (size_t)hash;
 }
 
+static struct text *slot_of(struct text text)
+{
+	size_t at = hash_of(text) % kept_slots;
+
+	while (kept[at].bytes != NULL && !text_equal(kept[at], text)) {
+		at = (at + 1) % kept_slots;
+	}
+	return &kept[at];
+}
+
+static void grow_kept(void)
+{
+	const struct text *before = kept;
+	const size_t slots_before = kept_slots;
+
+	kept_slots = slots_before > 0 ? 2 * slots_before : KEPT_SLOTS_MIN;
+	kept = sim_take(kept_slots * sizeof *kept);
+	for (size_t i = 0; i < slots_before; i++) {
+		if (before[i].bytes != NULL) {
+			*slot_of(before[i]) = before[i];
+		}
+	}
+}
+
 struct text sim_keep(struct text text)
 {
-	size_t at;
 
 	if (text.bytes == NULL) {
 		return TEXT_NONE;
@@ -96,21 +119,20 @@ struct text sim_keep(struct text text)
 		memcpy(copy, text.bytes, text.length);
 		return (struct text){ copy, text.length };
 	}
-	if (kept == NULL) {
-		kept = sim_take(KEPT_SLOTS * sizeof *kept);
+	if (2 * kept_count >= kept_slots) {
+		grow_kept();
 	}
-	for (at = hash_of(text) % KEPT_SLOTS; kept[at].bytes != NULL; at = (at + 1) % KEPT_SLOTS) {
-		if (text_equal(kept[at], text)) {
-			return kept[at];
-		}
+
+	struct text *slot = slot_of(text);
+
+	if (slot->bytes == NULL) {
+		char *copy = sim_take(text.length + 1);
+
+		memcpy(copy, text.bytes, text.length);
+		*slot = (struct text){ copy, text.length };
+		kept_count++;
 	}
-	assert(++kept_count < KEPT_SLOTS / 2);
-
-	char *copy = sim_take(text.length + 1);
-
-	memcpy(copy, text.bytes, text.length);
-	kept[at] = (struct text){ copy, text.length };
-	return kept[at];
+	return *slot;
 }
 
 int64_t sim_number(struct text text, char letter, struct text *rest)
@@ -252,5 +274,6 @@ void sim_memory_reset(void)
 	own.now = NULL;
 	kept = NULL;
 	kept_count = 0;
+	kept_slots = 0;
 	forget_theirs();
 }

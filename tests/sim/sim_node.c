@@ -156,6 +156,7 @@ void sim_node_closed(struct sim_life *life)
 	sim_trace("end", node->number, 0, 0);
 	go_on(life);
 	life->dead = true;
+	sim_due_changed();
 	node->life = NULL;
 	node->config.parent_pid = 1;
 	sim_at(sim.now_us + SECOND_US, NULL, start, node);
@@ -167,6 +168,7 @@ static void crash(struct sim_node *node, bool known)
 	sim_trace("crash", node->number, known, 0);
 	sim.crashes++;
 	node->life->dead = true;
+	sim_due_changed();
 	node->life = NULL;
 	node->config.parent_pid = known;
 	sim_at(sim.now_us + (known ? SECOND_US : sim_between(2, 120) * SECOND_US), NULL, start, node);

@@ -46,6 +46,7 @@ static void beat(struct text id)
 		row->id = id;
 	}
 	row->alive_until_us = sim.now_us + NODE_ALIVE_S * SECOND_US;
+	sim_due_changed();
 }
 
 // Heart-beats that were left out since nothing could come between them.
@@ -55,6 +56,7 @@ void sim_keep_alive(struct text node_id, int64_t until_us)
 
 	if (row != NULL && row->alive_until_us < until_us) {
 		row->alive_until_us = until_us;
+		sim_due_changed();
 	}
 }
 
@@ -62,6 +64,7 @@ static void release_node(struct text id)
 {
 	struct node_row *row = node_row_of(id);
 
+	sim_due_changed();
 	if (row != NULL) {
 		*row = node_rows[--node_count];
 	}
@@ -119,6 +122,7 @@ static void claim(struct sim_op *op)
 	bool claimed[SIM_TENANTS_MAX] = { false };
 
 	op->out_count = 0;
+	sim_due_changed();
 	while ((int64_t)op->out_count < op->number) {
 		struct sim_tenant *first = NULL;
 
@@ -152,6 +156,7 @@ struct sim_tenant *sim_tenant_of(int64_t tenant_id)
 static void wake(struct sim_tenant *tenant)
 {
 	tenant->wake++;
+	sim_due_changed();
 	tenant->due_at_us = tenant->due_at_us < sim.now_us ? tenant->due_at_us : sim.now_us;
 }
 
@@ -193,6 +198,7 @@ static void take_token(struct sim_tenant *tenant)
 static void set_active(struct sim_tenant *tenant, bool active)
 {
 	tenant->active = active;
+	sim_due_changed();
 	sim_start_over(tenant, false);
 	if (active) {
 		tenant->quarantined = false;
@@ -481,6 +487,7 @@ static void hand_over(const struct sim_op *op, struct sim_tenant *tenant)
 	if (text_equal(tenant->claimed_by, op->text) && !text_equal(tenant->stream.owner, op->text) && is_alive(tenant->stream.owner)) {
 		tenant->claimed_by = tenant->stream.owner;
 		tenant->due_at_us = sim.now_us;
+		sim_due_changed();
 	}
 }
 
@@ -560,6 +567,7 @@ static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
 	after.write_seq++;
 	after.event_seq += fence->events;
 	if (fence->finish) {
+		sim_due_changed();
 		after.owner = TEXT_NONE;
 		if (text_equal(tenant->claimed_by, fence->node_id)) {
 			tenant->claimed_by = TEXT_NONE;
@@ -810,6 +818,7 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_QUARANTINE:
 		tenant->active = false;
 		tenant->quarantined = true;
+		sim_due_changed();
 		break;
 	case OP_STATUS:
 		tenant->counted_seq = tenant->stream.event_seq;
