@@ -11,7 +11,7 @@ unsigned store_run_select(struct pg_transaction *t, int64_t tenant_id)
 		"select k.version, k.wrapped, k.master_key_id,"
 		" t.tenant_id, t.state, t.state_since, t.apple_url, t.protocol_version, t.sync_interval_s, t.server_uuid, t.org_id,"
 		" t.org_id_hash, t.org_type, t.brake_percent, t.brake_devices, array_to_string(t.expiry_days, ','),"
-		" s.token_state, s.token_expires_at, s.token_since, s.pending_since, s.event_seq, s.told_token_id, s.told_days,"
+		" s.token_state, s.token_expires_at, s.token_since, s.pending_since, s.event_seq, s.announced_seq, s.told_token_id, s.told_days,"
 		" s.told_admin_id,"
 		" c.token_id, c.admin_id, c.taken_by,"
 		" p.token_id, p.key_pair_id, p.consumer_key_end, p.expires_at, p.uploaded_at, p.uploaded_by, p.attempts, p.next_try_at,"
@@ -54,6 +54,7 @@ static void read_status(struct columns *at, struct tenant_status_row *out)
 	out->token_since_us = next_instant(at);
 	out->pending_since_us = next_instant(at);
 	out->event_seq = next_number(at);
+	out->announced_seq = next_number(at);
 	out->told_token_id = next_number(at);
 	out->told_days = next_number(at);
 	out->told_admin_id = next_text(at);

@@ -180,6 +180,25 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 		count + DUE_VALUES);
 }
 
+void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
+	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status)
+{
+	struct pg_value values[FENCE_VALUES + NEXT_VALUES + DUE_VALUES + STATUS_OF_RUN_VALUES];
+	struct pg_value *due = values + FENCE_VALUES + NEXT_VALUES;
+
+	set_fence(values, fence, 0);
+	set_next(values + FENCE_VALUES, next);
+	due[0] = PG_V_INT8(wake);
+	due[1] = PG_V_INSTANT(due_at_us);
+	store_set_status_of_run(due + DUE_VALUES, status);
+	(void)pg_add(t,
+		FENCED(", owner = null" NEXT, DUE("$30", "$31")
+			", told as (update depbroker.tenant_status as s set "
+			STATUS_OF_RUN("$32", "$33", "$34", "$35", "$36", "$37", "$38")
+			" where s.tenant_id = $1 and exists (select from moved))"),
+		values, sizeof values / sizeof *values);
+}
+
 unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events,
 	const struct ledger_entry *entry)
 {

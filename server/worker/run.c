@@ -34,6 +34,7 @@ struct run {
 	struct replacement_flow replacement;
 	struct delivery delivery;
 	struct tell tell;
+	struct tenant_status_row status; // as the end of the run writes it
 	bool flows_are_open;
 
 	enum run_state {
@@ -45,6 +46,7 @@ struct run {
 	int rounds;       // of plan, sync and assign with what was loaded
 	int64_t retry_at_us; // of what planning or assigning could not do
 	bool stopped;     // its calls and deliveries: the process lost touch with the database, which it may have found again since
+	bool was_hinted_at; // since it began
 	bool asked_for;   // something else came up meanwhile: end, to begin anew
 	enum err failure; // of the database: what was loaded is not to be relied on any more
 	unsigned closing;
@@ -487,11 +489,9 @@ static void put_session(const struct tenant *tenant, struct pg_transaction *t)
 	sealed_fini(&sealed);
 }
 
-static void build_end(struct fenced_write *write, struct pg_transaction *t)
+static struct tenant_status_row status_of(const struct tenant *tenant)
 {
-	const struct run *run = write->owner;
-	const struct tenant *tenant = &run->tenant;
-	const struct tenant_status_row status = {
+	return (struct tenant_status_row){
 		.token_state = tenant->has_token ? tell_token_state(tenant) : TEXT_NONE,
 		.token_word = text_of(tenant->apple_error),
 		.sync_phase = tenant->stream.sync.phase == SYNC_PHASE_FETCH ? TEXT("fetch") : TEXT("changes"),
@@ -501,9 +501,34 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 		.sync_next_at_us = tenant->has_token ? tenant->stream.sync_next_at_us : INSTANT_NONE,
 		.event_seq = tenant->stream.event_seq,
 	};
+}
 
-	(void)store_tenant_status_run(t, tenant->due.tenant_id, &status, tenant->counts_changed);
-	(void)store_alerts_seen(t, tenant->due.tenant_id);
+static bool was_quiet(const struct tenant *tenant)
+{
+	return !tenant->counts_changed && !tenant->events_wait && tenant->stream.write_seq == tenant->loaded_write_seq;
+}
+
+static bool has_open_alerts(const struct tenant *tenant)
+{
+	for (enum alert_kind kind = 0; kind < ALERT_KINDS; kind++) {
+		if (tenant->told.open[kind]) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void build_end(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct run *run = write->owner;
+	const struct tenant *tenant = &run->tenant;
+
+	if (write->status == NULL) {
+		(void)store_tenant_status_run(t, tenant->due.tenant_id, &run->status, tenant->counts_changed);
+	}
+	if (has_open_alerts(tenant)) {
+		(void)store_alerts_seen(t, tenant->due.tenant_id);
+	}
 	if (session_is_new(tenant)) {
 		put_session(tenant, t);
 	}
@@ -533,6 +558,8 @@ static void finish(struct run *run)
 	run->write.next = next;
 	run->write.finish = true;
 	run->write.due_at_us = due_at(run);
+	run->status = status_of(tenant);
+	run->write.status = was_quiet(tenant) ? &run->status : NULL;
 	fenced_write_start(&run->write, on_written);
 }
 
@@ -549,11 +576,12 @@ static void log_end(const struct run *run)
 static void on_all_closed(struct run *run)
 {
 	struct worker_process *process = run->process;
+	const bool is_due_again = run->was_hinted_at || run->asked_for;
 
 	list_remove(&run->link);
 	process->run_count--;
 	free(run);
-	process->run_ended(process);
+	process->run_ended(process, is_due_again);
 }
 
 static void on_write_closed(struct fenced_write *write)
@@ -692,6 +720,9 @@ bool run_look(struct worker_process *process, int64_t tenant_id)
 
 	if (run != NULL && run->state == RUN_WAITING) {
 		delay_start(&run->tick, 0);
+	}
+	if (run != NULL) {
+		run->was_hinted_at = true;
 	}
 	return run != NULL;
 }

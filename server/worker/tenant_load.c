@@ -82,6 +82,8 @@ static void read_status(struct tenant *tenant, const struct run_row *run)
 	const struct tenant_status_row *status = &run->status;
 
 	tenant->counts_changed = status->event_seq != tenant->stream.event_seq;
+	tenant->events_wait = status->announced_seq != status->event_seq;
+	tenant->loaded_write_seq = tenant->stream.write_seq;
 	tenant->token_facts = store_token_facts(&run->tenant, status);
 	tenant->told = (struct alert_told){ .token_id = status->told_token_id, .days = (int)status->told_days,
 		.admin_id = tenant_keep(tenant, status->told_admin_id) };
@@ -255,6 +257,7 @@ static void read_positions(struct tenant *tenant, const struct pg_transaction *t
 	tenant->positions = room(tenant, tenant->position_count, sizeof *tenant->positions);
 	for (size_t i = 0; i < tenant->position_count; i++) {
 		store_position_read(t, LOAD_POSITIONS, i, &tenant->positions[i]);
+		tenant->events_wait = tenant->events_wait || tenant->positions[i].pending;
 	}
 }
 

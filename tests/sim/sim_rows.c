@@ -453,6 +453,7 @@ static void read_run_row(struct sim_op *op, const struct sim_tenant *tenant)
 		.status = {
 			.token_state = tenant->token_state,
 			.event_seq = tenant->counted_seq,
+			.announced_seq = tenant->counted_seq,
 			.told_token_id = tenant->told_token_id,
 			.told_days = tenant->told_days,
 		},

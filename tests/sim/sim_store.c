@@ -679,6 +679,13 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 	set_next(copy, next);
 }
 
+void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
+	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status)
+{
+	store_stream_finish(t, fence, next, due_at_us, wake);
+	(void)store_tenant_status_run(t, fence->tenant_id, status, false);
+}
+
 unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct ledger_entry *entry)
 {
 	struct sim_op *op = add(t, OP_LEDGER);
