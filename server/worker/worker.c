@@ -22,7 +22,7 @@ enum {
 	BEAT_AGAIN_MS = 500, // after one that failed
 	BEAT_TIMEOUT_MS = 3000,
 	BEATS_PER_PARTITIONS = 1000, // about an hour
-	POOL_SIZE = 6,
+	POOL_SIZE = 4, // each keeps what its largest write needed, in libpq and in the server
 	REASON_MAX = 300,
 };
 
