@@ -8,6 +8,9 @@ static const enum event_type events[ALERT_KINDS] = {
 	[ALERT_TERMS_UNSIGNED] = EVENT_TERMS_UNSIGNED,
 	[ALERT_SYNC_FAILING] = EVENT_SYNC_FAILING,
 	[ALERT_QUARANTINED] = EVENT_TENANT_QUARANTINED,
+	[ALERT_PROFILE_UNUSABLE] = EVENT_PROFILE_UNUSABLE,
+	[ALERT_PROFILE_UNDEFINED] = EVENT_PROFILE_UNDEFINED,
+	[ALERT_PROFILE_DRIFTED] = EVENT_PROFILE_DRIFTED,
 	[ALERT_TOKEN_RENEWED] = EVENT_TOKEN_RENEWED,
 	[ALERT_ADMIN_CHANGED] = EVENT_TOKEN_ADMIN_CHANGED,
 	[ALERT_TOKEN_REFUSED] = EVENT_TOKEN_REFUSED,
@@ -97,6 +100,9 @@ void alert_decide(struct alert_outcome *outcome, const struct alert_facts *facts
 	set(outcome, ALERT_TERMS_UNSIGNED, facts->state == TOKEN_STATE_TERMS_UNSIGNED);
 	set(outcome, ALERT_QUARANTINED, facts->state == TOKEN_STATE_QUARANTINED);
 	set(outcome, ALERT_SYNC_FAILING, facts->sync_fails);
+	set(outcome, ALERT_PROFILE_UNUSABLE, facts->profile_unusable);
+	set(outcome, ALERT_PROFILE_UNDEFINED, facts->profile_undefined);
+	set(outcome, ALERT_PROFILE_DRIFTED, facts->profile_drifts);
 	if (facts->pending_refused) {
 		notice(outcome, ALERT_TOKEN_REFUSED);
 	}

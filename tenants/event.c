@@ -21,12 +21,19 @@ static const char *const names[] = {
 	[EVENT_TOKEN_RENEWED] = "token.renewed",
 	[EVENT_TOKEN_ADMIN_CHANGED] = "token.admin_changed",
 	[EVENT_TOKEN_REFUSED] = "token.refused",
+	[EVENT_PROFILE_UNUSABLE] = "profile.unusable",
+	[EVENT_PROFILE_UNDEFINED] = "profile.undefined",
+	[EVENT_PROFILE_DRIFTED] = "profile.drifted",
 	[EVENT_DEVICE_REPLACED] = "device.replaced",
+	[EVENT_DEVICE_ENROLLED] = "device.enrolled",
+	[EVENT_DEVICE_UNENROLLED] = "device.unenrolled",
+	[EVENT_DEVICE_MISROUTED] = "device.misrouted",
 };
 
 bool event_is_of_client(enum event_type type)
 {
-	return type >= EVENT_TOKEN_EXPIRING && type <= EVENT_TOKEN_REFUSED;
+	return (type >= EVENT_TOKEN_EXPIRING && type <= EVENT_TOKEN_REFUSED) ||
+		(type >= EVENT_PROFILE_UNUSABLE && type <= EVENT_PROFILE_DRIFTED);
 }
 
 const char *event_type_name(enum event_type type)

@@ -26,7 +26,14 @@ enum event_type { // numbers are stored: never change them
 	EVENT_TOKEN_RENEWED = 13,
 	EVENT_TOKEN_ADMIN_CHANGED = 14,
 	EVENT_TOKEN_REFUSED = 15,
+	// 48 to 50: of the client itself, too
+	EVENT_PROFILE_UNUSABLE = 48,  // nothing is assigned: its layers have an error, or Apple refuses it
+	EVENT_PROFILE_UNDEFINED = 49, // defined again and again, and no answer comes
+	EVENT_PROFILE_DRIFTED = 50,   // Apple has it otherwise than it was meant
 	EVENT_DEVICE_REPLACED = 32, // Apple says in whose place it came
+	EVENT_DEVICE_ENROLLED = 40,   // at the instance, which said so
+	EVENT_DEVICE_UNENROLLED = 41, // it left the instance's management
+	EVENT_DEVICE_MISROUTED = 42,  // another instance than this one, which is to have it, told of its enrolment
 };
 
 bool event_is_of_client(enum event_type type); // its JSON is a "detail" and no "device"

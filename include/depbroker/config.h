@@ -18,6 +18,7 @@ struct config {
 	char *listen;           // "127.0.0.1:8080"
 	char *dep_listen;       // "127.0.0.1:8081"
 	char *admin_listen;     // "127.0.0.1:9090"
+	char *public_url;       // where others find `listen`, without a slash at its end; NULL: unknown
 	char *apple_url;        // without a slash at its end
 	char *apple_ca_file;    // NULL: the system's store
 	char *https_proxy;      // for Apple only; NULL: none
@@ -25,6 +26,7 @@ struct config {
 	char *log_level;        // "info"
 	int64_t workers;        // processes
 	int64_t sync_interval_s;
+	int64_t profile_check_s;    // between two looks at a profile at Apple
 	int64_t pages_at_once;      // in one worker process
 	int64_t tenant_memory_mib;
 	int64_t page_memory_kib;

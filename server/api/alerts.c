@@ -100,20 +100,12 @@ static void find(struct call *call)
 
 static bool read_id(struct call *call)
 {
-	const struct text id = call->request->parameters[0];
-	int64_t *out = call_own(call, sizeof *out);
+	const bool is_one = call_parameter_id(call, 0, call_own(call, sizeof(int64_t)));
 
-	for (size_t i = 0; i < id.length && id.length <= 18; i++) {
-		if (id.bytes[i] < '0' || id.bytes[i] > '9') {
-			*out = 0;
-			break;
-		}
-		*out = *out * 10 + (id.bytes[i] - '0');
-	}
-	if (*out == 0) {
+	if (!is_one) {
 		call_problem(call, PROBLEM_ALERT_NOT_FOUND, "%s", "");
 	}
-	return *out != 0;
+	return is_one;
 }
 
 // Another tenant's is refused by the same words as one that does not exist.

@@ -3,6 +3,7 @@
 
 #include "api/admin.h"
 #include "api/call.h"
+#include "api/housekeeping.h"
 #include "api/rate_limit.h"
 #include "api/readiness.h"
 #include "api/routes.h"
@@ -13,7 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30 }; // a minute
+enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30, HOOKS = 12000 }; // a minute
 
 enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, BODY_MAX = 64 * 1024 };
 
@@ -42,6 +43,9 @@ static void close_rest(struct service *service)
 
 	service->idle = NULL;
 	readiness_close(service->readiness);
+	if (service->housekeeping != NULL) {
+		housekeeping_close(service->housekeeping);
+	}
 	process->left_to_close = 2;
 	pg_pool_close(service->pool, on_closed, process);
 	http_client_close(service->apple, on_closed, process);
@@ -168,8 +172,10 @@ static enum err open_all(struct process *process, struct fault *fault)
 	rc = open_listeners(service, fault);
 	if (rc != OK) {
 		close_all(process);
+		return rc;
 	}
-	return rc;
+	service->housekeeping = housekeeping_open(service);
+	return OK;
 }
 
 int api_main(const struct config *config)
@@ -185,6 +191,7 @@ int api_main(const struct config *config)
 	process.signals = (struct stop_signals){ .stop = on_signal, .again = on_signal_again, .owner = &process };
 	process.service.address_rates = rate_limit_open(RENEWALS_PER_ADDRESS);
 	process.service.link_rates = rate_limit_open(RENEWALS_PER_LINK);
+	process.service.hook_rates = rate_limit_open(HOOKS);
 	stop_signals_open(&process.signals, &process.service.loop);
 	rc = open_all(&process, &fault);
 	if (rc == OK) {
@@ -203,5 +210,6 @@ int api_main(const struct config *config)
 	key_provider_close(process.service.keys);
 	rate_limit_close(process.service.address_rates);
 	rate_limit_close(process.service.link_rates);
+	rate_limit_close(process.service.hook_rates);
 	return rc == OK ? 0 : 1;
 }

@@ -155,6 +155,9 @@ static bool take(struct call *call, const struct body_member *member, json_t *js
 	case BODY_INTEGER: return take_number(call, member, json, &out->number);
 	case BODY_TEXTS: return take_texts(call, member, json, out);
 	case BODY_INTEGERS: return take_numbers(call, member, json, out);
+	case BODY_FLAG:
+		out->flag = json_is_true(json);
+		return json_is_boolean(json) || refuse(call, member, "is neither true nor false");
 	case BODY_OBJECT:
 		out->object = json;
 		return json_is_object(json) || refuse(call, member, "is not an object");

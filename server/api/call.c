@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/call.h"
 
+#include "api/hook.h"
 #include "api/rate_limit.h"
 #include "api/renewal.h"
 #include "depbroker/log.h"
@@ -108,7 +109,7 @@ static void hint_workers(const struct call *call, unsigned status)
 {
 	const int64_t sockets = call->service->config->hint_sockets;
 
-	if (status >= 300 || !call->endpoint->of_tenant || text_equal(call->request->method, TEXT("GET"))) {
+	if (status >= 300 || call->tenant.tenant_id == 0 || text_equal(call->request->method, TEXT("GET"))) {
 		return;
 	}
 	for (int64_t i = 0; i < sockets; i++) {
@@ -205,6 +206,20 @@ bool call_may_see(const struct call *call, int64_t tenant_id)
 		}
 	}
 	return call->key.all_tenants;
+}
+
+bool call_parameter_id(const struct call *call, size_t parameter, int64_t *out)
+{
+	const struct text id = call->request->parameters[parameter];
+
+	*out = 0;
+	for (size_t i = 0; i < id.length && id.length <= 18; i++) {
+		if (id.bytes[i] < '0' || id.bytes[i] > '9') {
+			return false;
+		}
+		*out = *out * 10 + (id.bytes[i] - '0');
+	}
+	return *out > 0;
 }
 
 bool call_flag(struct call *call, const char *name, bool *out)
@@ -428,6 +443,10 @@ void call_admit(struct http_request *request)
 		if (query_is_known(call)) {
 			admit_by_link(call);
 		}
+		return;
+	}
+	if (call->endpoint->of_hook) {
+		hook_admit(call);
 		return;
 	}
 	if (call->endpoint->least == ROLE_ANYBODY) {

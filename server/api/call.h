@@ -36,6 +36,7 @@ struct endpoint { // the tag of a route
 	bool of_tenant;    // the first parameter of the path is a tenant's slug
 	void (*step)(struct call *call);
 	const char *query[ENDPOINT_QUERY_MAX]; // the query parameters it knows
+	bool of_hook;      // ROLE_ANYBODY: an MDM server's message, which brings its own proof
 	bool of_link;      // ROLE_ANYBODY: the first parameter is a renewal link's secret, which names the tenant
 	// For people, not for programs: answers every refusal in place of a problem document. NULL: the document
 	void (*refuse)(struct call *call, enum api_problem which, const char *detail);
@@ -50,7 +51,7 @@ struct call {
 	struct api_key presented; // wiped after the comparison, but for its id
 	struct api_key_row key;
 	enum role role;
-	struct tenant_row tenant; // of an endpoint of a tenant or of a link
+	struct tenant_row tenant; // of an endpoint of a tenant or of a link; of a hook number and slug only
 	struct renewal_link_row link; // of one of a link
 	struct tenant_status_row tenant_status;
 	struct pg_transaction transaction;
@@ -88,6 +89,9 @@ MUST_USE bool call_if_match(struct call *call, int64_t *version);
 bool call_may_see(const struct call *call, int64_t tenant_id);
 // NULL: all tenants. Otherwise these only.
 const int64_t *call_tenants(const struct call *call, size_t *count);
+
+// A number in the path. False: it is none.
+MUST_USE bool call_parameter_id(const struct call *call, size_t parameter, int64_t *out);
 
 // A flag such as ?dry_run=true. False: it has another value, and that has been answered.
 MUST_USE bool call_flag(struct call *call, const char *name, bool *out);

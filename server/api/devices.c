@@ -2,6 +2,7 @@
 //
 // /tenants/{tenant}/devices, /devices/{serial}: as they are, or as they were at a time
 #include "api/call.h"
+#include "api/enrolment_json.h"
 #include "api/paging.h"
 #include "api/resources.h"
 #include "store/devices.h"
@@ -148,7 +149,7 @@ static bool choose_instance(struct call *call)
 	return true;
 }
 
-enum { INSTANCES, DEVICES, REPLACEMENTS };
+enum { INSTANCES, DEVICES, REPLACEMENTS, ENROLMENTS };
 
 static void ask_list(struct call *call)
 {
@@ -245,6 +246,7 @@ static void ask_one(struct call *call)
 	} else {
 		(void)store_device_by_serials(transaction, tenant_id, &call->request->parameters[1], 1);
 		(void)store_replacement_of(transaction, tenant_id, call->request->parameters[1]);
+		(void)store_enrolment_of(transaction, tenant_id, call->request->parameters[1]);
 	}
 	call_start(call);
 }
@@ -284,6 +286,17 @@ static void replacements_json(struct json_out *json, const struct call *call, st
 	}
 }
 
+static void put_enrolment(struct json_out *json, const struct call *call, const struct device_row *device)
+{
+	const size_t count = pg_row_count(&call->transaction, ENROLMENTS);
+	struct enrolment_row newest = { 0 };
+
+	if (count > 0) {
+		store_enrolment_read(&call->transaction, ENROLMENTS, 0, &newest);
+	}
+	enrolment_of_device_json(json, &newest, count, device);
+}
+
 static void answer_one(struct call *call)
 {
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
@@ -301,6 +314,7 @@ static void answer_one(struct call *call)
 		put_object(&json, NULL);
 		device_row_json(&json, call, INSTANCES, &row);
 		replacements_json(&json, call, row.apple.serial_number);
+		put_enrolment(&json, call, &row);
 		put_object_end(&json);
 	}
 	call_answer(call, 200, &body);

@@ -1,133 +1,301 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "api/instance_profile.h"
+//
+// /tenants/{tenant}/instances/{instance}/profile: the instance's layer, and the enrolment profile that all layers make of it. The ETag is
+// the version of the layer.
+#include "api/layer_change.h"
+#include "api/paging.h"
+#include "api/resources.h"
+#include "tenants/profile_diff.h"
 
-#include "tenants/url_guard.h"
-
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-enum kind { KIND_TEXT, KIND_FLAG, KIND_TEXTS, KIND_URL, KIND_REFUSED };
+// --- GET ---
 
-static const struct member {
-	const char *name;
-	enum kind kind;
-	size_t longest; // of a text, in bytes; of a list, in elements
-} members[] = {
-	{ "url", KIND_REFUSED, 0 },
-	{ "devices", KIND_REFUSED, 0 },
-	{ "profile_name", KIND_REFUSED, 0 },
-	{ "configuration_web_url", KIND_URL, URL_GUARD_URL_MAX },
-	{ "department", KIND_TEXT, 125 },
-	{ "org_magic", KIND_TEXT, 256 },
-	{ "support_phone_number", KIND_TEXT, 50 },
-	{ "support_email_address", KIND_TEXT, 250 },
-	{ "language", KIND_TEXT, 20 },
-	{ "region", KIND_TEXT, 20 },
-	{ "allow_pairing", KIND_FLAG, 0 },
-	{ "is_supervised", KIND_FLAG, 0 },
-	{ "is_mandatory", KIND_FLAG, 0 },
-	{ "is_mdm_removable", KIND_FLAG, 0 },
-	{ "await_device_configured", KIND_FLAG, 0 },
-	{ "auto_advance_setup", KIND_FLAG, 0 },
-	{ "is_multi_user", KIND_FLAG, 0 },
-	{ "is_return_to_service", KIND_FLAG, 0 },
-	{ "do_not_use_profile_from_backup", KIND_FLAG, 0 },
-	{ "anchor_certs", KIND_TEXTS, 100 },
-	{ "supervising_host_certs", KIND_TEXTS, 100 },
-	{ "skip_setup_items", KIND_TEXTS, 200 },
+enum { READ_INSTANCE, READ_TENANT_PROFILE, READ_PROFILES, READ_VERSIONS };
+
+struct reading {
+	struct arena arena;
+	int64_t version; // 0: the one in force
 };
 
-static enum err check_text(const struct member *member, const json_t *value, struct fault *fault)
+static void finish_reading(struct call *call)
 {
-	if (!json_is_string(value) || json_string_length(value) == 0 || json_string_length(value) > member->longest) {
-		return fault_set(fault, ERR_BAD_INPUT, "profile: %s is a string of 1 to %zu bytes", member->name, member->longest);
-	}
-	return OK;
+	arena_fini(&((struct reading *)call->own)->arena);
 }
 
-static enum err check_texts(const struct member *member, const json_t *value, struct fault *fault)
+static bool read_request(struct call *call)
 {
-	size_t i;
-	const json_t *element;
+	struct reading *reading = call_own(call, sizeof *reading);
 
-	if (!json_is_array(value) || json_array_size(value) > member->longest) {
-		return fault_set(fault, ERR_BAD_INPUT, "profile: %s is a list of at most %zu strings", member->name, member->longest);
+	reading->arena = ARENA(PROFILE_ARENA_BUDGET);
+	call_on_finish(call, finish_reading);
+	return paging_number(call, "version", &reading->version);
+}
+
+static void ask_instance(struct call *call)
+{
+	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
+		call->request->parameters[1]);
+	call_start(call);
+}
+
+static bool is_there(struct call *call)
+{
+	if (pg_row_count(&call->transaction, 0) == 0) {
+		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
+		return false;
 	}
-	json_array_foreach(value, i, element) {
-		if (!json_is_string(element) || json_string_length(element) == 0) {
-			return fault_set(fault, ERR_BAD_INPUT, "profile: %s holds something that is not a string, or an empty one",
-				member->name);
+	return true;
+}
+
+static void ask(struct call *call)
+{
+	const struct reading *reading = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct instance_row instance;
+
+	store_instance_read(&call->transaction, 0, 0, &instance);
+	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
+
+	(void)store_instance_by_name(t, tenant_id, call->request->parameters[1]);
+	(void)store_tenant_profile_select(t, tenant_id);
+	(void)store_profile_list(t, tenant_id);
+	(void)store_instance_profile_versions(t, tenant_id, instance.instance_id, reading->version, LAYER_VERSIONS_SHOWN);
+	call_start(call);
+}
+
+static void answer_version(struct call *call)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	struct layer_version version;
+
+	if (pg_row_count(&call->transaction, READ_VERSIONS) == 0) {
+		call_problem(call, PROBLEM_VERSION_NOT_FOUND, "%s", "");
+		return;
+	}
+	store_layer_version_read(&call->transaction, READ_VERSIONS, 0, &version);
+	put_object(&json, NULL);
+	put_version(&json, &version);
+	put_raw(&json, "layer", version.layer);
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+// The one that was defined with this content: its bytes may be another's, its digest of them.
+static bool find_defined(const struct pg_transaction *t, int64_t instance_id, const unsigned char digest[SHA256_SIZE],
+	struct profile_row *out)
+{
+	unsigned char canonical[SHA256_SIZE];
+
+	for (size_t i = 0; i < pg_row_count(t, READ_PROFILES); i++) {
+		store_profile_read(t, READ_PROFILES, i, out);
+		if (out->instance_id == instance_id && profile_digest(canonical, out->content, NULL) == OK &&
+			memcmp(canonical, digest, SHA256_SIZE) == 0) {
+			return true;
 		}
 	}
-	return OK;
+	return false;
 }
 
-static enum err check_url(const struct member *member, const json_t *value, const struct text *hosts, size_t count,
-	struct fault *fault)
+static void put_at_apple(struct json_out *json, const struct profile_row *row)
 {
-	TRY(check_text(member, value, fault));
-	if (url_guard_check((struct text){ json_string_value(value), json_string_length(value) }, hosts, count, fault) != OK) {
-		return fault_wrap(fault, ERR_FORBIDDEN_ADDRESS, "profile: %s", member->name);
+	put_object(json, "at_apple");
+	put_text(json, "profile_uuid", row->profile_uuid);
+	put_text(json, "refused", row->refused);
+	put_instant(json, "defined_at", row->defined_at_us);
+	put_instant(json, "checked_at", row->checked_at_us);
+	put_bool(json, "drifts", row->drift_count > 0);
+	put_raw(json, "differences", row->drift.length > 0 ? row->drift : TEXT("[]"));
+	put_instant(json, "mended_at", row->mended_at_us);
+	put_object_end(json);
+}
+
+static void put_state(struct json_out *json, const struct call *call, const struct instance_row *instance,
+	const struct profile_rendered *rendered)
+{
+	struct profile_row row;
+
+	if (rendered->content.bytes != NULL && find_defined(&call->transaction, instance->instance_id, rendered->digest, &row)) {
+		put_at_apple(json, &row);
+	} else {
+		put_null(json, "at_apple");
 	}
-	return OK;
 }
 
-static const struct member *find(const char *name)
+static void put_digest(struct json_out *json, const struct profile_rendered *rendered)
 {
-	for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
-		if (strcmp(members[i].name, name) == 0) {
-			return &members[i];
+	struct buffer hexadecimal CLEANUP(buffer_fini) = BUFFER(2 * SHA256_SIZE);
+
+	buffer_add_hex(&hexadecimal, rendered->digest, SHA256_SIZE);
+	put_text(json, "digest", rendered->content.bytes != NULL ? buffer_text(&hexadecimal) : TEXT_NONE);
+}
+
+static void answer_rendered(struct call *call, const struct instance_row *instance, const struct tenant_profile_row *profile,
+	const struct profile_rendered *rendered)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	char etag[24];
+
+	(void)snprintf(etag, sizeof etag, "\"%" PRId64 "\"", instance->profile_version);
+	http_answer_header(call->request, "ETag", etag);
+	put_object(&json, NULL);
+	put_int(&json, "version", instance->profile_version);
+	put_raw(&json, "layer", instance->profile);
+	put_text(&json, "template", profile->template_name);
+	put_int_or_null(&json, "template_version", profile->template_version);
+	put_rendered(&json, "profile", rendered);
+	put_digest(&json, rendered);
+	put_origins(&json, "origins", rendered);
+	put_findings(&json, "findings", &rendered->findings, PROFILE_LEVEL_BROKER, FINDING_NOTE);
+	put_state(&json, call, instance, rendered);
+	put_versions(&json, &call->transaction, READ_VERSIONS);
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+static void answer(struct call *call)
+{
+	struct reading *reading = call->own;
+	struct tenant_profile_row profile;
+	struct profile_rendered rendered;
+	struct instance_row instance;
+	struct fault fault;
+	enum err rc;
+
+	if (reading->version > 0) {
+		answer_version(call);
+		return;
+	}
+	store_instance_read(&call->transaction, READ_INSTANCE, 0, &instance);
+	store_tenant_profile_read(&call->transaction, READ_TENANT_PROFILE, 0, &profile);
+	const struct profile_parts parts = profile_parts_of(&call->tenant, &profile, &instance);
+
+	rc = profile_compose(&rendered, &parts, &reading->arena, &fault);
+	if (rc != OK) {
+		call_problem(call, PROBLEM_PROFILE_INVALID, "%s", fault.text);
+		return;
+	}
+	answer_rendered(call, &instance, &profile, &rendered);
+}
+
+void instance_profile_show(struct call *call)
+{
+	enum { NEW, FINDING, READING };
+
+	switch (call->state) {
+	case NEW:
+		if (!read_request(call)) {
+			return;
+		}
+		AWAIT(call, FINDING, ask_instance(call));
+		if (call_failed(call) || !is_there(call)) {
+			return;
+		}
+		AWAIT(call, READING, ask(call));
+		if (!call_failed(call) && is_there(call)) {
+			answer(call);
 		}
 	}
-	return NULL;
 }
 
-static enum err check(const struct member *member, const json_t *value, const struct text *hosts, size_t count,
-	struct fault *fault)
+// --- PUT ---
+
+static const struct body_member members[] = { LAYER_MEMBERS };
+
+static bool read_change(struct call *call)
 {
-	switch (member->kind) {
-	case KIND_TEXT: return check_text(member, value, fault);
-	case KIND_TEXTS: return check_texts(member, value, fault);
-	case KIND_URL: return check_url(member, value, hosts, count, fault);
-	case KIND_FLAG:
-		return json_is_boolean(value) ? OK : fault_set(fault, ERR_BAD_INPUT, "profile: %s is true or false", member->name);
-	case KIND_REFUSED:
-		return fault_set(fault, ERR_BAD_INPUT, "profile: %s is set by depbroker itself", member->name);
-	}
-	return OK;
+	struct body_value values[LAYER_BODY_COUNT];
+
+	(void)layer_change_begin(call, sizeof(struct layer_change), PROFILE_LEVEL_INSTANCE);
+	return layer_change_read(call, members, values, LAYER_BODY_COUNT);
 }
 
-// Apple refuses this pair with FLAGS_INVALID; better here than at the first assignment.
-static enum err check_flags(const json_t *profile, struct fault *fault)
+static void ask_cost(struct call *call)
 {
-	const bool must_stay = json_is_false(json_object_get(profile, "is_mdm_removable"));
+	struct pg_transaction *t = call_transaction(call, store_api(call->tenant.tenant_id));
 
-	if (must_stay && !json_is_true(json_object_get(profile, "is_supervised"))) {
-		return fault_set(fault, ERR_BAD_INPUT, "profile: is_mdm_removable false needs is_supervised true");
-	}
-	return OK;
+	layer_change_ask(t, call->tenant.tenant_id);
+	call_start(call);
 }
 
-static int add_bytes(const char *bytes, size_t length, void *out)
+static bool find_instance(const struct call *call, struct instance_row *out)
 {
-	buffer_add(out, bytes, length);
-	return 0;
-}
-
-enum err instance_profile_write(struct buffer *out, json_t *profile, const struct text *allowed_hosts, size_t host_count,
-	struct fault *fault)
-{
-	void *at;
-
-	for (at = json_object_iter(profile); at != NULL; at = json_object_iter_next(profile, at)) {
-		const struct member *member = find(json_object_iter_key(at));
-
-		if (member != NULL) {
-			TRY(check(member, json_object_iter_value(at), allowed_hosts, host_count, fault));
+	for (size_t i = 0; i < pg_row_count(&call->transaction, LAYER_READ_INSTANCES); i++) {
+		store_instance_read(&call->transaction, LAYER_READ_INSTANCES, i, out);
+		if (text_equal(out->name, call->request->parameters[1])) {
+			return true;
 		}
 	}
-	TRY(check_flags(profile, fault));
-	if (json_dump_callback(profile, add_bytes, out, JSON_COMPACT | JSON_SORT_KEYS) != 0 || out->overflow) {
-		return fault_set(fault, ERR_BAD_INPUT, "profile: it is larger than %d bytes", INSTANCE_PROFILE_MAX);
+	return false;
+}
+
+static bool may_be_put(struct call *call)
+{
+	struct layer_change *change = call->own;
+	struct tenant_profile_row profile;
+	struct instance_row instance;
+
+	if (!find_instance(call, &instance)) {
+		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
+		return false;
 	}
-	return OK;
+	store_tenant_profile_read(&call->transaction, LAYER_READ_PROFILE, 0, &profile);
+	instance.profile = change->layer;
+	return layer_change_add(call, change, &(struct layer_states){ .tenant = &call->tenant, .before = &profile, .after = &profile,
+		.instance_after = &instance }) && layer_change_may_go_on(call, change);
+}
+
+static void put(struct call *call)
+{
+	const struct layer_change *change = call->own;
+	const struct layer_author author = layer_change_author(call, change);
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct instance_row instance = { .instance_id = 0 };
+
+	(void)find_instance(call, &instance);
+	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
+
+	(void)store_instance_profile_put(t, tenant_id, instance.instance_id, change->expected_version, change->layer, &author);
+	layer_change_audit(call, t, "instance.profile", call->tenant.slug);
+	call_start(call);
+}
+
+void instance_profile_put(struct call *call)
+{
+	enum { NEW, COSTING, PUTTING, FINDING, READING };
+
+	switch (call->state) {
+	case NEW:
+		if (!read_change(call)) {
+			return;
+		}
+		AWAIT(call, COSTING, ask_cost(call));
+		if (call_failed(call) || !may_be_put(call)) {
+			return;
+		}
+		AWAIT(call, PUTTING, put(call));
+		if (call->transaction.op.rc == ERR_FENCED) {
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force");
+			return;
+		}
+		if (call_failed(call)) {
+			return;
+		}
+		layer_change_fini(call->own);
+		if (!read_request(call)) {
+			return;
+		}
+		AWAIT(call, FINDING, ask_instance(call));
+		if (call_failed(call) || !is_there(call)) {
+			return;
+		}
+		AWAIT(call, READING, ask(call));
+		if (!call_failed(call) && is_there(call)) {
+			answer(call);
+		}
+	}
 }

@@ -3,8 +3,9 @@
 // POST /tenants/{tenant}/instances, PATCH .../{instance}
 #include "api/body.h"
 #include "api/instance_json.h"
-#include "api/instance_profile.h"
+#include "api/layer_change.h"
 #include "api/resources.h"
+#include "crypto/certificate.h"
 #include "store/secrets.h"
 #include "store/stream.h"
 #include "store/tokens.h"
@@ -15,11 +16,16 @@
 
 _Static_assert((int)STORE_HOSTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the hosts");
 
-static const char *const kinds[] = { "nanomdm", "micromdm", "fleet", "jamf", "generic", NULL };
+static const char *const kinds[] = { "nanomdm", "nanohub", "micromdm", "fleet", "zentral", "jamf", "simplemdm", "iru", "intune", "mosyle",
+	"addigy", "jumpcloud", "meraki", "generic", NULL };
+static const char *const states[] = { "active", "draining", "retired", NULL };
+
+enum { LABEL_MAX = 64 };
 
 struct writing {
+	struct layer_change change;
 	struct instance_row row;
-	struct buffer profile;
+	bool has_layer; // the request brings one
 	struct data_key data_key;
 	struct buffer webhook_secret; // its spelling
 	unsigned read_back;
@@ -29,16 +35,15 @@ static void finish(struct call *call)
 {
 	struct writing *writing = call->own;
 
-	buffer_fini(&writing->profile);
+	layer_change_fini(&writing->change);
 	buffer_fini_wiped(&writing->webhook_secret);
 	data_key_fini(&writing->data_key);
 }
 
 static struct writing *begin(struct call *call)
 {
-	struct writing *writing = call_own(call, sizeof *writing);
+	struct writing *writing = (struct writing *)layer_change_begin(call, sizeof *writing, PROFILE_LEVEL_INSTANCE);
 
-	writing->profile = BUFFER(INSTANCE_PROFILE_MAX);
 	writing->webhook_secret = BUFFER(128);
 	writing->row.profile = TEXT("{}");
 	call_on_finish(call, finish);
@@ -47,14 +52,17 @@ static struct writing *begin(struct call *call)
 
 // --- what both accept ---
 
-enum { ENROLMENT_URL, ALLOWED_HOSTS, WEBHOOK_URL, PROFILE, COMMON };
+enum { ENROLMENT_URL, ALLOWED_HOSTS, WEBHOOK_URL, PROFILE, STATE, LABELS, ANCHOR_CERTS, COMMON };
 #define COMMON_MEMBERS(is_required)                                                                                  \
 	[ENROLMENT_URL] = { "enrolment_url", BODY_TEXT, .required = (is_required), .minimum = 1,                          \
 		.maximum = URL_GUARD_URL_MAX },                                                                               \
 	[ALLOWED_HOSTS] = { "allowed_hosts", BODY_TEXTS, .required = (is_required), .minimum = 1,                         \
 		.maximum = STORE_HOSTS_MAX },                                                                                 \
 	[WEBHOOK_URL] = { "webhook_url", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = URL_GUARD_URL_MAX },       \
-	[PROFILE] = { .name = "profile", .kind = BODY_OBJECT }
+	[PROFILE] = { .name = "profile", .kind = BODY_OBJECT },                                                           \
+	[STATE] = { .name = "state", .kind = BODY_TEXT, .words = states },                                                \
+	[LABELS] = { .name = "labels", .kind = BODY_TEXTS, .maximum = STORE_INSTANCE_LABELS_MAX },                        \
+	[ANCHOR_CERTS] = { .name = "anchor_certs", .kind = BODY_TEXTS, .maximum = STORE_ANCHORS_MAX }
 
 static bool hosts_are_good(struct call *call, const struct instance_row *row)
 {
@@ -84,33 +92,52 @@ static bool urls_are_good(struct call *call, const struct instance_row *row)
 	return true;
 }
 
-// The profile is checked against the hosts as they will be, also when only these change.
-static bool profile_is_good(struct call *call, struct writing *writing, json_t *profile)
+static bool take_layer(struct call *call, struct writing *writing)
 {
-	struct fault fault;
-	const enum err rc = instance_profile_write(&writing->profile, profile, writing->row.allowed_hosts,
-		writing->row.allowed_host_count, &fault);
-
-	if (rc != OK) {
-		call_problem(call, rc == ERR_FORBIDDEN_ADDRESS ? PROBLEM_URL_NOT_ALLOWED : PROBLEM_BAD_BODY, "%s", fault.text);
+	writing->has_layer = true;
+	if (!layer_change_check(call, &writing->change, "\"profile\"")) {
 		return false;
 	}
-	writing->row.profile = buffer_text(&writing->profile);
+	writing->row.profile = writing->change.layer;
 	return true;
 }
 
-static bool stored_profile_is_good(struct call *call, struct writing *writing)
+static bool is_label(struct text label)
 {
-	json_t *profile = json_loadb(writing->row.profile.bytes, writing->row.profile.length, 0, NULL);
-	bool good = false;
-
-	if (profile == NULL) {
-		call_problem(call, PROBLEM_INTERNAL, "the stored profile cannot be read");
-	} else {
-		good = profile_is_good(call, writing, profile);
+	for (size_t i = 0; i < label.length; i++) {
+		if ((unsigned char)label.bytes[i] < ' ' || label.bytes[i] == 0x7f) {
+			return false;
+		}
 	}
-	json_decref(profile);
-	return good;
+	return label.length > 0 && label.length <= LABEL_MAX;
+}
+
+static bool take_labels(struct call *call, struct instance_row *row, const struct body_value *value)
+{
+	for (size_t i = 0; i < value->count; i++) {
+		if (!is_label(value->texts[i])) {
+			call_problem(call, PROBLEM_BAD_BODY, "labels[%zu] is empty, longer than %d bytes, or has a control character", i, LABEL_MAX);
+			return false;
+		}
+		row->labels[i] = value->texts[i];
+	}
+	row->label_count = value->count;
+	return true;
+}
+
+static bool take_anchors(struct call *call, struct instance_row *row, const struct body_value *value)
+{
+	struct fault fault;
+
+	for (size_t i = 0; i < value->count; i++) {
+		if (certificate_check_pem(value->texts[i], &fault) != OK) {
+			call_problem(call, PROBLEM_BAD_BODY, "anchor_certs[%zu]: %s", i, fault.text);
+			return false;
+		}
+		row->anchor_certs[i] = text_trim(value->texts[i]);
+	}
+	row->anchor_cert_count = value->count;
+	return true;
 }
 
 static bool take_common(struct call *call, struct writing *writing, const struct body_value *values)
@@ -125,11 +152,12 @@ static bool take_common(struct call *call, struct writing *writing, const struct
 			row->allowed_hosts[i] = values[ALLOWED_HOSTS].texts[i];
 		}
 	}
-	if (!hosts_are_good(call, row) || !urls_are_good(call, row)) {
+	row->state = values[STATE].given ? values[STATE].text : row->state;
+	if (!hosts_are_good(call, row) || !urls_are_good(call, row) || (values[LABELS].given && !take_labels(call, row, &values[LABELS])) ||
+		(values[ANCHOR_CERTS].given && !take_anchors(call, row, &values[ANCHOR_CERTS]))) {
 		return false;
 	}
-	return values[PROFILE].given ? profile_is_good(call, writing, values[PROFILE].object)
-		: stored_profile_is_good(call, writing);
+	return !values[PROFILE].given || take_layer(call, writing);
 }
 
 static bool hosts_were_refused(struct call *call)
@@ -179,27 +207,32 @@ static bool read_creation(struct call *call)
 	return take_common(call, writing, values);
 }
 
-enum { NEXT_ID, DATA_KEY, EXISTING };
+enum { NEXT_ID = LAYER_READ_MORE, DATA_KEY };
 
 static void ask_number_and_key(struct call *call)
 {
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
+	layer_change_ask(transaction, tenant_id);
 	(void)store_object_next_id(transaction);
 	(void)store_data_key_current(transaction, tenant_id);
-	(void)store_instance_list(transaction, tenant_id);
 	call_start(call);
 }
 
 static bool take_number_and_key(struct call *call)
 {
 	struct writing *writing = call->own;
+	struct tenant_profile_row profile;
 	struct fault fault;
 	enum err rc;
 
-	if (pg_row_count(&call->transaction, EXISTING) >= STORE_INSTANCES_MAX) {
+	if (pg_row_count(&call->transaction, LAYER_READ_INSTANCES) >= STORE_INSTANCES_MAX) {
 		call_problem(call, PROBLEM_TOO_MANY_INSTANCES, "%d", STORE_INSTANCES_MAX);
+		return false;
+	}
+	store_tenant_profile_read(&call->transaction, LAYER_READ_PROFILE, 0, &profile);
+	if (!layer_change_check_new(call, &call->tenant, &profile, &writing->row)) {
 		return false;
 	}
 	writing->row.instance_id = store_object_next_id_read(&call->transaction, NEXT_ID);
@@ -224,6 +257,17 @@ static void make_webhook_secret(struct writing *writing)
 	assert(!writing->webhook_secret.overflow);
 }
 
+// A version of its own, with who and when.
+static void put_layer(struct call *call, struct pg_transaction *t)
+{
+	const struct writing *writing = call->own;
+	const struct layer_author author = layer_change_author(call, &writing->change);
+
+	if (writing->has_layer) {
+		(void)store_instance_profile_put(t, call->tenant.tenant_id, writing->row.instance_id, -1, writing->change.layer, &author);
+	}
+}
+
 static void insert_instance(struct call *call)
 {
 	struct writing *writing = call->own;
@@ -242,6 +286,7 @@ static void insert_instance(struct call *call)
 	seal(&sealed, &writing->data_key, &binding, buffer_text(&writing->webhook_secret));
 	store_instance_insert(transaction, tenant_id, &writing->row);
 	store_secret_put(transaction, &binding, &sealed);
+	put_layer(call, transaction);
 	store_tenant_require_hosts(transaction, tenant_id);
 	call_audit(call, transaction, "instance.create", call->tenant.slug, TEXT_NONE);
 	writing->read_back = store_instance_by_name(transaction, tenant_id, writing->row.name);
@@ -287,22 +332,40 @@ static const struct body_member change_members[] = { COMMON_MEMBERS(false) };
 
 static void ask_one(struct call *call)
 {
-	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
-		call->request->parameters[1]);
+	layer_change_ask(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id);
 	call_start(call);
 }
 
+static bool find_instance(struct call *call, struct instance_row *out)
+{
+	for (size_t i = 0; i < pg_row_count(&call->transaction, LAYER_READ_INSTANCES); i++) {
+		store_instance_read(&call->transaction, LAYER_READ_INSTANCES, i, out);
+		if (text_equal(out->name, call->request->parameters[1])) {
+			return true;
+		}
+	}
+	call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
+	return false;
+}
+
+// Its profile is looked at with the URL and the hosts as they will be, also when only these change.
 static bool read_change(struct call *call)
 {
 	struct body_value values[COMMON];
 	struct writing *writing = begin(call);
+	struct layer_change *change = &writing->change;
+	struct tenant_profile_row profile;
 
-	if (pg_row_count(&call->transaction, 0) == 0) {
-		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
+	if (!find_instance(call, &writing->row) || !body_read(call, change_members, values, COMMON) ||
+		!call_flag(call, "dry_run", &change->dry_run) || !layer_change_read_confirmation(call) || !take_common(call, writing, values)) {
 		return false;
 	}
-	store_instance_read(&call->transaction, 0, 0, &writing->row);
-	return body_read(call, change_members, values, COMMON) && take_common(call, writing, values);
+	if (!change->dry_run && !values[PROFILE].given && !values[ALLOWED_HOSTS].given && !values[ENROLMENT_URL].given) {
+		return true; // whatever the profile is: an instance with an error in it can be retired
+	}
+	store_tenant_profile_read(&call->transaction, LAYER_READ_PROFILE, 0, &profile);
+	return layer_change_add(call, change, &(struct layer_states){ .tenant = &call->tenant, .before = &profile, .after = &profile,
+		.instance_after = &writing->row }) && layer_change_may_go_on(call, change);
 }
 
 // The row borrows from the transaction that it was read in, which ends when the next one begins.
@@ -312,6 +375,34 @@ static void keep(struct call *call, struct text *t)
 
 	assert(copy != NULL); // all of a row is far below the arena's budget
 	*t = (struct text){ copy, t->length };
+}
+
+static bool is_retiring(const struct instance_row *row)
+{
+	return text_equal(row->state, TEXT("retired"));
+}
+
+// Where approvals are, one would take the place of this refusal.
+static void count_use(struct call *call)
+{
+	const struct writing *writing = call->own;
+
+	(void)store_instance_use(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, writing->row.instance_id);
+	call_start(call);
+}
+
+static void refuse_for_use(struct call *call)
+{
+	struct buffer extra CLEANUP(buffer_fini) = BUFFER(128);
+	struct json_out json = { .out = &extra };
+	int64_t devices;
+	bool is_named;
+
+	store_instance_use_read(&call->transaction, 0, &devices, &is_named);
+	put_int(&json, "devices", devices);
+	put_bool(&json, "named_by_rules", is_named);
+	call_problem_with(call, PROBLEM_INSTANCE_HAS_DEVICES, buffer_text(&extra), "%lld devices are sent to it%s", (long long)devices,
+		is_named ? ", and the rules name it" : "");
 }
 
 static void update_instance(struct call *call)
@@ -325,9 +416,20 @@ static void update_instance(struct call *call)
 	for (size_t i = 0; i < row->allowed_host_count; i++) {
 		keep(call, &row->allowed_hosts[i]);
 	}
+	keep(call, &row->state);
+	for (size_t i = 0; i < row->label_count; i++) {
+		keep(call, &row->labels[i]);
+	}
+	for (size_t i = 0; i < row->anchor_cert_count; i++) {
+		keep(call, &row->anchor_certs[i]);
+	}
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	(void)store_instance_update(transaction, tenant_id, row);
+	put_layer(call, transaction);
+	if (is_retiring(row)) {
+		store_instance_require_unused(transaction, tenant_id, row->instance_id);
+	}
 	store_tenant_require_hosts(transaction, tenant_id);
 	call_audit(call, transaction, "instance.change", call->tenant.slug, TEXT_NONE);
 	writing->read_back = store_instance_by_name(transaction, tenant_id, call->request->parameters[1]);
@@ -336,7 +438,7 @@ static void update_instance(struct call *call)
 
 void instance_change(struct call *call)
 {
-	enum { NEW, READING, UPDATING };
+	enum { NEW, READING, UPDATING, COUNTING };
 
 	switch (call->state) {
 	case NEW:
@@ -345,6 +447,13 @@ void instance_change(struct call *call)
 			return;
 		}
 		AWAIT(call, UPDATING, update_instance(call));
+		if (call->transaction.op.rc == ERR_FENCED) {
+			AWAIT(call, COUNTING, count_use(call));
+			if (!call_failed(call)) {
+				refuse_for_use(call);
+			}
+			return;
+		}
 		if (!hosts_were_refused(call) && !call_failed(call)) {
 			answer(call, 200);
 		}

@@ -21,6 +21,18 @@ void instance_json(struct json_out *json, const char *name, const struct instanc
 		put_text(json, NULL, row->allowed_hosts[i]);
 	}
 	put_list_end(json);
+	put_text(json, "state", row->state);
+	put_list(json, "labels");
+	for (size_t i = 0; i < row->label_count; i++) {
+		put_text(json, NULL, row->labels[i]);
+	}
+	put_list_end(json);
+	put_list(json, "anchor_certs");
+	for (size_t i = 0; i < row->anchor_cert_count; i++) {
+		put_text(json, NULL, row->anchor_certs[i]);
+	}
+	put_list_end(json);
+	put_instant(json, "hook_made_at", row->hook_made_at_us);
 	put_raw(json, "profile", row->profile.length > 0 ? row->profile : TEXT("{}"));
 	put_text(json, "webhook_url", row->webhook_url);
 	if (webhook_secret.length > 0) {

@@ -61,7 +61,7 @@ static void add_process(struct buffer *out, const struct service *service)
 
 // --- of tenants: one family after the other, so each is gathered in a buffer of its own ---
 
-enum family { TOKEN_EXPIRY, TOKEN_STATE, DEVICES, EVENTS_PENDING, LAST_SYNC, SYNC_FAILING, QUARANTINED, REMOVALS_HELD, MISSED, PARKED, FAMILIES };
+enum family { TOKEN_EXPIRY, TOKEN_STATE, DEVICES, EVENTS_PENDING, LAST_SYNC, SYNC_FAILING, QUARANTINED, REMOVALS_HELD, MISSED, PARKED, PROFILE_DRIFT, PROFILE_UNUSABLE, DEFINITIONS_LOST, FAMILIES };
 
 static const struct {
 	const char *name;
@@ -77,6 +77,9 @@ static const struct {
 	[REMOVALS_HELD] = { "depbroker_removals_held", "Devices that the last complete list does not have and that are kept until a person has decided.", GAUGE },
 	[MISSED] = { "depbroker_reconcile_missed_total", "Changes that scheduled and requested full fetches found and no sync had told.", COUNTER },
 	[PARKED] = { "depbroker_records_parked_total", "Records of Apple's that named no usable device; pages went on without them.", COUNTER },
+	[PROFILE_DRIFT] = { "depbroker_profile_drift", "Enrolment profiles that Apple has otherwise than they were meant.", GAUGE },
+	[PROFILE_UNUSABLE] = { "depbroker_profile_unusable", "1 when nothing is assigned because the profile has an error, or Apple refuses it.", GAUGE },
+	[DEFINITIONS_LOST] = { "depbroker_profile_definitions_lost_total", "Definitions of profiles whose answers never came.", COUNTER },
 	[QUARANTINED] = { "depbroker_tenant_quarantined", "1 when nothing is done for the tenant until a person has released it.", GAUGE },
 };
 
@@ -121,6 +124,9 @@ static void add_tenant(struct scrape *scrape, const struct tenant_row *row, cons
 	add_sample(scrape, REMOVALS_HELD, row->slug, NULL, NULL, status->removals_held);
 	add_sample(scrape, MISSED, row->slug, NULL, NULL, status->missed_changes);
 	add_sample(scrape, PARKED, row->slug, NULL, NULL, status->parked_records);
+	add_sample(scrape, PROFILE_DRIFT, row->slug, NULL, NULL, status->profile_drifts);
+	add_sample(scrape, PROFILE_UNUSABLE, row->slug, NULL, NULL, status->profile_unusable ? 1 : 0);
+	add_sample(scrape, DEFINITIONS_LOST, row->slug, NULL, NULL, status->definitions_lost);
 	add_sample(scrape, QUARANTINED, row->slug, NULL, NULL, text_equal(row->state, TEXT("quarantined")) ? 1 : 0);
 }
 

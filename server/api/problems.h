@@ -88,12 +88,20 @@
 		"Look what Apple's word in apple_error means.")                                                               \
 	X(URL_NOT_ALLOWED, 422, "A URL is not acceptable here",                                                           \
 		"Use an https URL on a host of allowed_hosts, or list its host there.")                                       \
+	X(PROFILE_INVALID, 422, "The enrolment profile has an error",                                                     \
+		"Correct what findings name. docs/reference/profiles.md has the keys and what they take.")                    \
+	X(TEMPLATE_NOT_FOUND, 404, "There is no such template",                                                           \
+		"List the templates with GET /api/v1/templates.")                                                             \
+	X(VERSION_NOT_FOUND, 404, "There is no such version",                                                             \
+		"Leave version out to see which there are.")                                                                  \
+	X(NEEDS_APPROVAL, 409, "The change would reach more devices than may be changed without approval",                \
+		"Look at what changes, and repeat it as admin with confirm_devices set to exactly this number of devices.")   \
 	X(PRECONDITION_FAILED, 412, "Somebody else changed it meanwhile",                                                 \
 		"Read it again, and repeat the change with the new ETag.")                                                    \
 	X(TENANT_NOT_ARCHIVED, 409, "Only an archived tenant can be deleted",                                             \
 		"Set its state to archived with PATCH first. Deleting cannot be taken back.")                                 \
-	X(TENANT_QUARANTINED, 409, "Apple named another organisation or server for this tenant's token",                  \
-		"Upload a token of the pinned server first, or send a reason; it needs an admin.")                            \
+	X(TENANT_QUARANTINED, 409, "The tenant is quarantined, and nothing tells that the reason is gone",                \
+		"Find out what state_reason names. Then upload a token of the pinned server, or send a reason; it needs an admin.") \
 	X(HOST_NOT_ALLOWED, 409, "A host of an instance is not among those that the tenant allows",                       \
 		"Change allowed_hosts of the instance, or mdm_hosts of the tenant.")                                          \
 	X(OVERRIDE_REFUSED, 409, "An override needs the approval by a second key, which does not exist yet",              \
@@ -106,6 +114,16 @@
 		"Ask for a new link.")                                                                                        \
 	X(FORM_UNREADABLE, 422, "The form holds no file",                                                                 \
 		"Choose the file that ends in _smime.p7m, and send the form again.")                                          \
+	X(HOOK_NOT_FOUND, 404, "There is no such hook",                                                                   \
+		"Make a secret with POST .../instances/{instance}/hook, and use the path that it gives, or sign with it.")    \
+	X(HOOK_UNREADABLE, 422, "The message says something about an enrolment that cannot be understood",                \
+		"Look at detail; the formats are in docs/how-to/hear-of-enrolments.md.")                                      \
+	X(LIST_UNREADABLE, 422, "The list cannot be read",                                                                \
+		"Look at detail, which names the line, and send the whole list again.")                                       \
+	X(INSTANCE_HAS_DEVICES, 409, "The instance is in use, and cannot be retired",                                     \
+		"Send its devices elsewhere with the rules first, or set its state to draining.")                             \
+	X(INSTANCE_RETIRED, 409, "The instance is retired",                                                               \
+		"Name another instance, or make this one active again with PATCH.")                                           \
 	X(TOO_MANY_REQUESTS, 429, "Too many requests",                                                                    \
 		"Wait for a minute.")                                                                                         \
 	X(DATABASE_UNAVAILABLE, 503, "The database is away",                                                              \

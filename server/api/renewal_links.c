@@ -7,7 +7,10 @@
 #include "api/renewal.h"
 #include "api/resources.h"
 
-enum { DAYS_USUAL = 7, DAYS_MAX = 30, PATH_SIZE = 80 };
+#include <assert.h>
+#include <string.h>
+
+enum { DAYS_USUAL = 7, DAYS_MAX = 30, URL_SIZE = 17000 };
 
 struct link_making {
 	struct key_making keys; // first: call->own is both
@@ -58,21 +61,31 @@ static void store_link(struct call *call)
 	call_start(call);
 }
 
+// Without the option nobody knows under which name others reach us: then there is a path only.
+static void put_address(struct json_out *json, const struct call *call)
+{
+	const struct link_making *making = call->own;
+	const char *base = call->service->config->public_url;
+	struct buffer url CLEANUP(buffer_fini_wiped) = BUFFER(URL_SIZE);
+
+	buffer_add_format(&url, "%s/renew/%s", base != NULL ? base : "", making->secret);
+	assert(!url.overflow); // longer than any option
+	put_text(json, "url", base != NULL ? buffer_text(&url) : TEXT_NONE);
+	put_string(json, "path", url.bytes + url.length - strlen("/renew/") - RENEWAL_SECRET_SIZE);
+}
+
 static void answer(struct call *call)
 {
 	const struct link_making *making = call->own;
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
-	char path[PATH_SIZE];
 
-	(void)snprintf(path, sizeof path, "/renew/%s", making->secret);
 	put_object(&json, NULL);
 	put_id(&json, "id", making->link.link_id);
-	put_string(&json, "path", path);
+	put_address(&json, call);
 	put_id(&json, "key_pair_id", making->link.key_pair_id);
 	put_instant(&json, "expires_at", making->link.expires_at_us);
 	put_object_end(&json);
-	wipe(path, sizeof path);
 	call_answer(call, 201, &body);
 }
 

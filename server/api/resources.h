@@ -19,6 +19,9 @@ void alert_ack(struct call *call);
 void audit_list(struct call *call);
 // renewal_links.c
 void renewal_links_create(struct call *call);
+// renewal_link_list.c
+void renewal_links_list(struct call *call);
+void renewal_link_revoke(struct call *call);
 // renewal.c
 void renewal_page(struct call *call);
 void renewal_certificate(struct call *call);
@@ -46,6 +49,16 @@ void instance_deliveries(struct call *call);
 // instance_write.c
 void instances_create(struct call *call);
 void instance_change(struct call *call);
+// hook_secret.c
+void hook_secret_make(struct call *call);
+void hook_secret_remove(struct call *call);
+// hook.c
+void hook_take(struct call *call);
+// enrolments.c
+void enrolments_list(struct call *call);
+// expected.c
+void expected_show(struct call *call);
+void expected_put(struct call *call);
 // instance_maid_jwt.c
 void instance_maid_jwt(struct call *call);
 // bypass_code.c
@@ -53,6 +66,16 @@ void bypass_code_show(struct call *call);
 void bypass_code_make(struct call *call);
 // activation_lock.c
 void activation_lock(struct call *call);
+// instance_profile.c
+void instance_profile_show(struct call *call);
+void instance_profile_put(struct call *call);
+// tenant_profile.c
+void tenant_profile_show(struct call *call);
+void tenant_profile_put(struct call *call);
+// templates.c
+void templates_list(struct call *call);
+void template_show(struct call *call);
+void template_put(struct call *call);
 // rules.c
 void rules_show(struct call *call);
 void rules_put(struct call *call);

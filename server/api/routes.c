@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/routes.h"
 
+#include "api/expected.h"
+#include "api/hook.h"
 #include "api/html.h"
 #include "api/renewal.h"
 #include "api/resources.h"
@@ -8,6 +10,7 @@
 
 #define LIST_QUERY { "limit", "cursor" }
 #define SORTED_QUERY { "limit", "cursor", "sort" }
+#define LAYER_QUERY { "dry_run", "confirm_devices" }
 #define LOG_QUERY  { "limit", "after" }
 #define ROUTE(route_method, route_pattern, ...)                                                   \
 	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle,                 \
@@ -15,6 +18,14 @@
 // Of one tenant: `rest` stands after its slug.
 #define TENANT_ROUTE(route_method, rest, ...) \
 	ROUTE(route_method, "/api/v1/tenants/{tenant}" rest, .of_tenant = true, __VA_ARGS__)
+// A client's purchase list.
+#define LIST_ROUTE(route_method)                                                                                            \
+	{ .method = (route_method), .pattern = "/api/v1/tenants/{tenant}/expected", .handle = call_handle, .body_limit = EXPECTED_LIST_MAX, \
+		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = expected_put } }
+// What an MDM server tells.
+#define HOOK_ROUTE(rest)                                                                                                    \
+	{ .method = "POST", .pattern = "/hooks/{tenant}/{instance}" rest, .handle = call_handle, .body_limit = HOOK_BODY_MAX,    \
+		.tag = &(const struct endpoint){ .least = ROLE_ANYBODY, .of_hook = true, .step = hook_take } }
 // Behind a renewal link.
 #define LINK_ROUTE(route_method, rest, limit, ...)                                                                       \
 	{ .method = (route_method), .pattern = "/renew/{link}" rest, .handle = call_handle, .body_limit = (limit),           \
@@ -31,10 +42,17 @@ const struct http_route api_routes[] = {
 	ROUTE("POST", "/api/v1/alerts/{id}/ack", .least = ROLE_TECHNICIAN, .step = alert_ack),
 	ROUTE("GET", "/api/v1/audit", .least = ROLE_ADMIN, .step = audit_list, .query = LOG_QUERY),
 
+	ROUTE("GET", "/api/v1/templates", .least = ROLE_VIEWER, .step = templates_list, .query = LIST_QUERY),
+	ROUTE("GET", "/api/v1/templates/{template}", .least = ROLE_VIEWER, .step = template_show, .query = { "version" }),
+	ROUTE("PUT", "/api/v1/templates/{template}", .least = ROLE_OPERATOR, .step = template_put, .query = LAYER_QUERY),
+
 	ROUTE("GET", "/renew.css", .least = ROLE_ANYBODY, .step = html_style),
 	LINK_ROUTE("GET", "", 0, .step = renewal_page),
 	LINK_ROUTE("GET", "/certificate.pem", 0, .step = renewal_certificate),
 	LINK_ROUTE("POST", "", RENEWAL_FORM_MAX, .step = token_upload),
+
+	HOOK_ROUTE(""),
+	HOOK_ROUTE("/{secret}"),
 
 	TENANT_ROUTE("GET", "", .least = ROLE_VIEWER, .step = tenant_show),
 	TENANT_ROUTE("PATCH", "", .least = ROLE_TECHNICIAN, .step = tenant_change),
@@ -47,7 +65,9 @@ const struct http_route api_routes[] = {
 		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = token_upload,
 			.query = { "dry_run", "override", "reason" } } },
 	TENANT_ROUTE("DELETE", "/token/pending", .least = ROLE_TECHNICIAN, .step = token_pending_remove),
+	TENANT_ROUTE("GET", "/token/renewal-links", .least = ROLE_VIEWER, .step = renewal_links_list, .query = LIST_QUERY),
 	TENANT_ROUTE("POST", "/token/renewal-links", .least = ROLE_TECHNICIAN, .step = renewal_links_create),
+	TENANT_ROUTE("DELETE", "/token/renewal-links/{id}", .least = ROLE_TECHNICIAN, .step = renewal_link_revoke),
 	TENANT_ROUTE("DELETE", "/token", .least = ROLE_TECHNICIAN, .step = token_remove),
 	TENANT_ROUTE("GET", "/sync", .least = ROLE_VIEWER, .step = sync_show),
 	TENANT_ROUTE("GET", "/sync/parked", .least = ROLE_VIEWER, .step = sync_parked, .query = LIST_QUERY),
@@ -55,10 +75,20 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/instances", .least = ROLE_VIEWER, .step = instances_list, .query = LIST_QUERY),
 	TENANT_ROUTE("POST", "/instances", .least = ROLE_TECHNICIAN, .step = instances_create),
 	TENANT_ROUTE("GET", "/instances/{instance}", .least = ROLE_VIEWER, .step = instance_show),
-	TENANT_ROUTE("PATCH", "/instances/{instance}", .least = ROLE_TECHNICIAN, .step = instance_change),
+	TENANT_ROUTE("PATCH", "/instances/{instance}", .least = ROLE_TECHNICIAN, .step = instance_change, .query = LAYER_QUERY),
+	TENANT_ROUTE("GET", "/instances/{instance}/profile", .least = ROLE_VIEWER, .step = instance_profile_show, .query = { "version" }),
+	TENANT_ROUTE("PUT", "/instances/{instance}/profile", .least = ROLE_TECHNICIAN, .step = instance_profile_put, .query = LAYER_QUERY),
+	TENANT_ROUTE("GET", "/profile", .least = ROLE_VIEWER, .step = tenant_profile_show, .query = { "version" }),
+	TENANT_ROUTE("PUT", "/profile", .least = ROLE_TECHNICIAN, .step = tenant_profile_put, .query = LAYER_QUERY),
 	TENANT_ROUTE("POST", "/instances/{instance}/enable", .least = ROLE_TECHNICIAN, .step = instance_enable),
 	TENANT_ROUTE("GET", "/instances/{instance}/deliveries", .least = ROLE_VIEWER, .step = instance_deliveries,
 		.query = { "limit" }),
+	TENANT_ROUTE("POST", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_make),
+	TENANT_ROUTE("DELETE", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_remove),
+	TENANT_ROUTE("GET", "/enrolments", .least = ROLE_VIEWER, .step = enrolments_list, .query = { "limit", "cursor", "orphans" }),
+	TENANT_ROUTE("GET", "/expected", .least = ROLE_VIEWER, .step = expected_show, .query = { "limit", "cursor", "state" }),
+	LIST_ROUTE("PUT"),
+	LIST_ROUTE("POST"),
 	TENANT_ROUTE("GET", "/instances/{instance}/maidjwt", .least = ROLE_TECHNICIAN, .step = instance_maid_jwt),
 	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show),
 	TENANT_ROUTE("PUT", "/rules", .least = ROLE_TECHNICIAN, .step = rules_put),

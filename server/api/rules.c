@@ -96,6 +96,10 @@ static bool instance_was_found(struct call *call)
 		return false;
 	}
 	store_instance_read(&call->transaction, 0, 0, &row);
+	if (text_equal(row.state, TEXT("retired"))) {
+		call_problem(call, PROBLEM_INSTANCE_RETIRED, "%.*s", TEXT_ARGS(putting->name));
+		return false;
+	}
 	putting->instance_id = row.instance_id;
 	return true;
 }

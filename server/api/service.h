@@ -18,8 +18,10 @@ struct service {
 	struct http_server *public_listener; // NULL: not open yet, or closed
 	struct http_server *admin_listener;
 	struct readiness *readiness;
+	struct housekeeping *housekeeping; // NULL: not open yet
 	unsigned calls; // not finished yet; they may outlive their clients, and the listener
 	void (*idle)(struct service *service); // called when there is none any more; NULL: nobody waits for that
 	struct rate_limit *address_rates; // of the pages that need no key: by address, and by link
 	struct rate_limit *link_rates;
+	struct rate_limit *hook_rates; // by address, and by the instance that a message is for
 };

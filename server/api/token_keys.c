@@ -73,20 +73,6 @@ void token_keys_list(struct call *call)
 
 // --- GET .../{id}/certificate ---
 
-static bool read_id(struct call *call, int64_t *out)
-{
-	const struct text id = call->request->parameters[1];
-
-	*out = 0;
-	for (size_t i = 0; i < id.length && id.length <= 18; i++) {
-		if (id.bytes[i] < '0' || id.bytes[i] > '9') {
-			return false;
-		}
-		*out = *out * 10 + (id.bytes[i] - '0');
-	}
-	return *out > 0;
-}
-
 static void ask_pair(struct call *call, int64_t key_pair_id)
 {
 	(void)store_key_pair_by_id(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, key_pair_id);
@@ -113,7 +99,7 @@ void token_key_certificate(struct call *call)
 	case NEW: {
 		int64_t id;
 
-		if (!read_id(call, &id)) {
+		if (!call_parameter_id(call, 1, &id)) {
 			call_problem(call, PROBLEM_KEY_PAIR_NOT_FOUND, "%s", "");
 			return;
 		}

@@ -184,7 +184,7 @@ void apple_sync_devices(struct apple_call *call, struct apple_session *session, 
 // POST /devices: device_record.response_status is "SUCCESS", or "NOT_ACCESSIBLE" with little else.
 void apple_device_details(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
 	struct apple_page *out);
-// POST /profile. `profile_json` is sent as it is; without "devices" in it, a repetition does no harm.
+// POST /profile. `profile_json` is sent as it is. A request whose answer is lost may have made a profile: it is not repeated here.
 void apple_define_profile(struct apple_call *call, struct apple_session *session, struct text profile_json,
 	char profile_uuid_out[APPLE_PROFILE_UUID_MAX + 1]);
 // GET /profile: Apple's JSON object, appended to `out`, which the caller has emptied and limited.

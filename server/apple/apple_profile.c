@@ -58,6 +58,7 @@ void apple_define_profile(struct apple_call *call, struct apple_session *session
 
 	memset(profile_uuid_out, 0, APPLE_PROFILE_UUID_MAX + 1);
 	apple_call_prepare(call, session, &endpoint, read_defined, profile_uuid_out);
+	call->once = true; // each request may make another profile
 	buffer_add_text(&call->body, profile_json);
 	apple_call_go(call, OK);
 }

@@ -41,6 +41,7 @@ enum secret_kind { // stored; never renumbered
 	SECRET_PRIVATE_KEY = 3,
 	SECRET_APPLE_SESSION = 4,
 	SECRET_BYPASS_CODE = 5,
+	SECRET_HOOK = 6,
 };
 
 struct seal_binding {

@@ -5,7 +5,7 @@
 
 #include "store/store.h"
 
-enum { STORE_INSTANCES_MAX = 200, STORE_HOSTS_MAX = 50 };
+enum { STORE_INSTANCES_MAX = 200, STORE_HOSTS_MAX = 50, STORE_INSTANCE_LABELS_MAX = 20, STORE_ANCHORS_MAX = 10 };
 
 struct instance_row {
 	int64_t instance_id;
@@ -14,18 +14,35 @@ struct instance_row {
 	struct text enrolment_url;
 	struct text allowed_hosts[STORE_HOSTS_MAX];
 	size_t allowed_host_count;
-	struct text profile; // further members of Apple's profile, a JSON object
+	struct text profile; // the instance's layer of Apple's profile, a JSON object (templates.h)
+	int64_t profile_version; // 0: never put
 	struct text webhook_url;
 	int64_t webhook_secret_version;
 	int64_t webhook_disabled_at_us;
 	struct text webhook_disabled_reason;
 	int64_t created_at_us, updated_at_us;
+	struct text state; // "active", "draining" (gets no new devices), "retired" (has none, and no rule names it)
+	struct text labels[STORE_INSTANCE_LABELS_MAX];
+	size_t label_count;
+	struct text anchor_certs[STORE_ANCHORS_MAX]; // PEM
+	size_t anchor_cert_count;
+	int64_t hook_secret_version; // the last one that was made
+	int64_t hook_made_at_us;     // INSTANT_NONE: there is none
 };
 
 // Api scope: with its positions. A name that exists: ERR_CONFLICT. The client's run starts over.
 void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
-// Api scope: enrolment_url, allowed_hosts, profile, webhook_url become these. The client's run starts over.
+// Api scope: enrolment_url, allowed_hosts, webhook_url, state, labels and anchor_certs become these. The client's run starts over.
 unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
+// Api scope, before an update that retires: devices that are there, and whether the rules in force name it. The stream's row is locked, so
+// that it stays so.
+unsigned store_instance_use(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
+void store_instance_use_read(const struct pg_transaction *t, unsigned statement, int64_t *devices, bool *is_named);
+// Api scope, in the transaction of such an update: ERR_FENCED when it is in use.
+void store_instance_require_unused(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
+// Api scope: a new version of its hook's secret is in force, or none is any more.
+unsigned store_instance_set_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t version);
+unsigned store_instance_drop_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 // Api scope: deliveries go on from where they stopped, at once.
 void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 // Worker scope.
@@ -58,9 +75,15 @@ struct profile_row {
 	struct text refused;      // Apple's word then
 	int64_t token_id;
 	int64_t defined_at_us;
+	bool mend_due;           // Apple has it otherwise, and it is to be defined again
+	int64_t checked_at_us;   // when Apple was asked for it; INSTANT_NONE: not yet
+	int64_t drift_count;     // differences that Apple showed then, and that count
+	struct text drift;       // JSON: all of them; empty: none
+	int64_t mended_at_us;    // INSTANT_NONE: never
 };
 
-// Worker scope. The same content again (another token's server, or Apple lost it) replaces the row. content_digest: 32 bytes here.
+// Worker scope. The same content again (another token's server, or Apple lost it) replaces the row; what was said of drift is gone, that
+// it was mended stays. content_digest: 32 bytes here.
 unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const struct profile_row *profile);
 unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid); // Apple does not know it any more
 unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id); // newest first

@@ -64,7 +64,7 @@ unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const st
 		" values ($1, $2, $3, $4, $5, $6, $7)"
 		" on conflict (tenant_id, instance_id, content_digest) do update set content = excluded.content,"
 		" profile_uuid = excluded.profile_uuid, refused = excluded.refused, token_id = excluded.token_id,"
-		" defined_at = excluded.defined_at",
+		" defined_at = excluded.defined_at, mend_due = false, checked_at = null, drift_count = 0, drift = null",
 		PG_V_INT8(tenant_id), PG_V_INT8(profile->instance_id), PG_V_BYTEA(profile->content_digest),
 		PG_V_TEXT(profile->content), PG_V_TEXT(store_nullable(profile->profile_uuid)), PG_V_TEXT(refused_of(profile)),
 		PG_V_INT8(profile->token_id));
@@ -79,8 +79,8 @@ unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struc
 unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select instance_id, encode(content_digest, 'hex'), content, profile_uuid, refused, token_id, defined_at"
-		" from depbroker.profiles where tenant_id = $1 order by defined_at desc, instance_id limit $2",
+		"select instance_id, encode(content_digest, 'hex'), content, profile_uuid, refused, token_id, defined_at, mend_due, checked_at,"
+		" drift_count, drift, mended_at from depbroker.profiles where tenant_id = $1 order by defined_at desc, instance_id limit $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(STORE_LIST_MAX));
 }
 
@@ -95,4 +95,9 @@ void store_profile_read(const struct pg_transaction *t, unsigned statement, size
 	out->refused = next_text(&at);
 	out->token_id = next_number(&at);
 	out->defined_at_us = next_instant(&at);
+	out->mend_due = next_bool(&at);
+	out->checked_at_us = next_instant(&at);
+	out->drift_count = next_number(&at);
+	out->drift = next_text(&at);
+	out->mended_at_us = next_instant(&at);
 }

@@ -11,6 +11,7 @@ unsigned store_run_select(struct pg_transaction *t, int64_t tenant_id)
 		"select k.version, k.wrapped, k.master_key_id,"
 		" t.tenant_id, t.state, t.state_since, t.apple_url, t.protocol_version, t.sync_interval_s, t.server_uuid, t.org_id,"
 		" t.org_id_hash, t.org_type, t.brake_percent, t.brake_devices, array_to_string(t.expiry_days, ','),"
+		" t.display_name, array_to_string(t.labels, E'\\n'), t.technical_contact, t.apple_contact,"
 		" s.token_state, s.token_expires_at, s.token_since, s.pending_since, s.event_seq, s.announced_seq, s.told_token_id, s.told_days,"
 		" s.told_admin_id,"
 		" c.token_id, c.admin_id, c.taken_by,"
@@ -45,6 +46,10 @@ static void read_tenant(struct columns *at, struct tenant_row *out)
 	out->brake_percent = next_number(at);
 	out->brake_devices = next_number(at);
 	out->expiry_days = next_text(at);
+	out->display_name = next_text(at);
+	out->labels = next_text(at);
+	out->technical_contact = next_text(at);
+	out->apple_contact = next_text(at);
 }
 
 static void read_status(struct columns *at, struct tenant_status_row *out)

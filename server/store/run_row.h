@@ -11,7 +11,7 @@
 #include "store/tokens.h"
 
 struct run_row {
-	struct tenant_row tenant; // state, state_since_us, apple_url to sync_interval_s, identity, brake and expiry_days
+	struct tenant_row tenant; // state, state_since_us, apple_url to sync_interval_s, identity, brake, expiry_days, names, contacts and labels
 	struct tenant_status_row status; // token_state, token_expires_at_us, token_since_us, pending_since_us, event_seq, announced_seq, told_*
 	struct token_row token;   // token_id (0: there is none), admin_id, taken_by
 	struct pending_token_row pending; // token_id 0: none waits

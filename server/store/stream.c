@@ -194,7 +194,7 @@ void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_f
 	(void)pg_add(t,
 		FENCED(", owner = null" NEXT, DUE("$30", "$31")
 			", told as (update depbroker.tenant_status as s set "
-			STATUS_OF_RUN("$32", "$33", "$34", "$35", "$36", "$37", "$38")
+			STATUS_OF_RUN("$32", "$33", "$34", "$35", "$36", "$37", "$38", "$39")
 			" where s.tenant_id = $1 and exists (select from moved))"),
 		values, sizeof values / sizeof *values);
 }

@@ -117,7 +117,7 @@ void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_f
 	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status);
 
 struct ledger_entry {
-	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "replacement"
+	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "told", "replacement", "enrolment"
 	int64_t generation;
 	int records, devices_changed;
 	const unsigned char *page_digest; // SHA-256; NULL: none

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/store_inner.h"
 #include "store/tenants.h"
+#include "tenants/assign.h"
 
 #include <string.h>
 
@@ -18,17 +19,15 @@ unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, 
 static void count_devices(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)PG_ADD(t,
-		"with newest as ("
-		"  select distinct on (instance_id) instance_id, profile_uuid from depbroker.profiles"
-		"  where tenant_id = $1 order by instance_id, defined_at desc),"
+		"with defined as (select distinct instance_id, profile_uuid from depbroker.profiles where tenant_id = $1),"
 		" counted as ("
 		"  select count(*) as devices, count(*) filter (where d.instance_id is null) as held,"
-		"    count(*) filter (where d.profile_uuid = n.profile_uuid and d.profile_status in ('assigned', 'pushed')) as assigned"
-		"  from depbroker.devices d left join newest n on n.instance_id = d.instance_id"
+		"    count(p.profile_uuid) filter (where d.assign_state = $2 and d.profile_status in ('assigned', 'pushed')) as assigned"
+		"  from depbroker.devices d left join defined p on p.instance_id = d.instance_id and p.profile_uuid = d.profile_uuid"
 		"  where d.tenant_id = $1 and d.gone_at is null)"
 		" update depbroker.tenant_status as s set devices = c.devices, assigned = c.assigned, held = c.held"
 		" from counted c where s.tenant_id = $1",
-		PG_V_INT8(tenant_id));
+		PG_V_INT8(tenant_id), PG_V_INT8(ASSIGN_SETTLED));
 }
 
 void store_set_status_of_run(struct pg_value values[STATUS_OF_RUN_VALUES], const struct tenant_status_row *status)
@@ -37,7 +36,7 @@ void store_set_status_of_run(struct pg_value values[STATUS_OF_RUN_VALUES], const
 		PG_V_TEXT(store_not_null(status->sync_phase)), PG_V_TEXT(store_not_null(status->sync_reason)),
 		PG_V_TEXT(store_clipped(status->sync_error, ERROR_MAX)), PG_V_INSTANT(status->synced_at_us),
 		PG_V_INSTANT(status->sync_next_at_us), PG_V_TEXT(store_not_null(status->token_state)),
-		PG_V_TEXT(store_clipped(status->token_word, WORD_MAX)),
+		PG_V_TEXT(store_clipped(status->token_word, WORD_MAX)), PG_V_BOOL(status->profile_unusable),
 	}, STATUS_OF_RUN_VALUES * sizeof *values);
 }
 
@@ -60,8 +59,9 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 		"  from depbroker.positions p join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id"
 		"  where p.tenant_id = $1 and i.webhook_url is not null and i.webhook_disabled_at is null)"
 		" update depbroker.tenant_status as s set event_seq = log.event_seq,"
-		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq), "
-		STATUS_OF_RUN("$2", "$3", "$4", "$5", "$6", "$7", "$8")
+		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq),"
+		"  profile_drifts = (select count(*) from depbroker.profiles where tenant_id = $1 and drift_count > 0), "
+		STATUS_OF_RUN("$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9")
 		" from log where s.tenant_id = $1",
 		values, 1 + STATUS_OF_RUN_VALUES);
 }

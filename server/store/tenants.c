@@ -19,7 +19,7 @@ enum { TENANT_COLUMN_COUNT = 28, REASON_MAX = 400 };
 	"s.token_expires_at, s.token_state, s.sync_phase, s.sync_reason, s.sync_error, s.synced_at, s.sync_next_at, "        \
 	"s.devices, s.assigned, s.held, s.announced_seq, s.event_seq, s.updated_at, s.removals_held, s.missed_changes, "     \
 	"s.parked_records, s.token_since, s.token_checked_at, s.token_word, s.pending_since, s.told_token_id, s.told_days, " \
-	"s.told_admin_id "                                                                                                    \
+	"s.told_admin_id, s.profile_drifts, s.profile_unusable, s.definitions_lost "                                           \
 	"from depbroker.tenants t join depbroker.tenant_status s on s.tenant_id = t.tenant_id "
 
 unsigned store_tenant_next_id(struct pg_transaction *t)
@@ -86,7 +86,8 @@ unsigned store_tenant_by_renewal_link(struct pg_transaction *t, const unsigned c
 {
 	return PG_ADD(t,
 		TENANT_AND_STATUS "where t.tenant_id = (select l.tenant_id from depbroker.renewal_links l"
-		" where l.hash = $1 and l.used_at is null and l.expires_at > now())",
+		" where l.hash = $1 and l.used_at is null and l.revoked_at is null and l.expires_at > now())"
+		" and t.state <> 'deleting'",
 		PG_V_BYTEA(((struct text){ (const char *)hash, SHA256_SIZE })));
 }
 
@@ -179,6 +180,9 @@ void store_tenant_status_read(const struct pg_transaction *t, unsigned statement
 	out->told_token_id = next_number(&at);
 	out->told_days = next_number(&at);
 	out->told_admin_id = next_text(&at);
+	out->profile_drifts = next_number(&at);
+	out->profile_unusable = next_bool(&at);
+	out->definitions_lost = next_number(&at);
 }
 
 void store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant)
@@ -188,7 +192,7 @@ void store_tenant_update(struct pg_transaction *t, const struct tenant_row *tena
 	set_changeable(values, tenant);
 	values[CHANGEABLE] = PG_V_TEXT(store_not_null(tenant->expiry_days));
 	values[CHANGEABLE + 1] = PG_V_INT8(tenant->version);
-	store_start_over(t, tenant->tenant_id, false);
+	store_start_over(t, tenant->tenant_id, true); // names, labels and contacts are variables of profiles
 	if (!text_equal_string(tenant->state, "quarantined")) {
 		store_due_forgive_crashes(t, tenant->tenant_id);
 	}
@@ -233,6 +237,16 @@ unsigned store_tenant_erase(struct pg_transaction *t, int most)
 bool store_tenant_erase_read(const struct pg_transaction *t, unsigned statement)
 {
 	return pg_bool(t, statement, 0, 0);
+}
+
+unsigned store_tenant_erasing(struct pg_transaction *t, int limit)
+{
+	return PG_ADD(t, "select tenant_id from depbroker.tenants where state = 'deleting' order by state_since limit $1", PG_V_INT8(limit));
+}
+
+int64_t store_tenant_erasing_read(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_int8(t, statement, row, 0);
 }
 
 void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity)

@@ -63,9 +63,13 @@ void store_tenant_require_hosts(struct pg_transaction *t, int64_t tenant_id);
 bool store_tenant_hosts_were_refused(const struct pg_transaction *t); // that is why it failed
 // Api scope: nothing of it can be opened any more, and nobody works on it.
 void store_tenant_begin_erase(struct pg_transaction *t, int64_t tenant_id);
-// Api scope, afterwards, until it gives true: deletes up to `most` rows of each table.
+// Api scope, afterwards, until it gives true: deletes up to `most` rows of each table. ERR_FENCED: it is not being deleted, or is gone.
+enum { STORE_ERASE_ROWS = 5000 }; // well within STORE_TIMEOUT_MS
 unsigned store_tenant_erase(struct pg_transaction *t, int most);
 bool store_tenant_erase_read(const struct pg_transaction *t, unsigned statement);
+// Directory scope: clients whose deletion has begun, and may have been broken off. One number a row.
+unsigned store_tenant_erasing(struct pg_transaction *t, int limit);
+int64_t store_tenant_erasing_read(const struct pg_transaction *t, unsigned statement, size_t row);
 // Api or worker scope: the identity of the first token, or the same again. Pinned to another one: ERR_FENCED, so that nothing else of the
 // transaction is made either. Another client has this server_uuid: ERR_CONFLICT, constraint "tenants_server_uuid_key".
 void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity);
@@ -92,6 +96,9 @@ struct tenant_status_row {
 	int64_t token_checked_at_us; // when Apple said so last
 	struct text token_word;      // Apple's, of a refusal
 	int64_t pending_since_us;    // a token waits to be verified
+	int64_t profile_drifts;      // profiles that Apple has otherwise than they were meant
+	bool profile_unusable;       // nothing is assigned: an error in its layers, or Apple refuses it
+	int64_t definitions_lost;    // answers to definitions of profiles that never came, since the client is there
 	int64_t told_token_id, told_days; // what people were told (tenants/alert.h)
 	struct text told_admin_id;
 };
@@ -102,6 +109,7 @@ unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, 
 // Worker scope, with the changes themselves.
 void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count);
 // Worker scope, at the end of a run: counts anew when `count` is set; token_state may be empty: Apple said nothing of it.
+// profile_drifts is counted.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status, bool count);
 // What people were told last. Worker scope.
 unsigned store_tenant_status_told(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, int64_t days, struct text admin_id);

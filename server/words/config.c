@@ -52,6 +52,8 @@ static const struct option options[] = {
 		"address:port of the virtual DEP servers" },
 	{ "DEPBROKER_ADMIN_LISTEN", KIND_LISTEN, AT(admin_listen), "127.0.0.1:9090", FOR_PEOPLE, 0, 0,
 		"address:port of /livez, /readyz and /metrics" },
+	{ "DEPBROKER_PUBLIC_URL", KIND_URL, AT(public_url), NULL, FOR_PEOPLE, 0, 0,
+		"URL at which administrators reach the REST API's listener, for renewal links; none: links are paths only" },
 	{ "DEPBROKER_APPLE_URL", KIND_URL, AT(apple_url), "https://mdmenrollment.apple.com", FOR_PEOPLE, 0, 0,
 		"base URL of Apple's DEP service; a tenant may override it" },
 	{ "DEPBROKER_APPLE_CA_FILE", KIND_FILE, AT(apple_ca_file), NULL, FOR_PEOPLE, 0, 0,
@@ -60,6 +62,8 @@ static const struct option options[] = {
 		"worker processes" },
 	{ "DEPBROKER_SYNC_INTERVAL", KIND_NUMBER, AT(sync_interval_s), "300", FOR_PEOPLE, 1, 86400,
 		"seconds between two syncs of a tenant; a tenant may override it" },
+	{ "DEPBROKER_PROFILE_CHECK_INTERVAL", KIND_NUMBER, AT(profile_check_s), "86400", FOR_PEOPLE, 1, 604800,
+		"seconds between two looks at what Apple has of an enrolment profile that is in use" },
 	{ "DEPBROKER_PAGES_AT_ONCE", KIND_NUMBER, AT(pages_at_once), "8", FOR_PEOPLE, 1, 64,
 		"pages that one worker process asks Apple for and applies at a time" },
 	{ "DEPBROKER_TENANT_MEMORY_MIB", KIND_NUMBER, AT(tenant_memory_mib), "64", FOR_PEOPLE, 8, 1024,
@@ -374,14 +378,23 @@ static enum err load_option(struct config *out, const struct option *option, con
 	return load_text(out, option, value, file, fault);
 }
 
+static void cut_slashes(char *url)
+{
+	size_t length = strlen(url);
+
+	while (length > 0 && url[length - 1] == '/') {
+		url[--length] = '\0';
+	}
+}
+
 // Defaults that depend on other options.
 static void derive(struct config *config)
 {
 	struct buffer path = BUFFER(VALUE_LIMIT + 16);
-	size_t length = strlen(config->apple_url);
 
-	while (length > 0 && config->apple_url[length - 1] == '/') {
-		config->apple_url[--length] = '\0';
+	cut_slashes(config->apple_url);
+	if (config->public_url != NULL) {
+		cut_slashes(config->public_url);
 	}
 	if (strcmp(config->master_key_file, "$STATE_DIR/master.key") == 0) {
 		buffer_add_string(&path, config->state_dir);

@@ -203,6 +203,32 @@ void changes_add_replaced(struct changes *changes, const struct device_row *row,
 	(void)add_event(changes, row, &event, (struct event_texts){ device, keep_json(changes) }, replacement->resolved_at_us);
 }
 
+static void add_enrolment_json(struct buffer *json, const struct enrolment_row *enrolment, bool again)
+{
+	char at[INSTANT_TEXT_SIZE];
+
+	buffer_add_string(json, ",\"enrolment\":{\"instance\":");
+	buffer_add_json(json, enrolment->instance);
+	buffer_add_format(json, ",\"state\":\"%s\",\"udid\":", enrolment_state_name(enrolment->enrolment.state));
+	buffer_add_json(json, enrolment->enrolment_id);
+	buffer_add_format(json, ",\"at\":\"%s\",\"again\":%s}", instant_format(at, enrolment->enrolment.at_us, false), again ? "true" : "false");
+}
+
+// A misroute concerns the instance that misses the device, everything else the one that told of it.
+void changes_add_enrolment(struct changes *changes, const struct device_row *row, enum event_type type, const struct enrolment_row *enrolment,
+	bool again)
+{
+	const struct route_event event = { type, type == EVENT_DEVICE_MISROUTED ? row->instance_id : enrolment->instance_id };
+
+	buffer_clear(&changes->json);
+	device_json_write(&changes->json, &row->apple);
+	assert(!changes->json.overflow);
+	changes->json.length--; // as above
+	add_enrolment_json(&changes->json, enrolment, again);
+	buffer_add_string(&changes->json, "}");
+	(void)add_event(changes, row, &event, (struct event_texts){ keep_json(changes), TEXT_NONE }, tenant_now_us(changes->tenant));
+}
+
 static void build_parked(const struct changes *changes, struct pg_transaction *t, int64_t tenant_id)
 {
 	const struct apple_page *page = changes->parked;

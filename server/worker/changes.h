@@ -7,6 +7,7 @@
 #pragma once
 
 #include "store/devices.h"
+#include "store/enrolments.h"
 #include "store/parked.h"
 #include "store/replacements.h"
 #include "worker/tenant.h"
@@ -31,5 +32,8 @@ void changes_fini(struct changes *changes);
 void changes_add(struct changes *changes, const struct reconcile_outcome *outcome);
 // An event alone: Apple says in whose place the device came.
 void changes_add_replaced(struct changes *changes, const struct device_row *row, const struct replacement_row *replacement);
+// The same: what the instance told of the device's enrolment there. `again`: not for the first time.
+void changes_add_enrolment(struct changes *changes, const struct device_row *row, enum event_type type, const struct enrolment_row *enrolment,
+	bool again);
 // Inserts what was collected, and the ledger's line when there is anything.
 void changes_build(const struct changes *changes, struct pg_transaction *t, const struct ledger_entry *entry);

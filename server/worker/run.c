@@ -4,7 +4,10 @@
 #include "depbroker/log.h"
 #include "store/alerts.h"
 #include "worker/assign_flow.h"
+#include "store/expected.h"
 #include "worker/delivery.h"
+#include "worker/drift_flow.h"
+#include "worker/enrolment_flow.h"
 #include "worker/identity.h"
 #include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
@@ -32,14 +35,16 @@ struct run {
 	struct plan_flow plan;
 	struct assign_flow assign;
 	struct replacement_flow replacement;
+	struct drift_flow drift;
+	struct enrolment_flow enrolment;
 	struct delivery delivery;
 	struct tell tell;
 	struct tenant_status_row status; // as the end of the run writes it
 	bool flows_are_open;
 
 	enum run_state {
-		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
-		RUN_ASSIGNING, RUN_RESOLVING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
+		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_HEARING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
+		RUN_ASSIGNING, RUN_RESOLVING, RUN_COMPARING, RUN_SETTLING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
 	int loads;
@@ -151,12 +156,16 @@ static void open_flows(struct run *run)
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
 	replacement_flow_init(&run->replacement, &run->tenant);
+	drift_flow_init(&run->drift, &run->tenant);
+	enrolment_flow_init(&run->enrolment, &run->tenant);
 	open_flow(run, &run->identity.flow);
 	open_flow(run, &run->pending.flow);
 	open_flow(run, &run->sync.flow);
 	open_flow(run, &run->plan.flow);
 	open_flow(run, &run->assign.flow);
 	open_flow(run, &run->replacement.flow);
+	open_flow(run, &run->drift.flow);
+	open_flow(run, &run->enrolment.flow);
 	delivery_init(&run->delivery, &run->tenant, on_idle, run);
 	run->flows_are_open = true;
 	run->failure = OK;
@@ -171,6 +180,8 @@ static void close_flows(struct run *run)
 	if (run->flows_are_open) {
 		run->flows_are_open = false;
 		delivery_fini(&run->delivery);
+		drift_flow_fini(&run->drift);
+		enrolment_flow_fini(&run->enrolment);
 		replacement_flow_fini(&run->replacement);
 		assign_flow_fini(&run->assign);
 		plan_flow_fini(&run->plan);
@@ -301,7 +312,7 @@ static bool is_trouble_of_service(enum err rc)
 static bool concerns_the_client(const struct run *run, const struct flow *flow)
 {
 	return flow->failure != OK && flow->failure != ERR_REFUSED && flow->failure != ERR_PROFILE_GONE &&
-		!((flow == &run->plan.flow || flow == &run->replacement.flow) && is_trouble_of_service(flow->failure));
+		!((flow == &run->plan.flow || flow == &run->replacement.flow || flow == &run->drift.flow) && is_trouble_of_service(flow->failure));
 }
 
 // A call of another flow than the sync failed: the client waits as after a failed sync.
@@ -362,16 +373,17 @@ static void take_requests(struct run *run)
 	}
 }
 
-// A profile that Apple lost is defined anew, and assigned; a session that Apple forgot is replaced. A few times in a run.
+// A profile that Apple lost, or has otherwise than it was meant, is defined anew, and assigned; a session that Apple forgot is replaced. A few times in a run.
 static bool must_go_round(struct run *run)
 {
 	const bool lost = run->assign.profile_lost || run->plan.flow.session_lost || run->assign.flow.session_lost ||
-		run->replacement.flow.session_lost;
+		run->replacement.flow.session_lost || run->drift.flow.session_lost;
 
 	run->assign.profile_lost = false;
 	run->plan.flow.session_lost = false;
 	run->assign.flow.session_lost = false;
 	run->replacement.flow.session_lost = false;
+	run->drift.flow.session_lost = false;
 	return goes_on(run) && lost && ++run->rounds < ROUNDS_MAX;
 }
 
@@ -449,6 +461,7 @@ static int64_t due_at(const struct run *run)
 	if (tenant->has_pending) {
 		earlier(&due_us, tenant->pending.next_try_at_us);
 	}
+	earlier(&due_us, tenant->enrolments.next_due_us);
 	earlier(&due_us, token_next_threshold_us(&tenant->token_facts, now_us));
 	if (!tenant->is_active) {
 		return due_us > now_us + SECOND_US ? due_us : now_us + SECOND_US;
@@ -461,6 +474,10 @@ static int64_t due_at(const struct run *run)
 		earlier(&due_us, assign_us);
 		if (replacement_must_ask_later(tenant) && may_ask_apple(run)) {
 			earlier(&due_us, tenant->stream.replacement_due_us);
+		}
+		if (may_ask_apple(run)) {
+			earlier(&due_us, plan_define_at_us(tenant));
+			earlier(&due_us, drift_compare_at_us(tenant));
 		}
 	}
 	earlier(&due_us, run->retry_at_us);
@@ -500,22 +517,13 @@ static struct tenant_status_row status_of(const struct tenant *tenant)
 		.synced_at_us = tenant->stream.synced_at_us,
 		.sync_next_at_us = tenant->has_token ? tenant->stream.sync_next_at_us : INSTANT_NONE,
 		.event_seq = tenant->stream.event_seq,
+		.profile_unusable = tenant->profile_why[0] != '\0',
 	};
 }
 
 static bool was_quiet(const struct tenant *tenant)
 {
 	return !tenant->counts_changed && !tenant->events_wait && tenant->stream.write_seq == tenant->loaded_write_seq;
-}
-
-static bool has_open_alerts(const struct tenant *tenant)
-{
-	for (enum alert_kind kind = 0; kind < ALERT_KINDS; kind++) {
-		if (tenant->told.open[kind]) {
-			return true;
-		}
-	}
-	return false;
 }
 
 static void build_end(struct fenced_write *write, struct pg_transaction *t)
@@ -526,8 +534,11 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	if (write->status == NULL) {
 		(void)store_tenant_status_run(t, tenant->due.tenant_id, &run->status, tenant->counts_changed);
 	}
-	if (has_open_alerts(tenant)) {
+	if (tenant->alerts_are_open) {
 		(void)store_alerts_seen(t, tenant->due.tenant_id);
+	}
+	if (tenant->enrolments.expects && (tenant->enrolments.list_is_new || tenant->enrolments.reviewed_seq != tenant->stream.event_seq)) {
+		store_expected_review(t, tenant->due.tenant_id, tenant->stream.event_seq);
 	}
 	if (session_is_new(tenant)) {
 		put_session(tenant, t);
@@ -637,6 +648,10 @@ static void step(struct run *run)
 			if (goes_on(run)) {
 				delivery_begin(&run->delivery);
 			}
+			if (goes_on(run) && run->tenant.enrolments.heard) {
+				AWAIT(run, RUN_HEARING, start_flow(&run->enrolment.flow));
+				take_flow_result(run, &run->enrolment.flow);
+			}
 			do {
 				do {
 					if (goes_on(run) && must_define(run) && !is_proven(run)) {
@@ -664,7 +679,16 @@ static void step(struct run *run)
 						AWAIT(run, RUN_RESOLVING, start_flow(&run->replacement.flow));
 						take_flow_result(run, &run->replacement.flow);
 					}
+					if (goes_on(run) && may_ask_apple(run) && is_proven(run) && drift_must_compare(&run->tenant)) {
+						AWAIT(run, RUN_COMPARING, start_flow(&run->drift.flow));
+						take_flow_result(run, &run->drift.flow);
+					}
 				} while (must_go_round(run));
+				if (goes_on(run) && run->tenant.enrolments.unsettled) {
+					run->tenant.enrolments.unsettled = false;
+					AWAIT(run, RUN_SETTLING, start_flow(&run->enrolment.flow));
+					take_flow_result(run, &run->enrolment.flow);
+				}
 				if (goes_on(run) && delivery_is_busy(&run->delivery)) {
 					AWAIT(run, RUN_WAITING, wait_for_deliveries(run));
 				}
@@ -782,6 +806,7 @@ void run_stop_all(struct worker_process *process)
 			apple_call_cancel(&run->plan.flow.call);
 			apple_call_cancel(&run->assign.flow.call);
 			apple_call_cancel(&run->replacement.flow.call);
+			apple_call_cancel(&run->drift.flow.call);
 			delivery_stop(&run->delivery);
 		}
 		if (waits(run)) {

@@ -12,6 +12,7 @@
 #include "depbroker/arena.h"
 #include "depbroker/digest.h"
 #include "store/deliveries.h"
+#include "store/enrolments.h"
 #include "store/instances.h"
 #include "store/secrets.h"
 #include "store/stream.h"
@@ -20,6 +21,7 @@
 #include "tenants/alert.h"
 #include "tenants/brake.h"
 #include "tenants/identity.h"
+#include "tenants/profile_compose.h"
 #include "tenants/reconcile.h"
 #include "tenants/webhook.h"
 #include "worker/process.h"
@@ -86,11 +88,21 @@ struct tenant {
 	size_t instance_count;
 	struct position_row *positions;
 	size_t position_count;
+	struct enrolment_work enrolments; // what was there to do when it was loaded
 	int64_t next_assign_us;
 	int64_t next_assign_seq; // the write that it was read after
 
+	struct profile_parts profile_parts; // without those of an instance and a rule; texts in `memory`
+	int64_t template_version;           // in force; 0: no template
+	bool mends_profiles;
+	int64_t profile_looked_at_us;       // of the profile that Apple was not asked about for the longest time; INSTANT_NONE: there is none
+	bool profile_drifts;
+
 	char profile_uuid[APPLE_PROFILE_UUID_MAX + 1]; // of the default instance; empty: not defined
 	bool profile_refused;
+	char profile_why[401]; // nothing is assigned: an error in the layers, or Apple's word; empty otherwise
+	int64_t definitions;   // of this content within DEFINITIONS_FORGOTTEN_S
+	int64_t defined_last_us;
 	unsigned char profile_digest[SHA256_SIZE];
 	struct buffer profile_content;
 
@@ -99,6 +111,7 @@ struct tenant {
 	char error_text[401];
 	char apple_error[APPLE_ERROR_MAX + 1];
 	bool counts_changed;
+	bool alerts_are_open;    // any, when the client was loaded
 	bool events_wait;        // to be delivered, or did when the client was loaded
 	int64_t loaded_write_seq;
 };

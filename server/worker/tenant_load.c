@@ -2,15 +2,17 @@
 //
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
 #include "store/run_row.h"
-#include "tenants/profile.h"
-#include "worker/tenant.h"
+#include "worker/profile_content.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 // The statements, in their order. What there is one of belongs into the row (run_row.h), lists are statements of their own.
-enum { LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_COUNT };
+enum {
+	LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_TENANT_PROFILE, LOAD_DEFINITIONS,
+	LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_COUNT,
+};
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 {
@@ -22,7 +24,11 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_secret_select_for_run(t, id);
 	(void)store_instance_list(t, id);
 	(void)store_profile_list(t, id);
-	last = store_position_list(t, id);
+	(void)store_position_list(t, id);
+	(void)store_tenant_profile_select(t, id);
+	(void)store_definition_list(t, id);
+	(void)store_profile_next_check(t, id);
+	last = store_enrolment_work(t, id);
 	assert(last == LOAD_COUNT - 1);
 }
 
@@ -67,6 +73,7 @@ static void read_alerts(struct tenant *tenant, struct text open_alerts)
 {
 	struct text name;
 
+	tenant->alerts_are_open = open_alerts.length > 0;
 	while (store_run_next_alert(&open_alerts, &name)) {
 		enum alert_kind kind;
 
@@ -226,29 +233,61 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 	return OK;
 }
 
-// Whether the default instance's profile, as it is now, is defined at Apple.
-static void read_profiles(struct tenant *tenant, const struct pg_transaction *t)
+// With another version of the template than the one that devices were looked at with, they are looked at again.
+static void read_layers(struct tenant *tenant, const struct pg_transaction *t, const struct tenant_row *row)
 {
-	const struct tenant_instance *instance = tenant_instance_by_id(tenant, tenant->default_instance_id);
-	struct buffer wanted CLEANUP(buffer_fini) = BUFFER(2 * SHA256_SIZE);
+	struct tenant_profile_row profile;
 
-	if (instance == NULL) {
-		return;
+	store_tenant_profile_read(t, LOAD_TENANT_PROFILE, 0, &profile);
+	profile_content_load(tenant, row, &profile);
+	tenant->profile_looked_at_us = store_profile_next_check_read(t, LOAD_NEXT_CHECK);
+	if (profile.template_version != profile.template_done) {
+		tenant->stream.profile_needed = true;
 	}
-	profile_write(&tenant->profile_content, &(struct profile_source){ .tenant_slug = tenant->due.slug, .instance_name = instance->name,
-		.enrolment_url = instance->enrolment_url, .members = instance->members });
-	sha256(tenant->profile_digest, &(struct digest_part){ tenant->profile_content.bytes, tenant->profile_content.length }, 1);
-	buffer_add_hex(&wanted, tenant->profile_digest, sizeof tenant->profile_digest);
-	for (size_t i = 0; i < pg_row_count(t, LOAD_PROFILES); i++) {
-		struct profile_row row;
+}
 
-		store_profile_read(t, LOAD_PROFILES, i, &row);
-		if (row.instance_id == instance->instance_id && text_equal(row.content_digest, buffer_text(&wanted))) {
-			(void)snprintf(tenant->profile_uuid, sizeof tenant->profile_uuid, "%.*s", TEXT_ARGS(row.profile_uuid));
-			tenant->profile_refused = row.profile_uuid.length == 0;
-			return;
+static void read_definitions(struct tenant *tenant, const struct pg_transaction *t, int64_t instance_id)
+{
+	const struct definition_row row = profile_content_definitions(t, LOAD_DEFINITIONS, instance_id, tenant->profile_digest);
+
+	tenant->definitions = row.attempts;
+	tenant->defined_last_us = row.last_at_us;
+}
+
+static void find_profile(struct tenant *tenant, const struct pg_transaction *t, int64_t instance_id)
+{
+	struct profile_row row;
+
+	if (profile_content_find(&row, t, LOAD_PROFILES, instance_id, tenant->profile_digest)) {
+		(void)snprintf(tenant->profile_uuid, sizeof tenant->profile_uuid, "%.*s", TEXT_ARGS(row.profile_uuid));
+		tenant->profile_refused = row.profile_uuid.length == 0;
+		tenant->profile_drifts = row.drift_count > 0;
+		if (tenant->profile_refused) {
+			(void)snprintf(tenant->profile_why, sizeof tenant->profile_why, "Apple refuses the profile (%.*s).", TEXT_ARGS(row.refused));
 		}
 	}
+}
+
+// Whether the default instance's profile, as it is now, is defined at Apple.
+static enum err read_profiles(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	const struct tenant_instance *instance = tenant_instance_by_id(tenant, tenant->default_instance_id);
+	struct arena arena CLEANUP(arena_fini) = ARENA(PROFILE_ARENA_BUDGET);
+	struct profile_rendered rendered;
+
+	if (instance == NULL) {
+		return OK;
+	}
+	TRY(profile_content_render(&rendered, tenant, instance, TEXT_NONE, TEXT_NONE, &arena, fault));
+	if (rendered.content.bytes == NULL) {
+		profile_content_explain(tenant->profile_why, &rendered.findings);
+		return OK;
+	}
+	buffer_add_text(&tenant->profile_content, rendered.content);
+	memcpy(tenant->profile_digest, rendered.digest, sizeof tenant->profile_digest);
+	find_profile(tenant, t, instance->instance_id);
+	read_definitions(tenant, t, instance->instance_id);
+	return OK;
 }
 
 static void read_positions(struct tenant *tenant, const struct pg_transaction *t)
@@ -277,10 +316,12 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	tenant->has_data_key = true;
 	TRY(read_token(tenant, t, &row.token, fault));
 	TRY(read_pending(tenant, t, &row.pending, fault));
+	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
 	TRY(read_instances(tenant, t, fault));
 	tenant->rules_version = row.rules_version;
 	tenant->default_instance_id = row.default_instance_id;
-	read_profiles(tenant, t);
+	read_layers(tenant, t, &row.tenant);
+	TRY(read_profiles(tenant, t, fault));
 	read_positions(tenant, t);
 	tenant->next_assign_us = row.next_assign_us;
 	tenant->next_assign_seq = tenant->stream.write_seq;

@@ -97,6 +97,7 @@ static const struct control_route {
 	{ "GET", "/tenants/{}/truth", NEEDS_TENANT, false, control_truth },
 	{ "GET", "/tenants/{}/changes", NEEDS_TENANT, false, control_changes },
 	{ "GET", "/tenants/{}/profiles", NEEDS_TENANT, false, control_profiles },
+	{ "PATCH", "/tenants/{}/profiles/{}", NEEDS_TENANT, true, control_change_profile },
 	{ "GET", "/devices/{}", NEEDS_NOTHING, false, control_where },
 	{ "GET", "/requests", NEEDS_NOTHING, false, control_requests },
 	{ "GET", "/stats", NEEDS_NOTHING, false, control_stats },

@@ -44,6 +44,7 @@ void control_tenant(struct control_call *call);
 void control_truth(struct control_call *call);
 void control_changes(struct control_call *call);
 void control_profiles(struct control_call *call);
+void control_change_profile(struct control_call *call);
 void control_where(struct control_call *call);
 void control_requests(struct control_call *call);
 void control_stats(struct control_call *call);

@@ -5,6 +5,7 @@
 
 #include "applesim/device_json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void add_tenant(struct buffer *out, const struct tenant *tenant)
@@ -114,6 +115,29 @@ void control_profiles(struct control_call *call)
 		buffer_add_string(call->out, call->tenant->profiles[i]->json);
 	}
 	buffer_add_string(call->out, "]}");
+}
+
+// What Apple is not known to do, and what must be noticed all the same: a profile that is another one now. null takes a member away.
+void control_change_profile(struct control_call *call)
+{
+	struct profile *profile = tenant_profile(call->tenant, call->request->parameters[1]);
+	yyjson_doc *before;
+	yyjson_mut_doc *after;
+
+	if (profile == NULL) {
+		refuse_control(call, 404, "there is no such profile");
+		return;
+	}
+	before = yyjson_read(profile->json, strlen(profile->json), 0);
+	after = yyjson_mut_doc_new(NULL);
+	yyjson_mut_doc_set_root(after, yyjson_mut_merge_patch(after, yyjson_val_mut_copy(after, yyjson_doc_get_root(before)),
+		yyjson_val_mut_copy(after, call->body)));
+	free(profile->json);
+	profile->json = yyjson_mut_write(after, 0, NULL);
+	yyjson_mut_doc_free(after);
+	yyjson_doc_free(before);
+	call->world->is_changed = true;
+	buffer_add_string(call->out, profile->json);
 }
 
 void control_where(struct control_call *call)

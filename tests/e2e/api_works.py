@@ -207,7 +207,7 @@ def a_tenant_is_archived_and_then_deleted_keys_first():
     lock = POSTGRES.hold(f"select from depbroker.devices where tenant_id = {number} for update")
     thread = threading.Thread(target=lambda: Client(BROKER, KEY).ask("DELETE", tenant), daemon=True)
     thread.start()
-    wait_until(lambda: POSTGRES.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == ["1"], "rows are being deleted")
+    wait_until(lambda: POSTGRES.sql("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") != ["0"], "rows are being deleted")
     equal(POSTGRES.sql(f"select (select count(*) from depbroker.data_keys where tenant_id = {number}),"
                        f" (select count(*) from depbroker.secrets where tenant_id = {number})"), ["0|0"], "keys and secrets are gone already")
     API.problem("tenant_not_found", "GET", tenant)
@@ -416,9 +416,13 @@ def a_profile_may_not_lead_elsewhere():
                 "https://mdm.example.org:8443/", "https://mdm.example.org\\@evil.example/", "https://m\u00fcnchen.example/"):
         API.problem("url_not_allowed", "POST", f"{tenant}/instances", good | {"enrolment_url": url})
         API.problem("url_not_allowed", "POST", f"{tenant}/instances", good | {"profile": {"configuration_web_url": url}})
-    for profile in ({"url": "https://mdm.example.org/"}, {"devices": []}, {"profile_name": "x"}, {"is_supervised": "yes"}, {"department": ""},
+    for profile in ({"URL": "https://mdm.example.org/"}, {"enrollUrl": "https://evil.example/"}, {"future": {"a": ["https://evil.example/"]}}):
+        API.problem("url_not_allowed", "POST", f"{tenant}/instances", good | {"profile": profile})
+    for profile in ({"url": "https://mdm.example.org/"}, {"devices": []}, {"is_supervised": "yes"}, {"department": ""},
                     {"department": 1}, {"department": "x" * 126}, {"skip_setup_items": "Siri"}, {"skip_setup_items": [1]},
-                    {"is_mdm_removable": False}, {"is_mdm_removable": False, "is_supervised": False}, [], "x", None):
+                    {"is_mdm_removable": False}, {"is_mdm_removable": False, "is_supervised": False}, {"department": "{{tenant.nam}}"}):
+        API.problem("profile_invalid", "POST", f"{tenant}/instances", good | {"profile": profile})
+    for profile in ([], "x", None):
         API.problem("bad_body", "POST", f"{tenant}/instances", good | {"profile": profile})
     for change in ({"allowed_hosts": []}, {"allowed_hosts": ["https://mdm.example.org"]}, {"allowed_hosts": ["mdm.example.org", "*"]},
                    {"allowed_hosts": "mdm.example.org"}, {"allowed_hosts": ["a"] * 51}, {"kind": "other"}, {"name": "Main"}, {"name": "a b"},
@@ -622,7 +626,7 @@ def requests_in_flight_end_before_it_stops():
     other.environment["DEPBROKER_MASTER_KEY_FILE"] = os.path.join(BROKER.folder, "master.key")
     other.start()
     tenant = new_tenant()
-    numbers = "select last_value from depbroker.object_ids"
+    numbers = "select last_value, is_called from depbroker.object_ids"
     before = POSTGRES.sql(numbers)
     with socket.create_connection(("127.0.0.1", other.port)) as connection:
         connection.sendall(f"POST /api/v1{tenant}/token/keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 0\r\n\r\n".encode())

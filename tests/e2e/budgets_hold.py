@@ -19,8 +19,7 @@ def onboard(slug, count, note_bytes):
         devices = [{"serial_number": f"{slug[:4].upper()}{number:08}", "note": "x" * note_bytes} for number in range(count)]
         for at in range(0, count, 100):
             WORLD.apple.post(f"/tenants/{client.apple}/devices", {"devices": devices[at:at + 100]})
-        client.sync_now("full")
-    return WORLD.onboard(slug, devices=0, interval_s=86400, before_rules=fill)
+    return WORLD.onboard(slug, devices=0, interval_s=86400, before_token=fill)
 
 
 def refused(client, word):

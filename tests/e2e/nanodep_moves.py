@@ -104,6 +104,10 @@ def a_name_moves_from_files_and_its_devices_are_read():
     tenant = API.get("/tenants/acme-server")
     equal((tenant["display_name"], tenant["state"], tenant["apple_url"], tenant["identity"]["server_uuid"], tenant["token"]["state"]),
           ("Acme", "active", None, server["server_uuid"], "active"), "tenant")
+    equal(tenant["notes"], 'Imported from NanoDEP, where it was "Acme Server".', "notes")
+    lines = [line for line in API.get("/audit?limit=1000")["items"] if line["target"] == "acme-server"]
+    equal([(line["actor"], line["action"], line["detail"]) for line in lines],
+          [("command:import", "tenant.import", {"server_uuid": server["server_uuid"]})], "audit")
     token = API.get("/tenants/acme-server/token")
     pairs = API.get("/tenants/acme-server/token/keys")["items"]
     equal([(pair["id"], pair["state"]) for pair in pairs], [(token["key_pair_id"], "current")], "pair")

@@ -100,6 +100,27 @@ def check_few(world):
     equal(removed(client), 50, "events of removal")
 
 
+def check_own_limits(world):
+    """A tenant's own limits hold where the usual ones would not, and let go where they do."""
+    client = world.onboard(devices=10, interval_s=1)
+    world.until_equal(client)
+    world.operator.call("PATCH", client.path, {"brake_percent": 10, "brake_devices": 2})
+    take_away(client, 3)
+    fetch_all(client)
+    equal((world.technician.get(f"{client.path}/sync")["removals"]["held"], len(client.stored()), removed(client)), (3, 10, 0), "held by own limits")
+    world.operator.call("PATCH", client.path, {"brake_percent": 30})  # 3 of 10 is not more than that
+    fetch_all(client)
+    world.until_equal(client)
+    equal(removed(client), 3, "removed within the new percentage")
+    large = world.onboard(devices=DEVICES, interval_s=1)
+    world.until_equal(large)
+    world.operator.call("PATCH", large.path, {"brake_devices": 60})
+    take_away(large, 60)
+    fetch_all(large)
+    world.until_equal(large)
+    equal(removed(large), 60, "removed within the new number, far above the usual ones")
+
+
 def check_missed(world):
     client = world.onboard(devices=10, interval_s=1)
     world.until_equal(client)
@@ -120,6 +141,7 @@ def main():
     with World(workers=2) as world:
         check_brake(world)
         check_few(world)
+        check_own_limits(world)
         check_missed(world)
     print("ok", flush=True)
 

@@ -13,7 +13,8 @@ from programs import Peer, equal, run_tests, test  # noqa: E402
 from renewal import form, token_for  # noqa: E402
 from world import Api, Problem, World, wait_until  # noqa: E402
 
-WORLD = World(workers=1)
+PUBLIC = "https://depbroker.example/front"
+WORLD = World(workers=1, DEPBROKER_PUBLIC_URL=PUBLIC + "/")
 WORLD.__enter__()
 NUMBERS = iter(range(1, 1000))
 
@@ -48,6 +49,11 @@ def heading(answer):
 
 def alerts(client):
     return {item["kind"]: item for item in WORLD.technician.get("/alerts")["items"] if item["tenant"] == client.slug}
+
+
+def shown(client):
+    """The token; when Apple was asked last changes with each sync."""
+    return {name: value for name, value in WORLD.technician.get(f"{client.path}/token").items() if name != "checked_at"}
 
 
 def sealed(link):
@@ -105,7 +111,7 @@ def what_is_refused_is_said_in_plain_words_and_the_link_lives_on():
     client, other = onboarded(), onboarded()
     link = new_link(client)
     certificate = page("GET", link["path"] + "/certificate.pem").body
-    before = WORLD.technician.get(f"{client.path}/token")
+    before = shown(client)
     foreign = WORLD.apple.call("POST", f"/tenants/{other.apple}/token?same=1", certificate)
     for file, status, title in ((b"", 422, "There was no file"), (b"<html>", 422, "This is a web page, not a server token"), (certificate, 422, "This is the certificate, not a server token"), (b"x" * 200000, 422, "This is not a server token"),
                                 (foreign, 409, "This token is of another server")):
@@ -116,7 +122,7 @@ def what_is_refused_is_said_in_plain_words_and_the_link_lives_on():
     for how in ({"name": "other"},):
         equal(heading(send(link, foreign, **how)), "There was no file", how)
     equal(heading(page("POST", link["path"], b"token=x", {"Content-Type": "application/x-www-form-urlencoded"})), "There was no file", "a form without a file")
-    equal((WORLD.technician.get(f"{client.path}/token"), sealed(link)["used"]), (before, False), "nothing has changed")
+    equal((shown(client), sealed(link)["used"]), (before, False), "nothing has changed")
     equal(send(link, token_for(client, certificate)).status, 200, "and then")
 
 
@@ -159,6 +165,44 @@ def only_a_technician_of_the_client_makes_links():
     links = [item["path"] for item in [new_link(client) for _ in range(2)]]
     with open(WORLD.broker.log_path, encoding="utf-8") as log:
         equal([path for path in links if path.split("/")[-1] in log.read()], [], "no link is in the log")
+
+
+@test
+def links_are_listed_and_an_open_one_is_taken_back_with_its_key():
+    client, other = onboarded(), onboarded()
+    used, open_one, revoked, expired = [new_link(client) for _ in range(4)]
+    equal(used["url"], PUBLIC + used["path"], "the whole address")
+    WORLD.sql(f"update depbroker.renewal_links set expires_at = now() - interval '1 second' where link_id = {expired['id']}")
+    equal(send(used, token_for(client, page("GET", used["path"] + "/certificate.pem").body)).status, 200, "used")
+    file = token_for(client, page("GET", revoked["path"] + "/certificate.pem").body)
+    WORLD.technician.call("DELETE", f"{client.path}/token/renewal-links/{revoked['id']}")
+    equal((page("GET", revoked["path"]).status, page("GET", revoked["path"] + "/certificate.pem").status, send(revoked, file).status),
+          (404, 404, 404), "it opens nothing")
+    pair = client.row(f"select k.state, (select count(*) from depbroker.secrets s where s.tenant_id = k.tenant_id and s.kind = 3 and s.object_id = k.key_pair_id)"
+                      f" as keys from depbroker.key_pairs k where tenant_id = {{id}} and key_pair_id = {revoked['key_pair_id']}")
+    equal(pair, {"state": "retired", "keys": 0}, "nor does its key")
+    try:
+        WORLD.technician.call("PUT", f"{client.path}/token", file)
+        raise AssertionError("a token for the key of a revoked link was taken")
+    except Problem as problem:
+        equal(problem.problem["code"], "token_wrong_key", "by hand")
+    shown = WORLD.technician.get(f"{client.path}/token/renewal-links?limit=3")
+    rest = WORLD.technician.get(f"{client.path}/token/renewal-links?limit=3&cursor={shown['cursor']}")
+    items = shown["items"] + rest["items"]
+    equal([(item["id"], item["state"]) for item in items],
+          [(expired["id"], "expired"), (revoked["id"], "revoked"), (open_one["id"], "open"), (used["id"], "used")], "newest first")
+    equal([item for item in items if "path" in item or "url" in item], [], "no secret is shown again")
+    for path in (f"{client.path}/token/renewal-links/{used['id']}", f"{client.path}/token/renewal-links/{revoked['id']}",
+                 f"{client.path}/token/renewal-links/{expired['id']}", f"{other.path}/token/renewal-links/{open_one['id']}",
+                 f"{client.path}/token/renewal-links/x"):
+        try:
+            WORLD.technician.call("DELETE", path)
+            raise AssertionError(f"{path} was revoked")
+        except Problem as problem:
+            equal((problem.status, problem.problem["code"]), (404, "link_not_found"), path)
+    equal(page("GET", open_one["path"]).status, 200, "the open one is as it was")
+    told = [(line["action"], line["detail"]) for line in WORLD.rows(f"select action, detail from depbroker.audit where target = '{client.slug}' order by seq")]
+    equal(told[-1], ("token.renewal_link.revoke", {"id": revoked["id"]}), "audit")
 
 
 def stop():

@@ -62,6 +62,45 @@ def thresholds_are_raised_once_each_and_cleared_by_a_new_token():
 
 
 @test
+def a_tenants_own_thresholds_take_the_place_of_the_usual_ones():
+    client = onboarded()
+    WORLD.technician.call("PATCH", client.path, {"expiry_days": [90, 10]})
+    for days, state, count in ((100, "active", 0), (80, "expiring", 1), (20, "expiring", 1), (9.5, "expiring", 2)):
+        expires_in(client, days)
+        wait_until(lambda: token(client)["state"] == state, lambda: f"{days}: {token(client)}", 30)
+        seen = client.stream()["epoch"]
+        look(client)
+        wait_until(lambda seen=seen: client.stream()["epoch"] > seen and client.stream()["owner"] is None, "looked at", 30)
+        equal(events(client), ["token.expiring"] * count, days)
+
+
+@test
+def a_renewal_at_the_same_server_keeps_the_cursor():
+    client = onboarded()
+    WORLD.technician.call("PATCH", client.path, {"state": "paused"})
+    kept = ("phase", "cursor", "generation", "fetch_started_at", "fetch_completed_at")
+    wait_until(lambda: client.stream()["owner"] is None, "nobody works on it", 30)
+    before = {name: client.stream()[name] for name in kept}
+    client.take_token()
+    equal({name: client.stream()[name] for name in kept}, before, "stream")
+    equal(bool(before["cursor"]), True, "there is one")
+    added = client.add(1)
+    WORLD.technician.call("PATCH", client.path, {"state": "active"})
+    WORLD.until_equal(client)
+    equal((set(added) <= set(client.stored()), client.stream()["fetch_started_at"]), (True, before["fetch_started_at"]), "by the changes, without a fetch")
+
+
+@test
+def another_administrator_at_apple_is_raised_without_a_renewal():
+    client = onboarded()
+    WORLD.apple.call("PATCH", f"/tenants/{client.apple}", {"admin_id": "successor@client.example"})
+    WORLD.apple.call("DELETE", "/sessions")
+    wait_until(lambda: "token.admin_changed" in open_alerts(client), lambda: open_alerts(client), 30)
+    equal((token(client)["state"], WORLD.technician.get(f"{client.path}/token")["admin_id"]), ("active", "successor@client.example"), "token")
+    equal(events(client), ["token.admin_changed"], "once")
+
+
+@test
 def a_paused_client_is_watched_and_otherwise_left_alone():
     client = onboarded()
     WORLD.technician.call("PATCH", client.path, {"state": "paused"})
@@ -94,8 +133,7 @@ def terms_of_one_client_mark_no_other_and_end_by_themselves():
 def a_rejected_token_is_told_with_apples_word_and_a_new_one_heals():
     client = onboarded()
     WORLD.apple.call("POST", f"/tenants/{client.apple}/token", None)  # a newer one was made at Apple
-    WORLD.apple.call("DELETE", "/sessions")
-    client.sync_now()
+    WORLD.apple.call("DELETE", "/sessions")  # nobody asks for a sync: the next one is due within the interval
     wait_until(lambda: "token.rejected" in open_alerts(client), lambda: token(client), 30)
     equal((token(client)["state"], bool(token(client)["apple_error"])), ("rejected", True), token(client))
     metrics = Peer("http://" + WORLD.broker.admin_listen).request("GET", "/metrics").text

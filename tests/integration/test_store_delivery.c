@@ -326,6 +326,7 @@ static void the_status_counts_devices(void **state)
 	put_profile(tenant_id, main_id, token_id, "old", 'o');
 	put_profile(tenant_id, main_id, token_id, "new", 'n');
 	put_profile(tenant_id, other_id, token_id, "others", 'n');
+	rows[2].assign_state = ASSIGN_PENDING; // it is to get the new one
 	rows[7].gone_at_us = MOMENT;
 	(void)store_device_put(begin(&call, store_worker(tenant_id)), tenant_id, rows, sizeof rows / sizeof *rows);
 	run_and_end(&call, &world);

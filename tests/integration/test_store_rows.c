@@ -584,7 +584,6 @@ static void an_instance_comes_back(void **state)
 	instance.enrolment_url = TEXT("https://b/");
 	instance.allowed_hosts[0] = TEXT("b");
 	instance.allowed_host_count = 1;
-	instance.profile = TEXT("{}");
 	instance.webhook_url = TEXT_NONE;
 	(void)store_instance_update(begin(&call, store_api(tenant_id)), tenant_id, &instance);
 	(void)store_instance_list(&call.transaction, tenant_id);

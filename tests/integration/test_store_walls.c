@@ -6,11 +6,13 @@
 #include "store/alerts.h"
 #include "store/api_keys.h"
 #include "store/bypass_codes.h"
+#include "store/definitions.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
 #include "store/keys.h"
 #include "store/renewal_links.h"
 #include "store/secrets.h"
+#include "store/templates.h"
 #include "store/tokens.h"
 #include "support/cmocka_all.h"
 #include "support/store_world.h"
@@ -35,6 +37,11 @@ static int64_t next_assign_us;
 static const struct text digest_bytes = { "0123456789abcdef0123456789abcdef", 32 };
 static const struct text wrapped = { "0123456789abcdef0123456789abcdef0123456789abcdef", 48 };
 static const struct text wrapped_anew = { "fedcba9876543210fedcba9876543210fedcba9876543210", 48 };
+
+static const struct tenant_profile_row layers = { .layer = { "{}", 2 } };
+static const struct layer_author author = { .made_by = { "key", 3 } };
+
+static const struct profile_check_result drifted = { .profile_uuid = { "uuid", 4 }, .drift_count = 1, .drift = { "[]", 2 }, .mend = true };
 
 static struct tenant_row tenant_of(int64_t tenant_id)
 {
@@ -142,7 +149,7 @@ static void reseal(struct pg_transaction *t, int64_t tenant_id)
 static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() leaves it
 {
 	return (struct stream_fence){ .tenant_id = tenant_id, .node_id = NODE, .epoch = 1, .write_seq = 1, .event_seq = 1,
-		.config_version = 3 };
+		.config_version = 5 };
 }
 
 static void fill_by_api(int64_t tenant_id)
@@ -169,6 +176,8 @@ static void fill_by_api(int64_t tenant_id)
 	store_token_take(t, tenant_id, &token);
 	store_instance_insert(t, tenant_id, &instance);
 	(void)store_rules_put(t, tenant_id, 0, INSTANCE, TEXT("key"));
+	(void)store_tenant_profile_put(t, tenant_id, 0, &layers, &author);
+	(void)store_instance_profile_put(t, tenant_id, INSTANCE, 0, TEXT("{}"), &author);
 	run_and_end(&call, &world);
 	t = begin(&call, store_api(tenant_id));
 	store_pending_put(t, tenant_id, &pending);
@@ -189,6 +198,7 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 
 	store_stream_advance(t, &fence, 1, NULL);
 	(void)store_profile_put(t, tenant_id, &profile);
+	store_definition_begin(t, tenant_id, INSTANCE, profile.content_digest);
 	(void)store_device_put(t, tenant_id, &device, 1);
 	(void)store_event_insert(t, tenant_id, &event, 1);
 	(void)store_ledger_insert(t, &fence, 1, &entry);
@@ -411,6 +421,27 @@ CHANGES(profile_put, store_worker, {
 	profile.profile_uuid = TEXT("other");
 	(void)store_profile_put(t, tenant_id, &profile);
 })
+READS(tenant_profile_select, store_worker, store_tenant_profile_select(t, tenant_id))
+READS(tenant_profile_versions, store_api, store_tenant_profile_versions(t, tenant_id, 0, 10))
+READS(instance_profile_versions, store_api, store_instance_profile_versions(t, tenant_id, INSTANCE, 0, 10))
+READS(instance_device_counts, store_api, store_instance_device_counts(t, tenant_id))
+READS(definition_list, store_worker, store_definition_list(t, tenant_id))
+READS(profile_to_check, store_worker, store_profile_to_check(t, tenant_id, INT64_C(4102444800) * SECOND_US))
+CHANGES(tenant_profile_put, store_api, (void)store_tenant_profile_put(t, tenant_id, -1, &layers, &author))
+CHANGES(instance_profile_put, store_api, (void)store_instance_profile_put(t, tenant_id, INSTANCE, -1, TEXT("{\"a\":1}"), &author))
+CHANGES(template_done, store_worker, store_template_done(t, tenant_id, 17))
+CHANGES(definition_begin, store_worker, {
+	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
+
+	store_definition_begin(t, tenant_id, INSTANCE, profile.content_digest);
+})
+CHANGES(definition_withdraw, store_worker, {
+	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
+
+	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest);
+})
+CHANGES(definition_lost, store_worker, store_definition_lost(t, tenant_id))
+CHANGES(profile_checked, store_worker, store_profile_checked(t, tenant_id, &drifted))
 CHANGES(profile_forget, store_worker, (void)store_profile_forget(t, tenant_id, TEXT("uuid")))
 CHANGES(status_run, store_worker,
 	(void)store_tenant_status_run(t, tenant_id, &(const struct tenant_status_row){ .token_state = TEXT("active") }, true))
@@ -500,13 +531,16 @@ static const struct function *const functions[] = {
 	&pending_select, &run_select, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all,
 	&secret_select_for_run, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &profile_list, &due_select, &stream_select, &device_by_serials,
-	&device_fingerprints, &device_list, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
+	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
-	&instance_enable, &profile_put, &profile_forget, &status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
+	&instance_enable, &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
+	&template_done, &definition_begin, &definition_withdraw, &definition_lost, &profile_put, &profile_checked, &profile_forget,
+	&status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &finish_quietly, &tenant_update,
-	&instance_update, &instance_insert, &rules_put, &token_take, &token_remove, &tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
+	&instance_update, &instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &token_take, &token_remove,
+	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &begin_erase,
 };
 
@@ -552,12 +586,16 @@ static void no_function_reaches_another_client_through_the_policies(void **state
 	free(before);
 }
 
+// PostgreSQL keeps the plans that sessions have by name when only a role's right changes: each table is touched as well.
 static void set_walls(const char *option)
 {
-	char sql[128];
+	struct buffer sql CLEANUP(buffer_fini) = BUFFER(4096);
 
-	(void)snprintf(sql, sizeof sql, "alter role depbroker_api %s; alter role depbroker_worker %s", option, option);
-	test_postgres_run(world.postgres, sql);
+	buffer_add_format(&sql, "alter role depbroker_api %s; alter role depbroker_worker %s", option, option);
+	for (size_t i = 0; client_tables[i] != NULL; i++) {
+		buffer_add_format(&sql, "; alter table depbroker.%s force row level security", client_tables[i]);
+	}
+	test_postgres_run(world.postgres, sql.bytes);
 }
 
 // With no policy at work, only the statements' own conditions are left.

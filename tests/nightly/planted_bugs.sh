@@ -15,14 +15,20 @@ cd "$copy"
 cmake --preset release -DDEPBROKER_WERROR=OFF >configure.log
 export DEPBROKER_SIM_SCHEDULES=300 DEPBROKER_TEST_SEED=1
 
-# A test is a program of its name; "faults" are schedules of tests/faults.
-programs_of() { if [ "$1" = faults ]; then echo depbroker applesim receiver wire; else echo "$1"; fi; }
+# A test is a program of its name; "faults" are schedules of tests/faults; "e2e/NAME" is tests/e2e/NAME.py.
+programs_of() {
+	case $1 in
+	faults) echo depbroker applesim receiver wire ;;
+	e2e/*) echo depbroker applesim receiver ;;
+	*) echo "$1" ;;
+	esac
+}
 run_test() {
-	if [ "$1" = faults ]; then
-		BUILD_DIR=$copy/build/release timeout 1200 tests/faults/run.py --seed 500 --schedules 60 --stop-early
-	else
-		timeout 300 "build/release/$1"
-	fi
+	case $1 in
+	faults) BUILD_DIR=$copy/build/release timeout 1200 tests/faults/run.py --seed 500 --schedules 60 --stop-early ;;
+	e2e/*) BUILD_DIR=$copy/build/release timeout 600 "tests/$1.py" ;;
+	*) timeout 300 "build/release/$1" ;;
+	esac
 }
 
 # outcome_of TEST: green, red, or broken when it cannot be built.

@@ -752,6 +752,15 @@ void apple_define_profile(struct apple_call *call, struct apple_session *session
 	go(at);
 }
 
+// No profile is old enough to be compared.
+void apple_get_profile(struct apple_call *call, struct apple_session *session, struct text profile_uuid, struct buffer *out)
+{
+	(void)call;
+	(void)session;
+	(void)out;
+	LAW(false, "profile %.*s is read back", TEXT_ARGS(profile_uuid));
+}
+
 void apple_assign_profile(struct apple_call *call, struct apple_session *session, struct text profile_uuid, const struct text *serials,
 	size_t count, struct apple_assignment *out)
 {

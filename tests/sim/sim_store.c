@@ -5,10 +5,14 @@
 #include "sim/sim_transaction.h"
 
 #include "store/alerts.h"
+#include "store/definitions.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/replacements.h"
 #include "store/run_row.h"
+#include "store/templates.h"
+#include "store/enrolments.h"
+#include "store/expected.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -731,6 +735,99 @@ unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const st
 	return added(t);
 }
 
+// --- layers, and what Apple has of a profile: this world has the instances' own members only, and Apple keeps what it was given ---
+
+unsigned store_tenant_profile_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_tenant_profile_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_profile_row *out)
+{
+	(void)t;
+	(void)statement;
+	(void)row;
+	*out = (struct tenant_profile_row){ .layer = TEXT("{}") };
+}
+
+void store_template_done(struct pg_transaction *t, int64_t tenant_id, int64_t version)
+{
+	(void)tenant_id;
+	(void)version;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+void store_definition_begin(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
+{
+	(void)tenant_id;
+	(void)instance_id;
+	(void)content_digest;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
+{
+	store_definition_begin(t, tenant_id, instance_id, content_digest);
+}
+
+void store_definition_lost(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+unsigned store_definition_list(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_definition_read(const struct pg_transaction *t, unsigned statement, size_t row, struct definition_row *out)
+{
+	memcpy(out, row_of(t, statement, row), sizeof *out);
+}
+
+unsigned store_profile_to_check(struct pg_transaction *t, int64_t tenant_id, int64_t before_us)
+{
+	(void)tenant_id;
+	(void)before_us;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_profile_to_check_read(const struct pg_transaction *t, unsigned statement, struct profile_row *out, bool *in_use)
+{
+	*in_use = false;
+	memcpy(out, row_of(t, statement, 0), sizeof *out);
+}
+
+unsigned store_profile_next_check(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+int64_t store_profile_next_check_read(const struct pg_transaction *t, unsigned statement)
+{
+	(void)t;
+	(void)statement;
+	return INSTANT_NONE;
+}
+
+unsigned store_due_request(struct pg_transaction *t, int64_t tenant_id, enum due_request request)
+{
+	(void)tenant_id;
+	(void)request;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_profile_checked(struct pg_transaction *t, int64_t tenant_id, const struct profile_check_result *result)
+{
+	(void)tenant_id;
+	(void)result;
+	(void)add_simple(t, OP_NOTHING);
+}
+
 unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid)
 {
 	(void)tenant_id;
@@ -904,7 +1001,7 @@ unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum s
 	{                                                                             \
 		const void *const given[] = { __VA_ARGS__ };                                \
                                                                                 \
-		sim_law_broken(__func__, "a token waits, with %zu", sizeof given);          \
+		sim_law_broken(__func__, "the simulation has no such rows, with %zu", sizeof given);          \
 	}
 NOBODY_CALLS(unsigned store_pending_retry(struct pg_transaction *t, int64_t tenant_id, const struct pending_token_row *row), t, &tenant_id, row)
 NOBODY_CALLS(void store_pending_drop(struct pg_transaction *t, int64_t tenant_id, int64_t token_id), t, &tenant_id, &token_id)
@@ -914,3 +1011,33 @@ NOBODY_CALLS(void store_token_take(struct pg_transaction *t, int64_t tenant_id, 
 NOBODY_CALLS(void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity), t, identity)
 NOBODY_CALLS(unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text state, int64_t expires_at_us), t,
 	&tenant_id, &state, &expires_at_us)
+
+// --- enrolments: nobody tells of any, and no list is expected ---
+
+unsigned store_enrolment_work(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_enrolment_work_read(const struct pg_transaction *t, unsigned statement, struct enrolment_work *out)
+{
+	(void)t;
+	(void)statement;
+	*out = (struct enrolment_work){ .next_due_us = INSTANT_NONE };
+}
+
+NOBODY_CALLS(unsigned store_enrolment_heard(struct pg_transaction *t, int64_t tenant_id, int limit), t, &tenant_id, &limit)
+NOBODY_CALLS(void store_enrolment_heard_read(const struct pg_transaction *t, unsigned statement, size_t row, struct heard_row *out), t, &statement,
+	&row, out)
+NOBODY_CALLS(unsigned store_enrolment_to_settle(struct pg_transaction *t, int64_t tenant_id, int limit), t, &tenant_id, &limit)
+NOBODY_CALLS(void store_enrolment_read(const struct pg_transaction *t, unsigned statement, size_t row, struct enrolment_row *out), t, &statement,
+	&row, out)
+NOBODY_CALLS(void store_enrolment_put(struct pg_transaction *t, int64_t tenant_id, const struct enrolment_row *rows, size_t count), t, &tenant_id,
+	rows, &count)
+NOBODY_CALLS(void store_enrolment_supersede(struct pg_transaction *t, int64_t tenant_id, const struct enrolment_row *sole, size_t count), t,
+	&tenant_id, sole, &count)
+NOBODY_CALLS(void store_enrolment_done(struct pg_transaction *t, int64_t tenant_id, const int64_t *message_ids, size_t count), t, &tenant_id,
+	message_ids, &count)
+NOBODY_CALLS(void store_enrolment_review(struct pg_transaction *t, int64_t tenant_id), t, &tenant_id)
+NOBODY_CALLS(void store_expected_review(struct pg_transaction *t, int64_t tenant_id, int64_t event_seq), t, &tenant_id, &event_seq)

@@ -507,12 +507,14 @@ class World:
 
     # --- clients ---
 
-    def onboard(self, slug=None, devices=0, interval_s=2, webhook_url=None, before_rules=None, **apple):
-        """Everything that docs/tutorial.md does for a new client. `before_rules` is called with it when it has its token."""
+    def onboard(self, slug=None, devices=0, interval_s=2, webhook_url=None, before_token=None, before_rules=None, **apple):
+        """Everything that docs/tutorial.md does for a new client. `before_token` is called with it first, `before_rules` when it has its token."""
         slug = slug or f"client-{len(self.clients) + 1}"
         made = self.apple.post("/tenants", {"name": slug, "devices": devices, **apple})
         self.clients[slug] = client = Client(self, slug, made["id"])
         self.operator.post("/tenants", {"slug": slug, "display_name": slug.title(), "sync_interval_s": interval_s})
+        if before_token:
+            before_token(client)
         client.take_token()
         if before_rules:
             before_rules(client)

@@ -2,7 +2,6 @@
 //
 // The pure parts of the REST API: what may be parsed at all, slugs, JSON answers, problems, whose a token is.
 #include "api/body.h"
-#include "api/instance_profile.h"
 #include "api/json_out.h"
 #include "api/token_identity.h"
 #include "support/cmocka_all.h"
@@ -120,31 +119,6 @@ static void a_pinned_field_that_differs_or_is_gone_is_a_difference(void **state)
 		"{\"field\":\"org_id_hash\",\"pinned\":\"h\",\"given\":null}]"), 2);
 }
 
-static void unknown_members_of_a_profile_pass_unchanged(void **state)
-{
-	struct buffer out CLEANUP(buffer_fini) = BUFFER(INSTANCE_PROFILE_MAX);
-	const struct text hosts[] = { TEXT("mdm.example") };
-	json_t *profile = json_loads("{\"z\":[1,{\"y\":null}],\"configuration_web_url\":\"https://mdm.example/\","
-		"\"is_supervised\":true}", 0, NULL);
-	json_t *large = json_object();
-
-	(void)state;
-	assert_int_equal(instance_profile_write(&out, profile, hosts, 1, NULL), OK);
-	assert_string_equal(out.bytes, "{\"configuration_web_url\":\"https://mdm.example/\",\"is_supervised\":true,"
-		"\"z\":[1,{\"y\":null}]}");
-	assert_int_equal(instance_profile_write(&out, profile, hosts, 0, NULL), ERR_FORBIDDEN_ADDRESS);
-	for (int i = 0; i < 200; i++) {
-		char name[24];
-
-		(void)snprintf(name, sizeof name, "member%d", i);
-		json_object_set_new(large, name, json_sprintf("%0400d", i));
-	}
-	buffer_clear(&out);
-	assert_int_equal(instance_profile_write(&out, large, hosts, 1, NULL), ERR_BAD_INPUT);
-	json_decref(profile);
-	json_decref(large);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,7 +128,6 @@ int main(void)
 		cmocka_unit_test(answers_are_json),
 		cmocka_unit_test(each_problem_has_a_code_a_title_and_a_way_out),
 		cmocka_unit_test(a_pinned_field_that_differs_or_is_gone_is_a_difference),
-		cmocka_unit_test(unknown_members_of_a_profile_pass_unchanged),
 	};
 
 	return cmocka_run_group_tests_name("api_parts", tests, NULL, NULL);

@@ -76,6 +76,7 @@ static void an_empty_environment_gives_the_documented_defaults(void **state)
 	assert_string_equal(config.dep_listen, "127.0.0.1:8081");
 	assert_string_equal(config.admin_listen, "127.0.0.1:9090");
 	assert_string_equal(config.apple_url, "https://mdmenrollment.apple.com");
+	assert_null(config.public_url);
 	assert_null(config.apple_ca_file);
 	assert_null(config.https_proxy);
 	assert_null(config.webhook_allow);
@@ -89,7 +90,7 @@ static void an_empty_environment_gives_the_documented_defaults(void **state)
 static void values_of_the_environment_take_the_place_of_defaults(void **state)
 {
 	const char *const environment[] = { "DEPBROKER_STATE_DIR=/srv/depbroker", "DEPBROKER_LISTEN=[::]:80", "DEPBROKER_WORKERS=7",
-		"DEPBROKER_APPLE_URL=https://127.0.0.1:8443/", "DEPBROKER_DATABASE_URL=host=a,b dbname=d", "HTTPS_PROXY=http://proxy:3128",
+		"DEPBROKER_APPLE_URL=https://127.0.0.1:8443/", "DEPBROKER_PUBLIC_URL=https://broker.example/x//", "DEPBROKER_DATABASE_URL=host=a,b dbname=d", "HTTPS_PROXY=http://proxy:3128",
 		"DEPBROKER_NODE_ID=host-0123", "DEPBROKER_WORKER_INDEX=3", "DEPBROKER_PARENT_PID=42", "UNRELATED=1", NULL };
 	struct config config;
 
@@ -98,6 +99,7 @@ static void values_of_the_environment_take_the_place_of_defaults(void **state)
 	assert_string_equal(config.master_key_file, "/srv/depbroker/master.key");
 	assert_string_equal(config.listen, "[::]:80");
 	assert_string_equal(config.apple_url, "https://127.0.0.1:8443");
+	assert_string_equal(config.public_url, "https://broker.example/x");
 	assert_string_equal(config.database_url, "host=a,b dbname=d");
 	assert_string_equal(config.https_proxy, "http://proxy:3128");
 	assert_string_equal(config.node_id, "host-0123");

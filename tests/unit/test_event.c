@@ -81,6 +81,12 @@ static void stored_numbers_of_reasons_never_change(void **state)
 		assert_true(text_equal(text_of(removal_reason_name((enum removal_reason)i)), text_of(names[i])));
 	}
 	assert_string_equal(event_type_name((enum event_type)32), "device.replaced");
+	assert_string_equal(event_type_name((enum event_type)48), "profile.unusable");
+	assert_string_equal(event_type_name((enum event_type)49), "profile.undefined");
+	assert_string_equal(event_type_name((enum event_type)50), "profile.drifted");
+	assert_string_equal(event_type_name((enum event_type)40), "device.enrolled");
+	assert_string_equal(event_type_name((enum event_type)41), "device.unenrolled");
+	assert_string_equal(event_type_name((enum event_type)42), "device.misrouted");
 }
 
 int main(void)

@@ -173,7 +173,8 @@ static void every_cut_is_refused(void **state)
 	}
 }
 
-// What this reader accepts, jansson accepts with the same values; what jansson refuses, this one refuses.
+// What this reader accepts, jansson accepts with the same values; what jansson refuses, this one refuses. But for numbers that no
+// double holds, which are JSON as well (1e513).
 static void mutated_texts_are_judged_as_jansson_judges_them(void **state)
 {
 	static const char alphabet[] = "{}[]\",:\\u0dDeE-+.1ntf ab\xc3\xbc";
@@ -190,11 +191,13 @@ static void mutated_texts_are_judged_as_jansson_judges_them(void **state)
 			text[random_below(sizeof sample - 1)] = alphabet[random_below(sizeof alphabet - 1)];
 		}
 		const enum err rc = read_members(members, 2, (struct text){ text, sizeof text - 1 }, &copy, NULL);
-		json_t *theirs = json_loadb(text, sizeof text - 1, 0, NULL);
+		json_error_t error;
+		json_t *theirs = json_loadb(text, sizeof text - 1, 0, &error);
+		const bool is_huge = theirs == NULL && json_error_code(&error) == json_error_numeric_overflow;
 
 		LAW(rc == OK || rc == ERR_BAD_INPUT);
-		LAW(rc != OK || theirs != NULL);
-		for (size_t i = 0; rc == OK && i < 2; i++) {
+		LAW(rc != OK || theirs != NULL || is_huge);
+		for (size_t i = 0; rc == OK && theirs != NULL && i < 2; i++) {
 			LAW(text_equal(members[i].value, text_of(json_string_value(json_object_get(theirs, members[i].name)))));
 		}
 		json_decref(theirs);

@@ -162,9 +162,10 @@ static void no_route_is_open_by_accident(void **state)
 		assert_ptr_equal(api_routes[i].handle, call_handle);
 		assert_true(endpoint->of_tenant == (strstr(api_routes[i].pattern, "/tenants/{tenant}") != NULL));
 		assert_true(endpoint->of_link == (strstr(api_routes[i].pattern, "/{link}") != NULL));
+		assert_true(endpoint->of_hook == text_starts_with(text_of(api_routes[i].pattern), TEXT("/hooks/")));
 		open += endpoint->least == ROLE_ANYBODY ? 1 : 0;
 	}
-	assert_int_equal(open, 6); // the document itself, and what is behind a renewal link, which is a permission
+	assert_int_equal(open, 8); // the document itself, what is behind a renewal link, which is a permission, and hooks, which bring a proof
 }
 
 int main(void)
