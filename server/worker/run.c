@@ -52,12 +52,14 @@ struct run {
 	int64_t retry_at_us; // of what planning or assigning could not do
 	bool stopped;     // its calls and deliveries: the process lost touch with the database, which it may have found again since
 	bool was_hinted_at; // since it began
+	struct run *next; // the client's next one, which begins when this one has ended: it was claimed meanwhile
 	bool asked_for;   // something else came up meanwhile: end, to begin anew
 	enum err failure; // of the database: what was loaded is not to be relied on any more
 	unsigned closing;
 };
 
 static void step(struct run *run);
+static void begin(struct run *run);
 
 // --- completions ---
 
@@ -588,10 +590,14 @@ static void on_all_closed(struct run *run)
 {
 	struct worker_process *process = run->process;
 	const bool is_due_again = run->was_hinted_at || run->asked_for;
+	struct run *next = run->next;
 
 	list_remove(&run->link);
 	process->run_count--;
 	free(run);
+	if (next != NULL) {
+		begin(next);
+	}
 	process->run_ended(process, is_due_again);
 }
 
@@ -763,32 +769,52 @@ bool run_has_suspect(const struct worker_process *process)
 	return false;
 }
 
-static void start(struct worker_process *process, const struct due_row *due, bool is_hinted)
+static struct run *make(struct worker_process *process, const struct due_row *due)
 {
 	struct run *run = allocate(sizeof *run);
 
 	run->process = process;
+	tenant_init(&run->tenant, process, &run->write, due);
+	return run;
+}
+
+static void begin(struct run *run)
+{
+	struct worker_process *process = run->process;
+
 	run->started_at_ms = clock_monotonic_ms();
 	process->run_count++;
 	list_add_last(&process->runs, &run->link);
-	tenant_init(&run->tenant, process, &run->write, due);
-	run->tenant.is_hinted = is_hinted;
 	fenced_write_init(&run->write, &run->tenant);
 	delay_init(&run->tick, &process->loop, on_tick);
 	step(run);
 }
 
+// A run that has yet to see whether it may take the client, or that has given it back as far as it knows: the claim is another run's. To any
+// other one it says nothing: a client in a long run is due, and claimed, again and again.
+static bool is_another_ones(const struct run *run)
+{
+	return run->tenant.is_hinted || run->state == RUN_FINISHING || run->state == RUN_IDLE;
+}
+
 void run_start(struct worker_process *process, const struct due_row *due)
 {
-	if (find_run(process, due->tenant_id) == NULL) {
-		start(process, due, false);
+	struct run *run = find_run(process, due->tenant_id);
+
+	if (run == NULL) {
+		begin(make(process, due));
+	} else if (run->next == NULL && is_another_ones(run)) {
+		run->next = make(process, due);
 	}
 }
 
 void run_start_hinted(struct worker_process *process, int64_t tenant_id)
 {
 	if (find_run(process, tenant_id) == NULL) {
-		start(process, &(struct due_row){ .tenant_id = tenant_id }, true);
+		struct run *run = make(process, &(struct due_row){ .tenant_id = tenant_id });
+
+		run->tenant.is_hinted = true;
+		begin(run);
 	}
 }
 
