@@ -19,7 +19,7 @@ compile_packages=(
 )
 build_packages=("${compile_packages[@]}" postgresql)
 demo_packages=(libcmocka-dev curl jq)
-test_packages=(pgbouncer clang libclang-rt-dev binutils openssl procps python3 spin)
+test_packages=(patch pgbouncer clang libclang-rt-dev binutils openssl procps python3 spin)
 browser_packages=(chromium)
 command -v npm >/dev/null 2>&1 || browser_packages+=(nodejs npm)
 image_packages=(docker.io docker-compose debootstrap curl jq)

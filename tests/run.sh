@@ -186,6 +186,8 @@ check check-sources tests/check-sources.py
 check check-sources-self-test tests/check-sources.py --self-test
 check check-docs tests/check-docs.py
 check check-docs-self-test tests/check-docs.py --self-test
+check check-planted tests/check-planted.py
+check check-planted-self-test tests/check-planted.py --self-test
 for script in tests/*.sh tests/*/*.sh deploy/*.sh .ci/run; do
 	[ ! -f "$script" ] || check "syntax-of-$(basename "$script")" bash -n "$script"
 done

@@ -532,7 +532,7 @@ def devices_are_listed_filtered_and_shown():
     page = API.get(f"{tenant}/devices?limit=20")
     equal(page["items"] + API.get(f"{tenant}/devices?limit=20&cursor={page['cursor']}")["items"], present, "pages")
     API.problem("bad_cursor", "GET", f"/tenants?cursor={page['cursor']}")
-    equal(API.get(f"{tenant}/devices/C020002"), {**every[1], "replaces": None, "replaced_by": None}, "one")
+    equal(API.get(f"{tenant}/devices/C020002"), {**every[1], "replaces": None, "replaced_by": None, "enrolment": None}, "one")
     API.problem("device_not_found", "GET", f"{tenant}/devices/C029999")
     API.problem("device_not_found", "GET", f"{new_tenant()}/devices/C020002")
     API.problem("instance_not_found", "GET", f"{tenant}/devices?instance=other")

@@ -49,7 +49,7 @@ done
 failed=0
 for patch in "${patches[@]}"; do
 	test=$(sed -n 's/^Red: //p' "$patch")
-	patch --quiet -p1 <"$patch"
+	patch --quiet --fuzz=0 -p1 <"$patch"
 	outcome=$(outcome_of "$test")
 	patch --quiet -R -p1 <"$patch"
 	printf '%-40s %-20s %s\n' "$(basename "${patch%.patch}")" "$test" "$outcome"

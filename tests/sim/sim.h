@@ -36,6 +36,8 @@ enum {
 	SIM_INSTANCES = 2,
 	SIM_LANES = SIM_INSTANCES * EVENT_LANES,
 	SIM_PROFILES_MAX = 256,
+	SIM_BRAKE_DEVICES = 2, SIM_BRAKE_PERCENT = 35, // of each client
+	SIM_FAILURES_MAX = 64, // of one run
 };
 
 #define MS_US     INT64_C(1000)
@@ -55,6 +57,7 @@ enum {
 	X(HOOK_LOST) X(HOOK_ANSWER_LOST) X(HOOK_5XX) X(HOOK_429) X(HOOK_410)                                        \
 	/* of a client, at once */                                                                                  \
 	X(SESSION_LOST) X(PROFILE_LOST) X(FOREIGN) X(RULES) X(INSTANCE) X(SYNC_NOW) X(FULL_NOW) X(TOKEN_NEW) X(PAUSED) \
+	X(POISONED) X(VANISHED)                                                                                     \
 	/* of a node or of everything, at once */                                                                   \
 	X(CLAIM_LOST) X(APPLE_AWAY) X(DB_AWAY) X(NODE_CUT_OFF) X(NODE_PAUSED) X(NODE_CRASHED) X(NODE_LOST) X(NODE_STOPPED)
 
@@ -93,6 +96,9 @@ struct sim_tenant {
 	struct stream_row stream;
 	int64_t owner_life; // whose epoch it is
 	int64_t due_at_us, wake, sync_requests, full_requests;
+	int64_t crashes_us[CRASHES_MAX + 1]; // it was in flight at them; the newest first
+	size_t crash_count;
+	int64_t removals_allowed, removals_allowed_for;
 	struct text claimed_by;
 	int64_t counted_seq;
 	int64_t token_id;
@@ -111,6 +117,16 @@ struct sim_tenant {
 	size_t event_room;
 	int64_t newest[SIM_LANES]; // event of the lane
 	unsigned armed[FAULT_KINDS]; // what the next fitting operations of this client meet
+	unsigned poison; // so many of its pages crash whoever reads them
+	// What laws compare with
+	int64_t list_generation, list_present, list_removals; // of the list that has removed devices last
+	int64_t word; // so many removals beyond the brake a person has allowed, and no list has used
+	struct sim_failure {
+		int64_t at_us, retry_after_s;
+	} failures[SIM_FAILURES_MAX], last_failure; // that the owner's run has heard of from Apple
+	size_t failure_count;
+	int failures_heard; // by all runs
+	bool page_heard; // by that run
 };
 
 // --- nodes ---
@@ -125,17 +141,23 @@ struct sim_life { // one start of a worker process
 	int64_t loaded_config[SIM_TENANTS_MAX];
 	int64_t loaded_instance[SIM_TENANTS_MAX];
 	int loaded_version[SIM_TENANTS_MAX]; // of that instance
+	bool loaded_active[SIM_TENANTS_MAX];
+	int64_t claimed_at_us[SIM_TENANTS_MAX];
+	int64_t behind_us[SIM_TENANTS_MAX]; // how far its idea of the time of the database is behind, since it loaded the client
 	unsigned stale_calls[SIM_TENANTS_MAX]; // assignments since the configuration changed under it
 };
 
 // --- the world ---
 
 struct sim_shape { // of a world
+	const char *name; // of a scene: one thing happens in it, and is looked at closely; NULL: the usual one
 	int tenants;
 	int interval_s; // between two syncs of a client
+	int pages_at_once; // of a process; 0: so few that they wait for each other
 	unsigned faults, changes;
 	int64_t duration_us;
-	bool outage; // of Apple, for everybody
+	void (*begin)(void), (*check)(void); // of a scene
+	uint64_t worlds; // one in so many is this scene
 };
 
 struct sim {
@@ -179,6 +201,7 @@ void sim_nodes_begin(void);
 void sim_node_fault(enum fault_kind kind);
 bool sim_node_is_cut_off(const struct sim_life *life);
 void sim_node_closed(struct sim_life *life);
+void sim_node_crash(const struct sim_life *life); // the one whose code runs
 int sim_node_number(const struct sim_life *life);
 int64_t sim_beat_skip_us(const struct sim_life *life); // nothing can come between its heart-beats before that time
 int64_t sim_paused_until_us(const struct sim_life *life);
@@ -193,6 +216,7 @@ void sim_keep_alive(struct text node_id, int64_t until_us);
 int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
+void sim_allow_removals(struct sim_tenant *tenant); // a person does
 void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
 int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial); // -1: it is not this client's
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
@@ -200,6 +224,7 @@ const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything 
 // sim_apple.c
 void sim_apple_begin(void);
 void sim_apple_change(void); // a device comes, changes or goes
+int64_t sim_apple_vanish(const struct sim_tenant *tenant, int64_t most); // how many did
 void sim_apple_fault(enum fault_kind kind, struct sim_tenant *tenant);
 bool sim_apple_was_gone_after(const struct sim_tenant *tenant, struct text serial, struct text version);
 bool sim_apple_profile_is(const struct sim_tenant *tenant, struct text uuid, int64_t instance_id, int version); // of these members
@@ -211,9 +236,17 @@ bool sim_hook_has(const struct sim_tenant *tenant, int64_t seq);
 
 // sim_outage.c
 extern const struct sim_shape sim_shape_outage;
-void sim_outage_begin(void);
 void sim_outage_note(void); // a request leaves for Apple
-void sim_outage_check(void);
+
+// sim_scenes.c
+extern const struct sim_shape sim_shape_poison, sim_shape_brake, sim_shape_backoff;
+void sim_scene_note(const struct sim_tenant *tenant); // a request leaves for Apple
+
+// sim_waits.c
+void sim_wait_loaded(struct sim_tenant *tenant); // by a new run
+void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum err rc, int64_t retry_after_s, bool page);
+void sim_wait_stored(const struct sim_life *life, const struct sim_tenant *tenant, const struct stream_row *next);
+int64_t sim_wait_least_us(int failures, int64_t retry_after_s); // after so many in a row
 
 // sim_plan.c
 void sim_plan_begin(void);

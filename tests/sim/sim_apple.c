@@ -137,6 +137,28 @@ bool sim_apple_was_gone_after(const struct sim_tenant *tenant, struct text seria
 	return device >= 0 && account_of(tenant)->devices[device].gone_version > number_after(version, 'v');
 }
 
+// Devices go, and the changes do not tell: only a complete list does.
+int64_t sim_apple_vanish(const struct sim_tenant *tenant, int64_t most)
+{
+	struct account *account = account_of(tenant);
+	const size_t from = (size_t)sim_between(0, SIM_DEVICES - 1);
+	int64_t gone = 0;
+
+	for (size_t i = 0; i < SIM_DEVICES && gone < most; i++) {
+		const size_t device = (from + i) % SIM_DEVICES;
+		struct truth *truth = &account->devices[device];
+
+		if (truth->present && sim.now_us - truth->changed_at_us >= 2 * SECOND_US) {
+			truth->present = false;
+			truth->version = truth->gone_version = ++account->version;
+			truth->changed_at_us = sim.now_us;
+			sim_trace("vanished", tenant->id, (int64_t)device, 0);
+			gone++;
+		}
+	}
+	return gone;
+}
+
 void sim_apple_fault(enum fault_kind kind, struct sim_tenant *tenant)
 {
 	struct account *account = account_of(tenant);
@@ -145,6 +167,8 @@ void sim_apple_fault(enum fault_kind kind, struct sim_tenant *tenant)
 		account->sessions_lost = account->session_count;
 	} else if (kind == FAULT_PROFILE_LOST && account->profile_count > 0) {
 		account->profiles[account->profile_count - 1].forgotten = true;
+	} else if (kind == FAULT_VANISHED) {
+		(void)sim_apple_vanish(tenant, sim_between(1, SIM_DEVICES));
 	} else if (kind == FAULT_FOREIGN) {
 		account->sessions_lost = account->session_count;
 		account->foreign_until_us = sim.now_us + sim_between(1, 60) * MINUTE_US;
@@ -448,6 +472,7 @@ static void ask(struct sim_call *at, bool signing_in)
 	}
 	at->is_out = true;
 	sim_outage_note();
+	sim_scene_note(at->tenant);
 	at->session = sim_keep(text_of(at->call->session->token));
 	sim_at(sim.now_us + way_us(), NULL, on_request, at);
 }
@@ -494,6 +519,7 @@ static void finish(struct sim_call *at, enum err rc)
 	} else {
 		(void)fault_set(&call->op.fault, rc, "%s", err_text(rc));
 	}
+	sim_wait_heard(at->life, at->tenant, rc, at->retry_after_s, at->what == FETCH || at->what == SYNC);
 	sim_trace("called", at->tenant->id, at->what, rc);
 	op_done(&call->op, rc);
 }
@@ -528,6 +554,15 @@ static void observe(struct sim_call *at, enum err rc)
 	}
 }
 
+static bool crashes_its_reader(struct sim_call *at)
+{
+	if (sim.quiet || at->signing_in || at->rc != OK || (at->what != FETCH && at->what != SYNC) || at->tenant->poison == 0) {
+		return false;
+	}
+	at->tenant->poison--;
+	return true;
+}
+
 // As apple_call.c: a session is renewed once.
 static void on_answer(void *argument)
 {
@@ -535,6 +570,10 @@ static void on_answer(void *argument)
 	struct apple_session *session;
 
 	if (at->over) {
+		return;
+	}
+	if (crashes_its_reader(at)) {
+		sim_node_crash(at->life);
 		return;
 	}
 	observe(at, at->rc);
@@ -566,6 +605,8 @@ static struct sim_call *prepare(struct apple_call *call, struct apple_session *s
 	struct sim_call *at = sim_take(sizeof *at);
 
 	assert(call->state == APPLE_IDLE);
+	LAW(sim.life->loaded_active[session->server->lane_key - 1], "client %lld is paused or quarantined, and Apple is asked",
+		(long long)session->server->lane_key);
 	call->state = APPLE_ASKING;
 	call->session = session;
 	call->http.inner = at;

@@ -136,7 +136,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 
 void sim_print_replay(void)
 {
-	fprintf(stderr, "replay: %s %llu%s\n", program_invocation_name, (unsigned long long)sim.seed, sim.shape->outage ? " outage" : "");
+	fprintf(stderr, "replay: %s %llu%s%s\n", program_invocation_name, (unsigned long long)sim.seed, sim.shape->name != NULL ? " " : "",
+		sim.shape->name != NULL ? sim.shape->name : "");
 }
 
 void sim_law_broken(const char *law, const char *format, ...)

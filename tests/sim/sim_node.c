@@ -159,6 +159,7 @@ void sim_node_closed(struct sim_life *life)
 	sim_due_changed();
 	node->life = NULL;
 	node->config.parent_pid = 1;
+	node->config.replaced_crashed = 0;
 	sim_at(sim.now_us + SECOND_US, NULL, start, node);
 }
 
@@ -171,7 +172,13 @@ static void crash(struct sim_node *node, bool known)
 	sim_due_changed();
 	node->life = NULL;
 	node->config.parent_pid = known;
+	node->config.replaced_crashed = known;
 	sim_at(sim.now_us + (known ? SECOND_US : sim_between(2, 120) * SECOND_US), NULL, start, node);
+}
+
+void sim_node_crash(const struct sim_life *life)
+{
+	crash(life->node, true);
 }
 
 static void stop(void *argument)
@@ -207,8 +214,8 @@ void sim_nodes_begin(void)
 	for (int i = 0; i < SIM_NODES; i++) {
 		nodes[i].number = i;
 		nodes[i].config = (struct config){
-			.sync_interval_s = sim.shape->interval_s, .apple_url = apple_url, .parent_pid = 1, .pages_at_once = 2, .tenant_memory_mib = 64,
-			.page_memory_kib = 4096,
+			.sync_interval_s = sim.shape->interval_s, .apple_url = apple_url, .parent_pid = 1, .tenant_memory_mib = 64, .page_memory_kib = 4096,
+			.pages_at_once = sim.shape->pages_at_once > 0 ? sim.shape->pages_at_once : 2,
 		};
 		sim_at(sim.now_us + sim_between(0, SECOND_US), NULL, start, &nodes[i]);
 	}

@@ -6,10 +6,6 @@
 
 enum { WARM_S = 240, BEFORE_S = 420, OUTAGE_S = 600, AFTER_S = 300, SECONDS = BEFORE_S + OUTAGE_S + AFTER_S };
 
-const struct sim_shape sim_shape_outage = {
-	.tenants = 200, .interval_s = 10, .faults = 0, .changes = 0, .duration_us = SECONDS * SECOND_US, .outage = true,
-};
-
 static int64_t begun_us;
 static unsigned *offered; // [second]
 
@@ -20,7 +16,7 @@ static void go_away(void *argument)
 	sim_trace("away", OUTAGE_S, 0, 0);
 }
 
-// When the probes of all processes have found Apple back, everybody wants everything at once.
+// Everybody wants everything at once: while Apple is away, and when the probes of all processes have found it back.
 static void press_sync_now(void *argument)
 {
 	(void)argument;
@@ -29,11 +25,14 @@ static void press_sync_now(void *argument)
 	}
 }
 
-void sim_outage_begin(void)
+static void begin(void)
 {
 	begun_us = sim.now_us;
 	offered = sim_take(SECONDS * sizeof *offered);
 	sim_at(begun_us + BEFORE_S * SECOND_US, NULL, go_away, NULL);
+	for (int second = BEFORE_S + 100; second < BEFORE_S + OUTAGE_S; second += 100) {
+		sim_at(begun_us + second * SECOND_US, NULL, press_sync_now, NULL);
+	}
 	sim_at(begun_us + (BEFORE_S + OUTAGE_S + 35) * SECOND_US, NULL, press_sync_now, NULL);
 }
 
@@ -41,7 +40,7 @@ void sim_outage_note(void)
 {
 	const int64_t second = (sim.now_us - begun_us) / SECOND_US;
 
-	if (sim.shape->outage && second < SECONDS) {
+	if (sim.shape == &sim_shape_outage && second < SECONDS) {
 		offered[second]++;
 	}
 }
@@ -56,14 +55,11 @@ static unsigned sum(int from, int to)
 	return total;
 }
 
-void sim_outage_check(void)
+static void check(void)
 {
 	const unsigned steady = sum(WARM_S, BEFORE_S); // in BEFORE_S - WARM_S seconds
 	const unsigned meanwhile = sum(BEFORE_S, BEFORE_S + OUTAGE_S);
 
-	if (!sim.shape->outage) {
-		return;
-	}
 	LAW(steady > BEFORE_S - WARM_S, "only %u requests in %d s", steady, BEFORE_S - WARM_S);
 	LAW(meanwhile * 10 * (BEFORE_S - WARM_S) <= steady * OUTAGE_S, "%u requests to a service that is out in %d s; %u in %d s before",
 		meanwhile, OUTAGE_S, steady, BEFORE_S - WARM_S);
@@ -74,3 +70,7 @@ void sim_outage_check(void)
 	LAW(sum(SECONDS - 60, SECONDS) * (BEFORE_S - WARM_S) * 10 >= steady * 60 * 9, "it does not come back: %u requests in the last minute; %u in %d s before",
 		sum(SECONDS - 60, SECONDS), steady, BEFORE_S - WARM_S);
 }
+
+const struct sim_shape sim_shape_outage = {
+	.name = "outage", .tenants = 200, .interval_s = 10, .pages_at_once = 32, .duration_us = SECONDS * SECOND_US, .begin = begin, .check = check, .worlds = 2000,
+};

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORGOTTEN_AFTER_S = 15, NODE_ROWS = 4096 };
+enum { FORGOTTEN_AFTER_S = 15, STRUCK_WAITS_S = 2, NODE_ROWS = 4096 };
 
 static struct node_row {
 	struct text id;
@@ -60,7 +60,7 @@ void sim_keep_alive(struct text node_id, int64_t until_us)
 	}
 }
 
-static void release_node(struct text id)
+static void forget_node(struct text id)
 {
 	struct node_row *row = node_row_of(id);
 
@@ -68,6 +68,11 @@ static void release_node(struct text id)
 	if (row != NULL) {
 		*row = node_rows[--node_count];
 	}
+}
+
+static void release_node(struct text id)
+{
+	forget_node(id);
 	for (int i = 0; i < sim.shape->tenants; i++) {
 		if (text_equal(sim.tenants[i].claimed_by, id) && id.length > 0) {
 			sim.tenants[i].claimed_by = TEXT_NONE;
@@ -85,7 +90,7 @@ int64_t sim_earliest_due_us(struct text node_id, int64_t before_us)
 	for (int i = 0; i < sim.shape->tenants; i++) {
 		const struct sim_tenant *tenant = &sim.tenants[i];
 
-		if (tenant->due_at_us < earliest_us) {
+		if (tenant->due_at_us < earliest_us && tenant->crash_count < CRASHES_MAX) {
 			const struct node_row *other = tenant->claimed_by.length == 0 || text_equal(tenant->claimed_by, node_id) ? NULL :
 				node_row_of(tenant->claimed_by);
 			const int64_t free_us = other != NULL ? other->alive_until_us : INSTANT_NONE;
@@ -97,6 +102,11 @@ int64_t sim_earliest_due_us(struct text node_id, int64_t before_us)
 	return earliest_us;
 }
 
+static bool is_suspect(const struct sim_tenant *tenant)
+{
+	return tenant->crash_count > 0 && tenant->crashes_us[0] > sim.now_us - HOUR_US;
+}
+
 static struct due_row due_row_of(const struct sim_tenant *tenant)
 {
 	return (struct due_row){
@@ -105,6 +115,9 @@ static struct due_row due_row_of(const struct sim_tenant *tenant)
 		.wake = tenant->wake,
 		.sync_requests = tenant->sync_requests,
 		.full_requests = tenant->full_requests,
+		.is_suspect = is_suspect(tenant),
+		.removals_allowed = tenant->removals_allowed,
+		.removals_allowed_for = tenant->removals_allowed_for,
 	};
 }
 
@@ -116,32 +129,42 @@ static void *answer_rows(struct sim_op *op, size_t count, size_t size)
 	return op->out;
 }
 
-static void claim(struct sim_op *op)
+static struct sim_tenant *first_claimable(struct text node_id, bool suspect, const bool claimed[])
+{
+	struct sim_tenant *first = NULL;
+
+	for (int i = 0; i < sim.shape->tenants; i++) {
+		struct sim_tenant *tenant = &sim.tenants[i];
+
+		if (!claimed[i] && tenant->due_at_us <= sim.now_us && (first == NULL || tenant->due_at_us < first->due_at_us) &&
+			(text_equal(tenant->claimed_by, node_id) || !is_alive(tenant->claimed_by)) && is_suspect(tenant) == suspect &&
+			tenant->crash_count < CRASHES_MAX) {
+			first = tenant;
+		}
+	}
+	return first;
+}
+
+static void claim(struct sim_life *life, struct sim_op *op)
 {
 	struct due_row *rows = answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
-	bool claimed[SIM_TENANTS_MAX] = { false };
+	bool claimed[SIM_TENANTS_MAX] = { false }, wants_suspect = op->other != 0;
 
 	op->out_count = 0;
 	sim_due_changed();
 	while ((int64_t)op->out_count < op->number) {
-		struct sim_tenant *first = NULL;
+		struct sim_tenant *first = first_claimable(op->text, wants_suspect, claimed);
 
-		for (int i = 0; i < sim.shape->tenants; i++) {
-			struct sim_tenant *tenant = &sim.tenants[i];
-
-			if (!claimed[i] && tenant->due_at_us <= sim.now_us &&
-				(text_equal(tenant->claimed_by, op->text) || !is_alive(tenant->claimed_by)) &&
-				(first == NULL || tenant->due_at_us < first->due_at_us)) {
-				first = tenant;
-			}
-		}
-		if (first == NULL) {
+		if (first != NULL) {
+			claimed[first - sim.tenants] = true;
+			life->claimed_at_us[first - sim.tenants] = sim.now_us;
+			first->claimed_by = op->text;
+			first->due_at_us = sim.now_us + FORGOTTEN_AFTER_S * SECOND_US;
+			rows[op->out_count++] = due_row_of(first);
+		} else if (!wants_suspect) {
 			break;
 		}
-		claimed[first - sim.tenants] = true;
-		first->claimed_by = op->text;
-		first->due_at_us = sim.now_us + FORGOTTEN_AFTER_S * SECOND_US;
-		rows[op->out_count++] = due_row_of(first);
+		wants_suspect = false;
 	}
 }
 
@@ -197,6 +220,7 @@ static void take_token(struct sim_tenant *tenant)
 
 static void set_active(struct sim_tenant *tenant, bool active)
 {
+	tenant->crash_count = tenant->quarantined ? 0 : tenant->crash_count;
 	tenant->active = active;
 	sim_due_changed();
 	sim_start_over(tenant, false);
@@ -253,9 +277,85 @@ void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
 		tenant->sync_requests += kind == FAULT_SYNC_NOW;
 		tenant->full_requests += kind == FAULT_FULL_NOW;
 		wake(tenant);
+	} else if (kind == FAULT_POISONED) {
+		tenant->poison += (unsigned)sim_between(1, 2 * CRASHES_MAX);
+	} else if (kind == FAULT_VANISHED) {
+		tenant->full_requests++;
+		wake(tenant);
 	} else if (kind == FAULT_PAUSED && tenant->active) {
 		set_active(tenant, false);
 		sim_at(sim.now_us + sim_between(1, 30) * MINUTE_US, NULL, activate, tenant);
+	}
+}
+
+// Of exactly as many as wait for it.
+void sim_allow_removals(struct sim_tenant *tenant)
+{
+	if (tenant->stream.removals_held > 0) {
+		tenant->full_requests++;
+		tenant->removals_allowed = tenant->stream.removals_held;
+		tenant->removals_allowed_for = tenant->full_requests;
+		tenant->word = tenant->removals_allowed;
+		sim_trace("allow", tenant->id, tenant->word, 0);
+		wake(tenant);
+	}
+}
+
+static void allow_removals(void *tenant)
+{
+	sim_allow_removals(tenant);
+}
+
+static void release_struck(void *argument)
+{
+	struct sim_tenant *tenant = argument;
+
+	if (tenant->quarantined && tenant->crash_count >= CRASHES_MAX) {
+		set_active(tenant, true);
+	}
+}
+
+// It was in flight when its node crashed.
+static bool strike(struct sim_tenant *tenant)
+{
+	size_t kept = 0;
+
+	while (kept < tenant->crash_count && tenant->crashes_us[kept] > sim.now_us - HOUR_US) {
+		kept++;
+	}
+	assert(kept < sizeof tenant->crashes_us / sizeof *tenant->crashes_us);
+	memmove(tenant->crashes_us + 1, tenant->crashes_us, kept * sizeof *tenant->crashes_us);
+	tenant->crashes_us[0] = sim.now_us;
+	tenant->crash_count = kept + 1;
+	tenant->claimed_by = TEXT_NONE;
+	tenant->due_at_us = sim.now_us + STRUCK_WAITS_S * SECOND_US;
+	sim_trace("struck", tenant->id, (int64_t)tenant->crash_count, 0);
+	if (tenant->crash_count < CRASHES_MAX || tenant->quarantined) {
+		return false;
+	}
+	tenant->active = false;
+	tenant->quarantined = true;
+	tenant->alerts[ALERT_QUARANTINED] = true;
+	if (sim.shape->faults > 0) {
+		sim_at(sim.now_us + sim_between(5, 90) * MINUTE_US, NULL, release_struck, tenant);
+	}
+	return true;
+}
+
+static void strike_clients(struct sim_op *op)
+{
+	struct struck_row *rows = answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
+
+	op->out_count = 0;
+	forget_node(op->text);
+	for (int i = 0; i < sim.shape->tenants; i++) {
+		struct sim_tenant *tenant = &sim.tenants[i];
+
+		if (text_equal(tenant->claimed_by, op->text)) {
+			const bool quarantined = strike(tenant);
+
+			rows[op->out_count++] = (struct struck_row){ text_of(tenant->slug), (int64_t)tenant->crash_count, quarantined };
+		}
 	}
 }
 
@@ -270,6 +370,7 @@ void sim_rows_look_after(struct sim_tenant *tenant)
 	if (off) {
 		recover(tenant);
 	}
+	sim_allow_removals(tenant);
 }
 
 // --- reads ---
@@ -303,7 +404,9 @@ static void note_load(struct sim_life *life, struct sim_tenant *tenant)
 	life->loaded_config[at] = tenant->stream.config_version;
 	life->loaded_instance[at] = tenant->default_instance_id;
 	life->loaded_version[at] = instance != NULL ? instance->version : 0;
+	life->loaded_active[at] = tenant->active;
 	life->stale_calls[at] = 0;
+	sim_wait_loaded(tenant);
 }
 
 static void take_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant)
@@ -313,6 +416,8 @@ static void take_stream(struct sim_transaction *transaction, struct sim_op *op, 
 	if (stream->owner.length > 0 && !text_equal(stream->owner, op->text) && is_alive(stream->owner)) {
 		return;
 	}
+	LAW(tenant->crash_count < CRASHES_MAX || transaction->life->claimed_at_us[tenant->id - 1] < tenant->crashes_us[0],
+		"client %lld runs again after %zu crashes", (long long)tenant->id, tenant->crash_count);
 	stream->epoch++;
 	stream->owner = op->text;
 	stream->run_started_at_us = sim.now_us;
@@ -449,6 +554,8 @@ static void read_run_row(struct sim_op *op, const struct sim_tenant *tenant)
 			.tenant_id = tenant->id,
 			.state = tenant->active ? TEXT("active") : tenant->quarantined ? TEXT("quarantined") : TEXT("paused"),
 			.server_uuid = text_of(tenant->server_uuid),
+			.brake_devices = SIM_BRAKE_DEVICES,
+			.brake_percent = SIM_BRAKE_PERCENT,
 		},
 		.status = {
 			.token_state = tenant->token_state,
@@ -550,13 +657,14 @@ static void check_left(const struct sim_tenant *tenant)
 	}
 }
 
-static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
+static void advance(const struct sim_life *life, const struct op_fence *fence, struct sim_tenant *tenant)
 {
 	struct stream_row *stream = &tenant->stream;
 	struct stream_row after = *stream;
 
 	if (fence->has_next) {
 		check_next(tenant, &fence->next);
+		sim_wait_stored(life, tenant, &fence->next);
 		after = fence->next;
 		after.epoch = stream->epoch;
 		after.owner = stream->owner;
@@ -564,6 +672,9 @@ static void advance(const struct op_fence *fence, struct sim_tenant *tenant)
 		after.event_seq = stream->event_seq;
 		after.config_version = stream->config_version;
 		after.rules_version = stream->rules_version;
+		after.removals_held = stream->removals_held;
+		after.removals_held_of = stream->removals_held_of;
+		after.removals_held_at_us = stream->removals_held_at_us;
 	}
 	after.write_seq++;
 	after.event_seq += fence->events;
@@ -602,10 +713,70 @@ static size_t device_number(const struct sim_tenant *tenant, struct text serial)
 	return (size_t)device;
 }
 
+static bool is_present(const struct sim_device *device)
+{
+	return device->used && device->row.gone_at_us == INSTANT_NONE;
+}
+
+static int64_t count_present(const struct sim_tenant *tenant)
+{
+	int64_t count = 0;
+
+	for (size_t i = 0; i < SIM_DEVICES; i++) {
+		count += is_present(&tenant->devices[i]);
+	}
+	return count;
+}
+
+static int64_t count_unlisted(const struct sim_tenant *tenant, const struct device_row *rows, size_t count)
+{
+	int64_t unlisted = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		unlisted += rows[i].gone_reason == REMOVAL_UNLISTED && is_present(&tenant->devices[device_number(tenant, rows[i].apple.serial_number)]);
+	}
+	return unlisted;
+}
+
+// One list, in as many writes as it needs, removes a few devices, or as many as a person has allowed.
+static void check_removals(struct sim_tenant *tenant, const struct device_row *rows, size_t count)
+{
+	const int64_t removals = count_unlisted(tenant, rows, count);
+
+	if (removals == 0) {
+		return;
+	}
+	if (tenant->list_generation != tenant->stream.sync.generation) {
+		tenant->list_generation = tenant->stream.sync.generation;
+		tenant->list_present = count_present(tenant);
+		tenant->list_removals = 0;
+	}
+	tenant->list_removals += removals;
+	if (tenant->list_removals > SIM_BRAKE_DEVICES && tenant->list_removals * 100 > tenant->list_present * SIM_BRAKE_PERCENT) {
+		LAW(tenant->list_removals <= tenant->word, "a list removes %lld of client %lld's %lld devices, allowed are %lld",
+			(long long)tenant->list_removals, (long long)tenant->id, (long long)tenant->list_present, (long long)tenant->word);
+		tenant->word = 0;
+	}
+}
+
+static void put_removals(const struct sim_op *op, struct sim_tenant *tenant)
+{
+	LAW(op->number == 0 || (op->other == count_present(tenant) && op->number <= op->other), "client %lld: the brake holds %lld of %lld devices, there are %lld",
+		(long long)tenant->id, (long long)op->number, (long long)op->other, (long long)count_present(tenant));
+	sim_trace("held", tenant->id, op->number, op->other);
+	tenant->stream.removals_held = op->number;
+	tenant->stream.removals_held_of = op->number > 0 ? op->other : 0;
+	tenant->stream.removals_held_at_us = op->number > 0 ? sim.now_us : INSTANT_NONE;
+	tenant->removals_allowed = 0;
+	if (op->number > 0 && sim.shape->faults > 0 && !sim.quiet) {
+		sim_at(sim.now_us + sim_between(5, 120) * MINUTE_US, NULL, allow_removals, tenant);
+	}
+}
+
 static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 {
 	struct sim_device *device = &tenant->devices[device_number(tenant, row->apple.serial_number)];
-	const bool was_present = device->used && device->row.gone_at_us == INSTANT_NONE;
+	const bool was_present = is_present(device);
 
 	if (was_present && row->gone_at_us != INSTANT_NONE) {
 		LAW(sim_apple_was_gone_after(tenant, row->apple.serial_number, device->row.apple.asset_tag),
@@ -741,7 +912,7 @@ static void put_alert(const struct sim_op *op, struct sim_tenant *tenant)
 static bool writes(enum op_kind kind)
 {
 	return kind == OP_LEDGER || kind == OP_DEVICE_PUT || kind == OP_EVENT_INSERT || kind == OP_PROFILE_PUT || kind == OP_PROFILE_FORGET ||
-		kind == OP_SECRET_PUT || kind == OP_SECRET_DELETE || kind == OP_QUARANTINE || kind == OP_STATUS || kind == OP_ALERT || kind == OP_TOLD;
+		kind == OP_SECRET_PUT || kind == OP_SECRET_DELETE || kind == OP_QUARANTINE || kind == OP_STATUS || kind == OP_ALERT || kind == OP_TOLD || kind == OP_REMOVALS;
 }
 
 static bool may_commit(struct sim_transaction *transaction, struct sim_tenant *tenant)
@@ -799,8 +970,10 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_PROFILES: read_profiles(op, tenant); break;
 	case OP_POSITIONS: read_positions(op, tenant); break;
 	case OP_NEXT_ASSIGN: read_next_assign(op, tenant); break;
-	case OP_ADVANCE: advance(op->in, tenant); break;
+	case OP_ADVANCE: advance(transaction->life, op->in, tenant); break;
+	case OP_REMOVALS: put_removals(op, tenant); break;
 	case OP_DEVICE_PUT:
+		check_removals(tenant, op->in, op->in_count);
 		for (size_t i = 0; i < op->in_count; i++) {
 			put_device(tenant, (const struct device_row *)op->in + i);
 		}
@@ -834,20 +1007,23 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_LEDGER:
 	case OP_NODE_BEAT:
 	case OP_NODE_RELEASE:
+	case OP_NODE_CRASHED:
 	case OP_DUE_CLAIM:
 	case OP_NUMBER:
 	case OP_NOTHING: break;
 	}
 }
 
-static void execute_for_directory(struct sim_op *op)
+static void execute_for_directory(struct sim_life *life, struct sim_op *op)
 {
 	if (op->kind == OP_NODE_BEAT) {
 		beat(op->text);
 	} else if (op->kind == OP_NODE_RELEASE) {
 		release_node(op->text);
 	} else if (op->kind == OP_DUE_CLAIM) {
-		claim(op);
+		claim(life, op);
+	} else if (op->kind == OP_NODE_CRASHED) {
+		strike_clients(op);
 	}
 }
 
@@ -862,7 +1038,7 @@ enum err sim_rows_execute(struct sim_transaction *transaction)
 		if (tenant != NULL) {
 			execute_for_tenant(transaction, &transaction->ops[i], tenant);
 		} else {
-			execute_for_directory(&transaction->ops[i]);
+			execute_for_directory(transaction->life, &transaction->ops[i]);
 		}
 	}
 	if (tenant != NULL) {
@@ -926,7 +1102,7 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 	(void)snprintf(tenant->slug, sizeof tenant->slug, "t%d", (int)id);
 	(void)snprintf(tenant->server_uuid, sizeof tenant->server_uuid, "SERVER-%d", (int)id);
 	tenant->stream = (struct stream_row){ .sync_next_at_us = INSTANT_NONE, .synced_at_us = INSTANT_NONE, .run_started_at_us = INSTANT_NONE,
-		.replacement_due_us = INSTANT_NONE, .profile_needed = true, .rules_version = 1 };
+		.replacement_due_us = INSTANT_NONE, .removals_held_at_us = INSTANT_NONE, .profile_needed = true, .rules_version = 1 };
 	tenant->default_instance_id = sim_between(0, SIM_INSTANCES);
 	for (int i = 0; i < SIM_INSTANCES; i++) {
 		struct sim_instance *instance = &tenant->instances[i];

@@ -95,6 +95,9 @@ static void answer(void *argument)
 	if (inner->ops[0].kind == OP_NODE_BEAT) {
 		sim_beaten(inner->rc == OK);
 	}
+	if (inner->rc == OK && inner->ops[0].kind == OP_STREAM_TAKE && inner->ops[0].out_count > 0) {
+		inner->life->behind_us[inner->tenant_id - 1] = sim.now_us - ((const struct stream_row *)inner->ops[0].out)->now_us;
+	}
 	sim_trace("answer", inner->tenant_id, inner->rc, 0);
 	if (inner->rc != OK) {
 		(void)fault_set(&transaction->op.fault, inner->rc, "%s", err_text(inner->rc));
@@ -278,15 +281,14 @@ bool store_lint_read(const struct pg_transaction *t, unsigned statement, struct 
 	return pg_row_count(t, statement) > 0;
 }
 
-// Nobody crashes by a client's fault here, so there are no suspects.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect)
 {
-	(void)one_suspect;
 	struct sim_op *op = add(t, OP_DUE_CLAIM);
 
 	sim_claims();
 	op->text = sim_keep(node_id);
 	op->number = limit;
+	op->other = one_suspect;
 	return added(t);
 }
 
@@ -850,28 +852,26 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 	return added(t);
 }
 
-// --- crashes that a client may be the cause of, and the brake on removals: neither has an effect on these rows ---
+// --- crashes that a client may be the cause of, and the brake on removals ---
 
 unsigned store_node_crashed(struct pg_transaction *t, struct text node_id)
 {
-	store_node_release(t, node_id);
-	return add_simple(t, OP_NOTHING);
+	add(t, OP_NODE_CRASHED)->text = sim_keep(node_id);
+	return added(t);
 }
 
 void store_struck_read(const struct pg_transaction *t, unsigned statement, size_t row, struct struck_row *out)
 {
-	(void)t;
-	(void)statement;
-	(void)row;
-	*out = (struct struck_row){ 0 };
+	memcpy(out, row_of(t, statement, row), sizeof *out);
 }
 
 void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present)
 {
+	struct sim_op *op = add(t, OP_REMOVALS);
+
 	(void)tenant_id;
-	(void)held;
-	(void)present;
-	(void)add_simple(t, OP_NOTHING);
+	op->number = held;
+	op->other = present;
 }
 
 // The simulated Apple lists no replacements and no records that cannot be read.

@@ -4,7 +4,7 @@
 //
 //   test_sim             the tests; DEPBROKER_SIM_SCHEDULES says how many worlds, DEPBROKER_TEST_SEED where they begin
 //   test_sim SEED        one world, with everything that happens in it
-//   test_sim SEED outage the same, of two hundred clients whose Apple goes away
+//   test_sim SEED SCENE  the same, of a world in which one thing happens: see scenes
 #include "sim/sim.h"
 #include "support/cmocka_all.h"
 
@@ -20,9 +20,11 @@
 #define SIM_SCHEDULES 20000
 #endif
 
-enum { SAMPLE = 20, WORLDS_PER_OUTAGE = 2000 };
+enum { SAMPLE = 20, SCENE_SAMPLE = 12 };
 
 static const struct sim_shape usual = { .tenants = 6, .interval_s = 900, .faults = 200, .changes = 60, .duration_us = 6 * HOUR_US };
+
+static const struct sim_shape *const scenes[] = { &sim_shape_outage, &sim_shape_poison, &sim_shape_brake, &sim_shape_backoff };
 
 #ifdef SIM_SANITIZED // a process that crashes frees nothing
 const char *__asan_default_options(void);
@@ -49,14 +51,14 @@ static void run_world(const struct sim_shape *shape, uint64_t seed, bool verbose
 	sim_apple_begin();
 	sim_hooks_begin();
 	sim_plan_begin();
-	if (shape->outage) {
-		sim_outage_begin();
+	if (shape->begin != NULL) {
+		shape->begin();
 	}
 	sim_nodes_begin();
 	while (sim_step(end_us)) {
 	}
-	if (shape->outage) {
-		sim_outage_check();
+	if (shape->check != NULL) {
+		shape->check();
 	}
 	sim_settle();
 	sim_end();
@@ -83,7 +85,7 @@ static void a_seed_gives_the_same_world_twice(void **state)
 static void worlds_that_broke_a_law_once_keep_them_now(void **state)
 {
 	static const uint64_t seeds[] = {
-		21, 258, // an owner that did not know that it was one
+		40, 53, // an owner that did not know that it was one
 		1000218, // a run that had been stopped went on without deliveries, and did not come back for them
 	};
 
@@ -99,11 +101,47 @@ static void an_outage_of_apple_for_all_is_no_storm_and_its_end_is_none_either(vo
 	run_world(&sim_shape_outage, number_from("DEPBROKER_TEST_SEED", 1), false);
 }
 
+static void run_scene(const struct sim_shape *scene)
+{
+	const uint64_t first = number_from("DEPBROKER_TEST_SEED", 1);
+
+	for (uint64_t seed = first; seed < first + SCENE_SAMPLE; seed++) {
+		run_world(scene, seed, false);
+	}
+}
+
+static void a_client_that_crashes_its_workers_is_left_alone_after_three_times_and_the_others_go_on(void **state)
+{
+	(void)state;
+	run_scene(&sim_shape_poison);
+}
+
+static void a_list_that_would_remove_too_much_removes_what_a_person_allows(void **state)
+{
+	(void)state;
+	run_scene(&sim_shape_brake);
+}
+
+static void a_client_that_fails_asks_again_within_its_back_off(void **state)
+{
+	(void)state;
+	run_scene(&sim_shape_backoff);
+}
+
 static void on_crash(int signal_number)
 {
 	sim_print_replay();
 	signal(signal_number, SIG_DFL);
 	raise(signal_number);
+}
+
+static void run_scenes(uint64_t seed)
+{
+	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+		if (seed % scenes[i]->worlds == 0) {
+			run_world(scenes[i], seed, false);
+		}
+	}
 }
 
 static pid_t start_worlds(uint64_t first, uint64_t count, uint64_t step)
@@ -114,9 +152,7 @@ static pid_t start_worlds(uint64_t first, uint64_t count, uint64_t step)
 	if (pid == 0) {
 		for (uint64_t at = 0; at < count; at += step) {
 			run_world(&usual, first + at, false);
-			if ((first + at) % WORLDS_PER_OUTAGE == 0) {
-				run_world(&sim_shape_outage, first + at, false);
-			}
+			run_scenes(first + at);
 		}
 		_exit(0);
 	}
@@ -165,21 +201,32 @@ static void worlds_keep_every_law_and_come_to_rest(void **state)
 	assert_true(held);
 }
 
+static const struct sim_shape *shape_of(const char *name)
+{
+	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+		if (strcmp(scenes[i]->name, name) == 0) {
+			return scenes[i];
+		}
+	}
+	return &usual;
+}
+
 int main(int argument_count, char **arguments)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_seed_gives_the_same_world_twice),
 		cmocka_unit_test(worlds_that_broke_a_law_once_keep_them_now),
 		cmocka_unit_test(an_outage_of_apple_for_all_is_no_storm_and_its_end_is_none_either),
+		cmocka_unit_test(a_client_that_crashes_its_workers_is_left_alone_after_three_times_and_the_others_go_on),
+		cmocka_unit_test(a_list_that_would_remove_too_much_removes_what_a_person_allows),
+		cmocka_unit_test(a_client_that_fails_asks_again_within_its_back_off),
 		cmocka_unit_test(worlds_keep_every_law_and_come_to_rest),
 	};
 
 	signal(SIGABRT, on_crash);
 	signal(SIGSEGV, on_crash);
 	if (argument_count > 1) {
-		const bool outage = argument_count > 2 && strcmp(arguments[2], "outage") == 0;
-
-		run_world(outage ? &sim_shape_outage : &usual, strtoull(arguments[1], NULL, 10), true);
+		run_world(shape_of(argument_count > 2 ? arguments[2] : ""), strtoull(arguments[1], NULL, 10), true);
 		return 0;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,16 +51,17 @@ class Answer:
 class Peer:
     """An HTTP/1.1 client that sends exactly the headers it is told, over one connection while that lasts."""
 
-    def __init__(self, url, timeout=30):
+    def __init__(self, url, timeout=30, source=None):
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.timeout = parts.hostname, parts.port, timeout
+        self.source = (source, 0) if source else None
         self.connection = None
 
     def request(self, method, path, body=None, headers=()):
         if isinstance(headers, dict):
             headers = list(headers.items())
         if self.connection is None:
-            self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+            self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout, source_address=self.source)
         names = {name.lower() for name, _ in headers}
         try:
             self.connection.putrequest(method, path, skip_host="host" in names, skip_accept_encoding=True)
