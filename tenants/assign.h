@@ -26,8 +26,11 @@ enum assign_state { // numbers are stored: never change them
 	ASSIGN_VERIFYING = 5,  // Apple says it is not ours, or says nothing: to be read with POST /devices at next_attempt_at
 };
 
+// Stands for a profile that is wanted and has no UUID yet: no device has it, and it is defined before it is assigned.
+#define ASSIGN_PROFILE_UNDEFINED TEXT("undefined")
+
 struct assign_view { // one device
-	struct text wanted_profile_uuid; // empty: nothing is wanted (held, no profile defined yet)
+	struct text wanted_profile_uuid; // empty: nothing is wanted (held, or Apple refuses the profile)
 	struct text observed_profile_uuid;
 	struct text observed_status; // "empty", "assigned", "pushed", "removed"
 	bool gone;

@@ -8,6 +8,7 @@
 #include "depbroker/device.h"
 #include "tenants/assign.h"
 #include "tenants/event.h"
+#include "tenants/route.h"
 
 struct device_row {
 	struct device_record apple; // as reported last: op_date_us is the last operation's, operation and response_status are not kept
@@ -15,7 +16,12 @@ struct device_row {
 	enum removal_reason gone_reason; // of a device that is gone; REMOVAL_NONE: it went before reasons were kept
 	int64_t gone_seq;           // of the event that told of it; 0: none
 	int64_t instance_id;        // 0: held
-	int64_t rules_version;      // that chose it
+	int64_t last_instance_id;   // that it had last; 0: it was held ever since
+	enum route_decider decider; // what chose it,
+	struct text rule_id;        // which rule, and
+	int64_t rules_version;      // the version of the rules that did so first
+	struct text hold_reason;    // while it is held
+	int64_t held_since_us;      // INSTANT_NONE: it is not
 	enum assign_state assign_state;
 	int64_t assign_at_us; // when assigning it is looked at next; INSTANT_NONE: nothing to do
 	int64_t assign_attempts;

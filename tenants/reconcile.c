@@ -11,26 +11,45 @@ static bool is_gone(const struct device_row *row)
 // The profile that this row should have now; empty: none.
 static struct text wanted_of(const struct reconcile_settings *settings, const struct device_row *row)
 {
-	const bool routed = row->instance_id != INSTANCE_NONE && row->instance_id == settings->rules.default_instance_id;
+	const bool routed = row->instance_id != INSTANCE_NONE && row->instance_id == settings->wish.instance_id;
 
 	return routed && !is_gone(row) ? settings->wanted_profile_uuid : TEXT_NONE;
-}
-
-struct assign_view reconcile_assign_view(const struct reconcile_settings *settings, const struct device_row *row)
-{
-	return (struct assign_view){
-		.wanted_profile_uuid = wanted_of(settings, row),
-		.observed_profile_uuid = row->apple.profile_uuid,
-		.observed_status = row->apple.profile_status,
-		.gone = is_gone(row),
-		.state = row->assign_state,
-		.next_attempt_at_us = row->assign_at_us,
-	};
 }
 
 static bool same_uuid(struct text a, struct text b)
 {
 	return text_equal_ignoring_case(a, b);
+}
+
+// What Apple has accepted is newer than its last record, which shows something else.
+static bool accepted_since(const struct device_row *row)
+{
+	return row->assigned_profile_uuid.length > 0 && !same_uuid(row->assigned_profile_uuid, row->apple.profile_uuid);
+}
+
+// `reported`: the row's members are Apple's as of now. A device that is waited for, and is wanted elsewhere by now, is not waited for any
+// more; and what it had before is not what it has, even if just this is wanted again.
+static struct assign_view view_of(const struct reconcile_settings *settings, const struct device_row *row, bool reported)
+{
+	const struct text wanted = wanted_of(settings, row);
+	const bool confirming = row->assign_state == ASSIGN_CONFIRMING;
+	const bool overtaken = confirming && wanted.length > 0 && row->assigned_profile_uuid.length > 0 &&
+		!same_uuid(row->assigned_profile_uuid, wanted);
+	const bool newer = accepted_since(row) && (overtaken || (!reported && !confirming));
+
+	return (struct assign_view){
+		.wanted_profile_uuid = wanted,
+		.observed_profile_uuid = newer ? row->assigned_profile_uuid : row->apple.profile_uuid,
+		.observed_status = newer ? TEXT("assigned") : row->apple.profile_status,
+		.gone = is_gone(row),
+		.state = overtaken ? ASSIGN_PENDING : row->assign_state,
+		.next_attempt_at_us = overtaken ? INSTANT_NONE : row->assign_at_us,
+	};
+}
+
+struct assign_view reconcile_assign_view(const struct reconcile_settings *settings, const struct device_row *row)
+{
+	return view_of(settings, row, false);
 }
 
 static bool is_observed(const struct device_row *row, struct text profile_uuid)
@@ -70,6 +89,7 @@ static void begin(struct reconcile_outcome *outcome, const struct reconcile_sett
 	}
 	outcome->next = (struct device_row){
 		.gone_at_us = INSTANT_NONE,
+		.held_since_us = INSTANT_NONE,
 		.assign_at_us = INSTANT_NONE,
 		.first_seen_at_us = settings->now_us,
 	};
@@ -90,23 +110,52 @@ static void set_gone(struct reconcile_outcome *outcome, const struct reconcile_s
 	outcome->next.gone_seq = 0;
 }
 
+static bool is_held(const struct device_row *row)
+{
+	return row->instance_id == INSTANCE_NONE && !is_gone(row);
+}
+
+static bool is_as_decided(const struct device_row *row, const struct route_wish *wish)
+{
+	const bool explained = !is_held(row) || (text_equal(row->hold_reason, wish->hold_reason) && row->held_since_us != INSTANT_NONE);
+
+	return row->instance_id == wish->instance_id && row->decider == wish->decider && text_equal(row->rule_id, wish->rule_id) && explained;
+}
+
+// What decided, as long as the device is there; when it has gone, the last word stays.
+static void take_decision(struct reconcile_outcome *outcome, const struct reconcile_settings *settings)
+{
+	const struct route_wish *wish = &settings->wish;
+	struct device_row *next = &outcome->next;
+
+	if (!is_gone(next)) {
+		const bool same = outcome->stored != NULL && outcome->stored->instance_id == wish->instance_id && next->decider == wish->decider &&
+			text_equal(next->rule_id, wish->rule_id);
+
+		next->rules_version = same ? next->rules_version : settings->rules_version;
+		next->decider = wish->decider;
+		next->rule_id = wish->rule_id;
+		next->last_instance_id = next->instance_id != INSTANCE_NONE ? next->instance_id : next->last_instance_id;
+	}
+	next->hold_reason = is_held(next) ? wish->hold_reason : TEXT_NONE;
+	next->held_since_us = !is_held(next) ? INSTANT_NONE : next->held_since_us != INSTANT_NONE ? next->held_since_us : next->changed_at_us;
+}
+
 static struct route_outcome apply_route(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,
 	const struct device_row *stored, const struct route_report *report, enum removal_reason reason)
 {
 	const struct route_stored view = route_view_of(stored);
-	const struct route_outcome route = route_device(&settings->rules, &view, report);
+	const struct route_outcome route = route_device(&settings->wish, &view, report);
 	struct device_row *next = &outcome->next;
 
-	if (route.write) {
+	if (route.write || (!route.stale && !route.gone && !is_as_decided(next, &settings->wish))) {
 		outcome->write = true;
 		next->changed_at_us = moment(outcome, settings);
 		if (route.gone != is_gone(next)) {
 			set_gone(outcome, settings, route.gone ? reason : REMOVAL_NONE);
 		}
-		if (stored == NULL || next->instance_id != route.instance_id) {
-			next->rules_version = settings->rules_version;
-		}
 		next->instance_id = route.instance_id;
+		take_decision(outcome, settings);
 	}
 	for (size_t i = 0; i < route.event_count; i++) {
 		add_event(outcome, route.events[i].type, route.events[i].instance_id);
@@ -115,11 +164,14 @@ static struct route_outcome apply_route(struct reconcile_outcome *outcome, const
 }
 
 // The profile that Apple shows is the wanted one: tell it, unless it was told when Apple answered.
-static void tell_assigned(struct reconcile_outcome *outcome, const struct reconcile_settings *settings)
+static void tell_assigned(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, bool reported)
 {
 	struct device_row *next = &outcome->next;
 	const struct text wanted = wanted_of(settings, next);
 
+	if (!reported && !is_gone(next) && accepted_since(next)) {
+		return; // what Apple shows is older
+	}
 	if (is_observed(next, wanted) && !same_uuid(next->assigned_profile_uuid, wanted)) {
 		next->assigned_profile_uuid = wanted;
 		next->changed_at_us = moment(outcome, settings);
@@ -136,7 +188,7 @@ static void tell_assigned(struct reconcile_outcome *outcome, const struct reconc
 static void apply_assignment(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, bool reported)
 {
 	struct device_row *next = &outcome->next;
-	const struct assign_view view = reconcile_assign_view(settings, next);
+	const struct assign_view view = view_of(settings, next, reported);
 	const struct text wanted = view.wanted_profile_uuid;
 	const bool accepted = next->assign_state == ASSIGN_CONFIRMING && same_uuid(next->assigned_profile_uuid, wanted);
 	struct assign_next after;
@@ -158,7 +210,7 @@ static void apply_assignment(struct reconcile_outcome *outcome, const struct rec
 		next->assign_attempts = 0;
 		outcome->write = true;
 	}
-	tell_assigned(outcome, settings);
+	tell_assigned(outcome, settings, reported);
 }
 
 // Apple says little about a device that it has no more: what was known of it stays, for those who ask later.
@@ -218,6 +270,12 @@ void reconcile_unseen(struct reconcile_outcome *outcome, const struct reconcile_
 void reconcile_again(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored)
 {
 	reconcile_without_record(outcome, settings, stored, is_gone(stored), stored->gone_reason);
+}
+
+void reconcile_wait(struct reconcile_outcome *outcome, const struct device_row *stored, int64_t until_us)
+{
+	*outcome = (struct reconcile_outcome){ .write = true, .stored = stored, .next = *stored };
+	outcome->next.assign_at_us = until_us;
 }
 
 void reconcile_assigned(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored,

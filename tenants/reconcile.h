@@ -18,9 +18,9 @@
 #include "tenants/route.h"
 
 struct reconcile_settings {
-	struct route_rules rules;
-	int64_t rules_version;
-	struct text wanted_profile_uuid; // of the rules' instance; empty: none is defined at Apple
+	struct route_wish wish; // for this one device
+	int64_t rules_version;  // that it is of
+	struct text wanted_profile_uuid; // of a device that is where the wish says; empty: none
 	int64_t now_us;
 };
 
@@ -43,8 +43,10 @@ void reconcile_record(struct reconcile_outcome *outcome, const struct reconcile_
 // Without a record: a complete generation did not list it, or Apple does not let us see it.
 void reconcile_unseen(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored,
 	enum removal_reason reason);
-// Rules, instances or the profile may have changed.
+// Rules, a pin, instances or the profile may have changed.
 void reconcile_again(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored);
+// Its profile cannot be defined before that time.
+void reconcile_wait(struct reconcile_outcome *outcome, const struct device_row *stored, int64_t until_us);
 // Apple's word about its assignment. `asked_profile_uuid` is what was asked for.
 void reconcile_assigned(struct reconcile_outcome *outcome, const struct reconcile_settings *settings, const struct device_row *stored,
 	struct text asked_profile_uuid, enum assign_result result, int64_t retry_after_s, uint64_t random);

@@ -62,7 +62,7 @@ static void add_events(struct route_outcome *outcome, const struct route_stored 
 	add_event(outcome, outcome->instance_id == INSTANCE_NONE ? EVENT_DEVICE_HELD : EVENT_DEVICE_ADDED, outcome->instance_id);
 }
 
-struct route_outcome route_device(const struct route_rules *rules, const struct route_stored *stored,
+struct route_outcome route_device(const struct route_wish *wish, const struct route_stored *stored,
 	const struct route_report *report)
 {
 	if (is_older(stored, report)) {
@@ -75,7 +75,7 @@ struct route_outcome route_device(const struct route_rules *rules, const struct 
 	}
 	struct route_outcome outcome = {
 		.gone = report->gone,
-		.instance_id = report->gone ? INSTANCE_NONE : rules->default_instance_id,
+		.instance_id = report->gone ? INSTANCE_NONE : wish->instance_id,
 		.op_date_us = next_op_date(stored, report),
 	};
 	const bool changed = says_something_else(stored, report);

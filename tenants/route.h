@@ -6,7 +6,7 @@
 //            2. an outcome that is applied and reported once more writes nothing and has no events
 //            3. who is told: `added` goes to the instance that gets the device, `removed` to the one that loses it, in the
 //               order removed, added; an event of a held device goes to nobody and is kept for the history
-//            4. without an instance that the rules name, a device is held. It is never guessed
+//            4. without an instance that the wish names, a device is held. It is never guessed
 //            5. a report that is older than what is stored changes nothing (dep-api.md, section 7). One without op_date
 //               (a fetch, a complete generation) is never older. So a deletion that Apple repeats never takes away a device
 //               that a fetch has shown to be assigned since
@@ -17,8 +17,13 @@
 
 enum { INSTANCE_NONE = 0 }; // held, or gone
 
-struct route_rules {
-	int64_t default_instance_id; // INSTANCE_NONE: hold
+enum route_decider { ROUTE_UNDECIDED = 0, ROUTE_BY_PIN = 1, ROUTE_BY_RULE = 2 }; // numbers are stored: never change them
+
+struct route_wish { // where the rules in force want one device
+	int64_t instance_id; // INSTANCE_NONE: hold
+	enum route_decider decider;
+	struct text rule_id;     // of the rule that decided; empty: none did
+	struct text hold_reason; // a sentence, when held
 };
 
 struct route_stored { // the device's row; zeroed when there is none
@@ -53,5 +58,5 @@ struct route_outcome {
 	size_t event_count;
 };
 
-struct route_outcome route_device(const struct route_rules *rules, const struct route_stored *stored,
+struct route_outcome route_device(const struct route_wish *wish, const struct route_stored *stored,
 	const struct route_report *report);

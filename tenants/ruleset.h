@@ -79,6 +79,10 @@ struct text ruleset_document(const struct ruleset *ruleset);
 size_t ruleset_count(const struct ruleset *ruleset); // rules, without `otherwise`
 struct text ruleset_id(const struct ruleset *ruleset, size_t rule);   // "otherwise" for ruleset_count()
 struct text ruleset_name(const struct ruleset *ruleset, size_t rule); // may be empty
+// The override of the rule with this id; empty: none, or there is no such rule.
+struct text ruleset_profile(const struct ruleset *ruleset, struct text id);
+// Where a rule (or `otherwise`) sends devices itself; RULESET_INSTANCE_NONE: it holds, or inherits.
+int64_t ruleset_instance_of(const struct ruleset *ruleset, size_t rule);
 bool ruleset_names_instance(const struct ruleset *ruleset, int64_t instance_id); // any rule, or `otherwise`, sends devices there
 
 // --- one device ---
@@ -86,6 +90,10 @@ bool ruleset_names_instance(const struct ruleset *ruleset, int64_t instance_id);
 struct ruleset_label {
 	struct text name, value;
 };
+
+// Of lines such as "site=north"; what has no sign of equality has an empty value. At most RULESET_LABELS_MAX are read. The texts stay borrowed.
+enum { RULESET_LABELS_MAX = 32 };
+size_t ruleset_labels_read(struct ruleset_label out[RULESET_LABELS_MAX], struct text lines);
 
 enum ruleset_predecessor {   // what is known about the device that this one replaces
 	RULESET_PREDECESSOR_NONE,    // it replaces none

@@ -19,6 +19,37 @@ static const struct {
 
 static_assert(RULE_ASSIGNED_BY == 7, "record_texts is indexed by field");
 
+static struct text line_of(struct text lines)
+{
+	size_t length = 0;
+
+	while (length < lines.length && lines.bytes[length] != '\n') {
+		length++;
+	}
+	return (struct text){ lines.bytes, length };
+}
+
+size_t ruleset_labels_read(struct ruleset_label out[RULESET_LABELS_MAX], struct text lines)
+{
+	size_t count = 0;
+
+	while (lines.length > 0 && count < RULESET_LABELS_MAX) {
+		const struct text line = line_of(lines);
+		const size_t taken = line.length < lines.length ? line.length + 1 : line.length;
+		size_t name = 0;
+
+		while (name < line.length && line.bytes[name] != '=') {
+			name++;
+		}
+		out[count++] = (struct ruleset_label){
+			.name = { line.bytes, name },
+			.value = name < line.length ? (struct text){ line.bytes + name + 1, line.length - name - 1 } : TEXT(""),
+		};
+		lines = (struct text){ lines.bytes + taken, lines.length - taken };
+	}
+	return count;
+}
+
 static struct text label_of(const struct ruleset_device *device, struct text name)
 {
 	for (size_t i = 0; i < device->label_count; i++) {
@@ -189,6 +220,22 @@ struct ruleset_target ruleset_decide(const struct ruleset *ruleset, const struct
 		index++;
 	}
 	return target_of_rule(ruleset, index, device);
+}
+
+int64_t ruleset_instance_of(const struct ruleset *ruleset, size_t rule)
+{
+	assert(rule <= ruleset->rule_count);
+	return ruleset->rules[rule].action == RULE_SEND ? ruleset->rules[rule].instance_id : RULESET_INSTANCE_NONE;
+}
+
+struct text ruleset_profile(const struct ruleset *ruleset, struct text id)
+{
+	for (size_t i = 0; ruleset != NULL && i <= ruleset->rule_count; i++) {
+		if (text_equal(ruleset->rules[i].id, id)) {
+			return ruleset->rules[i].profile;
+		}
+	}
+	return TEXT_NONE;
 }
 
 bool ruleset_target_equal(const struct ruleset_target *a, const struct ruleset_target *b)

@@ -370,7 +370,7 @@ static void read_document(struct ruleset *ruleset, const struct tree_value *docu
 {
 	// What GET adds may come back with PUT: it says nothing.
 	static const struct text keys[] = {
-		TEXT("rules"), TEXT("otherwise"), TEXT("default"), TEXT("version"), TEXT("made_at"), TEXT("made_by"), TEXT("warnings"),
+		TEXT("rules"), TEXT("otherwise"), TEXT("default"), TEXT("version"), TEXT("made_at"), TEXT("made_by"), TEXT("reason"), TEXT("warnings"),
 	};
 	const struct rule_path at = { .name = keys[0] };
 	const struct tree_value *rules = tree_value_find(document, keys[0]);

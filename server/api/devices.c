@@ -48,6 +48,10 @@ static void device_row_json(struct json_out *json, const struct call *call, unsi
 	put_text(json, "serial_number", row->apple.serial_number);
 	put_text(json, "instance", instance_name(call, instances, row->instance_id));
 	put_bool(json, "held", row->instance_id == HELD && row->gone_at_us == INSTANT_NONE);
+	put_text(json, "hold_reason", row->hold_reason);
+	put_instant(json, "held_since", row->held_since_us);
+	put_text(json, "rule", row->rule_id); // null: a pin, or no rules yet
+	put_bool(json, "pinned", row->decider == ROUTE_BY_PIN);
 	put_int(json, "rules_version", row->rules_version);
 	put_instant(json, "gone_at", row->gone_at_us);
 	put_text(json, "gone_reason", text_of(removal_reason_name(row->gone_reason)));

@@ -86,6 +86,20 @@
 		"Use the newest one of GET .../bypass-code; none is thrown away, because the device may be locked with it.")  \
 	X(ACTIVATION_LOCK_REFUSED, 409, "Apple has not locked the device",                                                \
 		"Look what Apple's word in apple_error means.")                                                               \
+	X(RULES_INVALID, 422, "The rules have errors",                                                                     \
+		"Mend what findings say; each has its place in the document.")                                                \
+	X(RULES_VERSION_NOT_FOUND, 404, "There is no such version of the rules",                                          \
+		"List the versions with GET .../rules/versions.")                                                             \
+	X(PIN_NOT_FOUND, 404, "The device is not pinned",                                                                 \
+		"GET .../devices/{serial} shows why it is where it is.")                                                      \
+	X(APPROVAL_NOT_FOUND, 404, "There is no such approval",                                                           \
+		"List those that wait with GET /api/v1/approvals.")                                                           \
+	X(APPROVAL_BY_SAME_KEY, 403, "Who asked for a change cannot approve it",                                          \
+		"Let another person approve it, with a key of their own.")                                                    \
+	X(APPROVAL_CLOSED, 409, "The approval does not wait any more",                                                    \
+		"Ask for the change again.")                                                                                  \
+	X(APPROVAL_STALE, 409, "What was to be approved is not so any more",                                              \
+		"Ask for the change again: it is costed anew.")                                                               \
 	X(URL_NOT_ALLOWED, 422, "A URL is not acceptable here",                                                           \
 		"Use an https URL on a host of allowed_hosts, or list its host there.")                                       \
 	X(PROFILE_INVALID, 422, "The enrolment profile has an error",                                                     \

@@ -79,6 +79,16 @@ void template_put(struct call *call);
 // rules.c
 void rules_show(struct call *call);
 void rules_put(struct call *call);
+void rules_versions(struct call *call);
+void rules_preview(struct call *call);
+// approvals.c
+void approvals_list(struct call *call);
+void approval_show(struct call *call);
+void approval_approve(struct call *call);
+void approval_reject(struct call *call);
+// pins.c
+void pin_put(struct call *call);
+void pin_delete(struct call *call);
 // devices.c
 void devices_list(struct call *call);
 void device_show(struct call *call);

@@ -6,6 +6,7 @@
 #include "api/html.h"
 #include "api/renewal.h"
 #include "api/resources.h"
+#include "tenants/ruleset.h"
 #include "tenants/token.h"
 
 #define LIST_QUERY { "limit", "cursor" }
@@ -18,6 +19,10 @@
 // Of one tenant: `rest` stands after its slug.
 #define TENANT_ROUTE(route_method, rest, ...) \
 	ROUTE(route_method, "/api/v1/tenants/{tenant}" rest, .of_tenant = true, __VA_ARGS__)
+// Whose body may be a list of rules.
+#define RULES_ROUTE(route_method, rest, ...)                                                                             \
+	{ .method = (route_method), .pattern = "/api/v1/tenants/{tenant}/rules" rest, .handle = call_handle,                 \
+		.body_limit = RULESET_DOCUMENT_MAX, .tag = &(const struct endpoint){ .of_tenant = true, __VA_ARGS__ } }
 // A client's purchase list.
 #define LIST_ROUTE(route_method)                                                                                            \
 	{ .method = (route_method), .pattern = "/api/v1/tenants/{tenant}/expected", .handle = call_handle, .body_limit = EXPECTED_LIST_MAX, \
@@ -42,6 +47,10 @@ const struct http_route api_routes[] = {
 	ROUTE("POST", "/api/v1/alerts/{id}/ack", .least = ROLE_TECHNICIAN, .step = alert_ack),
 	ROUTE("GET", "/api/v1/audit", .least = ROLE_ADMIN, .step = audit_list, .query = LOG_QUERY),
 
+	ROUTE("GET", "/api/v1/approvals", .least = ROLE_VIEWER, .step = approvals_list, .query = { "limit", "cursor", "all" }),
+	ROUTE("GET", "/api/v1/approvals/{id}", .least = ROLE_VIEWER, .step = approval_show),
+	ROUTE("POST", "/api/v1/approvals/{id}/approve", .least = ROLE_TECHNICIAN, .step = approval_approve),
+	ROUTE("POST", "/api/v1/approvals/{id}/reject", .least = ROLE_TECHNICIAN, .step = approval_reject),
 	ROUTE("GET", "/api/v1/templates", .least = ROLE_VIEWER, .step = templates_list, .query = LIST_QUERY),
 	ROUTE("GET", "/api/v1/templates/{template}", .least = ROLE_VIEWER, .step = template_show, .query = { "version" }),
 	ROUTE("PUT", "/api/v1/templates/{template}", .least = ROLE_OPERATOR, .step = template_put, .query = LAYER_QUERY),
@@ -90,11 +99,15 @@ const struct http_route api_routes[] = {
 	LIST_ROUTE("PUT"),
 	LIST_ROUTE("POST"),
 	TENANT_ROUTE("GET", "/instances/{instance}/maidjwt", .least = ROLE_TECHNICIAN, .step = instance_maid_jwt),
-	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show),
-	TENANT_ROUTE("PUT", "/rules", .least = ROLE_TECHNICIAN, .step = rules_put),
+	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show, .query = { "version" }),
+	RULES_ROUTE("PUT", "", .least = ROLE_TECHNICIAN, .step = rules_put, .query = { "dry_run", "reason" }),
+	TENANT_ROUTE("GET", "/rules/versions", .least = ROLE_VIEWER, .step = rules_versions, .query = LIST_QUERY),
+	RULES_ROUTE("POST", "/preview", .least = ROLE_VIEWER, .step = rules_preview, .query = { "limit", "cursor", "days" }),
 	TENANT_ROUTE("GET", "/devices", .least = ROLE_VIEWER, .step = devices_list,
 		.query = { "limit", "cursor", "instance", "held", "gone", "as_of" }),
 	TENANT_ROUTE("GET", "/devices/{serial}", .least = ROLE_VIEWER, .step = device_show, .query = { "as_of" }),
+	TENANT_ROUTE("PUT", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_put),
+	TENANT_ROUTE("DELETE", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_delete),
 	TENANT_ROUTE("GET", "/devices/{serial}/history", .least = ROLE_VIEWER, .step = device_history, .query = LOG_QUERY),
 	TENANT_ROUTE("GET", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_show),
 	TENANT_ROUTE("POST", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_make),

@@ -1,39 +1,119 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// /tenants/{tenant}/rules: where devices go. The ETag is the version in force.
-#include "api/body.h"
-#include "api/json_out.h"
+// /tenants/{tenant}/rules, .../rules/versions, .../rules/preview: where devices go. The ETag is the version in force.
+#include "api/approval_json.h"
+#include "api/paging.h"
 #include "api/resources.h"
-#include "store/instances.h"
+#include "api/rules_cost.h"
+#include "store/approvals.h"
+#include "store/tokens.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-static void answer(struct call *call, unsigned statement)
+enum { REASON_MAX = 400, ROLLBACK_MAX = 64, DAYS_MAX = 3650 };
+
+static void rules_members(struct json_out *json, const struct rules_row *rules)
 {
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &body };
-	struct rules_row rules = { .made_at_us = INSTANT_NONE }; // before the first ones: version 0, everything is held
+	put_int(json, "version", rules->version);
+	put_instant(json, "made_at", rules->made_at_us);
+	put_text(json, "made_by", rules->made_by);
+	put_text(json, "reason", rules->reason);
+}
+
+static void put_etag(struct call *call, int64_t version)
+{
 	char etag[24];
 
-	if (pg_row_count(&call->transaction, statement) > 0) {
-		store_rules_read(&call->transaction, statement, 0, &rules);
-	}
-	(void)snprintf(etag, sizeof etag, "\"%" PRId64 "\"", rules.version);
+	(void)snprintf(etag, sizeof etag, "\"%" PRId64 "\"", version);
 	http_answer_header(call->request, "ETag", etag);
-	put_object(&json, NULL);
-	put_int(&json, "version", rules.version);
-	put_text(&json, "default", rules.default_instance);
-	put_instant(&json, "made_at", rules.made_at_us);
-	put_text(&json, "made_by", rules.made_by);
-	put_object_end(&json);
-	call_answer(call, 200, &body);
+}
+
+// The document's members become those of the answer.
+static void document_members(struct json_out *json, const struct ruleset *rules)
+{
+	const struct text document = ruleset_document(rules);
+
+	if (json->comma) {
+		buffer_add_string(json->out, ",");
+	}
+	buffer_add(json->out, document.bytes + 1, document.length - 2);
+	json->comma = true;
+}
+
+// --- GET ---
+
+struct showing {
+	int64_t version; // 0: in force
+	struct rules_cost_statements at;
+	struct rules_cost cost; // for its instances
+};
+
+static void finish_showing(struct call *call)
+{
+	rules_cost_fini(&((struct showing *)call->own)->cost);
 }
 
 static void ask(struct call *call)
 {
-	(void)store_rules_current(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id);
+	struct showing *showing = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	showing->at.rules = showing->version > 0 ? store_rules_by_version(transaction, tenant_id, showing->version)
+		: store_rules_current(transaction, tenant_id);
+	showing->at.instances = store_instance_list(transaction, tenant_id);
 	call_start(call);
+}
+
+static void answer_none(struct call *call)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+
+	put_etag(call, 0);
+	put_object(&json, NULL);
+	rules_members(&json, &(struct rules_row){ .made_at_us = INSTANT_NONE });
+	put_raw(&json, "otherwise", TEXT("{\"hold\":\"there are no rules yet\"}"));
+	put_raw(&json, "rules", TEXT("[]"));
+	put_raw(&json, "warnings", TEXT("[]"));
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+static void answer_rules(struct call *call, const struct rules_row *row, const struct ruleset *rules)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+
+	put_etag(call, row->version);
+	put_object(&json, NULL);
+	rules_members(&json, row);
+	document_members(&json, rules);
+	rules_cost_warnings(&json, rules);
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+static void show(struct call *call)
+{
+	struct showing *showing = call->own;
+	struct rules_row row;
+
+	if (pg_row_count(&call->transaction, showing->at.rules) == 0) {
+		if (showing->version > 0) {
+			call_problem(call, PROBLEM_RULES_VERSION_NOT_FOUND, "%" PRId64, showing->version);
+		} else {
+			answer_none(call);
+		}
+		return;
+	}
+	store_rules_read(&call->transaction, showing->at.rules, 0, &row);
+	showing->cost.before = rules_cost_in_force(call, &showing->cost, showing->at.instances, row.document);
+	if (showing->cost.before != NULL) {
+		answer_rules(call, &row, showing->cost.before);
+	}
 }
 
 void rules_show(struct call *call)
@@ -42,98 +122,347 @@ void rules_show(struct call *call)
 
 	switch (call->state) {
 	case NEW:
+		call_own(call, sizeof(struct showing));
+		call_on_finish(call, finish_showing);
+		if (!paging_number(call, "version", &((struct showing *)call->own)->version)) {
+			return;
+		}
 		AWAIT(call, READING, ask(call));
 		if (!call_failed(call)) {
-			answer(call, 0);
+			show(call);
 		}
 	}
 }
 
-// --- PUT ---
+// --- GET .../versions ---
 
-struct putting {
-	struct text name; // empty: hold
-	int64_t expected_version;
-	int64_t instance_id;
-	unsigned read_back;
-};
-
-static const struct body_member members[] = {
-	{ "default", BODY_TEXT, .required = true, .nullable = true, .minimum = 1, .maximum = 63 },
-};
-
-static bool read_request(struct call *call)
+static void ask_versions(struct call *call)
 {
-	struct putting *putting = call_own(call, sizeof *putting);
-	struct body_value value;
+	const struct paging *paging = call->own;
+	const int64_t before = paging->after.length > 0 ? strtoll(paging->after.bytes, NULL, 10) : INT64_MAX;
 
-	if (!body_read(call, members, &value, 1) || !call_if_match(call, &putting->expected_version)) {
-		return false;
-	}
-	putting->name = value.text;
-	return true;
-}
-
-static void find_instance(struct call *call)
-{
-	const struct putting *putting = call->own;
-
-	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
-		putting->name);
+	(void)store_rules_list(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, before, paging->limit);
 	call_start(call);
 }
 
-static bool instance_was_found(struct call *call)
+static void answer_versions(struct call *call)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	const size_t count = pg_row_count(&call->transaction, 0);
+	char last[24] = "";
+
+	put_object(&json, NULL);
+	put_list(&json, "items");
+	for (size_t i = 0; i < count; i++) {
+		struct rules_row row;
+
+		store_rules_read(&call->transaction, 0, i, &row);
+		put_object(&json, NULL);
+		rules_members(&json, &row);
+		put_object_end(&json);
+		(void)snprintf(last, sizeof last, "%" PRId64, row.version);
+	}
+	put_list_end(&json);
+	paging_write(&json, call->own, count, text_of(last));
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+void rules_versions(struct call *call)
+{
+	enum { NEW, READING };
+
+	switch (call->state) {
+	case NEW:
+		if (!paging_read(call, call_own(call, sizeof(struct paging)), "rules")) {
+			return;
+		}
+		AWAIT(call, READING, ask_versions(call));
+		if (!call_failed(call)) {
+			answer_versions(call);
+		}
+	}
+}
+
+// --- PUT, POST .../preview ---
+
+struct putting {
+	struct rules_cost cost;
+	struct rules_cost_statements at;
+	bool dry_run;
+	int64_t expected_version; // -1: any
+	int64_t again; // the version that is put once more; 0: the body is the document
+	unsigned again_at;
+	struct text reason;
+	int64_t approval_id;
+	int64_t days;
+	struct paging paging; // of a preview
+	unsigned read_back;
+};
+
+static void finish_putting(struct call *call)
+{
+	rules_cost_fini(&((struct putting *)call->own)->cost);
+}
+
+static struct putting *begin(struct call *call)
+{
+	struct putting *putting = call_own(call, sizeof *putting);
+
+	putting->expected_version = -1;
+	putting->cost.seen_since_us = INSTANT_NONE;
+	putting->reason = http_request_query(call->request, "reason");
+	call_on_finish(call, finish_putting);
+	return putting;
+}
+
+// {"version": 3} alone: those rules once more.
+static int64_t version_asked_for(struct text body)
+{
+	json_t *json = body.length <= ROLLBACK_MAX ? json_loadb(body.bytes, body.length, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	const bool alone = json_is_object(json) && json_object_size(json) == 1;
+	const json_t *version = alone ? json_object_get(json, "version") : NULL;
+	const int64_t number = json_is_integer(version) && json_integer_value(version) > 0 ? json_integer_value(version) : 0;
+
+	json_decref(json);
+	return number;
+}
+
+static bool read_put(struct call *call)
+{
+	struct putting *putting = begin(call);
+
+	putting->again = version_asked_for(call->request->body);
+	if (putting->reason.length > REASON_MAX) {
+		call_problem(call, PROBLEM_BAD_PARAMETER, "reason has at most %d bytes", REASON_MAX);
+		return false;
+	}
+	return call_flag(call, "dry_run", &putting->dry_run) && call_if_match(call, &putting->expected_version);
+}
+
+static bool read_preview(struct call *call)
+{
+	struct putting *putting = begin(call);
+
+	putting->again = version_asked_for(call->request->body);
+	if (!paging_read(call, &putting->paging, "rules.preview") || !paging_number(call, "days", &putting->days)) {
+		return false;
+	}
+	if (putting->days > DAYS_MAX) {
+		call_problem(call, PROBLEM_BAD_PARAMETER, "days is at most %d", DAYS_MAX);
+		return false;
+	}
+	if (putting->days > 0) {
+		putting->cost.seen_since_us = clock_wall_us() - putting->days * DAY_S * SECOND_US;
+	}
+	return true;
+}
+
+static void ask_rules(struct call *call)
 {
 	struct putting *putting = call->own;
-	struct instance_row row;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	if (putting->name.length == 0) {
-		return true;
+	putting->at = rules_cost_ask(transaction, tenant_id);
+	putting->again_at = store_rules_by_version(transaction, tenant_id, putting->again);
+	call_start(call);
+}
+
+static bool compile(struct call *call)
+{
+	struct putting *putting = call->own;
+	struct text document = call->request->body;
+	struct rules_row row;
+
+	if (putting->again > 0) {
+		if (pg_row_count(&call->transaction, putting->again_at) == 0) {
+			call_problem(call, PROBLEM_RULES_VERSION_NOT_FOUND, "%" PRId64, putting->again);
+			return false;
+		}
+		store_rules_read(&call->transaction, putting->again_at, 0, &row);
+		document = row.document;
 	}
-	if (pg_row_count(&call->transaction, 0) == 0) {
-		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%.*s", TEXT_ARGS(putting->name));
+	if (!rules_cost_compile(call, &putting->cost, putting->at, &call->tenant, document)) {
 		return false;
 	}
-	store_instance_read(&call->transaction, 0, 0, &row);
-	if (text_equal(row.state, TEXT("retired"))) {
-		call_problem(call, PROBLEM_INSTANCE_RETIRED, "%.*s", TEXT_ARGS(putting->name));
+	if (putting->expected_version != -1 && putting->expected_version != putting->cost.version) {
+		call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force");
 		return false;
 	}
-	putting->instance_id = row.instance_id;
 	return true;
+}
+
+static void answer_preview(struct call *call)
+{
+	const struct putting *putting = call->own;
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	const int limit = putting->paging.limit > 0 ? putting->paging.limit : PAGE_LIMIT_USUAL;
+	struct text last;
+
+	put_object(&json, NULL);
+	rules_cost_summary(&json, &putting->cost, &call->tenant);
+	const size_t written = rules_cost_moved(&json, "moved", &putting->cost, putting->paging.after, (size_t)limit, &last);
+
+	if (putting->paging.list != NULL) {
+		paging_write(&json, &putting->paging, written, last);
+	}
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+void rules_preview(struct call *call)
+{
+	enum { NEW, READING, COSTING };
+	struct putting *putting = call->own;
+
+	switch (call->state) {
+	case NEW:
+		if (!read_preview(call)) {
+			return;
+		}
+		AWAIT(call, READING, ask_rules(call));
+		if (call_failed(call) || !compile(call)) {
+			return;
+		}
+		while (!putting->cost.complete) {
+			AWAIT(call, COSTING, rules_cost_read(call, &putting->cost));
+			if (call_failed(call)) {
+				return;
+			}
+			rules_cost_take(call, &putting->cost);
+		}
+		answer_preview(call);
+	}
 }
 
 static void put_rules(struct call *call)
 {
 	struct putting *putting = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
+	const struct rules_row rules = {
+		.document = ruleset_document(putting->cost.after), .reason = putting->reason, .made_by = call->key.key_id,
+	};
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	(void)store_rules_put(transaction, tenant_id, putting->expected_version, putting->instance_id, call->key.key_id);
+	(void)store_rules_put(transaction, tenant_id, putting->cost.version, &rules);
 	putting->read_back = store_rules_current(transaction, tenant_id);
 	call_audit(call, transaction, "rules.put", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }
 
+static void answer_put(struct call *call)
+{
+	const struct putting *putting = call->own;
+	struct rules_row row;
+
+	store_rules_read(&call->transaction, putting->read_back, 0, &row);
+	answer_rules(call, &row, putting->cost.after);
+}
+
+// --- more than one person may do alone ---
+
+static void ask_number(struct call *call)
+{
+	(void)store_object_next_id(call_transaction(call, store_api(call->tenant.tenant_id)));
+	call_start(call);
+}
+
+static void request_approval(struct call *call)
+{
+	struct putting *putting = call->own;
+	const struct blast_cost total = rules_cost_total(&putting->cost);
+	struct buffer devices CLEANUP(buffer_fini) = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &devices };
+	struct text last;
+
+	putting->approval_id = store_object_next_id_read(&call->transaction, 0);
+	(void)rules_cost_moved(&json, NULL, &putting->cost, TEXT_NONE, SIZE_MAX, &last);
+	struct pg_transaction *transaction = call_transaction(call, store_api(call->tenant.tenant_id));
+
+	store_approval_insert(transaction, &(struct approval_row){
+		.approval_id = putting->approval_id,
+		.tenant_id = call->tenant.tenant_id,
+		.kind = TEXT("rules"),
+		.payload = ruleset_document(putting->cost.after),
+		.reason = putting->reason,
+		.base_version = putting->cost.version,
+		.changes = total.changes,
+		.present = total.present,
+		.devices = devices.overflow ? TEXT("[]") : buffer_text(&devices),
+		.requested_by = call->key.key_id,
+	});
+	call_audit(call, transaction, "approval.request", call->tenant.slug, TEXT_NONE);
+	call_start(call);
+}
+
+static void read_approval(struct call *call)
+{
+	(void)store_approval_by_id(call_transaction(call, store_directory()), ((const struct putting *)call->own)->approval_id);
+	call_start(call);
+}
+
+static void answer_requested(struct call *call)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	struct approval_row row;
+	const char *location = arena_format(&call->request->arena, "/api/v1/approvals/%" PRId64, ((const struct putting *)call->own)->approval_id);
+
+	http_answer_header(call->request, "Location", location);
+	store_approval_read(&call->transaction, 0, 0, &row);
+	row.devices = TEXT_NONE; // GET has them
+	approval_json(&json, NULL, &row);
+	call_answer(call, 202, &body);
+}
+
 void rules_put(struct call *call)
 {
-	enum { NEW, FINDING, PUTTING };
+	enum { NEW, READING, COSTING, PUTTING, NUMBERING, REQUESTING, READING_BACK };
+	struct putting *putting = call->own;
 
 	switch (call->state) {
 	case NEW:
-		if (!read_request(call)) {
+		if (!read_put(call)) {
 			return;
 		}
-		AWAIT(call, FINDING, find_instance(call));
-		if (call_failed(call) || !instance_was_found(call)) {
+		AWAIT(call, READING, ask_rules(call));
+		if (call_failed(call) || !compile(call)) {
+			return;
+		}
+		while (!putting->cost.complete) {
+			AWAIT(call, COSTING, rules_cost_read(call, &putting->cost));
+			if (call_failed(call)) {
+				return;
+			}
+			rules_cost_take(call, &putting->cost);
+		}
+		if (putting->dry_run) {
+			answer_preview(call);
+			return;
+		}
+		if (rules_cost_needs_approval(&putting->cost, &call->tenant, 0)) {
+			AWAIT(call, NUMBERING, ask_number(call));
+			if (call_failed(call)) {
+				return;
+			}
+			AWAIT(call, REQUESTING, request_approval(call));
+			if (call_failed(call)) {
+				return;
+			}
+			AWAIT(call, READING_BACK, read_approval(call));
+			if (!call_failed(call)) {
+				answer_requested(call);
+			}
 			return;
 		}
 		AWAIT(call, PUTTING, put_rules(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force");
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version came into force meanwhile");
 		} else if (!call_failed(call)) {
-			answer(call, ((const struct putting *)call->own)->read_back);
+			answer_put(call);
 		}
 	}
 }

@@ -36,9 +36,14 @@
 	X(26, first_seen_at, timestamptz, INSTANT, first_seen_at_us)                \
 	X(27, changed_at, timestamptz, INSTANT, changed_at_us)                      \
 	X(28, gone_reason, bigint, REASON, gone_reason)                             \
-	X(29, gone_seq, bigint, NUMBER_OR_NULL, gone_seq)
+	X(29, gone_seq, bigint, NUMBER_OR_NULL, gone_seq)                           \
+	X(30, last_instance_id, bigint, NUMBER_OR_NULL, last_instance_id)           \
+	X(31, decider, bigint, DECIDER, decider)                                    \
+	X(32, rule_id, text, TEXT, rule_id)                                         \
+	X(33, hold_reason, text, TEXT, hold_reason)                                 \
+	X(34, held_since, timestamptz, INSTANT, held_since_us)
 
-enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER, STATE_MEMBER, REASON_MEMBER, FINGERPRINT_MEMBER };
+enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER, STATE_MEMBER, REASON_MEMBER, DECIDER_MEMBER, FINGERPRINT_MEMBER };
 
 #define AS_NAME(number, name, type, kept, member)      ", " #name
 #define AS_VALUE(number, name, type, kept, member)     ", " VALUE_##kept("n." #name)
@@ -52,6 +57,7 @@ enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER
 #define VALUE_NUMBER_OR_NULL(name) "nullif(" name ", 0)"
 #define VALUE_STATE(name)          name
 #define VALUE_REASON(name)         "nullif(" name ", 0)"
+#define VALUE_DECIDER(name)        name
 #define VALUE_FINGERPRINT(name)    name
 
 static const struct device_column {
@@ -82,7 +88,12 @@ static int64_t number_of_member(const struct device_column *column, const void *
 	int64_t number;
 	enum assign_state state;
 	enum removal_reason reason;
+	enum route_decider decider;
 
+	if (column->kept == DECIDER_MEMBER) {
+		memcpy(&decider, member, sizeof decider);
+		return decider;
+	}
 	if (column->kept == REASON_MEMBER) {
 		memcpy(&reason, member, sizeof reason);
 		return reason;
@@ -108,6 +119,7 @@ static enum pg_kind array_kind(const struct device_column *column)
 	case NUMBER_OR_NULL_MEMBER:
 	case STATE_MEMBER:
 	case REASON_MEMBER:
+	case DECIDER_MEMBER:
 		break;
 	}
 	return PG_INT8_ARRAY;
@@ -122,6 +134,7 @@ static bool is_null(const struct device_column *column, const void *member)
 	case REASON_MEMBER: return number_of_member(column, member) == 0;
 	case NUMBER_MEMBER:
 	case STATE_MEMBER:
+	case DECIDER_MEMBER:
 	case FINGERPRINT_MEMBER: break;
 	}
 	return false;
@@ -191,6 +204,7 @@ unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const str
 // --- out ---
 
 #define DEVICE "select serial_number" DEVICE_COLUMNS(AS_NAME) " from depbroker.devices where tenant_id = $1 "
+#define TO_ASSIGN(what, ours) what "and assign_at <= $2 and assigned_profile_uuid " ours " order by assign_at limit $3"
 
 // One look-up by the primary key for each serial number, whatever the planner believes: from "= any" it makes, as long as it knows little
 // about the table, a scan of all the client's devices, and a fetch of n devices costs n * n.
@@ -232,16 +246,21 @@ unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct t
 		PG_V_INT8(limit));
 }
 
+// Those that have not got any profile of ours yet come first, whatever waits besides.
 unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
-	return PG_ADD(t, DEVICE "and assign_at <= $2 order by assign_at limit $3", PG_V_INT8(tenant_id),
-		PG_V_INSTANT(now_us), PG_V_INT8(limit));
+	return PG_ADD(t,
+		"select * from (" TO_ASSIGN(DEVICE, "is null") ") as urgent union all select * from (" TO_ASSIGN(DEVICE, "is not null") ") as bulk limit $3",
+		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us), PG_V_INT8(limit));
 }
 
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)
 {
-	return PG_ADD(t, "select min(assign_at) from depbroker.devices where tenant_id = $1 and assign_at is not null",
+	return PG_ADD(t,
+		"select least((select min(assign_at) from depbroker.devices where tenant_id = $1 and assign_at is not null"
+		"  and assigned_profile_uuid is null), (select min(assign_at) from depbroker.devices where tenant_id = $1"
+		"  and assign_at is not null and assigned_profile_uuid is not null))",
 		PG_V_INT8(tenant_id));
 }
 
@@ -269,6 +288,9 @@ static void read_member(struct columns *at, const struct device_column *column, 
 	case REASON_MEMBER:
 		*(enum removal_reason *)member = (enum removal_reason)next_number(at);
 		break;
+	case DECIDER_MEMBER:
+		*(enum route_decider *)member = (enum route_decider)next_number(at);
+		break;
 	case FINGERPRINT_MEMBER:
 		next_bytes(at, member, DEVICE_FINGERPRINT_SIZE);
 		break;
@@ -281,6 +303,8 @@ void store_device_read(const struct pg_transaction *t, unsigned statement, size_
 
 	out->apple.operation = DEVICE_PRESENT;
 	out->apple.response_status = TEXT_NONE;
+	out->apple.is_replacement = false; // replacements.h knows
+	out->apple.released_by_replacement = false;
 	for (size_t i = 0; i < COLUMNS; i++) {
 		read_member(&at, &columns[i], (char *)out + columns[i].offset);
 	}

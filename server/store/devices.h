@@ -22,7 +22,7 @@ struct device_mark {
 void store_device_mark_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_mark *out);
 // By serial number, the first `limit` after `after`; gone ones only with `with_gone`. `instance_id` -1: any, 0: held, else this one's.
 unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id, int limit);
-unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit); // assign_at reached, earliest first
+unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit); // assign_at reached, new ones first
 void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out);
 // The earliest assign_at; INSTANT_NONE when there is none.
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id);

@@ -71,9 +71,14 @@ unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, cons
 }
 
 #define DEVICES_THERE "(select count(*) from depbroker.devices where tenant_id = $1 and instance_id = $2 and gone_at is null)"
-#define RULES_NAME_IT                                                                                             \
-	"exists (select from depbroker.rules r join depbroker.sync_stream s on s.tenant_id = $1 and s.rules_version = r.version" \
-	" where r.tenant_id = $1 and r.default_instance_id = $2)"
+#define RULES_NAME_IT                                                                                                            \
+	"(exists (select from depbroker.pins where tenant_id = $1 and instance_id = $2)"                                              \
+	" or exists (select from depbroker.sync_stream s"                                                                             \
+	" join depbroker.rules r on r.tenant_id = $1 and r.version = s.rules_version"                                                 \
+	" join depbroker.instances i on i.tenant_id = $1 and i.instance_id = $2"                                                      \
+	" where s.tenant_id = $1 and (r.default_instance_id = $2 or r.document::jsonb ->> 'default' = i.name"                         \
+	"  or r.document::jsonb #>> '{otherwise,instance}' = i.name"                                                                  \
+	"  or jsonb_path_exists(r.document::jsonb, '$.rules[*].then.instance ? (@ == $name)', jsonb_build_object('name', i.name)))))"
 
 unsigned store_instance_use(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
 {

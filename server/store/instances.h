@@ -4,6 +4,7 @@
 #pragma once
 
 #include "store/store.h"
+#include "tenants/ruleset.h"
 
 enum { STORE_INSTANCES_MAX = 200, STORE_HOSTS_MAX = 50, STORE_INSTANCE_LABELS_MAX = 20, STORE_ANCHORS_MAX = 10 };
 
@@ -49,22 +50,30 @@ void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t 
 unsigned store_instance_disable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text reason);
 unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id); // by name, at most STORE_INSTANCES_MAX
 unsigned store_instance_by_name(struct pg_transaction *t, int64_t tenant_id, struct text name);
+// As rules see it.
+static inline enum ruleset_instance_state store_instance_state(const struct instance_row *row)
+{
+	return text_equal_string(row->state, "retired") ? RULESET_INSTANCE_RETIRED
+		: text_equal_string(row->state, "draining") ? RULESET_INSTANCE_DRAINING : RULESET_INSTANCE_ACTIVE;
+}
+
 void store_instance_read(const struct pg_transaction *t, unsigned statement, size_t row, struct instance_row *out);
 
 struct rules_row {
 	int64_t version; // 0: no rules yet
-	int64_t default_instance_id; // 0: hold
-	struct text default_instance; // its name; empty: hold
+	struct text document; // JSON (tenants/ruleset.h); empty in a list
 	int64_t made_at_us;
 	struct text made_by;
+	struct text reason;
 };
 
 // Api scope: the next version becomes the one in force, and the client's run starts over. `expected_version` -1: whatever is in force; otherwise
-// ERR_FENCED when another one is. Gives the new version.
-unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version, int64_t default_instance_id,
-	struct text made_by);
+// ERR_FENCED when another one is. Gives the new version. Of `rules` document, reason and made_by are taken.
+unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version, const struct rules_row *rules);
 int64_t store_rules_put_read(const struct pg_transaction *t, unsigned statement);
 unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id); // one row or none
+unsigned store_rules_by_version(struct pg_transaction *t, int64_t tenant_id, int64_t version); // one row or none
+unsigned store_rules_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_version, int limit); // the newest first
 void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t row, struct rules_row *out);
 
 struct profile_row {
@@ -80,6 +89,7 @@ struct profile_row {
 	int64_t drift_count;     // differences that Apple showed then, and that count
 	struct text drift;       // JSON: all of them; empty: none
 	int64_t mended_at_us;    // INSTANT_NONE: never
+	bool is_canonical;       // content_digest is of the one form of `content`, as all are that are put; before, it was of its bytes
 };
 
 // Worker scope. The same content again (another token's server, or Apple lost it) replaces the row; what was said of drift is gone, that

@@ -2,10 +2,13 @@
 #include "store/instances.h"
 #include "store/store_inner.h"
 
+#include <assert.h>
+
+enum { REASON_MAX = 400 };
+
 // --- rules ---
 
-unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version, int64_t default_instance_id,
-	struct text made_by)
+unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version, const struct rules_row *rules)
 {
 	return PG_ADD(t,
 		"with moved as ("
@@ -13,12 +16,13 @@ unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t ex
 		"    profile_needed = true"
 		"  where tenant_id = $1 and ($2 = -1 or rules_version = $2) returning rules_version),"
 		" put as ("
-		"  insert into depbroker.rules (tenant_id, version, default_instance_id, made_by)"
-		"  select $1, rules_version, nullif($3, 0), $4 from moved returning version),"
+		"  insert into depbroker.rules (tenant_id, version, document, reason, made_by)"
+		"  select $1, rules_version, $3, $4, $5 from moved returning version),"
 		" woken as ("
 		"  update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = $1)"
 		" select (select version from put), depbroker.require_fence(exists (select from moved))",
-		PG_V_INT8(tenant_id), PG_V_INT8(expected_version), PG_V_INT8(default_instance_id), PG_V_TEXT(made_by));
+		PG_V_INT8(tenant_id), PG_V_INT8(expected_version), PG_V_TEXT(rules->document), PG_V_TEXT(store_clipped(rules->reason, REASON_MAX)),
+		PG_V_TEXT(rules->made_by));
 }
 
 int64_t store_rules_put_read(const struct pg_transaction *t, unsigned statement)
@@ -29,12 +33,25 @@ int64_t store_rules_put_read(const struct pg_transaction *t, unsigned statement)
 unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select r.version, r.default_instance_id, i.name, r.made_at, r.made_by"
-		" from depbroker.sync_stream s"
-		" join depbroker.rules r on r.tenant_id = $1 and r.version = s.rules_version"
-		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = r.default_instance_id"
-		" where s.tenant_id = $1",
+		"select r.version, " RULES_DOCUMENT ", r.made_at, r.made_by, r.reason"
+		" from depbroker.sync_stream s join depbroker.rules r on r.tenant_id = $1 and r.version = s.rules_version where s.tenant_id = $1",
 		PG_V_INT8(tenant_id));
+}
+
+unsigned store_rules_by_version(struct pg_transaction *t, int64_t tenant_id, int64_t version)
+{
+	return PG_ADD(t,
+		"select r.version, " RULES_DOCUMENT ", r.made_at, r.made_by, r.reason from depbroker.rules r where r.tenant_id = $1 and r.version = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(version));
+}
+
+unsigned store_rules_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_version, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		"select version, null::text, made_at, made_by, reason from depbroker.rules where tenant_id = $1 and version < $2"
+		" order by version desc limit $3",
+		PG_V_INT8(tenant_id), PG_V_INT8(before_version), PG_V_INT8(limit));
 }
 
 void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t row, struct rules_row *out)
@@ -42,10 +59,10 @@ void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t
 	struct columns at = { t, statement, row, 0 };
 
 	out->version = next_number(&at);
-	out->default_instance_id = next_number(&at);
-	out->default_instance = next_text(&at);
+	out->document = next_text(&at);
 	out->made_at_us = next_instant(&at);
 	out->made_by = next_text(&at);
+	out->reason = next_text(&at);
 }
 
 // --- profiles ---
@@ -60,11 +77,11 @@ static struct text refused_of(const struct profile_row *profile)
 unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const struct profile_row *profile)
 {
 	return PG_ADD(t,
-		"insert into depbroker.profiles (tenant_id, instance_id, content_digest, content, profile_uuid, refused, token_id)"
-		" values ($1, $2, $3, $4, $5, $6, $7)"
+		"insert into depbroker.profiles (tenant_id, instance_id, content_digest, content, profile_uuid, refused, token_id,"
+		" is_canonical) values ($1, $2, $3, $4, $5, $6, $7, true)"
 		" on conflict (tenant_id, instance_id, content_digest) do update set content = excluded.content,"
 		" profile_uuid = excluded.profile_uuid, refused = excluded.refused, token_id = excluded.token_id,"
-		" defined_at = excluded.defined_at, mend_due = false, checked_at = null, drift_count = 0, drift = null",
+		" defined_at = excluded.defined_at, mend_due = false, checked_at = null, drift_count = 0, drift = null, is_canonical = true",
 		PG_V_INT8(tenant_id), PG_V_INT8(profile->instance_id), PG_V_BYTEA(profile->content_digest),
 		PG_V_TEXT(profile->content), PG_V_TEXT(store_nullable(profile->profile_uuid)), PG_V_TEXT(refused_of(profile)),
 		PG_V_INT8(profile->token_id));
@@ -80,7 +97,7 @@ unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
 		"select instance_id, encode(content_digest, 'hex'), content, profile_uuid, refused, token_id, defined_at, mend_due, checked_at,"
-		" drift_count, drift, mended_at from depbroker.profiles where tenant_id = $1 order by defined_at desc, instance_id limit $2",
+		" drift_count, drift, mended_at, is_canonical from depbroker.profiles where tenant_id = $1 order by defined_at desc, instance_id limit $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(STORE_LIST_MAX));
 }
 
@@ -100,4 +117,5 @@ void store_profile_read(const struct pg_transaction *t, unsigned statement, size
 	out->drift_count = next_number(&at);
 	out->drift = next_text(&at);
 	out->mended_at_us = next_instant(&at);
+	out->is_canonical = next_bool(&at);
 }

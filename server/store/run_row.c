@@ -16,7 +16,7 @@ unsigned store_run_select(struct pg_transaction *t, int64_t tenant_id)
 		" s.told_admin_id,"
 		" c.token_id, c.admin_id, c.taken_by,"
 		" p.token_id, p.key_pair_id, p.consumer_key_end, p.expires_at, p.uploaded_at, p.uploaded_by, p.attempts, p.next_try_at,"
-		" r.version, r.default_instance_id,"
+		" r.version, " RULES_DOCUMENT ","
 		" (select min(d.assign_at) from depbroker.devices d where d.tenant_id = $1 and d.assign_at is not null),"
 		" (select string_agg(a.kind, ',') from depbroker.alerts a where a.tenant_id = $1 and a.cleared_at is null),"
 		" (select incarnation from depbroker.installation)"
@@ -88,8 +88,8 @@ void store_run_read(const struct pg_transaction *t, unsigned statement, struct r
 	out->token.admin_id = next_text(&at);
 	out->token.taken_by = next_text(&at);
 	read_pending(&at, &out->pending);
-	out->rules_version = next_number(&at);
-	out->default_instance_id = next_number(&at);
+	out->rules.version = next_number(&at);
+	out->rules.document = next_text(&at);
 	out->next_assign_us = next_instant(&at);
 	out->open_alerts = next_text(&at);
 	out->incarnation = next_number(&at);

@@ -7,6 +7,7 @@
 //      stream's row first, so the take may have waited for a change that a statement which began before does not see
 #pragma once
 
+#include "store/instances.h"
 #include "store/tenants.h"
 #include "store/tokens.h"
 
@@ -15,7 +16,7 @@ struct run_row {
 	struct tenant_status_row status; // token_state, token_expires_at_us, token_since_us, pending_since_us, event_seq, announced_seq, told_*
 	struct token_row token;   // token_id (0: there is none), admin_id, taken_by
 	struct pending_token_row pending; // token_id 0: none waits
-	int64_t rules_version, default_instance_id; // 0: none
+	struct rules_row rules;   // version (0: there are none), document
 	int64_t next_assign_us;   // INSTANT_NONE: nothing is to be assigned
 	struct text open_alerts;  // their kinds, with commas between
 	int64_t incarnation;

@@ -15,6 +15,11 @@ enum { FORGOTTEN_AFTER_S = 15 }; // a client that was claimed, and not run to it
 // client is due at once. First of its statements, because of the law above. `routes`: devices are to be looked at, too.
 void store_start_over(struct pg_transaction *t, int64_t tenant_id, bool routes);
 
+// The document of the rules r, also of a version from before there were any.
+#define RULES_DOCUMENT                                                                               \
+	"coalesce(r.document, '{\"default\":' || coalesce((select to_json(i.name)::text"                 \
+	" from depbroker.instances i where i.tenant_id = $1 and i.instance_id = r.default_instance_id), 'null') || '}')"
+
 // What the end of a run says of the client in lists. Parameters: phase, reason, error, when it was synced, when it is next, what Apple said of
 // the token (empty: nothing), its word, and whether the profile is unusable.
 #define STATUS_OF_RUN(phase, reason, error, synced, next, state, word, unusable)                                               \

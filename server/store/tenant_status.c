@@ -21,11 +21,11 @@ static void count_devices(struct pg_transaction *t, int64_t tenant_id)
 	(void)PG_ADD(t,
 		"with defined as (select distinct instance_id, profile_uuid from depbroker.profiles where tenant_id = $1),"
 		" counted as ("
-		"  select count(*) as devices, count(*) filter (where d.instance_id is null) as held,"
+		"  select count(*) as devices, count(*) filter (where d.instance_id is null) as held, min(d.held_since) as held_since,"
 		"    count(p.profile_uuid) filter (where d.assign_state = $2 and d.profile_status in ('assigned', 'pushed')) as assigned"
 		"  from depbroker.devices d left join defined p on p.instance_id = d.instance_id and p.profile_uuid = d.profile_uuid"
 		"  where d.tenant_id = $1 and d.gone_at is null)"
-		" update depbroker.tenant_status as s set devices = c.devices, assigned = c.assigned, held = c.held"
+		" update depbroker.tenant_status as s set devices = c.devices, assigned = c.assigned, held = c.held, held_since = c.held_since"
 		" from counted c where s.tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_INT8(ASSIGN_SETTLED));
 }

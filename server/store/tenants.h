@@ -90,6 +90,7 @@ struct tenant_status_row {
 	int64_t announced_seq, event_seq;
 	int64_t updated_at_us;
 	int64_t removals_held;
+	int64_t held_since_us; // of the device that is held for longest; INSTANT_NONE: none is
 	int64_t parked_records; // of Apple's that named no usable device (parked.h), since the client is there
 	int64_t missed_changes; // that full fetches found and the changes had not told, since the client is there
 	int64_t token_since_us;      // since when token_state is what it is

@@ -2,19 +2,30 @@
 #include "worker/assign_flow.h"
 
 #include "depbroker/log.h"
+#include "store/definitions.h"
 #include "tenants/device.h"
+#include "tenants/profile_render.h"
+#include "worker/routing.h"
+#include "worker/wanted_profile.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { DEFINITION_WAIT_S = 300 }; // after one that Apple did not take
 
 // --- who needs what ---
 
 static void read_due(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
+	const int64_t now_us = tenant_now_us(flow->tenant);
 
 	flow_begin_read(flow);
-	(void)store_device_to_assign(&flow->read, flow->tenant->due.tenant_id, tenant_now_us(flow->tenant), APPLE_SERIALS_MAX);
+	(void)store_device_to_assign(&flow->read, flow->tenant->due.tenant_id, now_us, APPLE_SERIALS_MAX);
+	if (flow->tenant->has_facts) { // for what is read back
+		(void)store_fact_to_assign(&flow->read, flow->tenant->due.tenant_id, now_us, APPLE_SERIALS_MAX);
+	}
 	flow_start_read(flow);
 }
 
@@ -23,31 +34,55 @@ static void take_due(struct assign_flow *assign)
 	struct flow *flow = &assign->flow;
 
 	flow_take_rows(flow);
+	if (flow->tenant->has_facts) {
+		routing_take_facts(flow->tenant, &flow->read, 1);
+	}
 	assign->serials = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->serials);
 	assign->picked = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->picked);
+	assign->batch++;
+	assign->at = 0;
 }
 
-static enum assign_need need_of(const struct device_row *row, const struct reconcile_settings *settings)
+static enum assign_need need_of(struct tenant *tenant, const struct device_row *row)
 {
-	const struct assign_view view = reconcile_assign_view(settings, row);
+	const struct reconcile_settings settings = routing_as_decided(tenant, row);
+	const struct assign_view view = reconcile_assign_view(&settings, row);
 
-	return assign_need(&view, settings->now_us);
+	return assign_need(&view, settings.now_us);
 }
 
-static size_t pick(struct assign_flow *assign, enum assign_need need)
+// Those that need the same; `profile` NULL: of any profile.
+static size_t pick(struct assign_flow *assign, enum assign_need need, const struct wanted_profile *profile)
 {
 	struct flow *flow = &assign->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 
 	changes_reset(&flow->changes);
 	assign->picked_count = 0;
 	for (size_t i = 0; i < flow->row_count; i++) {
-		if (need_of(&flow->rows[i], &settings) == need) {
-			assign->serials[assign->picked_count] = flow->rows[i].apple.serial_number;
+		const struct device_row *row = &flow->rows[i];
+
+		if (need_of(flow->tenant, row) == need && (profile == NULL || routing_profile(flow->tenant, row) == profile)) {
+			assign->serials[assign->picked_count] = row->apple.serial_number;
 			assign->picked[assign->picked_count++] = i;
 		}
 	}
 	return assign->picked_count;
+}
+
+// The next profile of the batch that devices wait for, in their order; NULL: there is none.
+static struct wanted_profile *next_profile(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+
+	for (; assign->at < flow->row_count; assign->at++) {
+		struct wanted_profile *profile = routing_profile(flow->tenant, &flow->rows[assign->at]);
+
+		if (profile != NULL && profile->batch != assign->batch && need_of(flow->tenant, &flow->rows[assign->at]) == ASSIGN_NEED_CALL) {
+			profile->batch = assign->batch;
+			return profile;
+		}
+	}
+	return NULL;
 }
 
 static void write_changes(struct assign_flow *assign, const char *kind)
@@ -60,20 +95,143 @@ static void write_changes(struct assign_flow *assign, const char *kind)
 	flow_write_changes(flow, entry, NULL);
 }
 
-// Those that need nothing any more leave the queue.
+static bool is_not_yet(const struct tenant *tenant, const struct wanted_profile *profile)
+{
+	return profile != NULL && profile->uuid[0] == '\0' && wanted_profile_define_at_us(profile) > tenant_now_us(tenant);
+}
+
+// Those that need nothing any more leave the queue, and those whose profile cannot be defined yet come back when it can.
 static void settle_others(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
 
 	for (size_t i = 0; i < flow->row_count; i++) {
-		const enum assign_need need = need_of(&flow->rows[i], &settings);
+		const struct device_row *row = &flow->rows[i];
+		const struct reconcile_settings settings = routing_as_decided(flow->tenant, row);
+		const struct wanted_profile *profile = routing_profile(flow->tenant, row);
+		const enum assign_need need = need_of(flow->tenant, row);
 
 		if (need == ASSIGN_NEED_NOTHING || need == ASSIGN_NEED_TIME) {
-			reconcile_again(&outcome, &settings, &flow->rows[i]);
+			reconcile_again(&outcome, &settings, row);
+			changes_add(&flow->changes, &outcome);
+		} else if (need == ASSIGN_NEED_CALL && is_not_yet(flow->tenant, profile)) {
+			reconcile_wait(&outcome, row, wanted_profile_define_at_us(profile));
 			changes_add(&flow->changes, &outcome);
 		}
+	}
+}
+
+// --- defining ---
+
+static struct text digest_of(const struct assign_flow *assign)
+{
+	return (struct text){ (const char *)assign->profile->digest, sizeof assign->profile->digest };
+}
+
+static const struct assign_flow *assign_of(const struct fenced_write *write)
+{
+	return CONTAINER_OF((struct flow *)write->owner, struct assign_flow, flow);
+}
+
+static void build_note(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct assign_flow *assign = assign_of(write);
+
+	store_definition_begin(t, write->tenant->due.tenant_id, assign->profile->instance->instance_id, digest_of(assign));
+}
+
+static void is_noted(const struct assign_flow *assign)
+{
+	assign->profile->attempts++;
+	assign->profile->last_at_us = tenant_now_us(assign->flow.tenant);
+}
+
+static void define(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+	struct arena arena CLEANUP(arena_fini) = ARENA(PROFILE_ARENA_BUDGET);
+
+	buffer_clear(&assign->content);
+	buffer_add_text(&assign->content, wanted_profile_content(flow->tenant, assign->profile, &arena));
+	apple_define_profile(&flow->call, &flow->tenant->session, buffer_text(&assign->content), assign->defined_uuid);
+}
+
+// Whether Apple may have done it all the same.
+static bool answer_was_lost(const struct assign_flow *assign)
+{
+	const enum err rc = assign->flow.call.op.rc;
+
+	return rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_CANCELLED;
+}
+
+static void build_failure(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct assign_flow *assign = assign_of(write);
+
+	if (answer_was_lost(assign)) {
+		store_definition_lost(t, write->tenant->due.tenant_id);
+	} else {
+		store_definition_withdraw(t, write->tenant->due.tenant_id, assign->profile->instance->instance_id, digest_of(assign));
+	}
+}
+
+static bool was_refused(const struct assign_flow *assign)
+{
+	return assign->flow.call.op.rc == ERR_REFUSED;
+}
+
+static void build_profile(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct assign_flow *assign = assign_of(write);
+	const struct apple_call *call = &assign->flow.call;
+	const struct profile_row row = {
+		.instance_id = assign->profile->instance->instance_id,
+		.content_digest = digest_of(assign),
+		.content = buffer_text(&assign->content),
+		.profile_uuid = was_refused(assign) ? TEXT_NONE : text_of(assign->defined_uuid),
+		.refused = was_refused(assign) ? text_of(call->apple_error[0] != '\0' ? call->apple_error : "refused") : TEXT_NONE,
+		.token_id = write->tenant->token_id,
+	};
+
+	(void)store_profile_put(t, write->tenant->due.tenant_id, &row);
+}
+
+static void profile_is_written(struct assign_flow *assign)
+{
+	struct wanted_profile *profile = assign->profile;
+
+	profile->is_refused = was_refused(assign);
+	profile->drifts = false;
+	if (profile->is_refused) {
+		(void)snprintf(profile->why, sizeof profile->why, "Apple refuses the profile (%s).", assign->flow.call.apple_error);
+	} else {
+		(void)snprintf(profile->uuid, sizeof profile->uuid, "%s", assign->defined_uuid);
+		log_event(LOG_INFO, "profile.defined", LOG_STRING("tenant", assign->flow.tenant->slug),
+			LOG_TEXT("instance", profile->instance->name), LOG_STRING("profile_uuid", profile->uuid));
+	}
+}
+
+// Trouble with one definition says nothing about anything else; it is tried again later.
+static void definition_failed(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+	const enum err rc = flow->call.op.rc;
+
+	flow_note_failure(flow, rc, "profile.failed");
+	assign->definition_failed = true;
+	if (rc == ERR_REFUSED || rc == ERR_UNAVAILABLE || answer_was_lost(assign)) {
+		flow->failure = OK;
+	}
+}
+
+static void failure_is_written(const struct assign_flow *assign)
+{
+	struct wanted_profile *profile = assign->profile;
+
+	if (!answer_was_lost(assign)) {
+		profile->attempts--;
+		profile->wait_until_us = tenant_now_us(assign->flow.tenant) + DEFINITION_WAIT_S * SECOND_US;
 	}
 }
 
@@ -84,16 +242,9 @@ static void assign_picked(struct assign_flow *assign)
 	struct flow *flow = &assign->flow;
 
 	apple_assignment_fini(&assign->assignment);
-	(void)snprintf(assign->asked_uuid, sizeof assign->asked_uuid, "%s", flow->tenant->profile_uuid);
+	(void)snprintf(assign->asked_uuid, sizeof assign->asked_uuid, "%s", assign->profile->uuid);
 	apple_assign_profile(&flow->call, &flow->tenant->session, text_of(assign->asked_uuid), assign->serials, assign->picked_count,
 		&assign->assignment);
-}
-
-static bool answer_was_lost(const struct assign_flow *assign)
-{
-	const enum err rc = assign->flow.call.op.rc;
-
-	return rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_CANCELLED;
 }
 
 static void log_batch(const struct assign_flow *assign, const int64_t by_result[])
@@ -108,7 +259,6 @@ static void log_batch(const struct assign_flow *assign, const int64_t by_result[
 static void take_results(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	const bool lost = answer_was_lost(assign);
 	const int64_t retry_after_s = lost ? -1 : assign->assignment.retry_after_s;
 	int64_t by_result[ASSIGN_RESULT_MISSING + 1] = { 0 };
@@ -118,8 +268,10 @@ static void take_results(struct assign_flow *assign)
 	random_bytes(&random, sizeof random);
 	for (size_t i = 0; i < assign->picked_count; i++) {
 		const enum assign_result result = lost ? ASSIGN_RESULT_MISSING : assign->assignment.results[i];
+		const struct device_row *row = &flow->rows[assign->picked[i]];
+		const struct reconcile_settings settings = routing_as_decided(flow->tenant, row);
 
-		reconcile_assigned(&outcome, &settings, &flow->rows[assign->picked[i]], text_of(assign->asked_uuid), result, retry_after_s,
+		reconcile_assigned(&outcome, &settings, row, text_of(assign->asked_uuid), result, retry_after_s,
 			random + i);
 		changes_add(&flow->changes, &outcome);
 		by_result[result]++;
@@ -134,12 +286,22 @@ static void build_forget(struct fenced_write *write, struct pg_transaction *t)
 	(void)store_profile_forget(t, assign->flow.tenant->due.tenant_id, text_of(assign->asked_uuid));
 }
 
+// Every device that has it is to get the next one.
+static void forget_profile(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+
+	flow->next = flow->tenant->stream;
+	flow->next.profile_needed = true;
+	flow_write(flow, build_forget, &flow->next);
+}
+
 static void profile_is_forgotten(struct assign_flow *assign)
 {
 	struct tenant *tenant = assign->flow.tenant;
 
 	log_event(LOG_WARNING, "profile.lost", LOG_STRING("tenant", tenant->slug), LOG_STRING("profile_uuid", assign->asked_uuid));
-	tenant->profile_uuid[0] = '\0';
+	assign->profile->uuid[0] = '\0';
 	assign->profile_lost = true;
 }
 
@@ -167,7 +329,6 @@ static struct device_record *record_of(struct flow *flow, struct text serial)
 static void take_read_back(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
 	uint64_t random;
 
@@ -175,13 +336,16 @@ static void take_read_back(struct assign_flow *assign)
 	for (size_t i = 0; i < assign->picked_count; i++) {
 		const struct device_row *row = &flow->rows[assign->picked[i]];
 		struct device_record *record = record_of(flow, row->apple.serial_number);
+		struct reconcile_settings settings = routing_as_decided(flow->tenant, row);
 
 		if (record == NULL) {
-			reconcile_assigned(&outcome, &settings, row, text_of(flow->tenant->profile_uuid), ASSIGN_RESULT_MISSING, -1, random + i);
+			reconcile_assigned(&outcome, &settings, row, settings.wanted_profile_uuid, ASSIGN_RESULT_MISSING, -1, random + i);
 		} else if (text_equal_string(record->response_status, "NOT_ACCESSIBLE")) {
+			settings = routing_of_gone(flow->tenant);
 			reconcile_unseen(&outcome, &settings, row, REMOVAL_INACCESSIBLE);
 		} else {
 			device_fingerprint(record);
+			settings = routing_decide(flow->tenant, record);
 			reconcile_record(&outcome, &settings, row, record, false);
 		}
 		changes_add(&flow->changes, &outcome);
@@ -194,7 +358,7 @@ static bool may_go_on(const struct assign_flow *assign)
 {
 	const struct flow *flow = &assign->flow;
 
-	return flow->tenant->has_token && flow->tenant->profile_uuid[0] != '\0' && flow->failure == OK && !flow_must_stop(flow);
+	return flow->tenant->has_token && routing_is_current(flow->tenant) && flow->failure == OK && !flow_must_stop(flow);
 }
 
 static void end(struct assign_flow *assign, enum err rc)
@@ -210,6 +374,7 @@ static void step(struct flow *flow)
 	switch (assign->state) {
 	case ASSIGN_IDLE:
 		assign->profile_lost = false;
+		assign->definition_failed = false;
 		while (may_go_on(assign)) {
 			AWAIT(assign, ASSIGN_READING_DUE, read_due(assign));
 			if (flow->read.op.rc != OK) {
@@ -226,7 +391,43 @@ static void step(struct flow *flow)
 					goto write_failed;
 				}
 			}
-			if (pick(assign, ASSIGN_NEED_CALL) > 0) {
+			while (may_go_on(assign) && (assign->profile = next_profile(assign)) != NULL) {
+				if (is_not_yet(flow->tenant, assign->profile)) {
+					continue;
+				}
+				if (assign->profile->uuid[0] == '\0') {
+					AWAIT(assign, ASSIGN_NOTING, flow_write(flow, build_note, NULL));
+					if (flow_written(flow) != OK) {
+						goto write_failed;
+					}
+					is_noted(assign);
+					AWAIT(assign, ASSIGN_DEFINING, define(assign));
+					if (flow->call.op.rc != OK && !flow_has_lost_session(flow)) {
+						definition_failed(assign);
+					}
+					if (flow->call.op.rc != OK && !was_refused(assign)) {
+						AWAIT(assign, ASSIGN_WRITING_FAILURE, flow_write(flow, build_failure, NULL));
+						if (flow_written(flow) != OK) {
+							goto write_failed;
+						}
+						failure_is_written(assign);
+					} else {
+						AWAIT(assign, ASSIGN_WRITING_PROFILE, flow_write(flow, build_profile, NULL));
+						if (flow_written(flow) != OK) {
+							goto write_failed;
+						}
+						profile_is_written(assign);
+					}
+					if (flow->session_lost) {
+						break;
+					}
+					if (assign->profile->uuid[0] == '\0') {
+						continue;
+					}
+				}
+				if (pick(assign, ASSIGN_NEED_CALL, assign->profile) == 0) {
+					continue;
+				}
 				AWAIT(assign, ASSIGN_ASKING, assign_picked(assign));
 				if (flow_has_lost_session(flow)) {
 					break;
@@ -241,14 +442,17 @@ static void step(struct flow *flow)
 						goto write_failed;
 					}
 				} else if (flow->call.op.rc == ERR_PROFILE_GONE) {
-					AWAIT(assign, ASSIGN_FORGETTING_PROFILE, flow_write(flow, build_forget, NULL));
+					AWAIT(assign, ASSIGN_FORGETTING_PROFILE, forget_profile(assign));
 					if (flow_written(flow) != OK) {
 						goto write_failed;
 					}
 					profile_is_forgotten(assign);
 				}
 			}
-			if (flow->failure == OK && pick(assign, ASSIGN_NEED_READ) > 0) {
+			if (flow->session_lost) {
+				break;
+			}
+			if (flow->failure == OK && pick(assign, ASSIGN_NEED_READ, NULL) > 0) {
 				AWAIT(assign, ASSIGN_READING_BACK, read_back_picked(assign));
 				if (flow_has_lost_session(flow)) {
 					break;
@@ -278,7 +482,7 @@ write_failed:
 
 void assign_flow_init(struct assign_flow *assign, struct tenant *tenant)
 {
-	*assign = (struct assign_flow){ .state = ASSIGN_IDLE };
+	*assign = (struct assign_flow){ .state = ASSIGN_IDLE, .content = BUFFER(PROFILE_SIZE_MAX) };
 	flow_init(&assign->flow, tenant, step);
 	assign->flow.call.keeps_session = true;
 }
@@ -286,5 +490,6 @@ void assign_flow_init(struct assign_flow *assign, struct tenant *tenant)
 void assign_flow_fini(struct assign_flow *assign)
 {
 	apple_assignment_fini(&assign->assignment);
+	buffer_fini(&assign->content);
 	flow_fini(&assign->flow);
 }

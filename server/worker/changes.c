@@ -155,6 +155,7 @@ static void note_replacement(struct changes *changes, const struct device_row *r
 	changes->replacements = grow(changes->replacements, changes->replacement_count, &changes->replacement_room,
 		sizeof *changes->replacements);
 	changes->replacements[changes->replacement_count++] = row->apple.serial_number;
+	changes->tenant->has_facts = true;
 }
 
 void changes_add(struct changes *changes, const struct reconcile_outcome *outcome)

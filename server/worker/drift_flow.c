@@ -4,6 +4,7 @@
 #include "depbroker/log.h"
 #include "tenants/profile_diff.h"
 #include "tenants/profile_render.h"
+#include "worker/wanted_profile.h"
 
 enum { DRIFT_MAX = 262144 };
 
@@ -75,13 +76,13 @@ static void write_differences(struct buffer *out, const struct profile_differenc
 	buffer_add_string(out, "]");
 }
 
-// Only the profile that is wanted is worth mending: devices leave the others.
+// Only a profile that is wanted is worth mending: devices leave the others.
 static bool must_mend(const struct drift_flow *drift)
 {
 	const struct tenant *tenant = drift->flow.tenant;
 
 	return tenant->mends_profiles && drift->profile.mended_at_us == INSTANT_NONE &&
-		text_equal_string(drift->profile.profile_uuid, tenant->profile_uuid);
+		wanted_profile_with(tenant, drift->profile.profile_uuid) != NULL;
 }
 
 static void compare(struct drift_flow *drift)
@@ -114,6 +115,11 @@ static bool is_gone(const struct drift_flow *drift)
 	return drift->in_use && drift->flow.call.op.rc == ERR_PROFILE_GONE;
 }
 
+static bool must_define(const struct drift_flow *drift)
+{
+	return is_gone(drift) || drift->result.mend;
+}
+
 static void build_result(struct fenced_write *write, struct pg_transaction *t)
 {
 	const struct drift_flow *drift = CONTAINER_OF((struct flow *)write->owner, struct drift_flow, flow);
@@ -126,12 +132,26 @@ static void build_result(struct fenced_write *write, struct pg_transaction *t)
 	}
 }
 
+// Every device that has it is to get the next one.
+static void write_result(struct drift_flow *drift)
+{
+	struct flow *flow = &drift->flow;
+
+	flow->next = flow->tenant->stream;
+	flow->next.profile_needed = flow->next.profile_needed || must_define(drift);
+	flow_write(flow, build_result, &flow->next);
+}
+
 static void take_result(const struct drift_flow *drift)
 {
-	struct tenant *tenant = drift->flow.tenant;
+	const struct tenant *tenant = drift->flow.tenant;
+	struct wanted_profile *wanted = wanted_profile_with(tenant, drift->profile.profile_uuid);
 
-	if (text_equal_string(drift->profile.profile_uuid, tenant->profile_uuid)) {
-		tenant->profile_drifts = drift->result.drift_count > 0;
+	if (wanted != NULL) {
+		wanted->drifts = drift->result.drift_count > 0;
+		if (must_define(drift)) {
+			wanted->uuid[0] = '\0';
+		}
 	}
 }
 
@@ -167,7 +187,7 @@ static void step(struct flow *flow)
 					break;
 				}
 			}
-			AWAIT(drift, DRIFT_WRITING, flow_write(flow, build_result, NULL));
+			AWAIT(drift, DRIFT_WRITING, write_result(drift));
 			if (flow_written(flow) != OK) {
 				goto write_failed;
 			}

@@ -2,6 +2,7 @@
 #include "worker/flow.h"
 
 #include "depbroker/log.h"
+#include "worker/routing.h"
 
 #include <stdio.h>
 
@@ -101,19 +102,13 @@ void flow_begin_read(struct flow *flow)
 	flow->row_count = 0;
 	changes_reset(&flow->changes);
 	arena_reset(&flow->tenant->scratch);
+	routing_no_facts(flow->tenant);
 	pg_transaction_init(&flow->read, store_worker(flow->tenant->due.tenant_id), on_read);
 }
 
 void flow_start_read(struct flow *flow)
 {
 	pg_start(&flow->read, flow->tenant->process->pool, STORE_TIMEOUT_MS);
-}
-
-void flow_read_present(struct flow *flow)
-{
-	flow_begin_read(flow);
-	(void)store_device_list(&flow->read, flow->tenant->due.tenant_id, text_of(flow->after), false, -1, STORE_LIST_MAX);
-	flow_start_read(flow);
 }
 
 bool flow_read_all(const struct flow *flow)

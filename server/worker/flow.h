@@ -47,8 +47,7 @@ bool flow_must_stop(const struct flow *flow);
 // A read: begin, add statements to flow->read, start. What the step before collected is gone.
 void flow_begin_read(struct flow *flow);
 void flow_start_read(struct flow *flow);
-void flow_read_present(struct flow *flow); // the next STORE_LIST_MAX devices after flow->after that are present
-bool flow_read_all(const struct flow *flow); // of flow_read_present: those were the last ones
+bool flow_read_all(const struct flow *flow); // of a list of at most STORE_LIST_MAX rows: those were the last ones
 void flow_take_rows(struct flow *flow);    // rows of the first statement; flow->after becomes the last one's serial number
 
 // A write of flow->changes with a line in the ledger; `next` NULL: the stream stays as it is.

@@ -56,53 +56,6 @@ void profile_content_explain(char out[401], const struct findings *findings)
 	}
 }
 
-static bool is_digest(struct text hexadecimal, const unsigned char digest[SHA256_SIZE])
-{
-	struct buffer wanted CLEANUP(buffer_fini) = BUFFER(2 * SHA256_SIZE);
-
-	buffer_add_hex(&wanted, digest, SHA256_SIZE);
-	return text_equal(hexadecimal, buffer_text(&wanted));
-}
-
-// Rows from before profiles were written in canonical form have the digest of their bytes.
-static bool has_content(const struct profile_row *row, const unsigned char digest[SHA256_SIZE])
-{
-	unsigned char canonical[SHA256_SIZE];
-
-	return row->content.length > 0 && profile_digest(canonical, row->content, NULL) == OK &&
-		memcmp(canonical, digest, SHA256_SIZE) == 0;
-}
-
-bool profile_content_find(struct profile_row *out, const struct pg_transaction *t, unsigned statement, int64_t instance_id,
-	const unsigned char digest[SHA256_SIZE])
-{
-	const size_t count = pg_row_count(t, statement);
-
-	for (int by_content = 0; by_content < 2; by_content++) {
-		for (size_t i = 0; i < count; i++) {
-			store_profile_read(t, statement, i, out);
-			if (out->instance_id == instance_id && (by_content ? has_content(out, digest) : is_digest(out->content_digest, digest))) {
-				return !out->mend_due;
-			}
-		}
-	}
-	return false;
-}
-
-struct definition_row profile_content_definitions(const struct pg_transaction *t, unsigned statement, int64_t instance_id,
-	const unsigned char digest[SHA256_SIZE])
-{
-	for (size_t i = 0; i < pg_row_count(t, statement); i++) {
-		struct definition_row row;
-
-		store_definition_read(t, statement, i, &row);
-		if (row.instance_id == instance_id && is_digest(row.content_digest, digest)) {
-			return row;
-		}
-	}
-	return (struct definition_row){ .instance_id = instance_id, .last_at_us = INSTANT_NONE };
-}
-
 int64_t profile_content_define_at_us(int64_t attempts, int64_t last_at_us)
 {
 	static const int64_t waits_s[] = { 0, 0, 10, 600, 3600 };

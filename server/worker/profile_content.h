@@ -19,15 +19,6 @@ MUST_USE enum err profile_content_render(struct profile_rendered *out, const str
 // The first error among the findings, with its place. "" when there is none.
 void profile_content_explain(char out[401], const struct findings *findings);
 
-// The row among those of store_profile_list that was defined with this content, whoever wrote its bytes. False: there is none, or Apple's
-// is to be mended by defining it again.
-MUST_USE bool profile_content_find(struct profile_row *out, const struct pg_transaction *t, unsigned statement, int64_t instance_id,
-	const unsigned char digest[SHA256_SIZE]);
-
-// How often this content was defined, and when last; none: 0 and INSTANT_NONE. Of store_definition_list.
-struct definition_row profile_content_definitions(const struct pg_transaction *t, unsigned statement, int64_t instance_id,
-	const unsigned char digest[SHA256_SIZE]);
-
 // Each definition may make a profile at Apple, also when its answer is lost: the first ones follow each other quickly, then one a day.
 enum { DEFINITIONS_TOLD = 3 }; // so many, and people are told
 int64_t profile_content_define_at_us(int64_t attempts, int64_t last_at_us); // INSTANT_NONE: at once

@@ -119,6 +119,9 @@ static void build(struct fenced_write *write, struct pg_transaction *t)
 	const struct replacement_flow *replacement = CONTAINER_OF((struct flow *)write->owner, struct replacement_flow, flow);
 
 	store_replacement_put(t, write->tenant->due.tenant_id, &replacement->outcome);
+	if (replacement->outcome.ask_at_us == INSTANT_NONE) { // a rule may have waited for it
+		store_reroute_insert(t, write->tenant->due.tenant_id, &replacement->outcome.serial_number, 1);
+	}
 	changes_build(&replacement->flow.changes, t, &replacement->flow.entry);
 }
 
@@ -200,6 +203,7 @@ static void step(struct flow *flow)
 			if (flow_written(flow) != OK) {
 				goto write_failed;
 			}
+			flow->tenant->has_reroutes = flow->tenant->has_reroutes || replacement->outcome.ask_at_us == INSTANT_NONE;
 			if (flow->progress != NULL) {
 				flow->progress(flow);
 			}

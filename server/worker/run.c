@@ -13,7 +13,9 @@
 #include "worker/plan_flow.h"
 #include "worker/replacement_flow.h"
 #include "worker/sync_flow.h"
+#include "worker/routing.h"
 #include "worker/tell.h"
+#include "worker/wanted_profile.h"
 
 #include <stdlib.h>
 
@@ -43,7 +45,7 @@ struct run {
 	bool flows_are_open;
 
 	enum run_state {
-		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_HEARING, RUN_PROVING_TO_PLAN, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
+		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_HEARING, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
 		RUN_ASSIGNING, RUN_RESOLVING, RUN_COMPARING, RUN_SETTLING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
@@ -266,16 +268,6 @@ static bool may_ask_apple(const struct run *run)
 	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
 }
 
-static bool must_define(const struct run *run)
-{
-	return plan_must_define(&run->tenant) && may_ask_apple(run);
-}
-
-static bool must_plan(const struct run *run)
-{
-	return run->tenant.stream.profile_needed || must_define(run);
-}
-
 static bool is_proven(const struct run *run)
 {
 	return identity_is_proven(&run->tenant);
@@ -314,7 +306,7 @@ static bool is_trouble_of_service(enum err rc)
 static bool concerns_the_client(const struct run *run, const struct flow *flow)
 {
 	return flow->failure != OK && flow->failure != ERR_REFUSED && flow->failure != ERR_PROFILE_GONE &&
-		!((flow == &run->plan.flow || flow == &run->replacement.flow || flow == &run->drift.flow) && is_trouble_of_service(flow->failure));
+		!((flow == &run->replacement.flow || flow == &run->drift.flow) && is_trouble_of_service(flow->failure));
 }
 
 // A call of another flow than the sync failed: the client waits as after a failed sync.
@@ -375,10 +367,11 @@ static void take_requests(struct run *run)
 	}
 }
 
-// A profile that Apple lost, or has otherwise than it was meant, is defined anew, and assigned; a session that Apple forgot is replaced. A few times in a run.
+// A profile that Apple lost, or has otherwise than it was meant, is defined anew, and assigned; a session that Apple forgot is replaced;
+// devices about which something came out are decided about. A few times in a run.
 static bool must_go_round(struct run *run)
 {
-	const bool lost = run->assign.profile_lost || run->plan.flow.session_lost || run->assign.flow.session_lost ||
+	const bool lost = run->assign.profile_lost || !routing_is_current(&run->tenant) || run->plan.flow.session_lost || run->assign.flow.session_lost ||
 		run->replacement.flow.session_lost || run->drift.flow.session_lost;
 
 	run->assign.profile_lost = false;
@@ -478,9 +471,11 @@ static int64_t due_at(const struct run *run)
 			earlier(&due_us, tenant->stream.replacement_due_us);
 		}
 		if (may_ask_apple(run)) {
-			earlier(&due_us, plan_define_at_us(tenant));
 			earlier(&due_us, drift_compare_at_us(tenant));
 		}
+	}
+	if (tenant->has_reroutes) {
+		due_us = now_us;
 	}
 	earlier(&due_us, run->retry_at_us);
 	earlier(&due_us, delivery_next_try_us(&run->delivery));
@@ -519,7 +514,7 @@ static struct tenant_status_row status_of(const struct tenant *tenant)
 		.synced_at_us = tenant->stream.synced_at_us,
 		.sync_next_at_us = tenant->has_token ? tenant->stream.sync_next_at_us : INSTANT_NONE,
 		.event_seq = tenant->stream.event_seq,
-		.profile_unusable = tenant->profile_why[0] != '\0',
+		.profile_unusable = wanted_profile_unusable(tenant) != NULL,
 	};
 }
 
@@ -550,7 +545,7 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 static bool has_failed(const struct run *run)
 {
 	return run->identity.flow.failure != OK || run->plan.flow.failure != OK || run->sync.flow.failure != OK ||
-		run->assign.flow.failure != OK;
+		run->assign.flow.failure != OK || run->assign.definition_failed;
 }
 
 static void finish(struct run *run)
@@ -660,12 +655,7 @@ static void step(struct run *run)
 			}
 			do {
 				do {
-					if (goes_on(run) && must_define(run) && !is_proven(run)) {
-						AWAIT(run, RUN_PROVING_TO_PLAN, start_flow(&run->identity.flow));
-						take_flow_result(run, &run->identity.flow);
-					}
-					if (goes_on(run) && must_plan(run)) {
-						run->plan.may_define = must_define(run) && is_proven(run);
+					if (goes_on(run) && plan_must_run(&run->tenant)) {
 						AWAIT(run, RUN_PLANNING, start_flow(&run->plan.flow));
 						take_flow_result(run, &run->plan.flow);
 					}

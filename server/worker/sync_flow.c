@@ -5,6 +5,7 @@
 #include "tenants/brake.h"
 #include "tenants/device.h"
 #include "worker/identity.h"
+#include "worker/routing.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -163,19 +164,30 @@ static void remember_written(struct sync_flow *sync)
 static void plan_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
-	struct text *serials;
+	struct text *serials, *decided;
 
 	page_plan_make(&sync->plan, flow->page.devices, flow->page.count);
 	flow_begin_read(flow);
 	serials = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *serials);
+	decided = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *decided);
 	sync->asked_for = 0;
+	sync->decided_about = 0;
 	for (size_t i = 0; i < sync->plan.count; i++) {
 		device_fingerprint(&flow->page.devices[sync->plan.items[i].record]);
-		if (ask_known(sync, &sync->plan.items[i]) == KNOWN_PERHAPS) {
-			serials[sync->asked_for++] = flow->page.devices[sync->plan.items[i].record].serial_number;
+		const struct text serial = flow->page.devices[sync->plan.items[i].record].serial_number;
+		const enum known_answer known = ask_known(sync, &sync->plan.items[i]);
+
+		if (known == KNOWN_PERHAPS) {
+			serials[sync->asked_for++] = serial;
+		}
+		if (known != KNOWN_SAME && flow->tenant->has_facts) {
+			decided[sync->decided_about++] = serial;
 		}
 	}
 	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, serials, sync->asked_for);
+	if (sync->decided_about > 0) {
+		(void)store_fact_by_serials(&flow->read, flow->tenant->due.tenant_id, decided, sync->decided_about);
+	}
 }
 
 static int compare_rows(const void *a, const void *b)
@@ -198,9 +210,11 @@ static const struct device_row *stored_row(const struct sync_flow *sync, struct 
 static void reconcile_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
 	struct reconcile_outcome outcome;
 
+	if (sync->decided_about > 0) {
+		routing_take_facts(flow->tenant, &flow->read, 1);
+	}
 	if (sync->asked_for > 0) {
 		flow_take_rows(flow);
 		qsort(flow->rows, flow->row_count, sizeof *flow->rows, compare_rows);
@@ -210,6 +224,8 @@ static void reconcile_page(struct sync_flow *sync)
 		const struct device_record *record = &flow->page.devices[item->record];
 
 		if (ask_known(sync, item) != KNOWN_SAME) {
+			const struct reconcile_settings settings = item->gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, record);
+
 			reconcile_record(&outcome, &settings, stored_row(sync, record->serial_number), record, item->gone);
 			changes_add(&flow->changes, &outcome);
 		}
@@ -437,7 +453,7 @@ static void read_unseen(struct sync_flow *sync)
 static void reconcile_unseen_rows(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
-	const struct reconcile_settings settings = tenant_reconcile_settings(flow->tenant);
+	const struct reconcile_settings settings = routing_of_gone(flow->tenant);
 	struct reconcile_outcome outcome;
 	char after[sizeof flow->after];
 
@@ -549,7 +565,7 @@ static void step(struct flow *flow)
 					continue; // the page is asked for again
 				}
 				plan_page(sync);
-				if (sync->asked_for > 0) {
+				if (sync->asked_for > 0 || sync->decided_about > 0) {
 					AWAIT(sync, SYNC_READING_ROWS, flow_start_read(flow));
 					if (flow->read.op.rc != OK) {
 						goto read_failed;

@@ -3,7 +3,7 @@
 
 #include "depbroker/log.h"
 #include "store/alerts.h"
-#include "worker/profile_content.h"
+#include "worker/wanted_profile.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,15 +31,15 @@ static void describe(char out[DETAIL_MAX + 1], enum alert_kind kind, const struc
 	case ALERT_SYNC_FAILING:
 	case ALERT_QUARANTINED: (void)snprintf(out, DETAIL_MAX + 1, "%s", tenant->error_text); break;
 	case ALERT_PROFILE_UNUSABLE:
-		(void)snprintf(out, DETAIL_MAX + 1, "%s", tenant->profile_why);
+		(void)snprintf(out, DETAIL_MAX + 1, "%s", wanted_profile_unusable(tenant)->why);
 		break;
 	case ALERT_PROFILE_UNDEFINED:
 		(void)snprintf(out, DETAIL_MAX + 1, "The same profile was defined %" PRId64 " times, and no answer came. It is tried more and more rarely, at last once a day.",
-			tenant->definitions);
+			wanted_profile_undefined(tenant)->attempts);
 		break;
 	case ALERT_PROFILE_DRIFTED:
 		(void)snprintf(out, DETAIL_MAX + 1, "Apple has the profile %s otherwise than it was meant. GET .../instances/{instance}/profile shows it.",
-			tenant->profile_uuid);
+			wanted_profile_drifting(tenant)->uuid);
 		break;
 	case ALERT_TOKEN_RENEWED:
 		(void)snprintf(out, DETAIL_MAX + 1, "The client's administrator renewed the server token by a link.");
@@ -151,9 +151,9 @@ bool tell_prepare(struct tell *tell, struct tenant *tenant)
 		.renewed_by_link = text_starts_with(tenant->taken_by, TEXT("link:")),
 		.admin_id = tenant->has_token ? tenant->admin_id : TEXT_NONE,
 		.sync_fails = tenant->has_token && sync_fails(tenant),
-		.profile_unusable = tenant->profile_why[0] != '\0',
-		.profile_undefined = tenant->profile_uuid[0] == '\0' && tenant->definitions >= DEFINITIONS_TOLD,
-		.profile_drifts = tenant->profile_drifts,
+		.profile_unusable = wanted_profile_unusable(tenant) != NULL,
+		.profile_undefined = wanted_profile_undefined(tenant) != NULL,
+		.profile_drifts = wanted_profile_drifting(tenant) != NULL,
 		.pending_refused = tenant->pending_refused,
 	};
 

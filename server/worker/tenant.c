@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MEMORY_BYTES = 64 << 20, CONTENT_MAX = 128 * 1024 };
+enum { MEMORY_BYTES = 64 << 20 };
 
 static void set_up(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due)
 {
@@ -16,7 +16,6 @@ static void set_up(struct tenant *tenant, struct worker_process *process, struct
 		.memory = ARENA(MEMORY_BYTES),
 		.scratch = ARENA(TENANT_ARENA_BYTES),
 		.cursor_text = BUFFER(APPLE_CURSOR_MAX + 1),
-		.profile_content = BUFFER(CONTENT_MAX),
 	};
 }
 
@@ -57,7 +56,7 @@ void tenant_clear(struct tenant *tenant)
 	arena_fini(&tenant->memory);
 	arena_fini(&tenant->scratch);
 	buffer_fini(&tenant->cursor_text);
-	buffer_fini(&tenant->profile_content);
+	ruleset_free(tenant->rules);
 	set_up(tenant, tenant->process, tenant->write, &due);
 	memcpy(tenant->slug, slug, sizeof slug);
 }
@@ -84,16 +83,6 @@ struct stream_fence tenant_fence(const struct tenant *tenant)
 		.write_seq = tenant->stream.write_seq,
 		.event_seq = tenant->stream.event_seq,
 		.config_version = tenant->stream.config_version,
-	};
-}
-
-struct reconcile_settings tenant_reconcile_settings(const struct tenant *tenant)
-{
-	return (struct reconcile_settings){
-		.rules = { .default_instance_id = tenant->default_instance_id },
-		.rules_version = tenant->rules_version,
-		.wanted_profile_uuid = text_of(tenant->profile_uuid),
-		.now_us = tenant_now_us(tenant),
 	};
 }
 

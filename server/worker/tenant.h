@@ -14,6 +14,7 @@
 #include "store/deliveries.h"
 #include "store/enrolments.h"
 #include "store/instances.h"
+#include "store/routing.h"
 #include "store/secrets.h"
 #include "store/stream.h"
 #include "store/tenants.h"
@@ -23,6 +24,7 @@
 #include "tenants/identity.h"
 #include "tenants/profile_compose.h"
 #include "tenants/reconcile.h"
+#include "tenants/ruleset.h"
 #include "tenants/webhook.h"
 #include "worker/process.h"
 
@@ -31,14 +33,30 @@
 enum { TENANT_ARENA_BYTES = 64 << 20 };
 
 struct fenced_write;
+struct wanted_profile;
 
 struct tenant_instance {
 	int64_t instance_id;
 	struct text name, enrolment_url, members, webhook_url; // in tenant->memory
+	enum ruleset_instance_state state;
 	struct text allowed_hosts[STORE_HOSTS_MAX];
 	size_t allowed_host_count;
 	bool webhook_enabled;
 	struct webhook_secret webhook_secret;
+};
+
+struct defined_profile { // a row of profiles
+	int64_t instance_id;
+	unsigned char digest[SHA256_SIZE];
+	struct text uuid;    // empty: Apple refused it,
+	struct text refused; // with this word
+	bool drifts;         // Apple has it otherwise than it was meant
+};
+
+struct profile_definitions { // how often a content was defined
+	int64_t instance_id;
+	unsigned char digest[SHA256_SIZE];
+	int64_t attempts, last_at_us;
 };
 
 struct tenant {
@@ -83,7 +101,13 @@ struct tenant {
 
 	int64_t incarnation;
 	int64_t rules_version;
-	int64_t default_instance_id;
+	struct ruleset *rules; // NULL: none yet, everything is held
+	struct ruleset_label labels[RULESET_LABELS_MAX]; // of the client
+	size_t label_count;
+	bool has_facts;    // about single devices (store/routing.h)
+	bool has_reroutes; // devices are to be decided about once more
+	struct routing_fact *facts; // in scratch, of the devices of the step: see routing.h
+	size_t fact_count;
 	struct tenant_instance *instances;
 	size_t instance_count;
 	struct position_row *positions;
@@ -96,15 +120,12 @@ struct tenant {
 	int64_t template_version;           // in force; 0: no template
 	bool mends_profiles;
 	int64_t profile_looked_at_us;       // of the profile that Apple was not asked about for the longest time; INSTANT_NONE: there is none
-	bool profile_drifts;
 
-	char profile_uuid[APPLE_PROFILE_UUID_MAX + 1]; // of the default instance; empty: not defined
-	bool profile_refused;
-	char profile_why[401]; // nothing is assigned: an error in the layers, or Apple's word; empty otherwise
-	int64_t definitions;   // of this content within DEFINITIONS_FORGOTTEN_S
-	int64_t defined_last_us;
-	unsigned char profile_digest[SHA256_SIZE];
-	struct buffer profile_content;
+	struct defined_profile *defined; // what is defined at Apple, or was refused by it
+	size_t defined_count;
+	struct profile_definitions *definitions;
+	size_t definition_count;
+	struct wanted_profile *wanted; // see wanted_profile.h
 
 	// What the run has to say about itself in the end
 	enum sync_reason reason; // of the last decision to wait, this run's or the stored one
@@ -128,7 +149,6 @@ MUST_USE enum err tenant_load_read(struct tenant *tenant, const struct pg_transa
 int64_t tenant_now_us(const struct tenant *tenant); // the database's clock, as near as we know it
 struct sync_occasion tenant_occasion(const struct tenant *tenant);
 struct stream_fence tenant_fence(const struct tenant *tenant);
-struct reconcile_settings tenant_reconcile_settings(const struct tenant *tenant);
 void tenant_take_stream(struct tenant *tenant, const struct stream_row *next); // the cursor is copied
 const struct tenant_instance *tenant_instance_by_id(const struct tenant *tenant, int64_t instance_id); // NULL: none
 // Keeps what went wrong for the client's row and the log.

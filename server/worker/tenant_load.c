@@ -2,7 +2,9 @@
 //
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
 #include "store/run_row.h"
+#include "tenants/profile_render.h"
 #include "worker/profile_content.h"
+#include "worker/wanted_profile.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,8 +12,8 @@
 
 // The statements, in their order. What there is one of belongs into the row (run_row.h), lists are statements of their own.
 enum {
-	LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_TENANT_PROFILE, LOAD_DEFINITIONS,
-	LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_COUNT,
+	LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_ROUTING, LOAD_TENANT_PROFILE,
+	LOAD_DEFINITIONS, LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -25,6 +27,7 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_instance_list(t, id);
 	(void)store_profile_list(t, id);
 	(void)store_position_list(t, id);
+	(void)store_routing_select(t, id);
 	(void)store_tenant_profile_select(t, id);
 	(void)store_definition_list(t, id);
 	(void)store_profile_next_check(t, id);
@@ -219,6 +222,7 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 		store_instance_read(t, LOAD_INSTANCES, i, &row);
 		instance->instance_id = row.instance_id;
 		instance->name = tenant_keep(tenant, row.name);
+		instance->state = store_instance_state(&row);
 		instance->enrolment_url = tenant_keep(tenant, row.enrolment_url);
 		instance->members = tenant_keep(tenant, row.profile);
 		instance->webhook_url = tenant_keep(tenant, row.webhook_url);
@@ -231,6 +235,30 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 		TRY(read_webhook_secret(tenant, t, instance, fault));
 	}
 	return OK;
+}
+
+static enum err read_rules(struct tenant *tenant, const struct rules_row *row, struct fault *fault)
+{
+	struct ruleset_instance *instances = room(tenant, tenant->instance_count, sizeof *instances);
+
+	if (row->version == 0) {
+		return OK;
+	}
+	for (size_t i = 0; i < tenant->instance_count; i++) {
+		instances[i] = (struct ruleset_instance){ .instance_id = tenant->instances[i].instance_id, .name = tenant->instances[i].name,
+			.state = tenant->instances[i].state };
+	}
+	tenant->rules_version = row->version;
+	tenant->rules = ruleset_read(row->document, instances, tenant->instance_count, RULESET_IN_FORCE);
+	if (!ruleset_is_valid(tenant->rules)) {
+		return fault_set(fault, ERR_BUG, "the stored rules of version %lld cannot be read", (long long)row->version);
+	}
+	return OK;
+}
+
+static void read_routing(struct tenant *tenant, const struct pg_transaction *t)
+{
+	store_routing_read(t, LOAD_ROUTING, &tenant->has_facts, &tenant->has_reroutes);
 }
 
 // With another version of the template than the one that devices were looked at with, they are looked at again.
@@ -246,47 +274,56 @@ static void read_layers(struct tenant *tenant, const struct pg_transaction *t, c
 	}
 }
 
-static void read_definitions(struct tenant *tenant, const struct pg_transaction *t, int64_t instance_id)
+static enum err take_digest(unsigned char out[SHA256_SIZE], struct text hexadecimal, struct fault *fault)
 {
-	const struct definition_row row = profile_content_definitions(t, LOAD_DEFINITIONS, instance_id, tenant->profile_digest);
+	struct buffer digest CLEANUP(buffer_fini) = BUFFER(SHA256_SIZE);
 
-	tenant->definitions = row.attempts;
-	tenant->defined_last_us = row.last_at_us;
-}
-
-static void find_profile(struct tenant *tenant, const struct pg_transaction *t, int64_t instance_id)
-{
-	struct profile_row row;
-
-	if (profile_content_find(&row, t, LOAD_PROFILES, instance_id, tenant->profile_digest)) {
-		(void)snprintf(tenant->profile_uuid, sizeof tenant->profile_uuid, "%.*s", TEXT_ARGS(row.profile_uuid));
-		tenant->profile_refused = row.profile_uuid.length == 0;
-		tenant->profile_drifts = row.drift_count > 0;
-		if (tenant->profile_refused) {
-			(void)snprintf(tenant->profile_why, sizeof tenant->profile_why, "Apple refuses the profile (%.*s).", TEXT_ARGS(row.refused));
-		}
+	if (!hex_decode(&digest, hexadecimal) || digest.length != SHA256_SIZE) {
+		return fault_set(fault, ERR_BUG, "a stored profile has no digest");
 	}
+	memcpy(out, digest.bytes, SHA256_SIZE);
+	return OK;
 }
 
-// Whether the default instance's profile, as it is now, is defined at Apple.
 static enum err read_profiles(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
 {
-	const struct tenant_instance *instance = tenant_instance_by_id(tenant, tenant->default_instance_id);
-	struct arena arena CLEANUP(arena_fini) = ARENA(PROFILE_ARENA_BUDGET);
-	struct profile_rendered rendered;
+	const size_t count = pg_row_count(t, LOAD_PROFILES);
 
-	if (instance == NULL) {
-		return OK;
+	tenant->defined = room(tenant, count, sizeof *tenant->defined);
+	for (size_t i = 0; i < count; i++) {
+		struct defined_profile *defined = &tenant->defined[tenant->defined_count];
+		struct profile_row row;
+
+		store_profile_read(t, LOAD_PROFILES, i, &row);
+		if (row.mend_due) {
+			continue; // it is to be defined again
+		}
+		TRY(row.is_canonical ? take_digest(defined->digest, row.content_digest, fault)
+			: profile_digest(defined->digest, row.content, fault));
+		defined->instance_id = row.instance_id;
+		defined->uuid = tenant_keep(tenant, row.profile_uuid);
+		defined->refused = tenant_keep(tenant, row.refused);
+		defined->drifts = row.drift_count > 0;
+		tenant->defined_count++;
 	}
-	TRY(profile_content_render(&rendered, tenant, instance, TEXT_NONE, TEXT_NONE, &arena, fault));
-	if (rendered.content.bytes == NULL) {
-		profile_content_explain(tenant->profile_why, &rendered.findings);
-		return OK;
+	return OK;
+}
+
+static enum err read_definitions(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	const size_t count = pg_row_count(t, LOAD_DEFINITIONS);
+
+	tenant->definitions = room(tenant, count, sizeof *tenant->definitions);
+	for (size_t i = 0; i < count; i++) {
+		struct definition_row row;
+
+		store_definition_read(t, LOAD_DEFINITIONS, i, &row);
+		TRY(take_digest(tenant->definitions[i].digest, row.content_digest, fault));
+		tenant->definitions[i].instance_id = row.instance_id;
+		tenant->definitions[i].attempts = row.attempts;
+		tenant->definitions[i].last_at_us = row.last_at_us;
 	}
-	buffer_add_text(&tenant->profile_content, rendered.content);
-	memcpy(tenant->profile_digest, rendered.digest, sizeof tenant->profile_digest);
-	find_profile(tenant, t, instance->instance_id);
-	read_definitions(tenant, t, instance->instance_id);
+	tenant->definition_count = count;
 	return OK;
 }
 
@@ -318,10 +355,13 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	TRY(read_pending(tenant, t, &row.pending, fault));
 	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
 	TRY(read_instances(tenant, t, fault));
-	tenant->rules_version = row.rules_version;
-	tenant->default_instance_id = row.default_instance_id;
+	tenant->label_count = ruleset_labels_read(tenant->labels, tenant_keep(tenant, row.tenant.labels));
+	TRY(read_rules(tenant, &row.rules, fault));
 	read_layers(tenant, t, &row.tenant);
 	TRY(read_profiles(tenant, t, fault));
+	TRY(read_definitions(tenant, t, fault));
+	read_routing(tenant, t);
+	wanted_profile_all(tenant);
 	read_positions(tenant, t);
 	tenant->next_assign_us = row.next_assign_us;
 	tenant->next_assign_seq = tenant->stream.write_seq;

@@ -99,7 +99,7 @@ def objects_of_another_tenant_are_not_reached_through_ones_own():
     ADMIN.expect(201, "POST", f"/tenants/{OTHER}/instances", {"name": "theirs", "kind": "fleet", "enrolment_url": "https://mdm.example.org/",
                                                               "allowed_hosts": ["mdm.example.org"]})
     for rank in ("technician", "admin"):
-        CLIENTS[rank].problem("instance_not_found", "PUT", f"/tenants/{OWN}/rules", {"default": "theirs"})
+        CLIENTS[rank].problem("rules_invalid", "PUT", f"/tenants/{OWN}/rules", {"default": "theirs"})
         CLIENTS[rank].problem("instance_not_found", "PATCH", f"/tenants/{OWN}/instances/theirs", {})
         CLIENTS[rank].problem("instance_not_found", "GET", f"/tenants/{OWN}/devices?instance=theirs")
     page = CLIENTS["operator"].get("/tenants?limit=1")

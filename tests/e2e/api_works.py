@@ -436,19 +436,19 @@ def rules_have_versions_and_if_match_is_honoured():
     tenant = new_tenant()
     new_instance(tenant)
     before = API.ask("GET", f"{tenant}/rules")
-    equal((before.json()["version"], before.json()["default"], before.headers["etag"]), (0, None, '"0"'), "none yet")
+    equal((before.json()["version"], before.json()["rules"], before.headers["etag"]), (0, [], '"0"'), "none yet")
     first = API.ask("PUT", f"{tenant}/rules", {"default": "main"}, headers={"If-Match": '"0"'})
-    equal((first.status, first.json()["default"], first.json()["made_by"], first.headers["etag"]), (200, "main", KEY[5:13], '"1"'), "first")
+    equal((first.status, first.json()["otherwise"], first.json()["made_by"], first.headers["etag"]), (200, {"instance": "main"}, KEY[5:13], '"1"'), "first")
     for wrong in ('"0"', '"2"', "1", '"x"', '""', 'W/"1"', '"18446744073709551617"'):
         equal(API.problem("precondition_failed", "PUT", f"{tenant}/rules", {"default": None}, headers={"If-Match": wrong})["status"], 412, wrong)
     equal(API.get(f"{tenant}/rules")["version"], 1, "nothing was changed")
     equal(API.expect(200, "PUT", f"{tenant}/rules", {"default": None}, headers={"If-Match": "*"})["version"], 2, "any")
     equal(API.expect(200, "PUT", f"{tenant}/rules", {"default": None})["version"], 3, "without If-Match")
-    API.problem("instance_not_found", "PUT", f"{tenant}/rules", {"default": "other"})
+    API.problem("rules_invalid", "PUT", f"{tenant}/rules", {"default": "other"})
     other = new_tenant()
-    API.problem("instance_not_found", "PUT", f"{other}/rules", {"default": "main"})
+    API.problem("rules_invalid", "PUT", f"{other}/rules", {"default": "main"})
     for body in ({}, {"default": 1}, {"default": ""}, {"default": "main", "x": 1}):
-        API.problem("bad_body", "PUT", f"{tenant}/rules", body)
+        equal(API.problem("rules_invalid", "PUT", f"{tenant}/rules", body)["findings"][0]["severity"], "error", body)
 
 
 @test

@@ -303,7 +303,7 @@ def check_instance(world, client):
     equal(f"{len(client.stored())} devices" in str(problem), True, f"the count in {problem}")
     equal(world.technician.get(f"{path}/main")["state"], "active", "the instance that was not retired")
     equal(world.technician.call("PATCH", f"{path}/other", {"state": "retired"})["state"], "retired", "the unused one")
-    refused(lambda: world.technician.call("PUT", f"{client.path}/rules", {"default": "other"}), "instance_retired", "rules that name it")
+    refused(lambda: world.technician.call("PUT", f"{client.path}/rules", {"default": "other"}), "rules_invalid", "rules that name it")
 
 
 def check_delivered(client):

@@ -128,7 +128,7 @@ static void step(struct node *node)
 		(void)store_node_beat(t, text_of(node->name));
 		break;
 	case RECONFIGURE:
-		(void)store_rules_put(t, tenant_id, -1, 0, TEXT("key"));
+		(void)store_rules_put(t, tenant_id, -1, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") });
 		break;
 	case ACTIONS:
 		break;

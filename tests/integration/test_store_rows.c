@@ -4,6 +4,8 @@
 #include "store/api_keys.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
+#include "store/approvals.h"
+#include "store/routing.h"
 #include "store/parked.h"
 #include "store/replacements.h"
 #include "store/secrets.h"
@@ -204,7 +206,8 @@ static struct device_row full_device(struct text serial, int64_t instance_id)
 		},
 		.gone_at_us = MOMENT + 5, .gone_reason = REMOVAL_UNLISTED, .gone_seq = 11, .instance_id = instance_id, .rules_version = 6, .assign_state = ASSIGN_THROTTLED,
 		.assign_at_us = MOMENT + 7, .assign_attempts = 8, .assigned_profile_uuid = TEXT("p"), .first_seen_at_us = MOMENT + 9,
-		.changed_at_us = MOMENT + 10,
+		.changed_at_us = MOMENT + 10, .last_instance_id = 12, .decider = ROUTE_BY_RULE, .rule_id = TEXT("ipads"), .hold_reason = ODD,
+		.held_since_us = MOMENT + 13,
 	};
 }
 
@@ -213,7 +216,7 @@ static struct device_row empty_device(struct text serial)
 	return (struct device_row){
 		.apple = { .serial_number = serial, .profile_assign_time_us = INSTANT_NONE, .profile_push_time_us = INSTANT_NONE,
 			.device_assigned_date_us = INSTANT_NONE, .mdm_migration_deadline_us = INSTANT_NONE, .op_date_us = INSTANT_NONE },
-		.gone_at_us = INSTANT_NONE, .assign_at_us = INSTANT_NONE, .first_seen_at_us = MOMENT, .changed_at_us = MOMENT,
+		.gone_at_us = INSTANT_NONE, .held_since_us = INSTANT_NONE, .assign_at_us = INSTANT_NONE, .first_seen_at_us = MOMENT, .changed_at_us = MOMENT,
 	};
 }
 
@@ -247,6 +250,11 @@ static void same_device(const struct device_row *a, const struct device_row *b)
 	assert_int_equal(a->assign_attempts, b->assign_attempts);
 	assert_int_equal(a->first_seen_at_us, b->first_seen_at_us);
 	assert_int_equal(a->changed_at_us, b->changed_at_us);
+	assert_int_equal(a->last_instance_id, b->last_instance_id);
+	assert_int_equal(a->decider, b->decider);
+	same_text(a->rule_id, b->rule_id);
+	same_text(a->hold_reason, b->hold_reason);
+	assert_int_equal(a->held_since_us, b->held_since_us);
 	assert_int_equal(a->apple.operation, DEVICE_PRESENT);
 	assert_int_equal(a->apple.response_status.length, 0);
 }
@@ -618,8 +626,9 @@ static void a_host_with_a_blank_is_refused(void **state)
 
 static void rules_have_one_version_in_force(void **state)
 {
+	static const struct rules_row first = { .document = TEXT("{\"default\":null}"), .reason = ODD, .made_by = TEXT("key-1") };
+	static const struct rules_row second = { .document = TEXT("{\"default\":\"main\"}"), .made_by = TEXT("key-2") };
 	const int64_t tenant_id = fresh_tenant();
-	const int64_t instance_id = new_instance(&world, tenant_id, "main");
 	struct rules_row rules;
 	struct pg_call call;
 
@@ -628,7 +637,7 @@ static void rules_have_one_version_in_force(void **state)
 	run(&call, &world);
 	assert_int_equal(pg_row_count(&call.transaction, 0), 0);
 	end(&call);
-	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, 0, instance_id, TEXT("key-1"));
+	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, 0, &first);
 	run(&call, &world);
 	assert_int_equal(store_rules_put_read(&call.transaction, 0), 1);
 	end(&call);
@@ -636,21 +645,166 @@ static void rules_have_one_version_in_force(void **state)
 	run(&call, &world);
 	store_rules_read(&call.transaction, 0, 0, &rules);
 	assert_int_equal(rules.version, 1);
-	assert_int_equal(rules.default_instance_id, instance_id);
-	same_text(rules.default_instance, TEXT("main"));
+	same_text(rules.document, first.document);
 	same_text(rules.made_by, TEXT("key-1"));
+	same_text(rules.reason, ODD);
 	assert_true(is_recent(rules.made_at_us));
 	end(&call);
-	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, 0, 0, TEXT("key-2"));
+	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, 0, &second);
 	refuse(&call, &world, ERR_FENCED);
-	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, -1, 0, TEXT("key-2"));
+	(void)store_rules_put(begin(&call, store_api(tenant_id)), tenant_id, -1, &second);
 	(void)store_rules_current(&call.transaction, tenant_id);
+	(void)store_rules_list(&call.transaction, tenant_id, INT64_MAX, 10);
+	(void)store_rules_list(&call.transaction, tenant_id, 2, 10);
+	(void)store_rules_by_version(&call.transaction, tenant_id, 1);
 	run(&call, &world);
 	assert_int_equal(store_rules_put_read(&call.transaction, 0), 2);
 	store_rules_read(&call.transaction, 1, 0, &rules);
 	assert_int_equal(rules.version, 2);
-	assert_int_equal(rules.default_instance_id, 0);
-	assert_int_equal(rules.default_instance.length, 0);
+	same_text(rules.document, second.document);
+	assert_int_equal(pg_row_count(&call.transaction, 2), 2);
+	store_rules_read(&call.transaction, 2, 0, &rules);
+	assert_int_equal(rules.version, 2);
+	assert_int_equal(rules.document.length, 0);
+	assert_int_equal(pg_row_count(&call.transaction, 3), 1);
+	store_rules_read(&call.transaction, 4, 0, &rules);
+	same_text(rules.document, first.document);
+	end(&call);
+}
+
+static struct device_row routed_device(struct text serial, int64_t instance_id, int64_t assign_at_us, struct text assigned)
+{
+	struct device_row row = empty_device(serial);
+
+	row.instance_id = instance_id;
+	row.last_instance_id = instance_id;
+	row.assign_at_us = assign_at_us;
+	row.assigned_profile_uuid = assigned;
+	return row;
+}
+
+static void new_devices_are_assigned_before_those_that_move(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t instance_id = new_instance(&world, tenant_id, "main");
+	const struct device_row rows[] = {
+		routed_device(TEXT("MOVED"), instance_id, MOMENT, TEXT("p")),
+		routed_device(TEXT("NEW"), instance_id, MOMENT + 5, TEXT_NONE),
+		routed_device(TEXT("LATER"), instance_id, MOMENT + 50, TEXT_NONE),
+	};
+	struct device_row row;
+	struct pg_call call;
+
+	(void)state;
+	put_devices(tenant_id, rows, 3);
+	(void)store_device_to_assign(begin(&call, store_worker(tenant_id)), tenant_id, MOMENT + 10, 10);
+	(void)store_device_to_assign(&call.transaction, tenant_id, MOMENT + 10, 1);
+	(void)store_device_next_assign(&call.transaction, tenant_id);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 2);
+	store_device_read(&call.transaction, 0, 0, &row);
+	same_text(row.apple.serial_number, TEXT("NEW"));
+	assert_int_equal(pg_row_count(&call.transaction, 1), 1);
+	assert_int_equal(store_device_next_assign_read(&call.transaction, 2), MOMENT);
+	end(&call);
+}
+
+static void put_a_pin_and_a_replacement(int64_t tenant_id, int64_t instance_id)
+{
+	const struct pin_row pin = { .serial_number = TEXT("ABSENT"), .instance_id = instance_id, .reason = ODD, .made_by = TEXT("key") };
+	const struct replacement_row replacement = { .serial_number = TEXT("NEW"), .original_serial_number = TEXT("OLD"),
+		.ask_at_us = INSTANT_NONE, .resolved_at_us = MOMENT };
+	struct pg_call call;
+
+	store_replacement_note(begin(&call, store_worker(tenant_id)), tenant_id, &replacement.serial_number, 1);
+	store_replacement_put(&call.transaction, tenant_id, &replacement);
+	run_and_end(&call, &world);
+	store_pin_put(begin(&call, store_api(tenant_id)), tenant_id, &pin);
+	run_and_end(&call, &world);
+}
+
+static void facts_say_pins_and_where_a_predecessor_was(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t instance_id = new_instance(&world, tenant_id, "main");
+	struct device_row rows[] = {
+		routed_device(TEXT("NEW"), 0, MOMENT, TEXT_NONE), routed_device(TEXT("OLD"), instance_id, INSTANT_NONE, TEXT_NONE),
+		routed_device(TEXT("PLAIN"), instance_id, INSTANT_NONE, TEXT_NONE),
+	};
+	const struct text serials[] = { TEXT("NEW"), TEXT("ABSENT"), TEXT("PLAIN") };
+	struct routing_fact facts[2];
+	struct routed_row routed;
+	bool has_facts, has_reroutes;
+	struct pg_call call;
+
+	(void)state;
+	rows[1].gone_at_us = MOMENT;
+	rows[1].gone_reason = REMOVAL_REPLACED;
+	rows[1].instance_id = 0; // it has gone, and was there
+	put_devices(tenant_id, rows, 3);
+	put_a_pin_and_a_replacement(tenant_id, instance_id);
+	(void)store_fact_by_serials(begin(&call, store_worker(tenant_id)), tenant_id, serials, 3);
+	(void)store_fact_list(&call.transaction, tenant_id, TEXT_NONE, 10);
+	(void)store_routed_list(&call.transaction, tenant_id, TEXT_NONE, INSTANT_NONE, 10);
+	(void)store_routing_select(&call.transaction, tenant_id);
+	(void)store_fact_to_assign(&call.transaction, tenant_id, MOMENT, 10);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 2);
+	store_fact_read(&call.transaction, 0, 0, &facts[0]);
+	store_fact_read(&call.transaction, 0, 1, &facts[1]);
+	const struct routing_fact *replaces = text_equal(facts[0].serial_number, TEXT("NEW")) ? &facts[0] : &facts[1];
+	const struct routing_fact *pinned = replaces == &facts[0] ? &facts[1] : &facts[0];
+
+	assert_true(replaces->is_replacement && replaces->original_is_known && !replaces->original_is_asked_for && !replaces->is_pinned);
+	assert_int_equal(replaces->original_instance_id, instance_id);
+	assert_true(pinned->is_pinned && !pinned->is_replacement);
+	assert_int_equal(pinned->pin_instance_id, instance_id);
+	same_text(pinned->pin_reason, ODD);
+	assert_int_equal(pg_row_count(&call.transaction, 1), 1);
+	assert_int_equal(pg_row_count(&call.transaction, 2), 2);
+	store_routed_read(&call.transaction, 2, 0, &routed);
+	same_text(routed.apple.serial_number, TEXT("NEW"));
+	assert_int_equal(routed.fact.original_instance_id, instance_id);
+	store_routing_read(&call.transaction, 3, &has_facts, &has_reroutes);
+	assert_true(has_facts && has_reroutes);
+	assert_int_equal(pg_row_count(&call.transaction, 4), 1);
+	end(&call);
+}
+
+static void only_another_person_grants_an_approval_and_only_once(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t approval_id = new_object_id(&world);
+	const struct approval_row approval = { .tenant_id = tenant_id, .approval_id = approval_id, .kind = TEXT("rules"), .payload = TEXT("{}"),
+		.reason = ODD, .base_version = 3, .changes = 40, .present = 50, .devices = TEXT("[1]"), .requested_by = TEXT("first") };
+	struct approval_row row;
+	struct pg_call call;
+
+	(void)state;
+	store_approval_insert(begin(&call, store_api(tenant_id)), &approval);
+	run_and_end(&call, &world);
+	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("first"));
+	refuse(&call, &world, ERR_FENCED);
+	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"));
+	run_and_end(&call, &world);
+	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("third"));
+	refuse(&call, &world, ERR_FENCED);
+	store_approval_close(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("rejected"), TEXT("third"));
+	refuse(&call, &world, ERR_FENCED);
+	(void)store_approval_by_id(begin(&call, store_directory()), approval_id);
+	(void)store_approval_list(&call.transaction, approval_id - 1, true, NULL, 0, 10);
+	(void)store_approval_list(&call.transaction, approval_id - 1, false, &tenant_id, 1, 10);
+	run(&call, &world);
+	store_approval_read(&call.transaction, 0, 0, &row);
+	same_text(row.payload, TEXT("{}"));
+	same_text(row.devices, TEXT("[1]"));
+	same_text(row.reason, ODD);
+	same_text(row.state, TEXT("approved"));
+	same_text(row.decided_by, TEXT("second"));
+	assert_int_equal(row.changes, 40);
+	assert_int_equal(row.base_version, 3);
+	assert_int_equal(pg_row_count(&call.transaction, 1), 0);
+	assert_int_equal(pg_row_count(&call.transaction, 2), 1);
 	end(&call);
 }
 
@@ -681,6 +835,7 @@ static void profiles_come_back_newest_first(void **state)
 	assert_int_equal(row.instance_id, profile.instance_id);
 	same_text(row.content_digest, TEXT("ff00010000000000000000000000000000000000000000000000000000000000"));
 	same_text(row.content, ODD);
+	assert_true(row.is_canonical);
 	same_text(row.profile_uuid, TEXT("u1"));
 	assert_int_equal(row.refused.length, 0);
 	assert_int_equal(row.token_id, profile.token_id);
@@ -1067,6 +1222,9 @@ int main(void)
 		cmocka_unit_test(an_instance_comes_back),
 		cmocka_unit_test(a_host_with_a_blank_is_refused),
 		cmocka_unit_test(rules_have_one_version_in_force),
+		cmocka_unit_test(new_devices_are_assigned_before_those_that_move),
+		cmocka_unit_test(facts_say_pins_and_where_a_predecessor_was),
+		cmocka_unit_test(only_another_person_grants_an_approval_and_only_once),
 		cmocka_unit_test(profiles_come_back_newest_first),
 		cmocka_unit_test(key_pairs_come_back_newest_first),
 		cmocka_unit_test(the_switch_to_a_new_token_is_whole),

@@ -209,7 +209,7 @@ static void update_tenant(struct pg_transaction *t, int64_t tenant_id)
 
 static void put_rules(struct pg_transaction *t, int64_t tenant_id)
 {
-	(void)store_rules_put(t, tenant_id, -1, 0, TEXT("key"));
+	(void)store_rules_put(t, tenant_id, -1, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") });
 }
 
 static void remove_token(struct pg_transaction *t, int64_t tenant_id)

@@ -36,6 +36,7 @@ enum {
 	SIM_INSTANCES = 2,
 	SIM_LANES = SIM_INSTANCES * EVENT_LANES,
 	SIM_PROFILES_MAX = 256,
+	SIM_RULES = 5, // lists of rules: hold, all to the one instance, all to the other, by serial number, by model
 	SIM_BRAKE_DEVICES = 2, SIM_BRAKE_PERCENT = 35, // of each client
 	SIM_FAILURES_MAX = 64, // of one run
 };
@@ -108,7 +109,7 @@ struct sim_tenant {
 	int session_version;
 	struct text session;
 	struct sim_instance instances[SIM_INSTANCES];
-	int64_t default_instance_id;
+	int rules; // of SIM_RULES
 	struct sim_profile profiles[SIM_PROFILES_MAX];
 	size_t profile_count;
 	struct position_row positions[SIM_LANES];
@@ -139,8 +140,8 @@ struct sim_life { // one start of a worker process
 	struct loop *loop;
 	int64_t loaded_epoch[SIM_TENANTS_MAX]; // of its last run of the client
 	int64_t loaded_config[SIM_TENANTS_MAX];
-	int64_t loaded_instance[SIM_TENANTS_MAX];
-	int loaded_version[SIM_TENANTS_MAX]; // of that instance
+	int loaded_rules[SIM_TENANTS_MAX];
+	int loaded_version[SIM_TENANTS_MAX][SIM_INSTANCES + 1]; // of each instance
 	bool loaded_active[SIM_TENANTS_MAX];
 	int64_t claimed_at_us[SIM_TENANTS_MAX];
 	int64_t behind_us[SIM_TENANTS_MAX]; // how far its idea of the time of the database is behind, since it loaded the client
@@ -215,6 +216,8 @@ void sim_keep_alive(struct text node_id, int64_t until_us);
 // When this process may find a client that is due; before_us: not before that time.
 int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
+struct text sim_rules_document(int rules);
+int64_t sim_rules_want(int rules, const struct device_record *apple); // an instance, 0: held
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
 void sim_allow_removals(struct sim_tenant *tenant); // a person does
 void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
@@ -228,7 +231,8 @@ int64_t sim_apple_vanish(const struct sim_tenant *tenant, int64_t most); // how 
 void sim_apple_fault(enum fault_kind kind, struct sim_tenant *tenant);
 bool sim_apple_was_gone_after(const struct sim_tenant *tenant, struct text serial, struct text version);
 bool sim_apple_profile_is(const struct sim_tenant *tenant, struct text uuid, int64_t instance_id, int version); // of these members
-const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const struct device_row *row, struct text wanted);
+const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const struct device_row *row,
+	const struct text wanted[SIM_INSTANCES + 1]);
 
 // sim_hooks.c
 void sim_hooks_begin(void);

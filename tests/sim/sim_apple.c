@@ -651,7 +651,7 @@ static bool is_owner(const struct sim_call *at)
 		stream->epoch == at->life->loaded_epoch[at->tenant->id - 1];
 }
 
-static void check_device(const struct sim_call *at, struct text serial)
+static void check_device(const struct sim_call *at, struct text serial, int64_t instance_id)
 {
 	const struct sim_device *device = &at->tenant->devices[device_of(at, serial)];
 	const struct device_row *row = &device->row;
@@ -660,7 +660,7 @@ static void check_device(const struct sim_call *at, struct text serial)
 	LAW(row->assign_at_us != INSTANT_NONE && row->assign_at_us <= sim.now_us, "device %.*s is assigned before its time", TEXT_ARGS(serial));
 	LAW(row->assign_state != ASSIGN_CONFIRMING && row->assign_state != ASSIGN_VERIFYING, "device %.*s is assigned before it is read back",
 		TEXT_ARGS(serial));
-	LAW(row->instance_id == at->life->loaded_instance[at->tenant->id - 1], "device %.*s is assigned to another instance than its own",
+	LAW(row->instance_id == sim_rules_want(at->life->loaded_rules[at->tenant->id - 1], &row->apple) && row->instance_id == instance_id, "device %.*s is assigned to another instance than its own",
 		TEXT_ARGS(serial));
 }
 
@@ -670,10 +670,10 @@ static void check_assignment(const struct sim_call *at)
 	const struct apple_profile *profile = profile_of(account_of(at->tenant), at->uuid);
 
 	LAW(!is_foreign(text_of(at->call->session->token)), "client %lld assigns at somebody else's server", (long long)at->tenant->id);
-	LAW(profile->instance_id == at->life->loaded_instance[client] && profile->version == at->life->loaded_version[client],
+	LAW(profile->version == at->life->loaded_version[client][profile->instance_id],
 		"client %lld assigns a profile that its rules did not want", (long long)at->tenant->id);
 	for (size_t i = 0; is_owner(at) && i < at->count; i++) {
-		check_device(at, at->serials[i]);
+		check_device(at, at->serials[i], profile->instance_id);
 	}
 }
 
@@ -828,7 +828,8 @@ static bool is_cooling_down(const struct device_row *row)
 	return (row->assign_state == ASSIGN_THROTTLED || row->assign_state == ASSIGN_FAILED) && row->assign_at_us > sim.now_us;
 }
 
-const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const struct device_row *row, struct text wanted)
+const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const struct device_row *row,
+	const struct text wanted[SIM_INSTANCES + 1])
 {
 	const struct truth *truth = &account_of(tenant)->devices[device];
 
@@ -841,10 +842,13 @@ const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const st
 	if (number_after(row->apple.asset_tag, 'v') != truth->version || !text_equal(row->apple.profile_uuid, truth->profile_uuid)) {
 		return "a device is not as Apple has it";
 	}
-	if (row->instance_id != tenant->default_instance_id) {
+	if (row->instance_id != sim_rules_want(tenant->rules, &row->apple)) {
 		return "a device is not where the rules say";
 	}
-	return wanted.length == 0 || text_equal(truth->profile_uuid, wanted) || is_cooling_down(row) ? NULL : "a device has not got its profile";
+	if (wanted[row->instance_id].length == 0 || text_equal(truth->profile_uuid, wanted[row->instance_id]) || is_cooling_down(row)) {
+		return NULL;
+	}
+	return "a device has not got its profile";
 }
 
 void sim_apple_begin(void)

@@ -190,11 +190,39 @@ void sim_start_over(struct sim_tenant *tenant, bool routes)
 	wake(tenant);
 }
 
+struct text sim_rules_document(int rules)
+{
+	static const char *const documents[SIM_RULES] = {
+		"{\"default\":null}",
+		"{\"default\":\"i1\"}",
+		"{\"otherwise\":{\"instance\":\"i2\"},\"rules\":[]}",
+		"{\"otherwise\":{\"instance\":\"i2\"},\"rules\":[{\"name\":\"some\",\"when\":{\"serial\":[\"*D1\",\"*D4\",\"*D7\"]},"
+			"\"then\":{\"instance\":\"i1\"}}]}",
+		"{\"otherwise\":{\"instance\":\"i1\"},\"rules\":[{\"name\":\"old\",\"when\":{\"model\":\"M0\"},\"then\":{\"hold\":\"too old\"}},"
+			"{\"name\":\"new\",\"when\":{\"model\":\"M3\"},\"then\":{\"instance\":\"i2\"}}]}",
+	};
+
+	return text_of(documents[rules]);
+}
+
+int64_t sim_rules_want(int rules, const struct device_record *apple)
+{
+	const char last = apple->serial_number.bytes[apple->serial_number.length - 1];
+
+	switch (rules) {
+	case 1:
+	case 2: return rules;
+	case 3: return last == '1' || last == '4' || last == '7' ? 1 : 2;
+	case 4: return text_equal_string(apple->model, "M0") ? 0 : text_equal_string(apple->model, "M3") ? 2 : 1;
+	default: return 0;
+	}
+}
+
 static void put_rules(struct sim_tenant *tenant)
 {
-	const int64_t choice = sim_between(0, SIM_INSTANCES); // 0: hold
+	const int choice = (int)sim_between(0, SIM_RULES - 1);
 
-	tenant->default_instance_id = sim.quiet && choice == 0 ? 1 : choice;
+	tenant->rules = sim.quiet && choice == 0 ? 1 : choice;
 	tenant->stream.rules_version++;
 	sim_start_over(tenant, true);
 }
@@ -389,21 +417,17 @@ static void read_stream(struct sim_op *op, const struct sim_tenant *tenant)
 	read_one(op, &row, sizeof row);
 }
 
-static struct sim_instance *instance_of(struct sim_tenant *tenant, int64_t instance_id)
-{
-	return instance_id > 0 ? &tenant->instances[instance_id - 1] : NULL;
-}
-
 // What a run knows from now on: laws about what it does compare with it.
 static void note_load(struct sim_life *life, struct sim_tenant *tenant)
 {
-	const struct sim_instance *instance = instance_of(tenant, tenant->default_instance_id);
 	const size_t at = (size_t)tenant->id - 1;
 
 	life->loaded_epoch[at] = tenant->stream.epoch;
 	life->loaded_config[at] = tenant->stream.config_version;
-	life->loaded_instance[at] = tenant->default_instance_id;
-	life->loaded_version[at] = instance != NULL ? instance->version : 0;
+	life->loaded_rules[at] = tenant->rules;
+	for (int i = 0; i < SIM_INSTANCES; i++) {
+		life->loaded_version[at][i + 1] = tenant->instances[i].version;
+	}
 	life->loaded_active[at] = tenant->active;
 	life->stale_calls[at] = 0;
 	sim_wait_loaded(tenant);
@@ -565,8 +589,7 @@ static void read_run_row(struct sim_op *op, const struct sim_tenant *tenant)
 			.told_days = tenant->told_days,
 		},
 		.token = { .token_id = tenant->token_id },
-		.rules_version = tenant->stream.rules_version,
-		.default_instance_id = tenant->stream.rules_version > 0 ? tenant->default_instance_id : 0,
+		.rules = { .version = tenant->stream.rules_version, .document = sim_rules_document(tenant->rules) },
 		.next_assign_us = next_assign(tenant),
 		.open_alerts = open_alerts(tenant),
 		.incarnation = 1,
@@ -783,9 +806,9 @@ static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 			"device %.*s is removed, and Apple has listed it all the time", TEXT_ARGS(row->apple.serial_number));
 	}
 	LAW(row->gone_at_us == INSTANT_NONE || row->instance_id == 0, "device %.*s is gone, and routed", TEXT_ARGS(row->apple.serial_number));
-	LAW(row->instance_id == 0 || row->instance_id == tenant->default_instance_id,
+	LAW(row->gone_at_us != INSTANT_NONE || row->instance_id == sim_rules_want(tenant->rules, &row->apple),
 		"device %.*s is routed to %lld, the rules say %lld", TEXT_ARGS(row->apple.serial_number), (long long)row->instance_id,
-		(long long)tenant->default_instance_id);
+		(long long)sim_rules_want(tenant->rules, &row->apple));
 	sim_trace("row", tenant->id * 100 + (device - tenant->devices), row->gone_at_us != INSTANT_NONE, row->assign_state);
 	device->used = true;
 	device->row = *row;
@@ -1051,11 +1074,9 @@ enum err sim_rows_execute(struct sim_transaction *transaction)
 // --- the end ---
 
 // Of the content in force; none when it is not defined, or was refused.
-static struct text wanted_profile(struct sim_tenant *tenant)
+static struct text wanted_profile(const struct sim_tenant *tenant, const struct sim_instance *instance)
 {
-	const struct sim_instance *instance = instance_of(tenant, tenant->default_instance_id);
-
-	for (size_t i = 0; instance != NULL && i < tenant->profile_count; i++) {
+	for (size_t i = 0; i < tenant->profile_count; i++) {
 		const struct text uuid = tenant->profiles[i].uuid;
 
 		if (uuid.length > 0 && sim_apple_profile_is(tenant, uuid, instance->id, instance->version)) {
@@ -1067,8 +1088,11 @@ static struct text wanted_profile(struct sim_tenant *tenant)
 
 const char *sim_rows_unfinished(struct sim_tenant *tenant)
 {
-	const struct text wanted = wanted_profile(tenant);
+	struct text wanted[SIM_INSTANCES + 1] = { TEXT_NONE };
 
+	for (size_t i = 0; i < SIM_INSTANCES; i++) {
+		wanted[i + 1] = wanted_profile(tenant, &tenant->instances[i]);
+	}
 	if (tenant->stream.profile_needed) {
 		return "routes are to be looked at";
 	}
@@ -1103,13 +1127,13 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 	(void)snprintf(tenant->server_uuid, sizeof tenant->server_uuid, "SERVER-%d", (int)id);
 	tenant->stream = (struct stream_row){ .sync_next_at_us = INSTANT_NONE, .synced_at_us = INSTANT_NONE, .run_started_at_us = INSTANT_NONE,
 		.replacement_due_us = INSTANT_NONE, .removals_held_at_us = INSTANT_NONE, .profile_needed = true, .rules_version = 1 };
-	tenant->default_instance_id = sim_between(0, SIM_INSTANCES);
+	tenant->rules = (int)sim_between(0, SIM_RULES - 1);
 	for (int i = 0; i < SIM_INSTANCES; i++) {
 		struct sim_instance *instance = &tenant->instances[i];
 
 		instance->id = i + 1;
 		(void)snprintf(instance->name, sizeof instance->name, "i%d", i + 1);
-		(void)snprintf(instance->url, sizeof instance->url, "https://mdm%d/enrol", i + 1);
+		(void)snprintf(instance->url, sizeof instance->url, "https://mdm%d.example/enrol", i + 1);
 		(void)snprintf(instance->members, sizeof instance->members, "{\"department\":\"0\"}");
 		(void)snprintf(instance->hook, sizeof instance->hook, "hook:%d/%d", (int)id, i + 1);
 		for (int lane = 0; lane < EVENT_LANES; lane++) {

@@ -9,6 +9,7 @@
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/replacements.h"
+#include "store/routing.h"
 #include "store/run_row.h"
 #include "store/templates.h"
 #include "store/enrolments.h"
@@ -451,6 +452,8 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 		.instance_id = instance->id,
 		.name = text_of(instance->name),
 		.enrolment_url = text_of(instance->url),
+		.allowed_hosts = { sim_format("mdm%lld.example", (long long)instance->id) },
+		.allowed_host_count = 1,
 		.profile = text_of(instance->members),
 		.webhook_url = text_of(instance->hook),
 		.webhook_disabled_at_us = instance->disabled ? sim.now_us : INSTANT_NONE,
@@ -481,6 +484,7 @@ void store_profile_read(const struct pg_transaction *t, unsigned statement, size
 		.profile_uuid = profile->uuid,
 		.refused = profile->refused,
 		.token_id = profile->token_id,
+		.is_canonical = true,
 	};
 }
 
@@ -518,7 +522,7 @@ static void keep_row(struct device_row *row)
 	struct device_record *apple = &row->apple;
 	struct text *const texts[] = {
 		&apple->serial_number, &apple->model, &apple->description, &apple->color, &apple->asset_tag, &apple->device_family, &apple->os,
-		&apple->profile_status, &apple->profile_uuid, &apple->device_assigned_by, &apple->extra, &row->assigned_profile_uuid,
+		&apple->profile_status, &apple->profile_uuid, &apple->device_assigned_by, &apple->extra, &row->assigned_profile_uuid, &row->rule_id, &row->hold_reason,
 	};
 
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -872,6 +876,85 @@ void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t hel
 	(void)tenant_id;
 	op->number = held;
 	op->other = present;
+}
+
+// Nobody pins a device.
+
+unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_routing_read(const struct pg_transaction *t, unsigned statement, bool *has_facts, bool *has_reroutes)
+{
+	(void)t;
+	(void)statement;
+	*has_facts = false;
+	*has_reroutes = false;
+}
+
+static unsigned no_facts(struct pg_transaction *t, int64_t tenant_id)
+{
+	LAW(t == NULL, "client %lld has facts about devices", (long long)tenant_id);
+	return 0;
+}
+
+unsigned store_fact_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	(void)serials;
+	(void)count;
+	return no_facts(t, tenant_id);
+}
+
+unsigned store_fact_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit)
+{
+	(void)after;
+	(void)limit;
+	return no_facts(t, tenant_id);
+}
+
+unsigned store_fact_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
+{
+	(void)now_us;
+	(void)limit;
+	return no_facts(t, tenant_id);
+}
+
+void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routing_fact *out)
+{
+	(void)t;
+	(void)statement;
+	(void)row;
+	*out = (struct routing_fact){ .is_pinned = false };
+}
+
+unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit)
+{
+	(void)limit;
+	return no_facts(t, tenant_id);
+}
+
+struct text store_reroute_read(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	(void)t;
+	(void)statement;
+	(void)row;
+	return TEXT_NONE;
+}
+
+void store_reroute_insert(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	(void)serials;
+	(void)count;
+	(void)no_facts(t, tenant_id);
+}
+
+void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	(void)serials;
+	(void)count;
+	(void)no_facts(t, tenant_id);
 }
 
 // The simulated Apple lists no replacements and no records that cannot be read.

@@ -247,7 +247,7 @@ static void live(struct life *life, size_t step)
 		break;
 	case 2: reconcile_unseen(&outcome, &life->settings, stored, random_chance(50) ? REMOVAL_UNLISTED : REMOVAL_INACCESSIBLE); break;
 	default:
-		life->settings.rules.default_instance_id = (int64_t[]){ INSTANCE_NONE, MAIN, OTHER }[random_below(3)];
+		life->settings.wish.instance_id = (int64_t[]){ INSTANCE_NONE, MAIN, OTHER }[random_below(3)];
 		reconcile_again(&outcome, &life->settings, stored);
 		break;
 	}
@@ -300,7 +300,7 @@ static void the_log_gives_the_state_at_every_moment_that_there_was(void **state)
 
 	(void)state;
 	for (size_t number = 0; number < 5000; number++) {
-		*life = (struct life){ .settings = { .rules = { MAIN }, .rules_version = 1, .now_us = NOW } };
+		*life = (struct life){ .settings = { .wish = { .instance_id = MAIN }, .rules_version = 1, .now_us = NOW } };
 		random_case("test_history", number);
 		for (size_t step = 0; step < STEPS; step++) {
 			live(life, step);

@@ -17,7 +17,7 @@ enum { MAIN = 7, OTHER = 8 };
 static struct reconcile_settings settings_with(int64_t instance_id, struct text uuid)
 {
 	return (struct reconcile_settings){
-		.rules = { .default_instance_id = instance_id },
+		.wish = { .instance_id = instance_id },
 		.rules_version = 3,
 		.wanted_profile_uuid = uuid,
 		.now_us = NOW,
@@ -135,6 +135,31 @@ static void a_profile_that_apple_took_away_is_assigned_and_announced_again(void 
 	assert_int_equal(taken.next.assign_state, ASSIGN_PENDING);
 	reconcile_assigned(&again, &settings, &taken.next, UUID_A, ASSIGN_RESULT_SUCCESS, -1, 0);
 	expect_events(&again, 1, (const enum event_type[]){ EVENT_DEVICE_ASSIGNED });
+}
+
+// A, then B, which Apple accepts, then A again, before any record has shown B.
+static void what_apple_accepted_last_counts_when_rules_go_back(void **state)
+{
+	const struct reconcile_settings to_a = settings_with(MAIN, UUID_A), to_b = settings_with(OTHER, UUID_B);
+	const struct device_record record = record_with(TEXT("assigned"), UUID_A);
+	struct reconcile_outcome outcome = tell(&to_a, NULL, &record, false);
+	struct device_row row = outcome.next;
+
+	(void)state;
+	reconcile_again(&outcome, &to_b, &row);
+	row = outcome.next;
+	reconcile_assigned(&outcome, &to_b, &row, UUID_B, ASSIGN_RESULT_SUCCESS, -1, 0);
+	row = outcome.next;
+	assert_int_equal(row.assign_state, ASSIGN_CONFIRMING);
+	reconcile_again(&outcome, &to_a, &row);
+	assert_true(outcome.write);
+	assert_int_equal(outcome.next.assign_state, ASSIGN_PENDING);
+	row = outcome.next;
+	const struct assign_view view = reconcile_assign_view(&to_a, &row);
+
+	assert_int_equal(assign_need(&view, to_a.now_us), ASSIGN_NEED_CALL);
+	reconcile_again(&outcome, &to_a, &row);
+	assert_false(outcome.write);
 }
 
 static void other_rules_move_a_device_and_make_it_due(void **state)
@@ -285,8 +310,8 @@ static void live(struct life *life)
 		LAW(!again.write);
 		break;
 	case 3:
-		life->settings.rules.default_instance_id = (int64_t[]){ INSTANCE_NONE, MAIN, OTHER }[random_below(3)];
-		life->settings.wanted_profile_uuid = life->settings.rules.default_instance_id == MAIN ? UUID_A : UUID_B;
+		life->settings.wish.instance_id = (int64_t[]){ INSTANCE_NONE, MAIN, OTHER }[random_below(3)];
+		life->settings.wanted_profile_uuid = life->settings.wish.instance_id == MAIN ? UUID_A : UUID_B;
 		reconcile_again(&outcome, &life->settings, &life->row);
 		take(life, &outcome);
 		reconcile_again(&again, &life->settings, &life->row);
@@ -329,6 +354,7 @@ int main(void)
 		cmocka_unit_test(a_device_that_already_has_the_profile_is_announced_as_assigned_at_once),
 		cmocka_unit_test(success_is_told_once_whoever_tells_it_first),
 		cmocka_unit_test(a_profile_that_apple_took_away_is_assigned_and_announced_again),
+		cmocka_unit_test(what_apple_accepted_last_counts_when_rules_go_back),
 		cmocka_unit_test(other_rules_move_a_device_and_make_it_due),
 		cmocka_unit_test(a_deletion_keeps_what_was_known_and_ends_assigning),
 		cmocka_unit_test(what_apple_said_yes_to_is_not_assigned_again_by_looking_at_it_again),

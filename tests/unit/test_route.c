@@ -29,7 +29,7 @@ static const struct route_report not_seen = { .gone = true, .op_date_us = INSTAN
 
 static struct route_outcome route(int64_t default_instance_id, struct route_stored stored, struct route_report report)
 {
-	return route_device(&(struct route_rules){ default_instance_id }, &stored, &report);
+	return route_device(&(struct route_wish){ .instance_id = default_instance_id }, &stored, &report);
 }
 
 static void each_combination_has_its_instance_and_its_events(void **state)

@@ -169,7 +169,7 @@ static void check_removal(const struct world *world, size_t device)
 
 static void apply_report(struct world *world, size_t device, const struct route_report *report)
 {
-	const struct route_rules rules = { INSTANCE };
+	const struct route_wish rules = { .instance_id = INSTANCE };
 	struct route_stored *row = &world->working.rows[device];
 	const struct route_outcome outcome = route_device(&rules, row, report);
 

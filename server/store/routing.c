@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/routing.h"
+
+#include "store/store_inner.h"
+
+#include <assert.h>
+
+// --- facts ---
+
+#define FACT                                                                                                                     \
+	"p.serial_number is not null, p.instance_id, p.reason, r.serial_number is not null,"                                          \
+	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id"
+// `wanted` has serial numbers. Each is looked up by primary key.
+#define WITH_FACT(wanted)                                                                                                        \
+	" from (" wanted ") as w"                                                                                                     \
+	" left join depbroker.pins p on p.tenant_id = $1 and p.serial_number = w.serial_number"                                       \
+	" left join depbroker.replacements r on r.tenant_id = $1 and r.serial_number = w.serial_number"                               \
+	" left join lateral (select d.serial_number, case when d.gone_at is null then d.instance_id else d.last_instance_id end"       \
+	"  as instance_id from depbroker.devices d where d.tenant_id = $1 and d.serial_number = r.original_serial_number offset 0) as o" \
+	" on true"
+#define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) " where p.serial_number is not null or r.serial_number is not null"
+
+#define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
+#define TO_ASSIGN(ours)       SERIAL "and assign_at <= $2 and assigned_profile_uuid " ours " order by assign_at limit $3"
+
+unsigned store_fact_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	return PG_ADD(t, FACTS_OF("select s.serial_number from unnest($2::text[]) as s (serial_number)"), PG_V_INT8(tenant_id),
+		PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
+}
+
+unsigned store_fact_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit)
+{
+	return PG_ADD(t, FACTS_OF(SERIAL "and serial_number > $2 and gone_at is null order by serial_number limit $3"), PG_V_INT8(tenant_id),
+		PG_V_TEXT(store_not_null(after)), PG_V_INT8(limit));
+}
+
+unsigned store_fact_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
+{
+	return PG_ADD(t,
+		FACTS_OF("select * from (" TO_ASSIGN("is null") ") as urgent union all select * from (" TO_ASSIGN("is not null") ") as bulk"),
+		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us), PG_V_INT8(limit));
+}
+
+static void read_fact(struct columns *at, struct routing_fact *out)
+{
+	out->is_pinned = next_bool(at);
+	out->pin_instance_id = next_number(at);
+	out->pin_reason = next_text(at);
+	out->is_replacement = next_bool(at);
+	out->original_is_asked_for = next_bool(at);
+	out->original_is_known = next_bool(at);
+	out->original_instance_id = next_number(at);
+}
+
+void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routing_fact *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->serial_number = next_text(&at);
+	read_fact(&at, out);
+}
+
+unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1),"
+		" exists (select from depbroker.reroutes where tenant_id = $1)",
+		PG_V_INT8(tenant_id));
+}
+
+void store_routing_read(const struct pg_transaction *t, unsigned statement, bool *has_facts, bool *has_reroutes)
+{
+	struct columns at = { t, statement, 0, 0 };
+
+	*has_facts = next_bool(&at);
+	*has_reroutes = next_bool(&at);
+}
+
+// --- once more ---
+
+void store_reroute_insert(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	(void)PG_ADD(t,
+		"insert into depbroker.reroutes (tenant_id, serial_number) select $1, n.serial from unnest($2::text[]) as n (serial)"
+		" on conflict do nothing",
+		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
+}
+
+void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	(void)PG_ADD(t, "delete from depbroker.reroutes where tenant_id = $1 and serial_number = any ($2::text[])", PG_V_INT8(tenant_id),
+		PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
+}
+
+unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, "select serial_number from depbroker.reroutes where tenant_id = $1 order by serial_number limit $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(limit));
+}
+
+struct text store_reroute_read(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_text(t, statement, row, 0);
+}
+
+// --- pins ---
+
+void store_pin_put(struct pg_transaction *t, int64_t tenant_id, const struct pin_row *pin)
+{
+	store_start_over(t, tenant_id, false);
+	(void)PG_ADD(t,
+		"insert into depbroker.pins (tenant_id, serial_number, instance_id, reason, made_by) values ($1, $2, nullif($3, 0), $4, $5)"
+		" on conflict (tenant_id, serial_number) do update set instance_id = excluded.instance_id, reason = excluded.reason,"
+		" made_by = excluded.made_by, made_at = now()",
+		PG_V_INT8(tenant_id), PG_V_TEXT(pin->serial_number), PG_V_INT8(pin->instance_id), PG_V_TEXT(store_not_null(pin->reason)),
+		PG_V_TEXT(pin->made_by));
+	store_reroute_insert(t, tenant_id, &pin->serial_number, 1);
+}
+
+unsigned store_pin_delete(struct pg_transaction *t, int64_t tenant_id, struct text serial)
+{
+	store_start_over(t, tenant_id, false);
+	store_reroute_insert(t, tenant_id, &serial, 1);
+	return PG_ADD(t, "delete from depbroker.pins where tenant_id = $1 and serial_number = $2 returning 1", PG_V_INT8(tenant_id),
+		PG_V_TEXT(serial));
+}
+
+unsigned store_pin_select(struct pg_transaction *t, int64_t tenant_id, struct text serial)
+{
+	return PG_ADD(t,
+		"select p.serial_number, p.instance_id, i.name, p.reason, p.made_at, p.made_by from depbroker.pins p"
+		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id"
+		" where p.tenant_id = $1 and p.serial_number = $2",
+		PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+}
+
+void store_pin_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pin_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->serial_number = next_text(&at);
+	out->instance_id = next_number(&at);
+	out->instance = next_text(&at);
+	out->reason = next_text(&at);
+	out->made_at_us = next_instant(&at);
+	out->made_by = next_text(&at);
+}
+
+// --- what rules look at ---
+
+unsigned store_routed_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t seen_since_us, int limit)
+{
+	assert(limit > 0 && limit <= STORE_ROUTED_MAX);
+	return PG_ADD(t,
+		"select w.serial_number, w.model, w.description, w.color, w.asset_tag, w.device_family, w.os, w.device_assigned_by,"
+		" w.device_assigned_date, w.first_seen_at, " FACT
+		WITH_FACT("select * from depbroker.devices where tenant_id = $1 and serial_number > $2 and gone_at is null"
+			" and ($3::timestamptz is null or first_seen_at >= $3) order by serial_number limit $4") " order by w.serial_number",
+		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(after)), PG_V_INSTANT(seen_since_us), PG_V_INT8(limit));
+}
+
+void store_routed_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routed_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	*out = (struct routed_row){ .apple = { .operation = DEVICE_PRESENT } };
+	out->apple.serial_number = next_text(&at);
+	out->apple.model = next_text(&at);
+	out->apple.description = next_text(&at);
+	out->apple.color = next_text(&at);
+	out->apple.asset_tag = next_text(&at);
+	out->apple.device_family = next_text(&at);
+	out->apple.os = next_text(&at);
+	out->apple.device_assigned_by = next_text(&at);
+	out->apple.device_assigned_date_us = next_instant(&at);
+	out->first_seen_us = next_instant(&at);
+	out->fact.serial_number = out->apple.serial_number;
+	read_fact(&at, &out->fact);
+}

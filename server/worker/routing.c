@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/routing.h"
+
+#include "worker/wanted_profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// --- facts ---
+
+static int compare_texts(struct text a, struct text b)
+{
+	const int order = memcmp(a.bytes, b.bytes, a.length < b.length ? a.length : b.length);
+
+	return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+static int compare_facts(const void *a, const void *b)
+{
+	return compare_texts(((const struct routing_fact *)a)->serial_number, ((const struct routing_fact *)b)->serial_number);
+}
+
+void routing_no_facts(struct tenant *tenant)
+{
+	tenant->facts = NULL;
+	tenant->fact_count = 0;
+}
+
+void routing_take_facts(struct tenant *tenant, const struct pg_transaction *t, unsigned statement)
+{
+	const size_t count = pg_row_count(t, statement);
+
+	tenant->facts = tenant_scratch(tenant, (count + 1) * sizeof *tenant->facts);
+	tenant->fact_count = count;
+	for (size_t i = 0; i < count; i++) {
+		store_fact_read(t, statement, i, &tenant->facts[i]);
+	}
+	qsort(tenant->facts, count, sizeof *tenant->facts, compare_facts);
+}
+
+static const struct routing_fact *fact_of(const struct tenant *tenant, struct text serial)
+{
+	const struct routing_fact wanted = { .serial_number = serial };
+
+	return tenant->fact_count > 0 ? bsearch(&wanted, tenant->facts, tenant->fact_count, sizeof *tenant->facts, compare_facts) : NULL;
+}
+
+// --- decisions ---
+
+static struct reconcile_settings settings_of(const struct tenant *tenant, struct route_wish wish, const struct wanted_profile *profile)
+{
+	return (struct reconcile_settings){
+		.wish = wish,
+		.rules_version = tenant->rules_version,
+		.wanted_profile_uuid = wanted_profile_uuid(profile),
+		.now_us = tenant_now_us(tenant),
+	};
+}
+
+struct reconcile_settings routing_decide(struct tenant *tenant, const struct device_record *apple)
+{
+	if (tenant->rules == NULL) {
+		return settings_of(tenant, (struct route_wish){ .hold_reason = TEXT("there are no rules yet") }, NULL);
+	}
+	struct ruleset_device device = store_fact_device(apple, fact_of(tenant, apple->serial_number));
+
+	device.labels = tenant->labels;
+	device.label_count = tenant->label_count;
+	const struct ruleset_target target = ruleset_decide(tenant->rules, &device);
+	const struct route_wish wish = {
+		.instance_id = target.instance_id,
+		.decider = target.decider == RULESET_BY_PIN ? ROUTE_BY_PIN : ROUTE_BY_RULE,
+		.rule_id = target.rule_id,
+		.hold_reason = target.hold_reason,
+	};
+
+	return settings_of(tenant, wish, wanted_profile_of(tenant, target.instance_id, target.rule_id, target.profile));
+}
+
+struct wanted_profile *routing_profile(struct tenant *tenant, const struct device_row *row)
+{
+	if (row->instance_id == INSTANCE_NONE) {
+		return NULL;
+	}
+	return wanted_profile_of(tenant, row->instance_id, row->rule_id,
+		row->decider == ROUTE_BY_RULE ? ruleset_profile(tenant->rules, row->rule_id) : TEXT_NONE);
+}
+
+struct reconcile_settings routing_as_decided(struct tenant *tenant, const struct device_row *row)
+{
+	const struct route_wish wish = {
+		.instance_id = row->instance_id, .decider = row->decider, .rule_id = row->rule_id, .hold_reason = row->hold_reason,
+	};
+
+	return settings_of(tenant, wish, routing_profile(tenant, row));
+}
+
+struct reconcile_settings routing_of_gone(const struct tenant *tenant)
+{
+	return settings_of(tenant, (struct route_wish){ .instance_id = INSTANCE_NONE }, NULL);
+}
+
+bool routing_is_current(const struct tenant *tenant)
+{
+	return !tenant->stream.profile_needed && !tenant->has_reroutes;
+}
