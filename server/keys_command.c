@@ -218,6 +218,7 @@ static int run(size_t command, const struct config *config)
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0); // who watches sees each step
 	rc = lock_folder(&call, &fault);
+	rc = rc == OK ? master_keys_sweep(call.path, &fault) : rc;
 	rc = rc == OK ? master_keys_load(&call.keys, call.path, false, &fault) : rc;
 	rc = rc == OK ? commands[command].run(&call, config, &fault) : rc;
 	if (call.has_database) {

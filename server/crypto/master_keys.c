@@ -6,6 +6,7 @@
 #include "depbroker/clock.h"
 #include "depbroker/digest.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 enum { HEX_SIZE = 2 * AEAD_KEY_SIZE, LINE_MAX_SIZE = HEX_SIZE + 2, FILE_MAX = MASTER_KEYS_MAX * LINE_MAX_SIZE }; // CR LF may end a line
+enum { BESIDE_DIGITS = 16 }; // after the file's name and a dot: a file that is not yet given its name
 
 static void close_file(const int *file)
 {
@@ -166,16 +168,20 @@ static bool write_new_file(const char *path, const struct master_keys *keys)
 	return fchmod(file, 0600) == 0 && write_all(file, buffer_text(&content));
 }
 
-// So that the name of a new file, too, survives a power cut.
-static bool sync_folder_of(const char *path)
+static int open_folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
 
 	(void)snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path),
 		slash == NULL ? "." : path);
+	return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
 
-	const int file CLEANUP(close_file) = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+// So that the name of a new file, too, survives a power cut.
+static bool sync_folder_of(const char *path)
+{
+	const int file CLEANUP(close_file) = open_folder_of(path);
 
 	return file >= 0 && fsync(file) == 0;
 }
@@ -202,7 +208,7 @@ static enum err write_keys(const struct master_keys *keys, const char *path, boo
 	bool written;
 
 	random_bytes(&unique, sizeof unique);
-	if ((size_t)snprintf(beside, sizeof beside, "%s.%016llx", path, (unsigned long long)unique) >= sizeof beside) {
+	if ((size_t)snprintf(beside, sizeof beside, "%s.%0*llx", path, BESIDE_DIGITS, (unsigned long long)unique) >= sizeof beside) {
 		return fault_set(fault, ERR_SYSTEM, "the path of the master key file is too long");
 	}
 	written = write_new_file(beside, keys) && put(beside, path) && sync_folder_of(path);
@@ -230,6 +236,36 @@ enum err master_keys_load(struct master_keys *keys, const char *path, bool creat
 enum err master_keys_replace(const struct master_keys *keys, const char *path, struct fault *fault)
 {
 	return write_keys(keys, path, put_over, fault);
+}
+
+static bool is_beside(const char *name, const char *file)
+{
+	const size_t length = strlen(file);
+
+	return strncmp(name, file, length) == 0 && name[length] == '.' && strlen(name + length + 1) == BESIDE_DIGITS &&
+		strspn(name + length + 1, "0123456789abcdef") == BESIDE_DIGITS;
+}
+
+enum err master_keys_sweep(const char *path, struct fault *fault)
+{
+	const char *slash = strrchr(path, '/');
+	const char *file = slash == NULL ? path : slash + 1;
+	const int folder = open_folder_of(path);
+	DIR *entries = folder < 0 ? NULL : fdopendir(folder); // which owns the folder from here on
+	int error = entries == NULL ? errno : 0;
+
+	for (const struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
+		if (is_beside(entry->d_name, file) && unlinkat(folder, entry->d_name, 0) != 0) {
+			error = errno;
+		}
+	}
+	if (entries != NULL) {
+		(void)closedir(entries);
+	} else if (folder >= 0) {
+		(void)close(folder);
+	}
+	return error == 0 ? OK : fault_set(fault, ERR_SYSTEM, "cannot remove what an interrupted command left beside the master key file %s: %s",
+		path, strerror(error));
 }
 
 void master_keys_fini(struct master_keys *keys)

@@ -23,6 +23,9 @@ struct master_keys {
 MUST_USE enum err master_keys_load(struct master_keys *keys, const char *path, bool create_missing, struct fault *fault);
 // The file, which must exist, holds these from now on.
 MUST_USE enum err master_keys_replace(const struct master_keys *keys, const char *path, struct fault *fault);
+// Removes what a process that was killed inside of master_keys_replace left beside the file: it holds keys. For whoever is sure to be
+// the only one that replaces the file now.
+MUST_USE enum err master_keys_sweep(const char *path, struct fault *fault);
 void master_keys_fini(struct master_keys *keys);
 
 void master_key_make(struct master_key *key);

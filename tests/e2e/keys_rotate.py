@@ -237,6 +237,8 @@ def data_keys_rotate_under_kills(world, chance):
 
 
 def the_old_master_key_is_not_missed(world, clients, first):
+    with open(key_file(world) + ".0123456789abcdef", "wb"):  # as a command leaves it that is killed before it gives the name
+        pass
     Rotation(world, "rotate", "--finish").finish()
     kept = lines_of(key_file(world))
     equal(len(kept), 1, "master keys in the file")

@@ -8,6 +8,8 @@
 #include "support/files.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,6 +203,42 @@ static void the_file_is_replaced_whole(void **state)
 	place_close(&place);
 }
 
+static void make_file(const struct place *place, const char *name)
+{
+	char path[PATH_MAX];
+
+	assert_true((size_t)snprintf(path, sizeof path, "%s/%s", place->folder, name) < sizeof path);
+
+	const int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	assert_true(file >= 0);
+	assert_int_equal(close(file), 0);
+}
+
+static void what_a_killed_command_left_beside_it_is_removed(void **state)
+{
+	static const char *const endings[] = { ".0123456789abcdef", ".ffffffffffffffff", ".bak", ".0123456789abcde", ".0123456789ABCDEF" };
+	struct place place;
+	const char *name;
+
+	(void)state;
+	place_open(&place);
+	name = strrchr(place.path, '/') + 1;
+	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+		char beside[PATH_MAX];
+
+		(void)snprintf(beside, sizeof beside, "%s%s", name, endings[i]);
+		make_file(&place, beside);
+	}
+	make_file(&place, "other.0123456789abcdef");
+	assert_int_equal(files_in(place.folder), 7);
+	assert_int_equal(master_keys_sweep(place.path, NULL), OK);
+	assert_int_equal(files_in(place.folder), 5); // a copy that somebody keeps is nobody's leftover
+	assert_int_equal(access(place.path, R_OK), 0);
+	place_close(&place);
+	assert_int_equal(master_keys_sweep("/nowhere/master.key", NULL), ERR_SYSTEM);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +247,7 @@ int main(void)
 		cmocka_unit_test(a_key_that_is_gone_from_the_file_is_forgotten_soon),
 		cmocka_unit_test(a_file_that_cannot_be_read_changes_nothing),
 		cmocka_unit_test(the_file_is_replaced_whole),
+		cmocka_unit_test(what_a_killed_command_left_beside_it_is_removed),
 	};
 
 	return cmocka_run_group_tests_name("key_provider", tests, NULL, NULL);
