@@ -3,9 +3,11 @@
 // /approvals, /approvals/{id}, .../approve, .../reject: changes that move too many devices for one person to decide.
 #include "api/approval_json.h"
 #include "api/call.h"
+#include "api/job_runner.h"
 #include "api/paging.h"
 #include "api/resources.h"
 #include "api/rules_cost.h"
+#include "store/jobs.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -105,6 +107,7 @@ struct deciding {
 	int64_t tenant_id, base_version, changes;
 	struct text slug;
 	bool is_stale; // to be closed as such
+	bool is_job;   // which is costed again while it is carried out
 	struct tenant_row tenant;
 };
 
@@ -204,6 +207,7 @@ static bool take_waiting(struct call *call)
 	deciding->slug = text_of(arena_copy(&call->request->arena, row.slug));
 	deciding->base_version = row.base_version;
 	deciding->changes = row.changes;
+	deciding->is_job = text_equal(row.kind, TEXT("job"));
 	buffer_add_text(&deciding->payload, row.payload);
 	buffer_add_text(&deciding->reason, row.reason);
 	return true;
@@ -227,6 +231,7 @@ static void close_as(struct call *call, const char *state, const char *action)
 	struct pg_transaction *transaction = call_transaction(call, store_api(deciding->tenant_id));
 
 	store_approval_close(transaction, deciding->tenant_id, deciding->approval_id, text_of(state), call->key.key_id);
+	store_job_rejected(transaction, deciding->tenant_id, deciding->approval_id);
 	call_audit(call, transaction, action, deciding->slug, TEXT_NONE);
 	call_start(call);
 }
@@ -311,9 +316,20 @@ static void apply(struct call *call)
 	call_start(call);
 }
 
+static void let_job_go_on(struct call *call)
+{
+	const struct deciding *deciding = call->own;
+	struct pg_transaction *transaction = call_transaction(call, store_api(deciding->tenant_id));
+
+	store_job_approved(transaction, deciding->tenant_id, deciding->approval_id);
+	store_approval_grant(transaction, deciding->tenant_id, deciding->approval_id, call->key.key_id);
+	call_audit(call, transaction, "approval.approve", deciding->slug, TEXT_NONE);
+	call_start(call);
+}
+
 void approval_approve(struct call *call)
 {
-	enum { NEW, FINDING, READING, COSTING, APPLYING, CLOSING, READING_BACK };
+	enum { NEW, FINDING, READING, COSTING, APPLYING, CLOSING, LETTING_GO_ON, READING_BACK, READING_JOB_BACK };
 	struct deciding *deciding = call->own;
 
 	switch (call->state) {
@@ -323,6 +339,18 @@ void approval_approve(struct call *call)
 		}
 		AWAIT(call, FINDING, find(call));
 		if (call_failed(call) || !take_waiting(call) || !is_another(call)) {
+			return;
+		}
+		if (((struct deciding *)call->own)->is_job) {
+			AWAIT(call, LETTING_GO_ON, let_job_go_on(call));
+			if (!was_closed(call)) {
+				return;
+			}
+			job_runner_wake(call->service->job_runner);
+			AWAIT(call, READING_JOB_BACK, find(call));
+			if (!call_failed(call)) {
+				answer_one(call);
+			}
 			return;
 		}
 		AWAIT(call, READING, ask_rules(call));

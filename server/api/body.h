@@ -13,7 +13,9 @@
 
 enum { BODY_DEPTH_MAX = 32, BODY_VALUES_MAX = 10000, BODY_STRINGS_MAX = 64, BODY_NUMBERS_MAX = 16 };
 
-enum body_kind { BODY_TEXT, BODY_INTEGER, BODY_OBJECT, BODY_TEXTS, BODY_INTEGERS, BODY_FLAG };
+enum body_kind { BODY_TEXT, BODY_INTEGER, BODY_OBJECT, BODY_TEXTS, BODY_INTEGERS, BODY_FLAG,
+	BODY_LIST, // of anything, checked by who asks: `object` is the array
+};
 
 struct body_member {
 	const char *name;
@@ -39,6 +41,8 @@ struct body_value {
 
 // Fills values[i] for members[i]. False: refused, and that has been answered.
 MUST_USE bool body_read(struct call *call, const struct body_member *members, struct body_value *values, size_t count);
+// The same with more values than usual.
+MUST_USE bool body_read_large(struct call *call, const struct body_member *members, struct body_value *values, size_t count, size_t values_max);
 
 // True when JSON this deep and with this many values may be parsed at all. Says nothing about its form.
 bool body_is_modest(struct text json);

@@ -27,7 +27,7 @@
 enum role { ROLE_ANYBODY, ROLE_VIEWER, ROLE_TECHNICIAN, ROLE_OPERATOR, ROLE_ADMIN }; // each may do what those before it may
 const char *role_name(enum role role);
 
-enum { ENDPOINT_QUERY_MAX = 6, CALL_ANSWER_MAX = 64 << 20 };
+enum { ENDPOINT_QUERY_MAX = 8, CALL_ANSWER_MAX = 64 << 20 };
 
 struct call;
 
@@ -95,6 +95,9 @@ MUST_USE bool call_parameter_id(const struct call *call, size_t parameter, int64
 
 // A flag such as ?dry_run=true. False: it has another value, and that has been answered.
 MUST_USE bool call_flag(struct call *call, const char *name, bool *out);
+
+// Workers had better look at the client now. Lost hints are harmless.
+void call_hint_workers(const struct service *service, int64_t tenant_id);
 
 // --- answers ---
 

@@ -136,8 +136,7 @@ struct blast_cost rules_cost_total(const struct rules_cost *cost)
 	return (struct blast_cost){ .present = (int64_t)ruleset_preview_devices(cost->preview), .changes = (int64_t)changes };
 }
 
-// The tenant's own numbers, or the usual ones.
-static struct blast_limits limits_of(const struct tenant_row *tenant)
+struct blast_limits rules_cost_limits(const struct tenant_row *tenant)
 {
 	return (struct blast_limits){
 		.devices = tenant->brake_devices > 0 ? tenant->brake_devices : -1, .percent = tenant->brake_percent > 0 ? tenant->brake_percent : -1,
@@ -146,7 +145,7 @@ static struct blast_limits limits_of(const struct tenant_row *tenant)
 
 bool rules_cost_needs_approval(const struct rules_cost *cost, const struct tenant_row *tenant, int64_t approved)
 {
-	const struct blast_limits limits = limits_of(tenant);
+	const struct blast_limits limits = rules_cost_limits(tenant);
 	struct blast_cost total = rules_cost_total(cost);
 
 	total.approved = approved;
@@ -204,7 +203,7 @@ void rules_cost_warnings(struct json_out *json, const struct ruleset *rules)
 void rules_cost_summary(struct json_out *json, const struct rules_cost *cost, const struct tenant_row *tenant)
 {
 	const struct blast_cost total = rules_cost_total(cost);
-	const struct blast_limits limits = limits_of(tenant);
+	const struct blast_limits limits = rules_cost_limits(tenant);
 
 	put_int(json, "base_version", cost->version);
 	put_int(json, "devices", total.present);

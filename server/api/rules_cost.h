@@ -46,6 +46,8 @@ struct ruleset *rules_cost_in_force(struct call *call, struct rules_cost *cost, 
 void rules_cost_read(struct call *call, struct rules_cost *cost); // the next slice
 void rules_cost_take(struct call *call, struct rules_cost *cost);
 
+// The tenant's own numbers, or the usual ones.
+struct blast_limits rules_cost_limits(const struct tenant_row *tenant);
 struct blast_cost rules_cost_total(const struct rules_cost *cost);
 // `approved`: a second person has agreed to so many. The first rules of a client need nobody: no device has been anywhere before.
 bool rules_cost_needs_approval(const struct rules_cost *cost, const struct tenant_row *tenant, int64_t approved);

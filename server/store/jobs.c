@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/jobs.h"
+
+#include "store/fact_inner.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { DETAIL_MAX = 400 };
+
+static struct text kind_of(const struct job_row *job)
+{
+	return text_of(job_kind_name(job->kind));
+}
+
+// --- in ---
+
+void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct job_row *job)
+{
+	(void)PG_ADD(t,
+		"insert into depbroker.jobs (tenant_id, job_id, kind, dry_run, reason, start_at, row_count, created_by)"
+		" values ($1, $2, $3, $4, $5, $6, $7, $8)",
+		PG_V_INT8(tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(kind_of(job)), PG_V_BOOL(job->dry_run),
+		PG_V_TEXT(store_clipped(job->reason, JOB_REASON_MAX)), PG_V_INSTANT(job->start_at_us), PG_V_INT8(job->row_count),
+		PG_V_TEXT(job->created_by));
+}
+
+void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count)
+{
+	struct text *texts = allocate_array(count + 1, 2 * sizeof *texts);
+	int64_t *instances = allocate_array(count + 1, sizeof *instances);
+
+	for (size_t i = 0; i < count; i++) {
+		texts[i] = store_clipped(rows[i].serial_number, 64);
+		texts[count + i] = store_nullable(rows[i].refused);
+		instances[i] = rows[i].instance_id;
+	}
+	(void)PG_ADD(t,
+		"insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id, result, detail)"
+		" select $1, $2, n.number, n.serial, nullif(n.instance, 0), case when n.refused is null then 'waiting' else 'refused' end, n.refused"
+		" from unnest($3::text[], $4::bigint[], $5::text[]) with ordinality as n (serial, instance, refused, number)",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXTS(PG_TEXT_ARRAY, texts, count), PG_V_NUMBERS(PG_INT8_ARRAY, instances, count),
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + count, count));
+	free(instances);
+	free(texts);
+}
+
+void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t from_instance_id, int64_t instance_id)
+{
+	(void)PG_ADD(t,
+		"with put as ("
+		"  insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id)"
+		"  select $1, $2, row_number() over (order by serial_number), serial_number, nullif($4, 0) from depbroker.devices"
+		"  where tenant_id = $1 and gone_at is null and ($3 = -1 or coalesce(instance_id, 0) = $3) order by serial_number limit $5 + 1"
+		"  returning 1)"
+		" select depbroker.require_fence((select count(*) from put) <= $5)",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(from_instance_id), PG_V_INT8(instance_id), PG_V_INT8(JOB_ROWS_MAX));
+	(void)PG_ADD(t,
+		"update depbroker.jobs set row_count = (select count(*) from depbroker.job_rows where tenant_id = $1 and job_id = $2)"
+		" where tenant_id = $1 and job_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+}
+
+// --- out ---
+
+unsigned store_job_unfinished(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select count(*) from depbroker.jobs where tenant_id = $1 and state in ('costing', 'waiting', 'scheduled', 'running', 'asking')",
+		PG_V_INT8(tenant_id));
+}
+
+int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned statement)
+{
+	return store_number(t, statement);
+}
+
+#define JOB                                                                                                                          \
+	"select j.job_id, j.tenant_id, j.kind,"                                                                                           \
+	" case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end, j.dry_run, j.reason, j.start_at,"       \
+	" j.row_count, j.costed, j.position, j.changes, j.moved, j.present, j.allowed, j.approval_id, j.created_at, j.started_at,"         \
+	" j.finished_at, j.created_by from depbroker.jobs j"                                                                               \
+	" left join depbroker.approvals a on a.tenant_id = j.tenant_id and a.approval_id = j.approval_id "
+
+unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	return PG_ADD(t, JOB "where j.tenant_id = $1 and j.job_id = $2", PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+}
+
+unsigned store_job_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, JOB "where j.tenant_id = $1 and j.job_id < $2 order by j.job_id desc limit $3", PG_V_INT8(tenant_id),
+		PG_V_INT8(before_id), PG_V_INT8(limit));
+}
+
+unsigned store_job_due(struct pg_transaction *t, int limit)
+{
+	return PG_ADD(t,
+		JOB "where (j.tenant_id, j.job_id) in ("
+		" select d.tenant_id, min(d.job_id) from depbroker.jobs d join depbroker.tenants t on t.tenant_id = d.tenant_id"
+		" where t.state <> 'deleting' and (d.state in ('costing', 'running')"
+		"  or (d.state = 'scheduled' and coalesce(d.start_at, d.created_at) <= now()))"
+		" group by d.tenant_id) order by j.job_id limit $1",
+		PG_V_INT8(limit));
+}
+
+void store_job_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->job_id = next_number(&at);
+	out->tenant_id = next_number(&at);
+	if (!job_kind_parse(next_text(&at), &out->kind)) {
+		assert(!"the schema knows the kinds");
+	}
+	out->state = next_text(&at);
+	out->dry_run = next_bool(&at);
+	out->reason = next_text(&at);
+	out->start_at_us = next_instant(&at);
+	out->row_count = next_number(&at);
+	out->costed = next_number(&at);
+	out->position = next_number(&at);
+	out->changes = next_number(&at);
+	out->moved = next_number(&at);
+	out->present = next_number(&at);
+	out->allowed = next_number(&at);
+	out->approval_id = next_number(&at);
+	out->created_at_us = next_instant(&at);
+	out->started_at_us = next_instant(&at);
+	out->finished_at_us = next_instant(&at);
+	out->created_by = next_text(&at);
+}
+
+static enum job_result result_of(struct text name)
+{
+	for (size_t i = 0; i < JOB_RESULTS; i++) {
+		if (text_equal_string(name, job_result_name((enum job_result)i))) {
+			return (enum job_result)i;
+		}
+	}
+	assert(!"the schema knows the results");
+	return JOB_FAILED;
+}
+
+unsigned store_job_counts(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	return PG_ADD(t, "select result, count(*) from depbroker.job_rows where tenant_id = $1 and job_id = $2 group by result",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+}
+
+void store_job_counts_read(const struct pg_transaction *t, unsigned statement, int64_t counts[JOB_RESULTS])
+{
+	for (size_t i = 0; i < JOB_RESULTS; i++) {
+		counts[i] = 0;
+	}
+	for (size_t row = 0; row < pg_row_count(t, statement); row++) {
+		counts[result_of(pg_text(t, statement, row, 0))] = pg_int8(t, statement, row, 1);
+	}
+}
+
+unsigned store_job_lines(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		"select r.row_number, r.serial_number, i.name,"
+		" case when r.result in ('waiting', 'asked') and j.state in ('cancelled', 'rejected') then 'cancelled' else r.result end,"
+		" r.detail, r.moves, f.name, o.name from depbroker.job_rows r"
+		" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = r.job_id"
+		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = r.instance_id"
+		" left join depbroker.instances f on f.tenant_id = $1 and f.instance_id = r.from_instance_id"
+		" left join depbroker.instances o on o.tenant_id = $1 and o.instance_id = r.to_instance_id"
+		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number > $3 order by r.row_number limit $4",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(after), PG_V_INT8(limit));
+}
+
+void store_job_line_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_line *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->row_number = next_number(&at);
+	out->serial_number = next_text(&at);
+	out->instance = next_text(&at);
+	out->result = next_text(&at);
+	out->detail = next_text(&at);
+	out->moves = next_bool(&at);
+	out->from = next_text(&at);
+	out->to = next_text(&at);
+}
+
+// --- a slice ---
+
+unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after)
+{
+	return PG_ADD(t,
+		"select " ROUTED ", " FACT ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile"
+		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, d.tenant_id is not null as is_present,"
+			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
+			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at"
+			" from depbroker.job_rows j left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
+			" and d.gone_at is null where j.tenant_id = $1 and j.job_id = $2 and j.row_number > $3 order by j.row_number limit $4")
+		" order by w.row_number",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(after), PG_V_INT8(JOB_SLICE_MAX));
+}
+
+void store_job_slice_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_slice_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	read_routed(&at, &out->routed);
+	out->row_number = next_number(&at);
+	out->result = result_of(next_text(&at));
+	out->wanted_instance_id = next_number(&at);
+	out->is_present = next_bool(&at);
+	out->stored_instance_id = next_number(&at);
+	out->has_profile = next_bool(&at);
+}
+
+unsigned store_job_present(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t, "select count(*) from depbroker.devices where tenant_id = $1 and gone_at is null", PG_V_INT8(tenant_id));
+}
+
+int64_t store_job_present_read(const struct pg_transaction *t, unsigned statement)
+{
+	return store_number(t, statement);
+}
+
+static int64_t moves_of(const struct job_progress *progress)
+{
+	int64_t moves = 0;
+
+	for (size_t i = 0; i < progress->count; i++) {
+		moves += progress->outcomes[i].moves ? 1 : 0;
+	}
+	return moves;
+}
+
+// What was found out about each row; `keeps_result`: nothing has been done yet.
+static void put_outcomes(struct pg_transaction *t, const struct job_progress *progress, bool keeps_result)
+{
+	enum { FROM, TO, MOVES, COLUMNS };
+	const size_t count = progress->count;
+	int64_t *numbers = allocate_array(count + 1, COLUMNS * sizeof *numbers);
+	struct text *results = allocate_array(count + 1, sizeof *results);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct job_outcome *outcome = &progress->outcomes[i];
+
+		numbers[FROM * count + i] = outcome->from_instance_id;
+		numbers[TO * count + i] = outcome->to_instance_id;
+		numbers[MOVES * count + i] = outcome->moves;
+		results[i] = text_of(job_result_name(outcome->result));
+	}
+	(void)PG_ADD(t,
+		"update depbroker.job_rows r set moves = n.moves <> 0, from_instance_id = nullif(n.origin, 0), to_instance_id = nullif(n.target, 0),"
+		" result = case when $8 then r.result else n.result end,"
+		" detail = case when n.result = 'failed' then 'the instance is retired' end"
+		" from unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) as n (number, origin, target, moves, result)"
+		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number = n.number",
+		PG_V_INT8(progress->job->tenant_id), PG_V_INT8(progress->job->job_id), PG_V_NUMBERS(PG_INT8_ARRAY, progress->row_numbers, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + FROM * count, count), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + TO * count, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + MOVES * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, results, count), PG_V_BOOL(keeps_result));
+	free(results);
+	free(numbers);
+}
+
+void store_job_cost(struct pg_transaction *t, const struct job_progress *progress)
+{
+	const struct job_row *job = progress->job;
+
+	(void)PG_ADD(t,
+		"with costed as ("
+		"  update depbroker.jobs set costed = $4, changes = changes + $5"
+		"  where tenant_id = $1 and job_id = $2 and state = 'costing' and costed = $3 returning 1)"
+		" select depbroker.require_fence(exists (select from costed))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->costed), PG_V_INT8(progress->position),
+		PG_V_INT8(moves_of(progress)));
+	put_outcomes(t, progress, true);
+}
+
+void store_job_costed(struct pg_transaction *t, const struct job_row *job, struct text state, int64_t present, int64_t allowed)
+{
+	(void)PG_ADD(t,
+		"update depbroker.jobs set state = $3, present = $4, allowed = $5, finished_at = case when $3 = 'previewed' then now() end"
+		" where tenant_id = $1 and job_id = $2",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(state), PG_V_INT8(present), PG_V_INT8(allowed));
+}
+
+void store_job_ask(struct pg_transaction *t, const struct job_row *job, int64_t approval_id, int64_t rules_version, int64_t present)
+{
+	const struct pg_value of_job[] = { PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(approval_id), PG_V_INT8(rules_version),
+		PG_V_INT8(present) };
+
+	(void)pg_add(t,
+		"insert into depbroker.approvals (tenant_id, approval_id, kind, payload, reason, base_version, changes, present, devices, requested_by)"
+		" select $1, $3, 'job', json_build_object('job', $2::text, 'kind', j.kind)::text, j.reason, $4, j.changes, $5,"
+		" coalesce((select json_agg(json_build_object('serial_number', r.serial_number, 'from', f.name, 'to', o.name, 'old_rule', null,"
+		"  'new_rule', null) order by r.row_number) from depbroker.job_rows r"
+		"  left join depbroker.instances f on f.tenant_id = $1 and f.instance_id = r.from_instance_id"
+		"  left join depbroker.instances o on o.tenant_id = $1 and o.instance_id = r.to_instance_id"
+		"  where r.tenant_id = $1 and r.job_id = $2 and r.moves)::text, '[]'), j.created_by"
+		" from depbroker.jobs j where j.tenant_id = $1 and j.job_id = $2",
+		of_job, sizeof of_job / sizeof *of_job);
+	(void)PG_ADD(t, "update depbroker.jobs set approval_id = $3 where tenant_id = $1 and job_id = $2", PG_V_INT8(job->tenant_id),
+		PG_V_INT8(job->job_id), PG_V_INT8(approval_id));
+}
+
+void store_job_begin(struct pg_transaction *t, const struct job_row *job)
+{
+	(void)PG_ADD(t,
+		"with begun as ("
+		"  update depbroker.jobs set state = 'running', started_at = coalesce(started_at, now())"
+		"  where tenant_id = $1 and job_id = $2 and state = 'scheduled' returning 1)"
+		" select depbroker.require_fence(exists (select from begun))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+}
+
+#define OF_SLICE "r.tenant_id = $1 and r.job_id = $2 and r.row_number > $3 and r.row_number <= $4 and r.result in ('done', 'asked')"
+
+static void put_pins(struct pg_transaction *t, const struct job_progress *progress)
+{
+	const struct job_row *job = progress->job;
+	const struct pg_value slice[] = { PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->position),
+		PG_V_INT8(progress->position) };
+
+	switch (job->kind) {
+	case JOB_ASSIGN:
+	case JOB_PIN:
+	case JOB_REMOVE_PROFILE:
+		(void)pg_add(t,
+			"insert into depbroker.pins (tenant_id, serial_number, instance_id, reason, made_by)"
+			" select $1, r.serial_number, r.instance_id, j.reason, j.created_by from depbroker.job_rows r"
+			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 where " OF_SLICE
+			" on conflict (tenant_id, serial_number) do update set instance_id = excluded.instance_id, reason = excluded.reason,"
+			" made_by = excluded.made_by, made_at = now()",
+			slice, 4);
+		break;
+	case JOB_UNPIN:
+		(void)pg_add(t,
+			"delete from depbroker.pins where tenant_id = $1 and serial_number in (select r.serial_number from depbroker.job_rows r where "
+			OF_SLICE ")",
+			slice, 4);
+		break;
+	case JOB_REROUTE:
+	case JOB_RELEASE:
+	case JOB_KINDS: break;
+	}
+	if (job->kind != JOB_RELEASE) {
+		(void)pg_add(t,
+			"insert into depbroker.reroutes (tenant_id, serial_number) select $1, r.serial_number from depbroker.job_rows r where " OF_SLICE
+			" on conflict do nothing",
+			slice, 4);
+	}
+}
+
+#define END_WHEN_DONE                                                                                                                \
+	"update depbroker.jobs j set state = case when w.waits then 'asking' else 'done' end,"                                            \
+	" finished_at = case when not w.waits then now() end"                                                                              \
+	" from (select exists (select from depbroker.job_rows where tenant_id = $1 and job_id = $2 and result = 'asked') as waits) as w"   \
+	" where j.tenant_id = $1 and j.job_id = $2 and j.position = j.row_count and j.state in ('running', 'asking')"
+
+static void end_when_done(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	(void)PG_ADD(t, END_WHEN_DONE, PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+}
+
+void store_job_carry_out(struct pg_transaction *t, const struct job_progress *progress)
+{
+	const struct job_row *job = progress->job;
+
+	store_start_over(t, job->tenant_id, false);
+	(void)PG_ADD(t,
+		"with moved as ("
+		"  update depbroker.jobs set position = $4, moved = moved + $5"
+		"  where tenant_id = $1 and job_id = $2 and state = 'running' and position = $3 and moved + $5 <= allowed returning 1)"
+		" select depbroker.require_fence(exists (select from moved))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->position), PG_V_INT8(progress->position),
+		PG_V_INT8(moves_of(progress)));
+	put_outcomes(t, progress, false);
+	put_pins(t, progress);
+	end_when_done(t, job->tenant_id, job->job_id);
+}
+
+void store_job_cost_again(struct pg_transaction *t, const struct job_row *job)
+{
+	(void)PG_ADD(t,
+		"with again as ("
+		"  update depbroker.jobs set state = 'costing', costed = position, changes = moved"
+		"  where tenant_id = $1 and job_id = $2 and state = 'running' and position = $3 returning 1)"
+		" select depbroker.require_fence(exists (select from again))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->position));
+}
+
+// --- people ---
+
+void store_job_approved(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id)
+{
+	(void)PG_ADD(t,
+		"with allowed as ("
+		"  update depbroker.jobs j set state = 'scheduled', allowed = a.changes from depbroker.approvals a"
+		"  where j.tenant_id = $1 and j.approval_id = $2 and j.state = 'waiting' and a.tenant_id = $1 and a.approval_id = $2 returning 1)"
+		" select depbroker.require_fence(exists (select from allowed))",
+		PG_V_INT8(tenant_id), PG_V_INT8(approval_id));
+}
+
+void store_job_rejected(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id)
+{
+	(void)PG_ADD(t,
+		"update depbroker.jobs set state = 'rejected', finished_at = now() where tenant_id = $1 and approval_id = $2 and state = 'waiting'",
+		PG_V_INT8(tenant_id), PG_V_INT8(approval_id));
+}
+
+void store_job_cancel(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, struct text by)
+{
+	(void)PG_ADD(t,
+		"with cancelled as ("
+		"  update depbroker.jobs set state = 'cancelled', finished_at = now()"
+		"  where tenant_id = $1 and job_id = $2 and state in ('costing', 'waiting', 'scheduled', 'running', 'asking') returning 1)"
+		" select depbroker.require_fence(exists (select from cancelled))",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+	(void)PG_ADD(t,
+		"update depbroker.approvals a set state = 'stale', decided_by = $3, decided_at = now() from depbroker.jobs j"
+		" where a.tenant_id = $1 and a.approval_id = j.approval_id and a.state = 'pending' and j.tenant_id = $1 and j.job_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXT(by));
+}
+
+// --- what Apple is asked for ---
+
+unsigned store_job_asked(struct pg_transaction *t, int64_t tenant_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		"select r.job_id, r.row_number, j.kind, r.serial_number from depbroker.job_rows r"
+		" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = r.job_id"
+		" where r.tenant_id = $1 and r.result = 'asked' and r.job_id = (select min(w.job_id) from depbroker.job_rows w"
+		"  join depbroker.jobs o on o.tenant_id = $1 and o.job_id = w.job_id and o.state in ('running', 'asking')"
+		"  where w.tenant_id = $1 and w.result = 'asked')"
+		" order by r.row_number limit $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(limit));
+}
+
+void store_job_asked_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_asked_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->job_id = next_number(&at);
+	out->row_number = next_number(&at);
+	if (!job_kind_parse(next_text(&at), &out->kind)) {
+		assert(!"the schema knows the kinds");
+	}
+	out->serial_number = next_text(&at);
+}
+
+void store_job_answered(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_answer *answers, size_t count)
+{
+	int64_t *numbers = allocate_array(count + 1, sizeof *numbers);
+	struct text *texts = allocate_array(count + 1, 2 * sizeof *texts);
+
+	for (size_t i = 0; i < count; i++) {
+		numbers[i] = answers[i].row_number;
+		texts[i] = text_of(job_result_name(answers[i].result));
+		texts[count + i] = answers[i].detail.length > 0 ? store_clipped(answers[i].detail, DETAIL_MAX) : TEXT_NONE;
+	}
+	(void)PG_ADD(t,
+		"update depbroker.job_rows r set result = n.result, detail = n.detail"
+		" from unnest($3::bigint[], $4::text[], $5::text[]) as n (number, result, detail)"
+		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number = n.number and r.result = 'asked'",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_NUMBERS(PG_INT8_ARRAY, numbers, count), PG_V_TEXTS(PG_TEXT_ARRAY, texts, count),
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + count, count));
+	end_when_done(t, tenant_id, job_id);
+	free(texts);
+	free(numbers);
+}
