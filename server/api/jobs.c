@@ -24,12 +24,12 @@ static bool is_state(const struct job_row *row, const char *state)
 // When it should be through, by what it has taken so far.
 static int64_t ends_at(const struct job_row *row)
 {
-	const int64_t took_us = clock_wall_us() - row->started_at_us;
-
-	if (!is_state(row, "running") || row->position == 0 || took_us < 0) {
+	if (!is_state(row, "running") || row->position == 0 || row->started_at_us == INSTANT_NONE) {
 		return INSTANT_NONE;
 	}
-	return clock_wall_us() + took_us / row->position * (row->row_count - row->position);
+	const int64_t now_us = clock_wall_us();
+
+	return now_us + (now_us - row->started_at_us) / row->position * (row->row_count - row->position);
 }
 
 static void counts_json(struct json_out *json, const struct job_row *row, const int64_t *counts)

@@ -427,6 +427,19 @@ void store_job_cancel(struct pg_transaction *t, int64_t tenant_id, int64_t job_i
 
 // --- what Apple is asked for ---
 
+unsigned store_job_any_asked(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select exists (select from depbroker.job_rows r where r.tenant_id = $1 and r.result = 'asked' and exists"
+		" (select from depbroker.jobs j where j.tenant_id = $1 and j.job_id = r.job_id and j.state in ('running', 'asking')))",
+		PG_V_INT8(tenant_id));
+}
+
+bool store_job_any_asked_read(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_bool(t, statement, 0, 0);
+}
+
 unsigned store_job_asked(struct pg_transaction *t, int64_t tenant_id, int limit)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);

@@ -113,6 +113,8 @@ void store_job_cancel(struct pg_transaction *t, int64_t tenant_id, int64_t job_i
 
 // --- what Apple is asked for: worker scope ---
 
+unsigned store_job_any_asked(struct pg_transaction *t, int64_t tenant_id);
+bool store_job_any_asked_read(const struct pg_transaction *t, unsigned statement);
 struct job_asked_row {
 	int64_t job_id, row_number;
 	enum job_kind kind; // JOB_REMOVE_PROFILE or JOB_RELEASE

@@ -2,6 +2,7 @@
 //
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
 #include "store/alerts.h"
+#include "store/jobs.h"
 #include "tenants/profile_render.h"
 #include "worker/profile_content.h"
 #include "worker/wanted_profile.h"
@@ -14,7 +15,7 @@
 enum {
 	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_WEBHOOK_SECRETS,
 	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_ROUTING, LOAD_TENANT_PROFILE, LOAD_DEFINITIONS,
-	LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_INCARNATION, LOAD_COUNT,
+	LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_JOBS, LOAD_INCARNATION, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -41,6 +42,7 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_definition_list(t, id);
 	(void)store_profile_next_check(t, id);
 	(void)store_enrolment_work(t, id);
+	(void)store_job_any_asked(t, id);
 	last = store_incarnation(t);
 	assert(last == LOAD_COUNT - 1);
 }
@@ -279,6 +281,7 @@ static enum err read_rules(struct tenant *tenant, const struct pg_transaction *t
 static void read_routing(struct tenant *tenant, const struct pg_transaction *t)
 {
 	store_routing_read(t, LOAD_ROUTING, &tenant->has_facts, &tenant->has_reroutes);
+	tenant->has_asked_jobs = store_job_any_asked_read(t, LOAD_JOBS);
 }
 
 // With another version of the template than the one that devices were looked at with, they are looked at again.
