@@ -13,6 +13,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+import openapi  # noqa: E402
 from programs import Peer  # noqa: E402
 from world import Failure, Problem, World, children_of, wait_until  # noqa: E402
 
@@ -32,6 +33,11 @@ def refused(key, method, path, body=None):
     except Problem as problem:
         return problem.problem
     raise Failure(f"{method} {path} is accepted")
+
+
+def as_described(value, schema):
+    equal(list(openapi.complaints(value, {"$ref": "#/components/schemas/" + schema})), [], f"a {schema} as the OpenAPI document has it")
+    return value
 
 
 def raw(key, method, path, body=None, content_type=None):
@@ -55,7 +61,7 @@ def post_list(key, client, query, text):
 
 def until(key, client, job, states=OVER, seconds=60):
     def shown():
-        found = key.get(f"{client.path}/jobs/{job['id']}")
+        found = as_described(key.get(f"{client.path}/jobs/{job['id']}"), "JobInFull")
         return found if found["state"] in states else None
     return wait_until(shown, lambda: f"job {job['id']} is not {states}: {key.get(client.path + '/jobs/' + job['id'])}", seconds, 0.05)
 
@@ -63,7 +69,9 @@ def until(key, client, job, states=OVER, seconds=60):
 def results(key, client, job):
     status, text = raw(key, "GET", f"{client.path}/jobs/{job['id']}/results")
     equal(status, 200, "results")
-    return [json.loads(line) for line in text.splitlines()]
+    lines = [json.loads(line) for line in text.splitlines()]
+    as_described(lines[0], "JobLine")
+    return lines
 
 
 def pins(client):
@@ -147,7 +155,7 @@ def check_brake(world, client, serials):
     job = until(world.technician, client, job)
     equal((job["state"], job["changes"], job["moved"]), ("waiting", 40, 0), "it waits for a second key")
     path = f"/approvals/{job['approval']}"
-    shown = world.operator.get(path)
+    shown = as_described(world.operator.get(path), "Approval")
     equal((shown["kind"], shown["changes"], shown["proposed"]["job"], shown["requested_by"]), ("job", 40, job["id"], job["created_by"]), "what is asked")
     equal([item["serial_number"] for item in shown["devices"]], moving, "the devices that would move")
     equal(refused(world.technician, "POST", path + "/approve")["code"], "approval_by_same_key", "not by who asked for it")
@@ -272,6 +280,10 @@ def check(world):
     world.check_log(client)
     world.check_ledger(client)
     other = world.onboard(devices=3, interval_s=1)
+    listed = as_described(world.technician.get(f"{client.path}/jobs?limit=3"), "JobPage")
+    rest = world.technician.get(f"{client.path}/jobs?limit=1000&cursor={listed['cursor']}")["items"]
+    numbers = [int(item["id"]) for item in listed["items"] + rest]
+    equal((len(listed["items"]), numbers), (3, sorted(set(numbers), reverse=True)), "each job is listed once, the newest first")
     equal(world.technician.get(f"{other.path}/jobs")["items"], [], "another client's are its own")
     equal(refused(world.technician, "GET", f"{other.path}/jobs/{world.technician.get(client.path + '/jobs')['items'][0]['id']}")["code"], "job_not_found",
           "nor is it found by its number")
