@@ -28,15 +28,31 @@ const char *job_kind_name(enum job_kind kind)
 	return kind_names[kind];
 }
 
+// The place of a name; `count`: it is none of them.
+static size_t place_of(struct text name, const char *const *names, size_t count)
+{
+	size_t place = 0;
+
+	while (place < count && !text_equal_string(name, names[place])) {
+		place++;
+	}
+	return place;
+}
+
 bool job_kind_parse(struct text name, enum job_kind *out)
 {
-	for (size_t i = 0; i < JOB_KINDS; i++) {
-		if (text_equal_string(name, kind_names[i])) {
-			*out = (enum job_kind)i;
-			return true;
-		}
-	}
-	return false;
+	const size_t place = place_of(name, kind_names, JOB_KINDS);
+
+	*out = (enum job_kind)place;
+	return place < JOB_KINDS;
+}
+
+bool job_result_parse(struct text name, enum job_result *out)
+{
+	const size_t place = place_of(name, result_names, JOB_RESULTS);
+
+	*out = (enum job_result)place;
+	return place < JOB_RESULTS;
 }
 
 const char *job_result_name(enum job_result result)

@@ -33,6 +33,7 @@ enum job_result {
 	JOB_RESULTS
 };
 const char *job_result_name(enum job_result result); // "not_found"
+MUST_USE bool job_result_parse(struct text name, enum job_result *out);
 
 struct job_view { // one row, and what there is
 	enum job_kind kind;

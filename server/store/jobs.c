@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/jobs.h"
 
-#include "store/fact_inner.h"
+#include "store/store_inner.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -132,17 +132,6 @@ void store_job_read(const struct pg_transaction *t, unsigned statement, size_t r
 	out->created_by = next_text(&at);
 }
 
-static enum job_result result_of(struct text name)
-{
-	for (size_t i = 0; i < JOB_RESULTS; i++) {
-		if (text_equal_string(name, job_result_name((enum job_result)i))) {
-			return (enum job_result)i;
-		}
-	}
-	assert(!"the schema knows the results");
-	return JOB_FAILED;
-}
-
 unsigned store_job_counts(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
 {
 	return PG_ADD(t, "select result, count(*) from depbroker.job_rows where tenant_id = $1 and job_id = $2 group by result",
@@ -155,7 +144,7 @@ void store_job_counts_read(const struct pg_transaction *t, unsigned statement, i
 		counts[i] = 0;
 	}
 	for (size_t row = 0; row < pg_row_count(t, statement); row++) {
-		counts[result_of(pg_text(t, statement, row, 0))] = pg_int8(t, statement, row, 1);
+		counts[store_job_result(pg_text(t, statement, row, 0))] = pg_int8(t, statement, row, 1);
 	}
 }
 
@@ -189,32 +178,6 @@ void store_job_line_read(const struct pg_transaction *t, unsigned statement, siz
 }
 
 // --- a slice ---
-
-unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after)
-{
-	return PG_ADD(t,
-		"select " ROUTED ", " FACT ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile"
-		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, d.tenant_id is not null as is_present,"
-			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
-			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at"
-			" from depbroker.job_rows j left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
-			" and d.gone_at is null where j.tenant_id = $1 and j.job_id = $2 and j.row_number > $3 order by j.row_number limit $4")
-		" order by w.row_number",
-		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(after), PG_V_INT8(JOB_SLICE_MAX));
-}
-
-void store_job_slice_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_slice_row *out)
-{
-	struct columns at = { t, statement, row, 0 };
-
-	read_routed(&at, &out->routed);
-	out->row_number = next_number(&at);
-	out->result = result_of(next_text(&at));
-	out->wanted_instance_id = next_number(&at);
-	out->is_present = next_bool(&at);
-	out->stored_instance_id = next_number(&at);
-	out->has_profile = next_bool(&at);
-}
 
 unsigned store_job_present(struct pg_transaction *t, int64_t tenant_id)
 {

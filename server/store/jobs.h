@@ -13,6 +13,8 @@
 #include "store/routing.h"
 #include "tenants/job.h"
 
+#include <assert.h>
+
 enum { JOB_ROWS_MAX = 100000, JOB_SLICE_MAX = 1000, JOBS_UNFINISHED_MAX = 50, JOB_REASON_MAX = 256 };
 
 struct job_row {
@@ -54,6 +56,17 @@ void store_job_read(const struct pg_transaction *t, unsigned statement, size_t r
 unsigned store_job_counts(struct pg_transaction *t, int64_t tenant_id, int64_t job_id);
 void store_job_counts_read(const struct pg_transaction *t, unsigned statement, int64_t counts[JOB_RESULTS]);
 
+// As it is stored.
+static inline enum job_result store_job_result(struct text name)
+{
+	enum job_result result;
+
+	if (!job_result_parse(name, &result)) {
+		assert(!"the schema knows the results");
+	}
+	return result;
+}
+
 struct job_line { // one row as it is now
 	int64_t row_number;
 	struct text serial_number, instance; // its name; empty: none is asked for
@@ -76,7 +89,7 @@ struct job_slice_row {
 	int64_t stored_instance_id;
 	bool has_profile; // Apple shows one
 };
-// Api scope, by number, the first JOB_SLICE_MAX after `after`.
+// Api scope, by number, the first JOB_SLICE_MAX after `after`. (In routing.c: what decides about the devices is read with them.)
 unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after);
 void store_job_slice_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_slice_row *out);
 unsigned store_job_present(struct pg_transaction *t, int64_t tenant_id); // api scope: devices of the client

@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/routing.h"
 
-#include "store/fact_inner.h"
+#include "store/jobs.h"
+#include "store/store_inner.h"
 
 #include <assert.h>
 
 // --- facts ---
 
+#define FACT                                                                                                                     \
+	"p.serial_number is not null, p.instance_id, p.reason, r.serial_number is not null,"                                          \
+	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id"
+// `wanted` has serial numbers. Each is looked up by primary key.
+#define WITH_FACT(wanted)                                                                                                        \
+	" from (" wanted ") as w"                                                                                                     \
+	" left join depbroker.pins p on p.tenant_id = $1 and p.serial_number = w.serial_number"                                       \
+	" left join depbroker.replacements r on r.tenant_id = $1 and r.serial_number = w.serial_number"                               \
+	" left join lateral (select d.serial_number, case when d.gone_at is null then d.instance_id else d.last_instance_id end"       \
+	"  as instance_id from depbroker.devices d where d.tenant_id = $1 and d.serial_number = r.original_serial_number offset 0) as o" \
+	" on true"
 #define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) " where p.serial_number is not null or r.serial_number is not null"
 
 #define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
@@ -31,7 +43,7 @@ unsigned store_fact_to_assign(struct pg_transaction *t, int64_t tenant_id, int64
 		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us), PG_V_INT8(limit));
 }
 
-void read_fact(struct columns *at, struct routing_fact *out)
+static void read_fact(struct columns *at, struct routing_fact *out)
 {
 	out->is_pinned = next_bool(at);
 	out->pin_instance_id = next_number(at);
@@ -40,6 +52,23 @@ void read_fact(struct columns *at, struct routing_fact *out)
 	out->original_is_asked_for = next_bool(at);
 	out->original_is_known = next_bool(at);
 	out->original_instance_id = next_number(at);
+}
+
+static void read_routed(struct columns *at, struct routed_row *out)
+{
+	*out = (struct routed_row){ .apple = { .operation = DEVICE_PRESENT } };
+	out->apple.serial_number = next_text(at);
+	out->apple.model = next_text(at);
+	out->apple.description = next_text(at);
+	out->apple.color = next_text(at);
+	out->apple.asset_tag = next_text(at);
+	out->apple.device_family = next_text(at);
+	out->apple.os = next_text(at);
+	out->apple.device_assigned_by = next_text(at);
+	out->apple.device_assigned_date_us = next_instant(at);
+	out->first_seen_us = next_instant(at);
+	out->fact.serial_number = out->apple.serial_number;
+	read_fact(at, &out->fact);
 }
 
 void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routing_fact *out)
@@ -143,27 +172,11 @@ unsigned store_routed_list(struct pg_transaction *t, int64_t tenant_id, struct t
 {
 	assert(limit > 0 && limit <= STORE_ROUTED_MAX);
 	return PG_ADD(t,
-		"select " ROUTED ", " FACT
+		"select w.serial_number, w.model, w.description, w.color, w.asset_tag, w.device_family, w.os, w.device_assigned_by,"
+		" w.device_assigned_date, w.first_seen_at, " FACT
 		WITH_FACT("select * from depbroker.devices where tenant_id = $1 and serial_number > $2 and gone_at is null"
 			" and ($3::timestamptz is null or first_seen_at >= $3) order by serial_number limit $4") " order by w.serial_number",
 		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(after)), PG_V_INSTANT(seen_since_us), PG_V_INT8(limit));
-}
-
-void read_routed(struct columns *at, struct routed_row *out)
-{
-	*out = (struct routed_row){ .apple = { .operation = DEVICE_PRESENT } };
-	out->apple.serial_number = next_text(at);
-	out->apple.model = next_text(at);
-	out->apple.description = next_text(at);
-	out->apple.color = next_text(at);
-	out->apple.asset_tag = next_text(at);
-	out->apple.device_family = next_text(at);
-	out->apple.os = next_text(at);
-	out->apple.device_assigned_by = next_text(at);
-	out->apple.device_assigned_date_us = next_instant(at);
-	out->first_seen_us = next_instant(at);
-	out->fact.serial_number = out->apple.serial_number;
-	read_fact(at, &out->fact);
 }
 
 void store_routed_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routed_row *out)
@@ -171,4 +184,33 @@ void store_routed_read(const struct pg_transaction *t, unsigned statement, size_
 	struct columns at = { t, statement, row, 0 };
 
 	read_routed(&at, out);
+}
+
+// --- rows of a job ---
+
+unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after)
+{
+	return PG_ADD(t,
+		"select w.serial_number, w.model, w.description, w.color, w.asset_tag, w.device_family, w.os, w.device_assigned_by,"
+		" w.device_assigned_date, w.first_seen_at, " FACT ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile"
+		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, d.tenant_id is not null as is_present,"
+			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
+			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at"
+			" from depbroker.job_rows j left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
+			" and d.gone_at is null where j.tenant_id = $1 and j.job_id = $2 and j.row_number > $3 order by j.row_number limit $4")
+		" order by w.row_number",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(after), PG_V_INT8(JOB_SLICE_MAX));
+}
+
+void store_job_slice_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_slice_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	read_routed(&at, &out->routed);
+	out->row_number = next_number(&at);
+	out->result = store_job_result(next_text(&at));
+	out->wanted_instance_id = next_number(&at);
+	out->is_present = next_bool(&at);
+	out->stored_instance_id = next_number(&at);
+	out->has_profile = next_bool(&at);
 }
