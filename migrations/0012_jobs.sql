@@ -11,11 +11,12 @@ begin
 	create table depbroker.jobs (
 		tenant_id bigint not null references depbroker.tenants,
 		job_id bigint not null,
-		kind text not null check (kind in ('assign', 'pin', 'unpin', 'remove_profile', 'reroute', 'release')),
+		kind text not null check (kind in ('assign', 'pin', 'unpin', 'remove_profile', 'reroute', 'label', 'release')),
 		state text not null default 'costing'
 			check (state in ('costing', 'waiting', 'scheduled', 'running', 'asking', 'done', 'previewed', 'rejected', 'cancelled')),
 		dry_run boolean not null,
 		reason text not null default '' check (octet_length(reason) <= 256),
+		labels text[] check (cardinality(labels) <= 20), -- of label; null: they are taken away
 		start_at timestamptz, -- null: as soon as it may
 		row_count bigint not null check (row_count between 0 and 100000),
 		costed bigint not null default 0 check (costed between 0 and row_count),     -- rows that were looked at
@@ -56,13 +57,28 @@ begin
 	grant select, insert, update on depbroker.job_rows to depbroker_api;
 	grant select, update (result, detail) on depbroker.job_rows to depbroker_worker;
 
-	foreach client_table in array array['jobs', 'job_rows'] loop
+	-- Of single devices, put by jobs; they stay when the device goes, and may be there before it comes.
+	create table depbroker.device_labels (
+		tenant_id bigint not null references depbroker.tenants,
+		serial_number text collate "C" not null check (octet_length(serial_number) between 1 and 64),
+		labels text[] not null check (cardinality(labels) between 1 and 20),
+		made_at timestamptz not null default now(),
+		made_by text not null,
+		primary key (tenant_id, serial_number)
+	);
+	grant select, insert, update, delete on depbroker.device_labels to depbroker_api;
+	grant select on depbroker.device_labels to depbroker_worker;
+
+	foreach client_table in array array['jobs', 'job_rows', 'device_labels'] loop
 		execute format('alter table depbroker.%I enable row level security', client_table);
 		execute format('alter table depbroker.%I force row level security', client_table);
 	end loop;
-	create policy own_client on depbroker.job_rows using (tenant_id = (select depbroker.current_tenant()))
-		with check (tenant_id = (select depbroker.current_tenant()));
-	create policy own_client_only on depbroker.job_rows as restrictive using (tenant_id = (select depbroker.current_tenant()));
+	foreach client_table in array array['job_rows', 'device_labels'] loop
+		execute format('create policy own_client on depbroker.%I using (tenant_id = (select depbroker.current_tenant())) '
+			'with check (tenant_id = (select depbroker.current_tenant()))', client_table);
+		execute format('create policy own_client_only on depbroker.%I as restrictive using (tenant_id = (select depbroker.current_tenant()))',
+			client_table);
+	end loop;
 	create policy directory on depbroker.jobs to depbroker_directory using (true) with check (true);
 	create policy own_client on depbroker.jobs to depbroker_api, depbroker_worker, depbroker_owner
 		using (tenant_id = (select depbroker.current_tenant())) with check (tenant_id = (select depbroker.current_tenant()));

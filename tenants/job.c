@@ -9,6 +9,7 @@ static const char *const kind_names[JOB_KINDS] = {
 	[JOB_UNPIN] = "unpin",
 	[JOB_REMOVE_PROFILE] = "remove_profile",
 	[JOB_REROUTE] = "reroute",
+	[JOB_LABEL] = "label",
 	[JOB_RELEASE] = "release",
 };
 
@@ -86,6 +87,10 @@ static struct ruleset_device changed(const struct job_view *view)
 	case JOB_UNPIN:
 		device.is_pinned = false;
 		break;
+	case JOB_LABEL:
+		device.labels = view->labels;
+		device.label_count = view->label_count;
+		break;
 	case JOB_REROUTE:
 	case JOB_RELEASE:
 	case JOB_KINDS: break;
@@ -118,6 +123,7 @@ static enum job_result result_of(const struct job_view *view, const struct rules
 			return JOB_ASKED;
 		}
 		break;
+	case JOB_LABEL: return view->is_labelled ? JOB_UNCHANGED : JOB_DONE;
 	case JOB_REROUTE: return is_there ? JOB_DONE : JOB_NOT_FOUND;
 	case JOB_RELEASE: return is_there ? JOB_ASKED : JOB_NOT_FOUND;
 	case JOB_KINDS: break;

@@ -16,6 +16,7 @@ enum job_kind {
 	JOB_UNPIN,          // the rules decide again
 	JOB_REMOVE_PROFILE, // held, and Apple is asked to take its profile away
 	JOB_REROUTE,        // decided about once more
+	JOB_LABEL,          // gets these labels in place of those that it has; also a device that is to come
 	JOB_RELEASE,        // Apple is asked to take it from the organisation, for good
 	JOB_KINDS
 };
@@ -42,6 +43,9 @@ struct job_view { // one row, and what there is
 	struct ruleset_device device; // without `apple` when the client has no such device: its pin counts
 	int64_t stored_instance_id;   // where it is; RULESET_INSTANCE_NONE: held
 	bool has_profile;             // Apple shows one
+	const struct ruleset_label *labels; // of label: all that the device has then, the client's too
+	size_t label_count;
+	bool is_labelled; // so already
 };
 
 struct job_outcome {

@@ -4,10 +4,11 @@
 #include "api/body.h"
 #include "tenants/csv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERIAL_MAX = 64, NAME_MAX_BYTES = 63, START_MAX_DAYS = 366, JSON_VALUES_MAX = 500000 };
+enum { SERIAL_MAX = 64, NAME_MAX_BYTES = 63, START_MAX_DAYS = 366, JSON_VALUES_MAX = 500000, LABELS_MAX = 20, LABEL_MAX = 60 };
 
 static bool takes_instance(enum job_kind kind)
 {
@@ -99,6 +100,54 @@ static bool too_many(struct call *call)
 	return false;
 }
 
+// --- labels ---
+
+static bool is_label(struct text label)
+{
+	for (size_t i = 0; i < label.length; i++) {
+		if ((unsigned char)label.bytes[i] < ' ' || label.bytes[i] == 0x7f) {
+			return false;
+		}
+	}
+	return label.length > 0 && label.length <= LABEL_MAX;
+}
+
+static bool take_labels(struct call *call, struct job_input *input, const struct text *labels, size_t count)
+{
+	struct buffer lines CLEANUP(buffer_fini) = BUFFER((LABEL_MAX + 1) * LABELS_MAX);
+
+	for (size_t i = 0; i < count; i++) {
+		if (!is_label(labels[i]) || count > LABELS_MAX) {
+			call_problem(call, PROBLEM_BAD_BODY, "labels are at most %d, of 1 to %d bytes, without control characters", LABELS_MAX, LABEL_MAX);
+			return false;
+		}
+		buffer_add_string(&lines, i > 0 ? "\n" : "");
+		buffer_add_text(&lines, labels[i]);
+	}
+	const char *copy = arena_copy(&input->arena, buffer_text(&lines));
+
+	assert(copy != NULL); // the first thing in it
+	input->has_labels = true;
+	input->labels = text_of(copy);
+	return true;
+}
+
+// "site=north,year=2026"
+static bool take_label_list(struct call *call, struct job_input *input, struct text list)
+{
+	struct text labels[LABELS_MAX + 1];
+	size_t count = 0;
+
+	while (list.length > 0 && count <= LABELS_MAX) {
+		const char *comma = memchr(list.bytes, ',', list.length);
+		const size_t length = comma != NULL ? (size_t)(comma - list.bytes) : list.length;
+
+		labels[count++] = text_trim((struct text){ list.bytes, length });
+		list = (struct text){ list.bytes + length + (comma != NULL ? 1 : 0), list.length - length - (comma != NULL ? 1 : 0) };
+	}
+	return take_labels(call, input, labels, count);
+}
+
 // --- CSV ---
 
 enum { SERIAL, INSTANCE, COLUMNS };
@@ -159,11 +208,16 @@ static bool read_list(struct call *call, struct job_input *input)
 	input->hold = http_request_query(request, "hold");
 	input->reason = http_request_query(request, "reason");
 	if (!job_kind_parse(http_request_query(request, "kind"), &input->kind)) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "kind is one of assign, pin, unpin, remove_profile, reroute, release");
+		call_problem(call, PROBLEM_BAD_PARAMETER, "kind is one of assign, pin, unpin, remove_profile, reroute, label, release");
 		return false;
 	}
 	if (!take_instant(call, "start_at", http_request_query(request, "start_at"), &input->start_at_us) ||
 		!take_count(call, http_request_query(request, "confirm_devices"), &input->confirm_devices)) {
+		return false;
+	}
+	const struct text labels = http_request_query(request, "labels");
+
+	if (labels.bytes != NULL && !take_label_list(call, input, labels)) {
 		return false;
 	}
 	if (read_csv(input, request->body, &fault) != OK) {
@@ -175,15 +229,16 @@ static bool read_list(struct call *call, struct job_input *input)
 
 // --- JSON ---
 
-static const char *const kind_words[] = { "assign", "pin", "unpin", "remove_profile", "reroute", "release", NULL };
+static const char *const kind_words[] = { "assign", "pin", "unpin", "remove_profile", "reroute", "label", "release", NULL };
 
-enum { KIND, JOB_INSTANCE, HOLD, REASON, START_AT, CONFIRM, FILTER, ROWS, MEMBERS };
+enum { KIND, JOB_INSTANCE, HOLD, REASON, LABELS, START_AT, CONFIRM, FILTER, ROWS, MEMBERS };
 
 static const struct body_member members[MEMBERS] = {
 	[KIND] = { "kind", BODY_TEXT, .required = true, .words = kind_words },
 	[JOB_INSTANCE] = { "instance", BODY_TEXT, .minimum = 1, .maximum = NAME_MAX_BYTES },
 	[HOLD] = { "hold", BODY_TEXT, .minimum = 1, .maximum = JOB_REASON_MAX },
 	[REASON] = { "reason", BODY_TEXT, .minimum = 1, .maximum = JOB_REASON_MAX },
+	[LABELS] = { .name = "labels", .kind = BODY_TEXTS, .maximum = LABELS_MAX },
 	[START_AT] = { "start_at", BODY_TEXT, .minimum = 1, .maximum = 40 },
 	[CONFIRM] = { "confirm_devices", BODY_INTEGER, .minimum = 0, .maximum = JOB_ROWS_MAX },
 	[FILTER] = { .name = "filter", .kind = BODY_OBJECT },
@@ -248,6 +303,9 @@ static bool read_json(struct call *call, struct job_input *input)
 	if (!take_instant(call, "start_at", values[START_AT].text, &input->start_at_us)) {
 		return false;
 	}
+	if (values[LABELS].given && !take_labels(call, input, values[LABELS].texts, values[LABELS].count)) {
+		return false;
+	}
 	if (values[FILTER].given) {
 		return read_filter(call, input, values[FILTER].object);
 	}
@@ -274,6 +332,8 @@ static bool makes_sense(struct call *call, const struct job_input *input)
 		call_problem(call, PROBLEM_BAD_BODY, "hold is of pin, and without an instance");
 	} else if (needs_instance && input->has_filter && input->instance.length == 0) {
 		call_problem(call, PROBLEM_BAD_BODY, "instance is missing");
+	} else if ((input->kind == JOB_LABEL) != input->has_labels) {
+		call_problem(call, PROBLEM_BAD_BODY, "labels are of label, and it needs them; an empty list takes them away");
 	} else if (input->kind == JOB_RELEASE && input->has_filter) {
 		call_problem(call, PROBLEM_BAD_BODY, "release takes rows, and no filter");
 	} else if (input->reason.length > JOB_REASON_MAX || input->hold.length > JOB_REASON_MAX) {

@@ -179,14 +179,19 @@ static struct ruleset *read_rules(const struct job_runner *runner)
 static void decide_row(struct job_runner *runner, const struct job_slice_row *row, const struct ruleset *rules,
 	const struct ruleset_label *labels, size_t label_count)
 {
+	struct ruleset_label now[FACT_LABELS_MAX], then[FACT_LABELS_MAX];
+	struct ruleset_device labelled = { .apple = NULL };
 	struct job_view view = {
 		.kind = runner->job.kind, .wanted_instance_id = row->wanted_instance_id, .rules = rules,
 		.device = store_fact_device(&row->routed.apple, &row->routed.fact), .stored_instance_id = row->stored_instance_id,
 		.has_profile = row->has_profile,
 	};
 
-	view.device.labels = labels;
-	view.device.label_count = label_count;
+	store_fact_label(&view.device, now, row->routed.fact.labels, labels, label_count);
+	store_fact_label(&labelled, then, runner->job.labels, labels, label_count);
+	view.labels = labelled.labels;
+	view.label_count = labelled.label_count;
+	view.is_labelled = text_equal(row->routed.fact.labels, runner->job.labels);
 	if (!row->is_present) {
 		view.device.apple = NULL;
 	}

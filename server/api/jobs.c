@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 // --- one, written down ---
 
@@ -46,6 +47,19 @@ static void counts_json(struct json_out *json, const struct job_row *row, const 
 	put_object_end(json);
 }
 
+void labels_json(struct json_out *json, struct text lines)
+{
+	put_list(json, "labels");
+	while (lines.length > 0) {
+		const char *end = memchr(lines.bytes, '\n', lines.length);
+		const size_t length = end != NULL ? (size_t)(end - lines.bytes) : lines.length;
+
+		put_text(json, NULL, (struct text){ lines.bytes, length });
+		lines = (struct text){ lines.bytes + length + (end != NULL ? 1 : 0), lines.length - length - (end != NULL ? 1 : 0) };
+	}
+	put_list_end(json);
+}
+
 void job_json(struct json_out *json, const char *name, const struct job_row *row, const int64_t *counts)
 {
 	put_object(json, name);
@@ -66,6 +80,7 @@ void job_json(struct json_out *json, const char *name, const struct job_row *row
 	} else {
 		put_null(json, "approval");
 	}
+	labels_json(json, row->labels);
 	put_instant(json, "start_at", row->start_at_us);
 	put_instant(json, "created_at", row->created_at_us);
 	put_text(json, "created_by", row->created_by);
@@ -195,6 +210,7 @@ static bool take_what_there_is(struct call *call)
 	creating->job.job_id = store_object_next_id_read(&call->transaction, NUMBER);
 	creating->job.kind = input->kind;
 	creating->job.reason = input->hold.bytes != NULL ? input->hold : input->reason;
+	creating->job.labels = input->labels;
 	creating->job.start_at_us = input->start_at_us;
 	creating->job.row_count = (int64_t)input->count;
 	creating->job.created_by = call->key.key_id;

@@ -20,6 +20,8 @@ void jobs_create(struct call *call);
 void jobs_list(struct call *call);
 void job_show(struct call *call);
 void job_cancel(struct call *call);
+// device_labels.c
+void device_labels_show(struct call *call);
 // job_results.c
 void job_results(struct call *call);
 // audit.c

@@ -118,8 +118,9 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 		store_routed_read(&call->transaction, 0, i, &row);
 		struct ruleset_device device = store_fact_device(&row.apple, &row.fact);
 
-		device.labels = cost->labels;
-		device.label_count = cost->label_count;
+		struct ruleset_label labels[FACT_LABELS_MAX];
+
+		store_fact_label(&device, labels, row.fact.labels, cost->labels, cost->label_count);
 		ruleset_preview_add(cost->preview, &device);
 	}
 	if (count > 0) {

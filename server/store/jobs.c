@@ -18,11 +18,11 @@ static struct text kind_of(const struct job_row *job)
 void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct job_row *job)
 {
 	(void)PG_ADD(t,
-		"insert into depbroker.jobs (tenant_id, job_id, kind, dry_run, reason, start_at, row_count, created_by)"
-		" values ($1, $2, $3, $4, $5, $6, $7, $8)",
+		"insert into depbroker.jobs (tenant_id, job_id, kind, dry_run, reason, start_at, row_count, created_by, labels)"
+		" values ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array(nullif($9, ''), E'\\n'))",
 		PG_V_INT8(tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(kind_of(job)), PG_V_BOOL(job->dry_run),
 		PG_V_TEXT(store_clipped(job->reason, JOB_REASON_MAX)), PG_V_INSTANT(job->start_at_us), PG_V_INT8(job->row_count),
-		PG_V_TEXT(job->created_by));
+		PG_V_TEXT(job->created_by), PG_V_TEXT(store_not_null(job->labels)));
 }
 
 void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count)
@@ -77,7 +77,8 @@ int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned state
 
 #define JOB                                                                                                                          \
 	"select j.job_id, j.tenant_id, j.kind,"                                                                                           \
-	" case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end, j.dry_run, j.reason, j.start_at,"       \
+	" case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end, j.dry_run, j.reason,"                 \
+	" array_to_string(j.labels, E'\\n'), j.start_at,"                                                                                    \
 	" j.row_count, j.costed, j.position, j.changes, j.moved, j.present, j.allowed, j.approval_id, j.created_at, j.started_at,"         \
 	" j.finished_at, j.created_by from depbroker.jobs j"                                                                               \
 	" left join depbroker.approvals a on a.tenant_id = j.tenant_id and a.approval_id = j.approval_id "
@@ -117,6 +118,7 @@ void store_job_read(const struct pg_transaction *t, unsigned statement, size_t r
 	out->state = next_text(&at);
 	out->dry_run = next_bool(&at);
 	out->reason = next_text(&at);
+	out->labels = next_text(&at);
 	out->start_at_us = next_instant(&at);
 	out->row_count = next_number(&at);
 	out->costed = next_number(&at);
@@ -305,6 +307,18 @@ static void put_pins(struct pg_transaction *t, const struct job_progress *progre
 			OF_SLICE ")",
 			slice, 4);
 		break;
+	case JOB_LABEL:
+		(void)pg_add(t,
+			"insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
+			" select $1, r.serial_number, j.labels, j.created_by from depbroker.job_rows r"
+			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 and j.labels is not null where " OF_SLICE
+			" on conflict (tenant_id, serial_number) do update set labels = excluded.labels, made_by = excluded.made_by, made_at = now()",
+			slice, 4);
+		(void)pg_add(t,
+			"delete from depbroker.device_labels where tenant_id = $1 and serial_number in (select r.serial_number from depbroker.job_rows r"
+			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 and j.labels is null where " OF_SLICE ")",
+			slice, 4);
+		break;
 	case JOB_REROUTE:
 	case JOB_RELEASE:
 	case JOB_KINDS: break;
@@ -386,6 +400,24 @@ void store_job_cancel(struct pg_transaction *t, int64_t tenant_id, int64_t job_i
 		"update depbroker.approvals a set state = 'stale', decided_by = $3, decided_at = now() from depbroker.jobs j"
 		" where a.tenant_id = $1 and a.approval_id = j.approval_id and a.state = 'pending' and j.tenant_id = $1 and j.job_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXT(by));
+}
+
+// --- what jobs leave ---
+
+unsigned store_device_labels(struct pg_transaction *t, int64_t tenant_id, struct text serial)
+{
+	return PG_ADD(t,
+		"select array_to_string(labels, E'\\n'), made_at, made_by from depbroker.device_labels where tenant_id = $1 and serial_number = $2",
+		PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+}
+
+void store_device_labels_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_labels_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->labels = next_text(&at);
+	out->made_at_us = next_instant(&at);
+	out->made_by = next_text(&at);
 }
 
 // --- what Apple is asked for ---

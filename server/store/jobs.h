@@ -23,6 +23,7 @@ struct job_row {
 	struct text state; // "costing", "waiting", "scheduled", "running", "asking", "done", "previewed", "rejected", "cancelled"; read: or "expired"
 	bool dry_run;
 	struct text reason;
+	struct text labels; // of label, a line each; empty: they are taken away
 	int64_t start_at_us; // INSTANT_NONE: as soon as it may
 	int64_t row_count, costed, position; // rows
 	int64_t changes, moved, present, allowed; // devices
@@ -31,7 +32,7 @@ struct job_row {
 	struct text created_by;
 };
 
-// Api scope: job_id, kind, dry_run, reason, start_at, row_count and created_by are taken.
+// Api scope: job_id, kind, dry_run, reason, labels, start_at, row_count and created_by are taken.
 void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct job_row *job);
 
 struct job_wish { // one row as it was asked for
@@ -123,6 +124,16 @@ void store_job_approved(struct pg_transaction *t, int64_t tenant_id, int64_t app
 void store_job_rejected(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id);
 // Api scope: nothing more is done; an approval that is waited for is stale. ERR_FENCED: it is over already.
 void store_job_cancel(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, struct text by);
+
+// --- what jobs leave ---
+
+struct device_labels_row {
+	struct text labels; // a line each
+	int64_t made_at_us;
+	struct text made_by;
+};
+unsigned store_device_labels(struct pg_transaction *t, int64_t tenant_id, struct text serial); // any tenant scope: one row or none
+void store_device_labels_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_labels_row *out);
 
 // --- what Apple is asked for: worker scope ---
 

@@ -10,16 +10,19 @@
 
 #define FACT                                                                                                                     \
 	"p.serial_number is not null, p.instance_id, p.reason, r.serial_number is not null,"                                          \
-	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id"
+	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id,"                             \
+	" array_to_string(l.labels, E'\\n')"
 // `wanted` has serial numbers. Each is looked up by primary key.
 #define WITH_FACT(wanted)                                                                                                        \
 	" from (" wanted ") as w"                                                                                                     \
 	" left join depbroker.pins p on p.tenant_id = $1 and p.serial_number = w.serial_number"                                       \
 	" left join depbroker.replacements r on r.tenant_id = $1 and r.serial_number = w.serial_number"                               \
+	" left join depbroker.device_labels l on l.tenant_id = $1 and l.serial_number = w.serial_number"                              \
 	" left join lateral (select d.serial_number, case when d.gone_at is null then d.instance_id else d.last_instance_id end"       \
 	"  as instance_id from depbroker.devices d where d.tenant_id = $1 and d.serial_number = r.original_serial_number offset 0) as o" \
 	" on true"
-#define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) " where p.serial_number is not null or r.serial_number is not null"
+#define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) \
+	" where p.serial_number is not null or r.serial_number is not null or l.serial_number is not null"
 
 #define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
 #define TO_ASSIGN(ours)       SERIAL "and assign_at <= $2 and assigned_profile_uuid " ours " order by assign_at limit $3"
@@ -52,6 +55,7 @@ static void read_fact(struct columns *at, struct routing_fact *out)
 	out->original_is_asked_for = next_bool(at);
 	out->original_is_known = next_bool(at);
 	out->original_instance_id = next_number(at);
+	out->labels = next_text(at);
 }
 
 static void read_routed(struct columns *at, struct routed_row *out)
@@ -82,7 +86,8 @@ void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t 
 unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1),"
+		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1)"
+		" or exists (select from depbroker.device_labels where tenant_id = $1),"
 		" exists (select from depbroker.reroutes where tenant_id = $1)",
 		PG_V_INT8(tenant_id));
 }

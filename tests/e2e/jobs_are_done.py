@@ -249,6 +249,32 @@ def check_profiles_are_removed(world, client, serials):
     equal((job["moved"], job["results"]["done"]), (0, DEVICES), "decided about once more, as before")
 
 
+def check_labels(world, client, serials):
+    few = serials[:3]
+    rules = world.technician.get(f"{client.path}/rules")["version"]
+    world.technician.call("PUT", f"{client.path}/rules", {
+        "rules": [{"name": "North", "when": {"labels": {"site": "north"}}, "then": {"instance": "school"}}], "otherwise": {"instance": "main"}})
+    body = {"kind": "label", "labels": ["site=north", "loan"], "rows": few}
+    equal(refused(world.technician, "POST", f"{client.path}/jobs", {"kind": "label", "rows": few})["code"], "bad_body", "no labels")
+    equal(refused(world.technician, "POST", f"{client.path}/jobs", body | {"kind": "unpin"})["code"], "bad_body", "labels of another kind")
+    dry = until(world.technician, client, world.technician.post(f"{client.path}/jobs?dry_run=true", body))
+    equal((dry["state"], dry["changes"], dry["labels"]), ("previewed", 3, ["site=north", "loan"]), "what labels would move")
+    job = until(world.technician, client, world.technician.post(f"{client.path}/jobs", body))
+    equal((job["state"], job["moved"]), ("done", 3), "labelled")
+    wait_until(lambda: sorted(serial for serial, place in places(client).items() if place == "school") == few, "labels do not decide", 30)
+    shown = as_described(world.technician.get(f"{client.path}/devices/{few[0]}/labels"), "DeviceLabels")
+    equal((shown["labels"], shown["made_by"]), (["site=north", "loan"], job["created_by"]), "they are shown")
+    preview = world.technician.post(f"{client.path}/rules/preview", {"rules": [], "otherwise": {"instance": "main"}})
+    equal(preview["changes"], 3, "a preview of rules knows them")
+    job = until(world.technician, client, post_list(world.technician, client, "kind=label&labels=site%3Dnorth,%20loan", f"serial\n{few[0]}\n")[1])
+    equal(job["results"]["unchanged"], 1, "the same once more")
+    job = until(world.technician, client, world.technician.post(f"{client.path}/jobs", {"kind": "label", "labels": [], "filter": {"instance": "school"}}))
+    equal(job["moved"], 3, "taken away")
+    wait_until(lambda: set(places(client).values()) == {"main"}, "devices are not back", 30)
+    equal(world.technician.get(f"{client.path}/devices/{few[0]}/labels")["labels"], [], "none are left")
+    world.technician.call("PUT", f"{client.path}/rules", {"version": rules})
+
+
 def check_release(world, client, serials):
     few = serials[:2]
     body = {"kind": "release", "rows": few}
@@ -277,6 +303,7 @@ def check(world):
     check_cancel(world, client)
     check_kills(world, client)
     check_profiles_are_removed(world, client, serials)
+    check_labels(world, client, serials)
     world.check_log(client)
     world.check_ledger(client)
     other = world.onboard(devices=3, interval_s=1)

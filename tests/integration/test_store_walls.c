@@ -250,7 +250,9 @@ static int open_world(void **state)
 	fill_by_api(theirs);
 	fill_by_worker(theirs, next_assign_us - SECOND_US);
 	test_postgres_run(world.postgres, "update depbroker.positions set attempts = 1; update depbroker.jobs set state = 'running', costed = 2, allowed = 2;"
-		" update depbroker.job_rows set result = 'asked' where row_number = 2; update depbroker.sync_due set claimed_by = 'node'");
+		" update depbroker.job_rows set result = 'asked' where row_number = 2;"
+		" insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
+		" select tenant_id, serial_number, '{a}', 'key' from depbroker.devices; update depbroker.sync_due set claimed_by = 'node'");
 	return 0;
 }
 
@@ -531,6 +533,7 @@ READS(job_lines, store_api, store_job_lines(t, tenant_id, JOB, 0, 10))
 READS(job_counts, store_api, store_job_counts(t, tenant_id, JOB))
 READS(job_slice, store_api, store_job_slice(t, tenant_id, JOB, 0))
 READS(job_asked, store_worker, store_job_asked(t, tenant_id, 10))
+READS(device_labels, store_api, store_device_labels(t, tenant_id, SERIAL))
 CHANGES(job_insert, store_api, put_job(t, tenant_id, JOB + 1))
 CHANGES(job_rows_of_devices, store_api, {
 	struct job_row job = job_of(tenant_id, 0, 0);
@@ -626,7 +629,7 @@ static const struct function *const functions[] = {
 	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede,
-	&job_by_id, &job_list, &job_lines, &job_counts, &job_slice, &job_asked, &job_insert, &job_rows_of_devices, &job_carry_out, &job_answered,
+	&job_by_id, &job_list, &job_lines, &job_counts, &job_slice, &job_asked, &device_labels, &job_insert, &job_rows_of_devices, &job_carry_out, &job_answered,
 	&job_cost_again, &job_cost, &job_costed, &job_ask, &job_approved, &job_begin, &job_cancel,
 	&begin_erase,
 };

@@ -108,7 +108,7 @@ static void only_a_pin_may_be_of_a_device_that_is_to_come(void **state)
 		enum job_result result;
 	} cases[] = {
 		{ JOB_ASSIGN, JOB_NOT_FOUND }, { JOB_PIN, JOB_DONE }, { JOB_UNPIN, JOB_UNCHANGED }, { JOB_REMOVE_PROFILE, JOB_NOT_FOUND },
-		{ JOB_REROUTE, JOB_NOT_FOUND }, { JOB_RELEASE, JOB_NOT_FOUND },
+		{ JOB_REROUTE, JOB_NOT_FOUND }, { JOB_LABEL, JOB_DONE }, { JOB_RELEASE, JOB_NOT_FOUND },
 	};
 
 	(void)state;
@@ -118,6 +118,29 @@ static void only_a_pin_may_be_of_a_device_that_is_to_come(void **state)
 		view.device.apple = NULL;
 		expect(&view, cases[i].result, false, NOWHERE);
 	}
+}
+
+static void labels_decide_by_the_rules(void **state)
+{
+	static const struct ruleset_label north = { TEXT("site"), TEXT("north") };
+	struct ruleset *by_site = ruleset_read(TEXT("{\"rules\":[{\"when\":{\"labels\":{\"site\":\"north\"}},\"then\":{\"instance\":\"school\"}}],"
+		"\"otherwise\":{\"instance\":\"main\"}}"), instances, 3, RULESET_PROPOSED);
+	struct job_view view = of_ipad(JOB_LABEL, NOWHERE);
+
+	(void)state;
+	view.rules = by_site;
+	view.labels = &north;
+	view.label_count = 1;
+	expect(&view, JOB_DONE, true, SCHOOL);
+	view.is_labelled = true;
+	expect(&view, JOB_UNCHANGED, false, MAIN);
+	view = of_ipad(JOB_LABEL, NOWHERE); // taken away
+	view.rules = by_site;
+	view.device.labels = &north;
+	view.device.label_count = 1;
+	view.stored_instance_id = SCHOOL;
+	expect(&view, JOB_DONE, true, MAIN);
+	ruleset_free(by_site);
 }
 
 static void nothing_goes_to_a_retired_instance(void **state)
@@ -196,6 +219,7 @@ int main(void)
 		cmocka_unit_test(what_is_so_already_is_unchanged),
 		cmocka_unit_test(a_device_that_was_not_decided_about_yet_counts_from_where_it_is),
 		cmocka_unit_test(only_a_pin_may_be_of_a_device_that_is_to_come),
+		cmocka_unit_test(labels_decide_by_the_rules),
 		cmocka_unit_test(nothing_goes_to_a_retired_instance),
 		cmocka_unit_test(apple_is_asked_to_take_a_profile_that_there_is),
 		cmocka_unit_test(without_rules_everything_stays_held),
