@@ -11,7 +11,7 @@ begin
 	create table depbroker.jobs (
 		tenant_id bigint not null references depbroker.tenants,
 		job_id bigint not null,
-		kind text not null check (kind in ('assign', 'pin', 'unpin', 'remove_profile', 'reroute', 'label', 'release')),
+		kind text not null check (kind in ('assign', 'pin', 'unpin', 'remove_profile', 'reroute', 'label', 'retire', 'release')),
 		state text not null default 'costing'
 			check (state in ('costing', 'waiting', 'scheduled', 'running', 'asking', 'done', 'previewed', 'rejected', 'cancelled')),
 		dry_run boolean not null,
@@ -25,13 +25,18 @@ begin
 		moved bigint not null default 0,   -- devices that it has moved
 		present bigint not null default 0, -- devices of the client when it was costed
 		allowed bigint not null default 0, -- devices that it may move: the client's limit, or what a second person agreed to
+		retires_id bigint, -- of retire: the instance, and
+		target_id bigint,  -- where its devices, pins and rules go
 		approval_id bigint,
 		created_at timestamptz not null default now(),
 		created_by text not null,
 		started_at timestamptz,
 		finished_at timestamptz,
 		primary key (tenant_id, job_id),
-		foreign key (tenant_id, approval_id) references depbroker.approvals
+		foreign key (tenant_id, approval_id) references depbroker.approvals,
+		foreign key (tenant_id, retires_id) references depbroker.instances,
+		foreign key (tenant_id, target_id) references depbroker.instances,
+		check ((kind = 'retire') = (retires_id is not null and target_id is not null and retires_id <> target_id))
 	);
 	create index jobs_due on depbroker.jobs (tenant_id, job_id) where state in ('costing', 'scheduled', 'running');
 	grant select, insert, update on depbroker.jobs to depbroker_api;
@@ -54,7 +59,7 @@ begin
 		foreign key (tenant_id, instance_id) references depbroker.instances
 	);
 	create index job_rows_asked on depbroker.job_rows (tenant_id, job_id, row_number) where result = 'asked';
-	grant select, insert, update on depbroker.job_rows to depbroker_api;
+	grant select, insert, update, delete on depbroker.job_rows to depbroker_api;
 	grant select, update (result, detail) on depbroker.job_rows to depbroker_worker;
 
 	-- Of single devices, put by jobs; they stay when the device goes, and may be there before it comes.

@@ -10,6 +10,7 @@ static const char *const kind_names[JOB_KINDS] = {
 	[JOB_REMOVE_PROFILE] = "remove_profile",
 	[JOB_REROUTE] = "reroute",
 	[JOB_LABEL] = "label",
+	[JOB_RETIRE] = "retire",
 	[JOB_RELEASE] = "release",
 };
 
@@ -69,6 +70,13 @@ static struct ruleset_target decide(const struct ruleset *rules, const struct ru
 	return rules != NULL ? ruleset_decide(rules, device) : held;
 }
 
+static void redirect(int64_t *instance_id, const struct job_view *view)
+{
+	if (*instance_id == view->retired_instance_id) {
+		*instance_id = view->target_instance_id;
+	}
+}
+
 // The device as it is after the job, but for what Apple has of it.
 static struct ruleset_device changed(const struct job_view *view)
 {
@@ -90,6 +98,10 @@ static struct ruleset_device changed(const struct job_view *view)
 	case JOB_LABEL:
 		device.labels = view->labels;
 		device.label_count = view->label_count;
+		break;
+	case JOB_RETIRE:
+		redirect(&device.pin_instance_id, view);
+		redirect(&device.predecessor_instance_id, view);
 		break;
 	case JOB_REROUTE:
 	case JOB_RELEASE:
@@ -124,6 +136,7 @@ static enum job_result result_of(const struct job_view *view, const struct rules
 		}
 		break;
 	case JOB_LABEL: return view->is_labelled ? JOB_UNCHANGED : JOB_DONE;
+	case JOB_RETIRE:
 	case JOB_REROUTE: return is_there ? JOB_DONE : JOB_NOT_FOUND;
 	case JOB_RELEASE: return is_there ? JOB_ASKED : JOB_NOT_FOUND;
 	case JOB_KINDS: break;
@@ -139,7 +152,7 @@ static void release(struct job_outcome *outcome)
 
 static void move(struct job_outcome *outcome, const struct job_view *view, const struct ruleset_device *after)
 {
-	const struct ruleset_target then = decide(view->rules, after);
+	const struct ruleset_target then = decide(view->kind == JOB_RETIRE ? view->rules_after : view->rules, after);
 	const struct ruleset_target now = decide(view->rules, &view->device);
 
 	if (view->rules != NULL && view->wanted_instance_id != RULESET_INSTANCE_NONE && view->wanted_instance_id != then.instance_id) {

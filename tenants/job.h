@@ -17,6 +17,7 @@ enum job_kind {
 	JOB_REMOVE_PROFILE, // held, and Apple is asked to take its profile away
 	JOB_REROUTE,        // decided about once more
 	JOB_LABEL,          // gets these labels in place of those that it has; also a device that is to come
+	JOB_RETIRE,         // goes where everything goes that went to an instance which is retired
 	JOB_RELEASE,        // Apple is asked to take it from the organisation, for good
 	JOB_KINDS
 };
@@ -46,6 +47,8 @@ struct job_view { // one row, and what there is
 	const struct ruleset_label *labels; // of label: all that the device has then, the client's too
 	size_t label_count;
 	bool is_labelled; // so already
+	const struct ruleset *rules_after; // of retire: `rules` with the other instance,
+	int64_t retired_instance_id, target_instance_id; // in place of this one
 };
 
 struct job_outcome {

@@ -12,7 +12,7 @@ enum { SERIAL_MAX = 64, NAME_MAX_BYTES = 63, START_MAX_DAYS = 366, JSON_VALUES_M
 
 static bool takes_instance(enum job_kind kind)
 {
-	return kind == JOB_ASSIGN || kind == JOB_PIN;
+	return kind == JOB_ASSIGN || kind == JOB_PIN || kind == JOB_RETIRE;
 }
 
 // --- rows ---
@@ -208,7 +208,7 @@ static bool read_list(struct call *call, struct job_input *input)
 	input->hold = http_request_query(request, "hold");
 	input->reason = http_request_query(request, "reason");
 	if (!job_kind_parse(http_request_query(request, "kind"), &input->kind)) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "kind is one of assign, pin, unpin, remove_profile, reroute, label, release");
+		call_problem(call, PROBLEM_BAD_PARAMETER, "kind is one of assign, pin, unpin, remove_profile, reroute, label, retire, release");
 		return false;
 	}
 	if (!take_instant(call, "start_at", http_request_query(request, "start_at"), &input->start_at_us) ||
@@ -229,7 +229,7 @@ static bool read_list(struct call *call, struct job_input *input)
 
 // --- JSON ---
 
-static const char *const kind_words[] = { "assign", "pin", "unpin", "remove_profile", "reroute", "label", "release", NULL };
+static const char *const kind_words[] = { "assign", "pin", "unpin", "remove_profile", "reroute", "label", "retire", "release", NULL };
 
 enum { KIND, JOB_INSTANCE, HOLD, REASON, LABELS, START_AT, CONFIRM, FILTER, ROWS, MEMBERS };
 
@@ -327,13 +327,16 @@ static bool makes_sense(struct call *call, const struct job_input *input)
 	const bool needs_instance = input->kind == JOB_ASSIGN || (input->kind == JOB_PIN && input->hold.bytes == NULL);
 
 	if (!takes_instance(input->kind) && (input->instance.length > 0 || input->hold.bytes != NULL)) {
-		call_problem(call, PROBLEM_BAD_BODY, "only assign and pin take an instance, and only pin takes hold");
-	} else if ((input->kind == JOB_ASSIGN && input->hold.bytes != NULL) || (input->instance.length > 0 && input->hold.bytes != NULL)) {
+		call_problem(call, PROBLEM_BAD_BODY, "only assign, pin and retire take an instance, and only pin takes hold");
+	} else if ((input->kind != JOB_PIN && input->hold.bytes != NULL) || (input->instance.length > 0 && input->hold.bytes != NULL)) {
 		call_problem(call, PROBLEM_BAD_BODY, "hold is of pin, and without an instance");
 	} else if (needs_instance && input->has_filter && input->instance.length == 0) {
 		call_problem(call, PROBLEM_BAD_BODY, "instance is missing");
 	} else if ((input->kind == JOB_LABEL) != input->has_labels) {
 		call_problem(call, PROBLEM_BAD_BODY, "labels are of label, and it needs them; an empty list takes them away");
+	} else if (input->kind == JOB_RETIRE && (input->filter_instance.length == 0 || input->instance.length == 0 ||
+			text_equal(input->filter_instance, input->instance))) {
+		call_problem(call, PROBLEM_BAD_BODY, "retire takes a filter with the instance, and another instance");
 	} else if (input->kind == JOB_RELEASE && input->has_filter) {
 		call_problem(call, PROBLEM_BAD_BODY, "release takes rows, and no filter");
 	} else if (input->reason.length > JOB_REASON_MAX || input->hold.length > JOB_REASON_MAX) {

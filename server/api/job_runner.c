@@ -3,6 +3,7 @@
 
 #include "api/alarm.h"
 #include "api/rules_cost.h"
+#include "api/rules_redirect.h"
 #include "depbroker/log.h"
 #include "store/instances.h"
 #include "store/jobs.h"
@@ -18,6 +19,7 @@ struct due_job {
 	int64_t tenant_id, job_id;
 	int64_t after; // the row that its slice begins behind
 	bool is_last;  // slice
+	int64_t retires_id;
 };
 
 struct job_runner {
@@ -25,9 +27,10 @@ struct job_runner {
 	struct alarm *alarm; // NULL: a transaction is under way
 	bool is_closed;
 	bool is_wanted; // somebody has woken it meanwhile
-	bool has_trouble;
+	bool has_trouble, has_progress; // in this round
 	struct pg_transaction transaction, reading; // `reading` holds what a slice was read as, while it is written
 	bool reading_is_open;
+	unsigned present_at, use_at; // statements of `reading`, where they are
 	struct due_job due[JOBS_AT_ONCE];
 	size_t count, at;
 
@@ -37,6 +40,7 @@ struct job_runner {
 	int64_t row_numbers[JOB_SLICE_MAX];
 	size_t outcome_count;
 	int64_t slice_end; // the number of its last row
+	struct ruleset *rules, *rules_after; // in force, NULL: none; of retire: with the other instance
 };
 
 static void on_looked(struct op *op);
@@ -52,7 +56,7 @@ static void on_alarm(void *argument)
 	alarm_stop(runner->alarm);
 	runner->alarm = NULL;
 	runner->is_wanted = false;
-	runner->has_trouble = false;
+	runner->has_trouble = runner->has_progress = false;
 	pg_transaction_init(&runner->transaction, store_directory(), on_looked);
 	(void)store_job_due(&runner->transaction, JOBS_AT_ONCE);
 	pg_start(&runner->transaction, runner->service->pool, STORE_TIMEOUT_MS);
@@ -63,11 +67,14 @@ static int64_t pause_ms(const struct job_runner *runner)
 	if (runner->has_trouble) {
 		return AFTER_TROUBLE_MS;
 	}
-	return runner->count > 0 || runner->is_wanted ? 0 : EVERY_MS;
+	return runner->has_progress || runner->is_wanted ? 0 : EVERY_MS;
 }
 
 static void close_reading(struct job_runner *runner)
 {
+	ruleset_free(runner->rules);
+	ruleset_free(runner->rules_after);
+	runner->rules = runner->rules_after = NULL;
 	if (runner->reading_is_open) {
 		runner->reading_is_open = false;
 		pg_transaction_fini(&runner->reading);
@@ -75,7 +82,7 @@ static void close_reading(struct job_runner *runner)
 }
 
 // The rows that a slice is decided with.
-enum { READ_JOB, READ_RULES, READ_INSTANCES, READ_TENANT, READ_NUMBER, READ_SLICE, READ_PRESENT };
+enum { READ_JOB, READ_RULES, READ_INSTANCES, READ_TENANT, READ_NUMBER, READ_SLICE };
 
 static void read_slice(struct job_runner *runner, const struct due_job *due)
 {
@@ -90,7 +97,10 @@ static void read_slice(struct job_runner *runner, const struct due_job *due)
 	(void)store_object_next_id(t);
 	(void)store_job_slice(t, due->tenant_id, due->job_id, due->after);
 	if (due->is_last) {
-		(void)store_job_present(t, due->tenant_id);
+		runner->present_at = store_job_present(t, due->tenant_id);
+	}
+	if (due->retires_id > 0) {
+		runner->use_at = store_instance_use(t, due->tenant_id, due->retires_id);
 	}
 	pg_start(t, runner->service->pool, STORE_TIMEOUT_MS);
 }
@@ -144,7 +154,7 @@ static void on_looked(struct op *op)
 
 			store_job_read(&runner->transaction, 0, i, &job);
 			runner->due[runner->count++] = (struct due_job){
-				job.tenant_id, job.job_id, done_of(&job), job.row_count - done_of(&job) <= JOB_SLICE_MAX,
+				job.tenant_id, job.job_id, done_of(&job), job.row_count - done_of(&job) <= JOB_SLICE_MAX, job.retires_id,
 			};
 		}
 	}
@@ -154,35 +164,54 @@ static void on_looked(struct op *op)
 
 // --- deciding ---
 
-static struct ruleset *read_rules(const struct job_runner *runner)
+static struct text name_of(const struct pg_transaction *t, int64_t instance_id)
+{
+	struct instance_row row = { .name = TEXT_NONE };
+
+	for (size_t i = 0; i < pg_row_count(t, READ_INSTANCES) && row.instance_id != instance_id; i++) {
+		store_instance_read(t, READ_INSTANCES, i, &row);
+	}
+	return row.name;
+}
+
+// False: the stored rules cannot be read.
+static bool read_rules(struct job_runner *runner)
 {
 	const struct pg_transaction *t = &runner->reading;
 	const size_t count = pg_row_count(t, READ_INSTANCES);
 	struct ruleset_instance *instances = allocate_array(count + 1, sizeof *instances);
-	struct rules_row rules;
-	struct ruleset *ruleset = NULL;
+	struct rules_row row;
+	struct buffer redirected CLEANUP(buffer_fini) = BUFFER(RULESET_DOCUMENT_MAX);
+	bool is_good = true;
 
 	for (size_t i = 0; i < count; i++) {
-		struct instance_row row;
+		struct instance_row instance;
 
-		store_instance_read(t, READ_INSTANCES, i, &row);
-		instances[i] = (struct ruleset_instance){ row.instance_id, row.name, store_instance_state(&row) };
+		store_instance_read(t, READ_INSTANCES, i, &instance);
+		instances[i] = (struct ruleset_instance){ instance.instance_id, instance.name, store_instance_state(&instance) };
 	}
 	if (pg_row_count(t, READ_RULES) == 1) {
-		store_rules_read(t, READ_RULES, 0, &rules);
-		ruleset = ruleset_read(rules.document, instances, count, RULESET_IN_FORCE);
+		store_rules_read(t, READ_RULES, 0, &row);
+		runner->rules = ruleset_read(row.document, instances, count, RULESET_IN_FORCE);
+		is_good = ruleset_is_valid(runner->rules);
+	}
+	if (is_good && runner->rules != NULL && runner->job.kind == JOB_RETIRE) {
+		rules_redirect(&redirected, runner->rules, name_of(t, runner->job.retires_id), name_of(t, runner->job.target_id));
+		runner->rules_after = ruleset_read(buffer_text(&redirected), instances, count, RULESET_IN_FORCE);
+		is_good = !redirected.overflow && ruleset_is_valid(runner->rules_after);
 	}
 	free(instances);
-	return ruleset;
+	return is_good;
 }
 
-static void decide_row(struct job_runner *runner, const struct job_slice_row *row, const struct ruleset *rules,
-	const struct ruleset_label *labels, size_t label_count)
+static void decide_row(struct job_runner *runner, const struct job_slice_row *row, const struct ruleset_label *labels, size_t label_count)
 {
 	struct ruleset_label now[FACT_LABELS_MAX], then[FACT_LABELS_MAX];
 	struct ruleset_device labelled = { .apple = NULL };
 	struct job_view view = {
-		.kind = runner->job.kind, .wanted_instance_id = row->wanted_instance_id, .rules = rules,
+		.kind = runner->job.kind, .wanted_instance_id = runner->job.kind == JOB_RETIRE ? RULESET_INSTANCE_NONE : row->wanted_instance_id,
+		.rules = runner->rules, .rules_after = runner->rules_after,
+		.retired_instance_id = runner->job.retires_id, .target_instance_id = runner->job.target_id,
 		.device = store_fact_device(&row->routed.apple, &row->routed.fact), .stored_instance_id = row->stored_instance_id,
 		.has_profile = row->has_profile,
 	};
@@ -204,8 +233,7 @@ static bool decide_slice(struct job_runner *runner, const struct tenant_row *ten
 {
 	struct ruleset_label labels[RULESET_LABELS_MAX];
 	const size_t label_count = ruleset_labels_read(labels, tenant->labels);
-	struct ruleset *rules = read_rules(runner);
-	const bool is_good = rules == NULL || ruleset_is_valid(rules);
+	const bool is_good = read_rules(runner);
 
 	runner->outcome_count = 0;
 	runner->slice_end = done_of(&runner->job);
@@ -215,10 +243,9 @@ static bool decide_slice(struct job_runner *runner, const struct tenant_row *ten
 		store_job_slice_read(&runner->reading, READ_SLICE, i, &row);
 		runner->slice_end = row.row_number;
 		if (row.result == JOB_WAITING) {
-			decide_row(runner, &row, rules, labels, label_count);
+			decide_row(runner, &row, labels, label_count);
 		}
 	}
-	ruleset_free(rules);
 	return is_good;
 }
 
@@ -239,7 +266,7 @@ static void end_costing(const struct job_runner *runner, struct pg_transaction *
 	const struct job_row *job = &runner->job;
 	const struct blast_limits limits = rules_cost_limits(tenant);
 	const struct blast_cost cost = {
-		.present = store_job_present_read(&runner->reading, READ_PRESENT), .changes = job->changes + moves_of(runner), .approved = job->allowed,
+		.present = store_job_present_read(&runner->reading, runner->present_at), .changes = job->changes + moves_of(runner), .approved = job->allowed,
 	};
 	struct rules_row rules = { 0 };
 
@@ -264,6 +291,25 @@ static void write_costed(struct job_runner *runner, struct pg_transaction *t, co
 	}
 }
 
+// At once, however many devices there are: rules and pins are what moves them.
+static void write_retired(struct job_runner *runner, struct pg_transaction *t)
+{
+	const struct job_row *job = &runner->job;
+	struct rules_row rules = { 0 };
+	int64_t devices;
+	bool is_named;
+
+	store_instance_use_read(&runner->reading, runner->use_at, &devices, &is_named);
+	if (devices > job->allowed) {
+		store_job_retire_again(t, job);
+		return;
+	}
+	if (runner->rules != NULL) {
+		store_rules_read(&runner->reading, READ_RULES, 0, &rules);
+	}
+	store_job_retire(t, job, rules.version, is_named && runner->rules_after != NULL ? ruleset_document(runner->rules_after) : TEXT_NONE);
+}
+
 static void write_slice(struct job_runner *runner, const struct tenant_row *tenant)
 {
 	const struct job_row *job = &runner->job;
@@ -274,6 +320,8 @@ static void write_slice(struct job_runner *runner, const struct tenant_row *tena
 		write_costed(runner, t, tenant);
 	} else if (text_equal_string(job->state, "scheduled")) {
 		store_job_begin(t, job);
+	} else if (job->kind == JOB_RETIRE) {
+		write_retired(runner, t);
 	} else if (job->moved + moves_of(runner) > job->allowed) {
 		store_job_cost_again(t, job);
 	} else {
@@ -325,6 +373,7 @@ static void on_written(struct op *op)
 	} else {
 		log_event(LOG_INFO, "job.step", LOG_TEXT("state", runner->job.state), LOG_INT("job", runner->job.job_id),
 			LOG_INT("row", runner->slice_end), LOG_INT("of", runner->job.row_count));
+		runner->has_progress = true;
 		call_hint_workers(runner->service, runner->job.tenant_id);
 	}
 	pg_transaction_fini(&runner->transaction);

@@ -210,6 +210,10 @@ static bool take_what_there_is(struct call *call)
 	creating->job.job_id = store_object_next_id_read(&call->transaction, NUMBER);
 	creating->job.kind = input->kind;
 	creating->job.reason = input->hold.bytes != NULL ? input->hold : input->reason;
+	if (input->kind == JOB_RETIRE) {
+		creating->job.retires_id = creating->from_instance_id;
+		creating->job.target_id = creating->instance_id;
+	}
 	creating->job.labels = input->labels;
 	creating->job.start_at_us = input->start_at_us;
 	creating->job.row_count = (int64_t)input->count;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/jobs.h"
 
+#include "store/instances.h"
 #include "store/store_inner.h"
 
 #include <assert.h>
@@ -18,11 +19,11 @@ static struct text kind_of(const struct job_row *job)
 void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct job_row *job)
 {
 	(void)PG_ADD(t,
-		"insert into depbroker.jobs (tenant_id, job_id, kind, dry_run, reason, start_at, row_count, created_by, labels)"
-		" values ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array(nullif($9, ''), E'\\n'))",
+		"insert into depbroker.jobs (tenant_id, job_id, kind, dry_run, reason, start_at, row_count, created_by, labels, retires_id, target_id)"
+		" values ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array(nullif($9, ''), E'\\n'), nullif($10, 0), nullif($11, 0))",
 		PG_V_INT8(tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(kind_of(job)), PG_V_BOOL(job->dry_run),
 		PG_V_TEXT(store_clipped(job->reason, JOB_REASON_MAX)), PG_V_INSTANT(job->start_at_us), PG_V_INT8(job->row_count),
-		PG_V_TEXT(job->created_by), PG_V_TEXT(store_not_null(job->labels)));
+		PG_V_TEXT(job->created_by), PG_V_TEXT(store_not_null(job->labels)), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
 }
 
 void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count)
@@ -79,7 +80,8 @@ int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned state
 	"select j.job_id, j.tenant_id, j.kind,"                                                                                           \
 	" case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end, j.dry_run, j.reason,"                 \
 	" array_to_string(j.labels, E'\\n'), j.start_at,"                                                                                    \
-	" j.row_count, j.costed, j.position, j.changes, j.moved, j.present, j.allowed, j.approval_id, j.created_at, j.started_at,"         \
+	" j.row_count, j.costed, j.position, j.changes, j.moved, j.present, j.allowed, j.approval_id, j.retires_id, j.target_id,"           \
+	" j.created_at, j.started_at,"                                                                                                    \
 	" j.finished_at, j.created_by from depbroker.jobs j"                                                                               \
 	" left join depbroker.approvals a on a.tenant_id = j.tenant_id and a.approval_id = j.approval_id "
 
@@ -128,6 +130,8 @@ void store_job_read(const struct pg_transaction *t, unsigned statement, size_t r
 	out->present = next_number(&at);
 	out->allowed = next_number(&at);
 	out->approval_id = next_number(&at);
+	out->retires_id = next_number(&at);
+	out->target_id = next_number(&at);
 	out->created_at_us = next_instant(&at);
 	out->started_at_us = next_instant(&at);
 	out->finished_at_us = next_instant(&at);
@@ -320,6 +324,7 @@ static void put_pins(struct pg_transaction *t, const struct job_progress *progre
 			slice, 4);
 		break;
 	case JOB_REROUTE:
+	case JOB_RETIRE: // store_job_retire
 	case JOB_RELEASE:
 	case JOB_KINDS: break;
 	}
@@ -357,6 +362,43 @@ void store_job_carry_out(struct pg_transaction *t, const struct job_progress *pr
 	put_outcomes(t, progress, false);
 	put_pins(t, progress);
 	end_when_done(t, job->tenant_id, job->job_id);
+}
+
+void store_job_retire(struct pg_transaction *t, const struct job_row *job, int64_t rules_version, struct text document)
+{
+	const struct pg_value both[] = { PG_V_INT8(job->tenant_id), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id) };
+
+	store_start_over(t, job->tenant_id, true);
+	if (document.length > 0) {
+		(void)store_rules_put(t, job->tenant_id, rules_version,
+			&(struct rules_row){ .document = document, .reason = job->reason, .made_by = job->created_by });
+	}
+	(void)PG_ADD(t,
+		"with there as (select count(*) as n from depbroker.devices where tenant_id = $1 and instance_id = $3 and gone_at is null),"
+		" moved as ("
+		"  update depbroker.jobs j set position = row_count, moved = there.n from there"
+		"  where j.tenant_id = $1 and j.job_id = $2 and j.state = 'running' and j.position = 0 and there.n <= j.allowed"
+		"   and exists (select from depbroker.instances i where i.tenant_id = $1 and i.instance_id = $4 and i.state <> 'retired') returning 1)"
+		" select depbroker.require_fence(exists (select from moved))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
+	(void)pg_add(t, "update depbroker.pins set instance_id = $3 where tenant_id = $1 and instance_id = $2", both, 3);
+	(void)pg_add(t, "update depbroker.expected_devices set instance_id = $3 where tenant_id = $1 and instance_id = $2", both, 3);
+	(void)pg_add(t, "update depbroker.instances set state = 'retired', updated_at = now() where tenant_id = $1 and instance_id = $2", both, 2);
+	(void)PG_ADD(t, "update depbroker.job_rows set result = 'done' where tenant_id = $1 and job_id = $2 and result = 'waiting'",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+	end_when_done(t, job->tenant_id, job->job_id);
+}
+
+void store_job_retire_again(struct pg_transaction *t, const struct job_row *job)
+{
+	(void)PG_ADD(t,
+		"with again as ("
+		"  update depbroker.jobs set state = 'costing', costed = 0, changes = 0"
+		"  where tenant_id = $1 and job_id = $2 and state = 'running' and position = 0 returning 1)"
+		" select depbroker.require_fence(exists (select from again))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+	(void)PG_ADD(t, "delete from depbroker.job_rows where tenant_id = $1 and job_id = $2", PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+	store_job_rows_of_devices(t, job->tenant_id, job->job_id, job->retires_id, job->target_id);
 }
 
 void store_job_cost_again(struct pg_transaction *t, const struct job_row *job)

@@ -28,11 +28,12 @@ struct job_row {
 	int64_t row_count, costed, position; // rows
 	int64_t changes, moved, present, allowed; // devices
 	int64_t approval_id; // 0: none
+	int64_t retires_id, target_id; // instances, of retire; 0
 	int64_t created_at_us, started_at_us, finished_at_us;
 	struct text created_by;
 };
 
-// Api scope: job_id, kind, dry_run, reason, labels, start_at, row_count and created_by are taken.
+// Api scope: job_id, kind, dry_run, reason, labels, start_at, retires_id, target_id, row_count and created_by are taken.
 void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct job_row *job);
 
 struct job_wish { // one row as it was asked for
@@ -114,6 +115,10 @@ void store_job_ask(struct pg_transaction *t, const struct job_row *job, int64_t 
 void store_job_begin(struct pg_transaction *t, const struct job_row *job);
 // Api scope, first of the transaction's statements: the slice is carried out, and the client's run starts over.
 void store_job_carry_out(struct pg_transaction *t, const struct job_progress *progress);
+// The same of retire, at once: the rules become `document` (empty: there are none), pins go elsewhere, and the instance is retired.
+void store_job_retire(struct pg_transaction *t, const struct job_row *job, int64_t rules_version, struct text document);
+// More devices are there now than it may move: its rows become those.
+void store_job_retire_again(struct pg_transaction *t, const struct job_row *job);
 // Api scope: what is left would move more than it may.
 void store_job_cost_again(struct pg_transaction *t, const struct job_row *job);
 

@@ -275,6 +275,31 @@ def check_labels(world, client, serials):
     world.technician.call("PUT", f"{client.path}/rules", {"version": rules})
 
 
+def check_retiring(world, client, serials):
+    """An instance with devices is retired with another one in its place: rules, pins and devices go there, behind the brake."""
+    client.sql("update depbroker.tenants set brake_devices = 100 where tenant_id = {id}")
+    world.technician.call("PUT", f"{client.path}/rules", {
+        "rules": [{"name": "School", "when": {"serial": serials[:39]}, "then": {"instance": "school", "profile": {"department": "Library"}}}],
+        "otherwise": {"instance": "main"}})
+    until(world.technician, client, world.technician.post(f"{client.path}/jobs", {"kind": "assign", "instance": "school", "rows": serials[39:40]}))
+    wait_until(lambda: sum(place == "school" for place in places(client).values()) == 40, "devices are not at the school", 30)
+    client.sql("update depbroker.tenants set brake_devices = null where tenant_id = {id}")
+    equal(refused(world.technician, "PATCH", f"{client.path}/instances/school", {"state": "retired"})["code"], "instance_has_devices", "not without a target")
+    body = {"kind": "retire", "instance": "main", "filter": {"instance": "school"}, "reason": "moved"}
+    for wrong in ({"instance": "school"}, {"filter": {"held": True}}, {"filter": {}}):
+        equal(refused(world.technician, "POST", f"{client.path}/jobs", body | wrong)["code"], "bad_body", f"retire with {wrong}")
+    job = until(world.technician, client, world.technician.post(f"{client.path}/jobs", body))
+    equal((job["state"], job["changes"], world.technician.get(f"{client.path}/instances/school")["state"]), ("waiting", 40, "active"), "it waits")
+    world.operator.post(f"/approvals/{job['approval']}/approve")
+    job = until(world.technician, client, job, ("done",))
+    equal((job["moved"], job["results"]["done"]), (40, 40), "retired")
+    equal(world.technician.get(f"{client.path}/instances/school")["state"], "retired", "its state")
+    found = world.technician.get(f"{client.path}/rules")
+    equal((found["rules"][0]["then"], found["reason"]), ({"instance": "main", "profile": {"department": "Library"}}, "moved"), "the rules")
+    equal(pins(client)[serials[39]], "main", "the pin")
+    wait_until(lambda: set(places(client).values()) == {"main"}, "devices are still there", 30)
+
+
 def check_release(world, client, serials):
     few = serials[:2]
     body = {"kind": "release", "rows": few}
@@ -304,6 +329,7 @@ def check(world):
     check_kills(world, client)
     check_profiles_are_removed(world, client, serials)
     check_labels(world, client, serials)
+    check_retiring(world, client, serials)
     world.check_log(client)
     world.check_ledger(client)
     other = world.onboard(devices=3, interval_s=1)

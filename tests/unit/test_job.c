@@ -143,6 +143,24 @@ static void labels_decide_by_the_rules(void **state)
 	ruleset_free(by_site);
 }
 
+static void what_went_to_the_retired_instance_goes_to_the_target(void **state)
+{
+	struct ruleset *after = ruleset_read(TEXT("{\"rules\":[],\"otherwise\":{\"instance\":\"school\"}}"), instances, 3, RULESET_PROPOSED);
+	struct job_view view = of_ipad(JOB_RETIRE, NOWHERE);
+
+	(void)state;
+	view.rules_after = after;
+	view.retired_instance_id = MAIN;
+	view.target_instance_id = SCHOOL;
+	expect(&view, JOB_DONE, true, SCHOOL); // by the rules
+	pinned(&view, MAIN);
+	view.rules_after = rules; // which say main
+	expect(&view, JOB_DONE, true, SCHOOL); // by its pin
+	view.device.apple = NULL;
+	expect(&view, JOB_NOT_FOUND, false, NOWHERE);
+	ruleset_free(after);
+}
+
 static void nothing_goes_to_a_retired_instance(void **state)
 {
 	const struct job_view view = of_ipad(JOB_ASSIGN, RETIRED);
@@ -220,6 +238,7 @@ int main(void)
 		cmocka_unit_test(a_device_that_was_not_decided_about_yet_counts_from_where_it_is),
 		cmocka_unit_test(only_a_pin_may_be_of_a_device_that_is_to_come),
 		cmocka_unit_test(labels_decide_by_the_rules),
+		cmocka_unit_test(what_went_to_the_retired_instance_goes_to_the_target),
 		cmocka_unit_test(nothing_goes_to_a_retired_instance),
 		cmocka_unit_test(apple_is_asked_to_take_a_profile_that_there_is),
 		cmocka_unit_test(without_rules_everything_stays_held),
