@@ -101,6 +101,21 @@ static void put_job(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
 	store_job_rows_insert(t, tenant_id, job_id, job_rows, 2);
 }
 
+// Up to its start; the other instance is there by then.
+static struct job_row begin_retiring(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	struct job_row job = job_of(tenant_id, 0, 0);
+
+	job.job_id = job_id;
+	job.kind = JOB_RETIRE;
+	job.retires_id = INSTANCE;
+	job.target_id = INSTANCE + 10;
+	store_job_insert(t, tenant_id, &job);
+	store_job_costed(t, &job, TEXT("scheduled"), 1, 10);
+	store_job_begin(t, &job);
+	return job;
+}
+
 static struct instance_row instance_of(int64_t instance_id, const char *name)
 {
 	return (struct instance_row){ .instance_id = instance_id, .name = text_of(name), .kind = TEXT("fleet"),
@@ -576,6 +591,16 @@ CHANGES(job_begin, store_api, {
 	store_job_begin(t, &job);
 })
 CHANGES(job_cancel, store_api, store_job_cancel(t, tenant_id, JOB, TEXT("key")))
+CHANGES(job_retire, store_api, {
+	const struct job_row job = begin_retiring(t, tenant_id, JOB + 3);
+
+	store_job_retire(t, &job, -1, TEXT_NONE);
+})
+CHANGES(job_retire_again, store_api, {
+	const struct job_row job = begin_retiring(t, tenant_id, JOB + 4);
+
+	store_job_retire_again(t, &job);
+})
 CHANGES(rules_put, store_api, (void)store_rules_put(t, tenant_id, -1, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") }))
 CHANGES(bypass_code_insert, store_api, {
 	const struct bypass_code_row code = bypass_code_of(CODE + 10);
@@ -630,7 +655,7 @@ static const struct function *const functions[] = {
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede,
 	&job_by_id, &job_list, &job_lines, &job_counts, &job_slice, &job_asked, &device_labels, &job_insert, &job_rows_of_devices, &job_carry_out, &job_answered,
-	&job_cost_again, &job_cost, &job_costed, &job_ask, &job_approved, &job_begin, &job_cancel,
+	&job_cost_again, &job_cost, &job_costed, &job_ask, &job_approved, &job_begin, &job_cancel, &job_retire_again, &job_retire,
 	&begin_erase,
 };
 
