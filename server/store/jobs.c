@@ -226,10 +226,11 @@ static void put_outcomes(struct pg_transaction *t, const struct job_progress *pr
 		" result = case when $8 then r.result else n.result end,"
 		" detail = case when n.result = 'failed' then 'the instance is retired' end"
 		" from unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) as n (number, origin, target, moves, result)"
-		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number = n.number",
+		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number = n.number and r.row_number between $9 and $10", // so that no plan reads all
 		PG_V_INT8(progress->job->tenant_id), PG_V_INT8(progress->job->job_id), PG_V_NUMBERS(PG_INT8_ARRAY, progress->row_numbers, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + FROM * count, count), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + TO * count, count),
-		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + MOVES * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, results, count), PG_V_BOOL(keeps_result));
+		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + MOVES * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, results, count), PG_V_BOOL(keeps_result),
+		PG_V_INT8(count > 0 ? progress->row_numbers[0] : 0), PG_V_INT8(count > 0 ? progress->row_numbers[count - 1] : 0));
 	free(results);
 	free(numbers);
 }
