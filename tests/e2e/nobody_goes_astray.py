@@ -43,9 +43,9 @@ class History:
 class Site:
     """A client with three instances, and what its rules and pins were at any time."""
 
-    def __init__(self, world, chance):
+    def __init__(self, world, chance, interval_s=1):
         self.world, self.chance = world, chance
-        self.client = world.onboard(devices=DEVICES, interval_s=1, before_rules=self.add_instances)
+        self.client = world.onboard(devices=DEVICES, interval_s=interval_s, before_rules=self.add_instances)
         self.serials = sorted(device["serial_number"] for device in self.client.truth()["devices"])
         self.rules, self.pins = History(), collections.defaultdict(History)
         self.changes, self.approvals, self.judged = 0, 0, 0
@@ -122,6 +122,14 @@ class Site:
         ])
         self.client.fail_apple(**plan)
 
+    # What Apple has seen
+
+    def assignments(self, after):
+        return self.world.apple.get(f"/tenants/{self.client.apple}/assignments?after={after}")
+
+    def urls(self):
+        return {profile["profile_uuid"]: profile["url"] for profile in self.world.apple.get(f"/tenants/{self.client.apple}/profiles")["profiles"]}
+
     # What must hold
 
     def targets(self, device, begin, end):
@@ -132,11 +140,10 @@ class Site:
 
     def check_assignments(self, calendar_s=0):
         """Those since the last time. `calendar_s`: how far Apple's calendar is ahead by now."""
-        apple = self.world.apple
-        urls = {profile["profile_uuid"]: profile["url"] for profile in apple.get(f"/tenants/{self.client.apple}/profiles")["profiles"]}
+        urls = self.urls()
         facts = {row["serial_number"]: row for row in self.client.rows(
             "select serial_number, device_family, model from depbroker.devices where tenant_id = {id}")}
-        answer = apple.get(f"/tenants/{self.client.apple}/assignments?after={self.judged}")
+        answer = self.assignments(self.judged)
         self.judged = answer["last"]
         for one in answer["assignments"]:
             serial, at = one["serial_number"], one["at_ms"] / 1000 - calendar_s
@@ -155,7 +162,7 @@ class Site:
         """Devices that are not where the last rules say."""
         now = time.time()
         truth = {device["serial_number"]: device for device in self.client.truth()["devices"]}
-        urls = {profile["profile_uuid"]: profile["url"] for profile in self.world.apple.get(f"/tenants/{self.client.apple}/profiles")["profiles"]}
+        urls = self.urls()
         facts = {row["serial_number"]: row for row in self.client.rows(
             "select serial_number, device_family, model, assign_state, assign_at, assign_attempts from depbroker.devices"
             " where tenant_id = {id} and gone_at is null")}
@@ -200,6 +207,50 @@ def seconds_between(sites):
     return 3 / sites
 
 
+def has_asked(world, path, after):
+    return any(one["path"].startswith(path) for one in world.apple.get(f"/requests?after={after}")["requests"])
+
+
+def sent_to(site, serial, after):
+    urls = site.urls()
+    return [site.instance_of(urls[one["profile_uuid"]]) for one in site.assignments(after)["assignments"] if one["serial_number"] == serial]
+
+
+def change_while_a_run_waits(site, serial, change, wanted):
+    """The run was loaded before the change and waits for a session; then it reads that the device is due: it must not act on what it believes."""
+    world, client = site.world, site.client
+    before = site.assignments(0)["last"]
+    last = world.apple.get("/requests")["last"]
+    client.fail_apple(endpoint="/session", delay_ms=3000)
+    world.apple.call("DELETE", "/sessions")
+    client.sql("update depbroker.devices set profile_uuid = null, assigned_profile_uuid = null, profile_status = 'empty', assign_state = 1,"
+               f" assign_at = now() where tenant_id = {{id}} and serial_number = '{serial}';"
+               "update depbroker.sync_due set wake = wake + 1, due_at = now() where tenant_id = {id}")
+    wait_until(lambda: has_asked(world, "/session", last), "no session is asked for", 30, 0.05)
+    change()
+    wait_until(lambda: sent_to(site, serial, before), f"{serial} is not assigned")
+    sent = sent_to(site, serial, before)
+    if set(sent) != {wanted}:
+        raise Failure(f"{serial} was sent to {sent}, when it was to go to {wanted} only")
+
+
+def check_runs_that_waited(world, chance):
+    site = Site(world, chance, interval_s=3600)
+    serial = site.serials[0]
+    pin = f"{site.client.path}/devices/{serial}/pin"
+    settle(site)
+    change_while_a_run_waits(site, serial, lambda: site.put_rules({"rules": [], "otherwise": {"instance": "school"}}), "school")
+    settle(site)
+    change_while_a_run_waits(site, serial, lambda: world.technician.call("PUT", pin, {"instance": "lab"}), "lab")
+
+
+def settle(site):
+    wait_until(lambda: not site.unsettled(), site.unsettled)
+    site.client.sync_now()  # so that the rows, too, know that Apple did it
+    wait_until(lambda: site.client.row("select count(*) as n from depbroker.devices where tenant_id = {id} and assign_at is not null")["n"] == 0,
+               "what Apple shows is not stored")
+
+
 def check(world, chance):
     sites = [Site(world, chance) for _ in range(TENANTS)]
     fate = Fate(world, sites, chance)
@@ -227,6 +278,7 @@ def check(world, chance):
 def main():
     chance, seed = seeded("nobody_goes_astray")
     with World(workers=2, seed=seed % 1000 + 1, own_postgres=True) as world:
+        check_runs_that_waited(world, chance)
         check(world, chance)
     print("ok", flush=True)
 
