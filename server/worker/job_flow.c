@@ -47,12 +47,15 @@ static void take_asked(struct job_flow *job)
 	}
 }
 
+// What this client was loaded with may be older than this read: then nobody is asked.
 static void read_devices(struct job_flow *job)
 {
 	struct flow *flow = &job->flow;
+	const struct stream_fence fence = tenant_fence(flow->tenant);
 
 	flow_begin_read(flow);
 	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, job->serials, job->asked_count);
+	store_stream_require(&flow->read, &fence);
 	flow_start_read(flow);
 }
 
