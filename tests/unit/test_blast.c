@@ -40,8 +40,8 @@ static void limits_of_nothing_ask_for_every_change(void **state)
 static void an_approval_allows_its_number_and_nothing_beyond(void **state)
 {
 	(void)state;
-	assert_int_equal(blast_decide(&by_default, &(struct blast_cost){ 500, 200, 200 }), BLAST_ALLOWED);
-	assert_int_equal(blast_decide(&by_default, &(struct blast_cost){ 500, 201, 200 }), BLAST_NEEDS_APPROVAL);
+	assert_int_equal(blast_decide(&by_default, &(struct blast_cost){ .present = 500, .changes = 200, .approved = 200 }), BLAST_ALLOWED);
+	assert_int_equal(blast_decide(&by_default, &(struct blast_cost){ .present = 500, .changes = 201, .approved = 200 }), BLAST_NEEDS_APPROVAL);
 }
 
 int main(void)
