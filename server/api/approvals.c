@@ -353,7 +353,7 @@ static void was_refused(struct call *call, enum api_problem which, const char *d
 {
 	const struct problem problem = api_problem(which);
 
-	if (problem.status >= 500) { // nobody knows yet whether it can be made
+	if (problem.status >= 500 || problem.status == 403) { // another time, or another key, may make it
 		call->endpoint = call->granted->asked;
 		call_problem(call, which, "%s", detail);
 		return;

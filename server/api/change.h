@@ -14,7 +14,8 @@
 //
 // POST /approvals/{id}/approve calls the endpoint once more with the body, the rest of the path and the version (call_if_match) that
 // were kept, and with call->granted set: then change_needs_approval is false, change_settle grants the approval in place of spending,
-// every good answer becomes that of the approval, and every refusal below 500 makes it stale.
+// every good answer becomes that of the approval, and every refusal makes it stale, but for those (403, 5xx) that another key or another
+// time may not meet with.
 //
 // Laws  1. no transaction moves devices without change_settle in it, so that each of them is on an account or in an approval's list
 //       2. what was approved is made once, by the transaction that says so, or not at all

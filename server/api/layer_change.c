@@ -143,7 +143,8 @@ static enum err compare(struct comparison *comparison, const struct layer_states
 {
 	const bool replaced = states->instance_after != NULL && states->instance_after->instance_id == stored->instance_id;
 	const struct profile_parts before = profile_parts_of(states->tenant, states->before, stored);
-	const struct profile_parts after = profile_parts_of(states->tenant, states->after, replaced ? states->instance_after : stored);
+	const struct tenant_row *tenant = states->tenant_after != NULL ? states->tenant_after : states->tenant;
+	const struct profile_parts after = profile_parts_of(tenant, states->after, replaced ? states->instance_after : stored);
 
 	TRY(profile_compose(&comparison->before, &before, &comparison->arena, fault));
 	return profile_compose(&comparison->after, &after, &comparison->arena, fault);

@@ -52,6 +52,7 @@ MUST_USE bool layer_change_check(struct call *call, struct layer_change *change,
 struct layer_states {
 	const struct tenant_row *tenant;
 	const struct tenant_profile_row *before, *after;
+	const struct tenant_row *tenant_after; // NULL: it stays
 	const struct instance_row *instance_after; // in place of the stored one with its number; NULL: none changes
 };
 // Five statements of the api scope, from the first one on; and what comes of them.

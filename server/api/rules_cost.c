@@ -128,6 +128,12 @@ bool rules_cost_compile_in_force(struct call *call, struct rules_cost *cost, str
 	return true;
 }
 
+void rules_cost_set_labels(struct rules_cost *cost, struct text labels)
+{
+	cost->labels_change = true;
+	cost->label_after_count = ruleset_labels_read(cost->labels_after, labels);
+}
+
 // --- the devices ---
 
 void rules_cost_read(struct call *call, struct rules_cost *cost)
@@ -148,7 +154,11 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 
 		device.labels = cost->labels;
 		device.label_count = cost->label_count;
-		ruleset_preview_add(cost->preview, &device);
+		struct ruleset_device after = device;
+
+		after.labels = cost->labels_change ? cost->labels_after : cost->labels;
+		after.label_count = cost->labels_change ? cost->label_after_count : cost->label_count;
+		ruleset_preview_add_changed(cost->preview, &device, &after);
 	}
 	if (count > 0) {
 		(void)snprintf(cost->after_serial, sizeof cost->after_serial, "%.*s", TEXT_ARGS(row.apple.serial_number));

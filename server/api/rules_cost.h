@@ -22,6 +22,9 @@ struct rules_cost {
 	struct ruleset *after;
 	struct ruleset_label labels[RULESET_LABELS_MAX];
 	size_t label_count;
+	bool labels_change; // of the client, to these:
+	struct ruleset_label labels_after[RULESET_LABELS_MAX];
+	size_t label_after_count;
 	struct ruleset_preview *preview;
 	struct account_row account;
 	int64_t seen_since_us; // devices that came since then; INSTANT_NONE: all
@@ -43,6 +46,9 @@ MUST_USE bool rules_cost_compile(struct call *call, struct rules_cost *cost, str
 // The same for devices that change while the rules stay. False: they cannot be read, and that has been answered.
 MUST_USE bool rules_cost_compile_in_force(struct call *call, struct rules_cost *cost, struct rules_cost_statements at,
 	const struct tenant_row *tenant);
+
+// After it, before the devices are read: the client's labels become these lines.
+void rules_cost_set_labels(struct rules_cost *cost, struct text labels);
 
 // Stored rules alone, with their instances. NULL: they cannot be read, and that has been answered. The caller's to free.
 struct ruleset *rules_cost_in_force(struct call *call, struct rules_cost *cost, unsigned instances, struct text document);

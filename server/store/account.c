@@ -10,8 +10,9 @@ enum { NONE = -1 };
 unsigned store_account_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select coalesce(sum(changes), 0)::bigint, coalesce(min(limit_devices), -1), coalesce(min(limit_percent), -1)"
-		" from depbroker.brake_account where tenant_id = $1 and made_at > clock_timestamp() - $2 * interval '1 second'",
+		"select sum(changes)::bigint, coalesce(min(limit_devices), -1), coalesce(min(limit_percent), -1)"
+		" from depbroker.brake_account where tenant_id = $1 and made_at > clock_timestamp() - $2 * interval '1 second'"
+		" group by tenant_id",
 		PG_V_INT8(tenant_id), PG_V_INT8(BLAST_WINDOW_S));
 }
 
@@ -19,6 +20,10 @@ void store_account_read(const struct pg_transaction *t, unsigned statement, stru
 {
 	struct columns at = { t, statement, 0, 0 };
 
+	*out = (struct account_row){ .least_devices = NONE, .least_percent = NONE };
+	if (pg_row_count(t, statement) == 0) {
+		return;
+	}
 	out->spent = next_number(&at);
 	out->least_devices = next_number(&at);
 	out->least_percent = next_number(&at);

@@ -15,7 +15,7 @@ struct account_row {
 	int64_t least_devices, least_percent; // before limits were raised; -1: they were not
 };
 
-// Any tenant scope that is the api's, or the directory's. One row.
+// Any tenant scope that is the api's, or the directory's.
 unsigned store_account_select(struct pg_transaction *t, int64_t tenant_id);
 void store_account_read(const struct pg_transaction *t, unsigned statement, struct account_row *out);
 // The client's own numbers, or the usual ones; and what they were within the window.

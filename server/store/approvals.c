@@ -19,12 +19,13 @@ unsigned store_approval_insert(struct pg_transaction *t, const struct approval_r
 		"with a as ("
 		"  insert into depbroker.approvals (tenant_id, approval_id, kind, target, payload, reason, detail, base_version, changes, present,"
 		"    devices, requested_by)"
-		"  values (nullif($1, 0), nextval('depbroker.object_ids'), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning *)"
+		"  values (nullif($1, 0), coalesce(nullif($12, 0), nextval('depbroker.object_ids')), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning *)"
 		" select " APPROVAL("null::text", "null::text") " from a" ITS_TENANT,
 		PG_V_INT8(approval->tenant_id), PG_V_TEXT(approval->kind), PG_V_TEXT(store_not_null(approval->target)),
 		PG_V_TEXT(store_not_null(approval->payload)), PG_V_TEXT(store_clipped(approval->reason, REASON_MAX)),
 		PG_V_TEXT(approval->detail.length > 0 ? approval->detail : TEXT("{}")), PG_V_INT8(approval->base_version),
-		PG_V_INT8(approval->changes), PG_V_INT8(approval->present), PG_V_TEXT(approval->devices), PG_V_TEXT(approval->requested_by));
+		PG_V_INT8(approval->changes), PG_V_INT8(approval->present), PG_V_TEXT(approval->devices), PG_V_TEXT(approval->requested_by),
+		PG_V_INT8(approval->approval_id));
 }
 
 #define PLACES(devices) "select tenant, serial_number, \"to\" from json_to_recordset(" devices ") as d (tenant text, serial_number text, \"to\" text)"

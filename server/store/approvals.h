@@ -30,7 +30,7 @@ struct approval_row {
 	int64_t decided_at_us;
 };
 
-// tenant_id, kind to devices, requested_by are taken. One row, with its number.
+// tenant_id, approval_id (0: the next one), kind to devices, requested_by are taken. One row, with its number.
 unsigned store_approval_insert(struct pg_transaction *t, const struct approval_row *approval);
 // In the transaction of the change itself. `devices`: the list as it is now. ERR_FENCED: see the laws.
 void store_approval_grant(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id, struct text by, struct text devices);

@@ -207,16 +207,16 @@ void store_instance_device_count_read(const struct pg_transaction *t, unsigned s
 unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, size_t count)
 {
 	return PG_ADD(t,
-		"select coalesce(string_agg(json_build_object('serial_number', d.serial_number, 'tenant', c.slug, 'instance', i.name)::text, ','"
-		"  order by d.serial_number), '')"
+		"select string_agg(json_build_object('serial_number', d.serial_number, 'tenant', c.slug, 'instance', i.name)::text, ','"
+		"  order by d.serial_number)"
 		" from depbroker.devices d"
 		" join depbroker.tenants c on c.tenant_id = $1"
 		" join depbroker.instances i on i.tenant_id = $1 and i.instance_id = d.instance_id"
-		" where d.tenant_id = $1 and d.gone_at is null and d.instance_id = any ($2::bigint[])",
+		" where d.tenant_id = $1 and d.gone_at is null and d.instance_id = any ($2::bigint[]) group by d.tenant_id",
 		PG_V_INT8(tenant_id), PG_V_NUMBERS(PG_INT8_ARRAY, instance_ids, count));
 }
 
 struct text store_instance_device_list_read(const struct pg_transaction *t, unsigned statement)
 {
-	return pg_text(t, statement, 0, 0);
+	return pg_row_count(t, statement) > 0 ? pg_text(t, statement, 0, 0) : TEXT_NONE;
 }
