@@ -40,6 +40,12 @@ begin
 	create policy own_client_only on depbroker.brake_account as restrictive to depbroker_api, depbroker_worker, depbroker_owner
 		using (tenant_id = (select depbroker.current_tenant()));
 
+	-- Of the api: a token of another server.
+	alter table depbroker.sync_stream add column is_other_server boolean not null default false;
+	grant update (cursor, cursor_at, phase, full_due_at, is_other_server, removals_held, removals_held_of, removals_held_at)
+		on depbroker.sync_stream to depbroker_api;
+	grant delete on depbroker.profiles to depbroker_api;
+
 	linter := replace(linter, '''approvals''', '''approvals'', ''brake_account''');
 	if linter !~ 'brake_account' then
 		raise exception 'the linter is not the one that this migration knows';

@@ -186,6 +186,7 @@ static void fill_by_api(int64_t tenant_id)
 	(void)store_rules_put(t, tenant_id, 0, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") });
 	store_pins_put(t, tenant_id, &(struct pin_row){ .instance_id = INSTANCE, .made_by = TEXT("key") }, (const struct text[]){ SERIAL }, 1);
 	put_approval(t, tenant_id, APPROVAL);
+	store_account_spend(t, &(const struct account_spending){ tenant_id, 1, 100 }, 1, TEXT("rules"), TEXT("key"));
 	(void)store_tenant_profile_put(t, tenant_id, 0, &layers, &author);
 	(void)store_instance_profile_put(t, tenant_id, INSTANCE, 0, TEXT("{}"), &author);
 	run_and_end(&call, &world);
