@@ -144,6 +144,8 @@ def the_same_devices_at_another_server_go_on_without_a_person():
     asked = override(client, file_of(client, apple))
     second().post(f"/approvals/{asked['id']}/approve")
     until_idle(client, generation)
+    asked_for = [request["path"] for request in WORLD.apple.get(f"/requests?tenant={apple}&after=0")["requests"] if "/devices" in request["path"]]
+    equal(asked_for[0], "/server/devices", "what it was asked for first: it knows nothing of the former one's cursor")
     wait_until(lambda: truth(apple)["counts"]["with_profile"] == 20, "they are not assigned at the other server")
     equal(client.row("select count(*) as n from depbroker.events where tenant_id = {id} and type = 3")["n"], 0, "removals")
 
