@@ -2,9 +2,10 @@
 #include "api/job_runner.h"
 
 #include "api/alarm.h"
-#include "api/rules_cost.h"
+#include "api/call.h"
 #include "api/rules_redirect.h"
 #include "depbroker/log.h"
+#include "store/account.h"
 #include "store/instances.h"
 #include "store/jobs.h"
 #include "store/tenants.h"
@@ -39,6 +40,7 @@ struct job_runner {
 	struct job_outcome outcomes[JOB_SLICE_MAX];
 	int64_t row_numbers[JOB_SLICE_MAX];
 	size_t outcome_count;
+	struct account_row account;
 	int64_t slice_end; // the number of its last row
 	struct ruleset *rules, *rules_after; // in force, NULL: none; of retire: with the other instance
 };
@@ -82,7 +84,7 @@ static void close_reading(struct job_runner *runner)
 }
 
 // The rows that a slice is decided with.
-enum { READ_JOB, READ_RULES, READ_INSTANCES, READ_TENANT, READ_NUMBER, READ_SLICE };
+enum { READ_JOB, READ_RULES, READ_INSTANCES, READ_TENANT, READ_NUMBER, READ_SLICE, READ_ACCOUNT };
 
 static void read_slice(struct job_runner *runner, const struct due_job *due)
 {
@@ -96,6 +98,7 @@ static void read_slice(struct job_runner *runner, const struct due_job *due)
 	(void)store_tenant_by_id(t, due->tenant_id);
 	(void)store_object_next_id(t);
 	(void)store_job_slice(t, due->tenant_id, due->job_id, due->after);
+	(void)store_account_select(t, due->tenant_id);
 	if (due->is_last) {
 		runner->present_at = store_job_present(t, due->tenant_id);
 	}
@@ -264,8 +267,9 @@ static int64_t moves_of(const struct job_runner *runner)
 static void end_costing(const struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant)
 {
 	const struct job_row *job = &runner->job;
-	const struct blast_limits limits = rules_cost_limits(tenant);
+	const struct blast_limits limits = store_account_limits(tenant, &runner->account);
 	const struct blast_cost cost = {
+		.spent = runner->account.spent,
 		.present = store_job_present_read(&runner->reading, runner->present_at), .changes = job->changes + moves_of(runner), .approved = job->allowed,
 	};
 	struct rules_row rules = { 0 };
@@ -291,8 +295,30 @@ static void write_costed(struct job_runner *runner, struct pg_transaction *t, co
 	}
 }
 
+// What a job moves that nobody else was asked about is on the client's account (store/account.h).
+static int64_t limit_of(const struct job_runner *runner, const struct tenant_row *tenant)
+{
+	const struct blast_limits limits = store_account_limits(tenant, &runner->account);
+
+	return blast_limit(&limits, runner->job.present);
+}
+
+static bool may_spend(const struct job_runner *runner, const struct tenant_row *tenant, int64_t moves)
+{
+	return runner->job.approval_id > 0 || moves == 0 || runner->account.spent + moves <= limit_of(runner, tenant);
+}
+
+static void spend(const struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant, int64_t moves)
+{
+	const struct job_row *job = &runner->job;
+
+	if (job->approval_id == 0 && moves > 0) {
+		store_account_spend(t, &(struct account_spending){ job->tenant_id, moves, limit_of(runner, tenant) }, 1, TEXT("job"), job->created_by);
+	}
+}
+
 // At once, however many devices there are: rules and pins are what moves them.
-static void write_retired(struct job_runner *runner, struct pg_transaction *t)
+static void write_retired(struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant)
 {
 	const struct job_row *job = &runner->job;
 	struct rules_row rules = { 0 };
@@ -300,7 +326,7 @@ static void write_retired(struct job_runner *runner, struct pg_transaction *t)
 	bool is_named;
 
 	store_instance_use_read(&runner->reading, runner->use_at, &devices, &is_named);
-	if (devices > job->allowed) {
+	if (devices > job->allowed || !may_spend(runner, tenant, devices)) {
 		store_job_retire_again(t, job);
 		return;
 	}
@@ -308,6 +334,7 @@ static void write_retired(struct job_runner *runner, struct pg_transaction *t)
 		store_rules_read(&runner->reading, READ_RULES, 0, &rules);
 	}
 	store_job_retire(t, job, rules.version, is_named && runner->rules_after != NULL ? ruleset_document(runner->rules_after) : TEXT_NONE);
+	spend(runner, t, tenant, devices);
 }
 
 static void write_slice(struct job_runner *runner, const struct tenant_row *tenant)
@@ -321,12 +348,13 @@ static void write_slice(struct job_runner *runner, const struct tenant_row *tena
 	} else if (text_equal_string(job->state, "scheduled")) {
 		store_job_begin(t, job);
 	} else if (job->kind == JOB_RETIRE) {
-		write_retired(runner, t);
-	} else if (job->moved + moves_of(runner) > job->allowed) {
+		write_retired(runner, t, tenant);
+	} else if (job->moved + moves_of(runner) > job->allowed || !may_spend(runner, tenant, moves_of(runner))) {
 		store_job_cost_again(t, job);
 	} else {
 		store_job_carry_out(t,
 			&(struct job_progress){ job, runner->slice_end, runner->outcomes, runner->row_numbers, runner->outcome_count });
+		spend(runner, t, tenant, moves_of(runner));
 	}
 	pg_start(t, runner->service->pool, STORE_TIMEOUT_MS);
 }
@@ -351,6 +379,7 @@ static void on_read(struct op *op)
 	}
 	store_job_read(&runner->reading, READ_JOB, 0, &runner->job);
 	store_tenant_read(&runner->reading, READ_TENANT, 0, &tenant);
+	store_account_read(&runner->reading, READ_ACCOUNT, &runner->account);
 	if (!is_still_due(runner)) {
 		next(runner);
 		return;

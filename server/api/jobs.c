@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /tenants/{tenant}/jobs, .../jobs/{id}: the same done to many devices.
+#include "api/change.h"
 #include "api/job_input.h"
 #include "api/job_json.h"
 #include "api/job_runner.h"
@@ -387,6 +388,35 @@ void job_show(struct call *call)
 		AWAIT(call, READING, ask_one(call));
 		if (!call_failed(call)) {
 			answer_one(call);
+		}
+	}
+}
+
+// A second key agrees: the job goes on by itself, and moves no more devices than the approval says.
+static void let_go_on(struct call *call)
+{
+	const int64_t tenant_id = call->tenant.tenant_id;
+	const int64_t approval_id = call->granted->approval.approval_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	store_job_approved(transaction, tenant_id, approval_id);
+	store_approval_grant(transaction, tenant_id, approval_id, call->key.key_id, TEXT("[]"));
+	call_audit(call, transaction, "approval.approve", call->tenant.slug, TEXT_NONE);
+	call_start(call);
+}
+
+void job_approve(struct call *call)
+{
+	enum { NEW, GRANTING };
+
+	switch (call->state) {
+	case NEW:
+		AWAIT(call, GRANTING, let_go_on(call));
+		if (call->transaction.op.rc == ERR_FENCED) {
+			call_problem(call, PROBLEM_APPROVAL_CLOSED, "the job does not wait for it");
+		} else if (!call_failed(call)) {
+			job_runner_wake(call->service->job_runner);
+			call_answer_empty(call, 204);
 		}
 	}
 }

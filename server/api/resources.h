@@ -20,6 +20,7 @@ void jobs_create(struct call *call);
 void jobs_list(struct call *call);
 void job_show(struct call *call);
 void job_cancel(struct call *call);
+void job_approve(struct call *call); // of approval_kinds.h
 // device_labels.c
 void device_labels_show(struct call *call);
 // job_results.c
@@ -93,9 +94,11 @@ void rules_preview(struct call *call);
 // approvals.c
 void approvals_list(struct call *call);
 void approval_show(struct call *call);
+void approval_devices(struct call *call);
 void approval_approve(struct call *call);
 void approval_reject(struct call *call);
 // pins.c
+void pins_put(struct call *call);
 void pin_put(struct call *call);
 void pin_delete(struct call *call);
 // devices.c

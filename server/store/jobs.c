@@ -270,8 +270,8 @@ void store_job_ask(struct pg_transaction *t, const struct job_row *job, int64_t 
 		PG_V_INT8(present) };
 
 	(void)pg_add(t,
-		"insert into depbroker.approvals (tenant_id, approval_id, kind, payload, reason, base_version, changes, present, devices, requested_by)"
-		" select $1, $3, 'job', json_build_object('job', $2::text, 'kind', j.kind)::text, j.reason, $4, j.changes, $5,"
+		"insert into depbroker.approvals (tenant_id, approval_id, kind, target, payload, reason, base_version, changes, present, devices, requested_by)"
+		" select $1, $3, 'job', $2::text, json_build_object('job', $2::text, 'kind', j.kind)::text, j.reason, $4, j.changes, $5,"
 		" coalesce((select json_agg(json_build_object('serial_number', r.serial_number, 'from', f.name, 'to', o.name, 'old_rule', null,"
 		"  'new_rule', null) order by r.row_number) from depbroker.job_rows r"
 		"  left join depbroker.instances f on f.tenant_id = $1 and f.instance_id = r.from_instance_id"

@@ -33,7 +33,7 @@ begin
 		started_at timestamptz,
 		finished_at timestamptz,
 		primary key (tenant_id, job_id),
-		foreign key (tenant_id, approval_id) references depbroker.approvals,
+		foreign key (tenant_id, approval_id) references depbroker.approvals (tenant_id, approval_id),
 		foreign key (tenant_id, retires_id) references depbroker.instances,
 		foreign key (tenant_id, target_id) references depbroker.instances,
 		check ((kind = 'retire') = (retires_id is not null and target_id is not null and retires_id <> target_id))
@@ -89,9 +89,6 @@ begin
 		using (tenant_id = (select depbroker.current_tenant())) with check (tenant_id = (select depbroker.current_tenant()));
 	create policy own_client_only on depbroker.jobs as restrictive to depbroker_api, depbroker_worker, depbroker_owner
 		using (tenant_id = (select depbroker.current_tenant()));
-
-	alter table depbroker.approvals drop constraint approvals_kind_check;
-	alter table depbroker.approvals add constraint approvals_kind_check check (kind in ('rules', 'job'));
 
 	linter := replace(linter, '''renewal_links'', ''approvals''', '''renewal_links'', ''approvals'', ''jobs''');
 	if linter !~ '''jobs''' then
