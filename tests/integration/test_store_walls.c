@@ -551,7 +551,6 @@ CHANGES(account_spend, store_api, store_account_spend(t, &(const struct account_
 CHANGES(account_note, store_api, store_account_note_limits(t, &(const struct tenant_row){ .tenant_id = tenant_id }, TEXT("key")))
 CHANGES(approval_insert, store_api, put_approval(t, tenant_id, APPROVAL + 1))
 CHANGES(approval_close, store_api, store_approval_close(t, tenant_id, APPROVAL * 1000 + tenant_id, TEXT("rejected"), TEXT("key")))
-CHANGES(approval_grant, store_api, store_approval_grant(t, tenant_id, (APPROVAL + 1) * 1000 + tenant_id, TEXT("another")))
 READS(job_by_id, store_api, store_job_by_id(t, tenant_id, JOB))
 READS(job_list, store_api, store_job_list(t, tenant_id, INT64_MAX, 10))
 READS(job_lines, store_api, store_job_lines(t, tenant_id, JOB, 0, 10))
