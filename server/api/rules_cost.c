@@ -120,6 +120,7 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 
 		device.labels = cost->labels;
 		device.label_count = cost->label_count;
+		device.guard_reason = row.guard_reason;
 		ruleset_preview_add(cost->preview, &device);
 	}
 	if (count > 0) {

@@ -21,6 +21,7 @@ void changes_reset(struct changes *changes)
 	changes->event_count = 0;
 	changes->news_count = 0;
 	changes->replacement_count = 0;
+	changes->claim_count = 0;
 	changes->parked = NULL;
 }
 
@@ -29,10 +30,12 @@ void changes_fini(struct changes *changes)
 	free(changes->rows);
 	free(changes->events);
 	free(changes->replacements);
+	free(changes->claims);
 	buffer_fini(&changes->json);
 	changes->rows = NULL;
 	changes->events = NULL;
 	changes->replacements = NULL;
+	changes->claims = NULL;
 }
 
 // Fixed: an event stays in the lane that it was stored with.
@@ -158,6 +161,20 @@ static void note_replacement(struct changes *changes, const struct device_row *r
 	changes->tenant->has_facts = true;
 }
 
+static void note_claim(struct changes *changes, const struct device_row *stored, const struct device_row *row)
+{
+	const bool gone = row->gone_at_us != INSTANT_NONE;
+
+	if (stored != NULL && (stored->gone_at_us != INSTANT_NONE) == gone &&
+		stored->apple.device_assigned_date_us == row->apple.device_assigned_date_us) {
+		return;
+	}
+	changes->claims = grow(changes->claims, changes->claim_count, &changes->claim_room, sizeof *changes->claims);
+	changes->claims[changes->claim_count++] = (struct serial_claim){
+		.serial_number = row->apple.serial_number, .assigned_at_us = row->apple.device_assigned_date_us, .gone = gone,
+	};
+}
+
 void changes_add(struct changes *changes, const struct reconcile_outcome *outcome)
 {
 	if (!outcome->write) {
@@ -170,6 +187,7 @@ void changes_add(struct changes *changes, const struct reconcile_outcome *outcom
 	if (outcome->event_count > 0) {
 		add_events(changes, outcome, row);
 	}
+	note_claim(changes, outcome->stored, row);
 	if (row->apple.is_replacement && row->gone_at_us == INSTANT_NONE) {
 		note_replacement(changes, row);
 	}
@@ -258,6 +276,9 @@ void changes_build(const struct changes *changes, struct pg_transaction *t, cons
 	}
 	if (changes->row_count > 0) {
 		(void)store_device_put(t, fence.tenant_id, changes->rows, changes->row_count);
+	}
+	if (changes->claim_count > 0) {
+		store_claims_put(t, fence.tenant_id, changes->claims, changes->claim_count);
 	}
 	if (changes->replacement_count > 0) {
 		store_replacement_note(t, fence.tenant_id, changes->replacements, changes->replacement_count);
