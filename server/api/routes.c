@@ -26,7 +26,7 @@
 // A client's purchase list.
 #define LIST_ROUTE(route_method)                                                                                            \
 	{ .method = (route_method), .pattern = "/api/v1/tenants/{tenant}/expected", .handle = call_handle, .body_limit = EXPECTED_LIST_MAX, \
-		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = expected_put } }
+		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = expected_put, .query = { "hold" } } }
 // What an MDM server tells.
 #define HOOK_ROUTE(rest)                                                                                                    \
 	{ .method = "POST", .pattern = "/hooks/{tenant}/{instance}" rest, .handle = call_handle, .body_limit = HOOK_BODY_MAX,    \
