@@ -14,6 +14,8 @@ begin
 	create index devices_guarded on depbroker.devices (tenant_id, serial_number) where decider = 3 and gone_at is null;
 	alter table depbroker.expected_lists add column holds boolean not null default false; -- what is not on it is held when it arrives
 
+	alter table depbroker.tenant_status add column assign_lag_ms bigint not null default 0;
+
 	-- Written with the device's row. It is the directory's: serial numbers and dates, and nothing else about a device.
 	create table depbroker.serial_claims (
 		tenant_id bigint not null references depbroker.tenants,

@@ -12,7 +12,7 @@ enum { JSON_LIMIT = 512 * 1024 }; // apple.h bounds each text and `extra`: escap
 
 void changes_init(struct changes *changes, struct tenant *tenant)
 {
-	*changes = (struct changes){ .tenant = tenant, .json = BUFFER(JSON_LIMIT) };
+	*changes = (struct changes){ .tenant = tenant, .json = BUFFER(JSON_LIMIT), .assign_lag_us = -1 };
 }
 
 void changes_reset(struct changes *changes)
@@ -22,6 +22,7 @@ void changes_reset(struct changes *changes)
 	changes->news_count = 0;
 	changes->replacement_count = 0;
 	changes->claim_count = 0;
+	changes->assign_lag_us = -1;
 	changes->parked = NULL;
 }
 
@@ -175,6 +176,18 @@ static void note_claim(struct changes *changes, const struct device_row *stored,
 	};
 }
 
+// From what made it wanted, which is most often Apple's word that it is there, to Apple's word that it has the profile.
+static void note_lag(struct changes *changes, const struct device_row *stored, const struct device_row *row)
+{
+	if (stored == NULL || stored->assigned_profile_uuid.length > 0 || row->assigned_profile_uuid.length == 0 ||
+		stored->instance_id == INSTANCE_NONE || row->gone_at_us != INSTANT_NONE) {
+		return;
+	}
+	const int64_t lag_us = tenant_now_us(changes->tenant) - stored->changed_at_us;
+
+	changes->assign_lag_us = lag_us > changes->assign_lag_us ? lag_us : changes->assign_lag_us;
+}
+
 void changes_add(struct changes *changes, const struct reconcile_outcome *outcome)
 {
 	if (!outcome->write) {
@@ -188,6 +201,7 @@ void changes_add(struct changes *changes, const struct reconcile_outcome *outcom
 		add_events(changes, outcome, row);
 	}
 	note_claim(changes, outcome->stored, row);
+	note_lag(changes, outcome->stored, row);
 	if (row->apple.is_replacement && row->gone_at_us == INSTANT_NONE) {
 		note_replacement(changes, row);
 	}
@@ -279,6 +293,9 @@ void changes_build(const struct changes *changes, struct pg_transaction *t, cons
 	}
 	if (changes->claim_count > 0) {
 		store_claims_put(t, fence.tenant_id, changes->claims, changes->claim_count);
+	}
+	if (changes->assign_lag_us >= 0) {
+		store_tenant_status_assigned(t, fence.tenant_id, changes->assign_lag_us / 1000);
 	}
 	if (changes->replacement_count > 0) {
 		store_replacement_note(t, fence.tenant_id, changes->replacements, changes->replacement_count);

@@ -8,6 +8,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+from programs import Peer  # noqa: E402
 from world import Api, Failure, Problem, World, run, wait_until  # noqa: E402
 
 LONG_AGO = "2019-05-01T08:00:00Z"
@@ -98,6 +99,16 @@ def check_states(world, client):
     equal(world.technician.get(f"{client.path}/devices?state=assigned&since_until={LONG_AGO}")["items"], [], "those that have waited for years")
     equal(world.technician.get(f"{client.path}/devices?state=assigned&since_until={TO_COME}")["items"], assigned, "those that wait since any time")
     equal(refusal(world.technician, f"{client.path}/devices?state=lost")["code"], "bad_parameter", "there is no such state")
+
+
+def check_lag(world, client):
+    lag = client.row("select assign_lag_ms from depbroker.tenant_status where tenant_id = {id}")["assign_lag_ms"]
+    if not 0 < lag < 30000:
+        raise Failure(f"devices waited {lag} ms for their first profile")
+    peer = Peer("http://" + world.broker.admin_listen)
+    text = peer.request("GET", "/metrics").text
+    peer.close()
+    equal(f'depbroker_assign_lag_seconds{{tenant="{client.slug}"}} {lag // 1000}.{lag % 1000:03}' in text, True, "the metric")
 
 
 # --- what two clients list ---
@@ -202,6 +213,7 @@ def check(world):
     first, second, third = sorted(older.stored())[:3]
     check_explained(world, newer)
     check_states(world, older)
+    check_lag(world, older)
     check_held_and_walls(world, older, newer, stranger, first)
     check_list_decides(world, older, newer, first)
     check_person_decides(world, older, newer, second)

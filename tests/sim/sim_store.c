@@ -1080,6 +1080,12 @@ void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int
 	(void)add_simple(t, OP_NOTHING);
 }
 
+void store_tenant_status_assigned(struct pg_transaction *t, int64_t tenant_id, int64_t lag_ms)
+{
+	LAW(lag_ms >= 0, "client %lld assigned a device before it came", (long long)tenant_id);
+	(void)add_simple(t, OP_NOTHING);
+}
+
 // --- what people are told ---
 
 unsigned store_alert_open_kinds(struct pg_transaction *t, int64_t tenant_id)
