@@ -149,6 +149,10 @@ def check_person_decides(world, older, newer, serial):
     answer = world.technician.call("PUT", f"{newer.path}/devices/{serial}/pin", {"instance": "main", "reason": "sold"})
     equal(answer["offered_rule"]["then"], {"instance": "main"}, "a rule is offered")
     until_state(world, newer, serial, "assigned")
+    world.technician.call("DELETE", f"{newer.path}/devices/{serial}/pin")
+    wait_until(lambda: not newer.rows("select 1 from depbroker.reroutes where tenant_id = {id}"), "nobody looks at the device again", 20)
+    shown = device(world, newer, serial)
+    equal((shown["held"], shown["pinned"], shown["instance"]), (False, False, "main"), "a guard takes no device from where it is")
 
 
 def check_dates_decide(world, older, newer, serial):
