@@ -141,6 +141,7 @@ struct stored { // what a transaction writes
 	struct device_row rows[DEVICES];
 	bool known[DEVICES];
 	int64_t told_until_us[DEVICES]; // a cool-down's end, as Apple has told it
+	const struct profile *accepted[DEVICES]; // what Apple has accepted since its last record; NULL: nothing
 	bool must_plan;      // every device
 	unsigned reroutes;   // these
 	struct defined defined[128];

@@ -151,6 +151,15 @@ static bool is_present(const struct run *run, size_t device)
 
 // --- plan ---
 
+// What Apple's last record shows is not what the device has by now.
+static void check_planned(const struct run *run, size_t device, struct text wanted)
+{
+	const struct profile *accepted = run->working.accepted[device];
+
+	LAW(accepted == NULL || wanted.length == 0 || run->working.rows[device].assign_state != ASSIGN_SETTLED ||
+		text_equal_string(wanted, accepted->uuid), "client %zu: %s is settled, and has another profile", run->client, serials[device]);
+}
+
 static void plan(struct run *run)
 {
 	struct reconcile_outcome outcome;
@@ -167,6 +176,7 @@ static void plan(struct run *run)
 
 			reconcile_again(&outcome, &settings, &before);
 			apply(run, &outcome);
+			check_planned(run, i, settings.wanted_profile_uuid);
 		}
 	}
 	run->working.must_plan = false;
@@ -190,6 +200,7 @@ static void apply_page(struct run *run, const struct page *page)
 
 		reconcile_record(&outcome, &settings, run->working.known[at] ? &before : NULL, record, plan.items[i].gone);
 		apply(run, &outcome);
+		run->working.accepted[at] = NULL;
 		if (run->machine.state.phase == SYNC_PHASE_FETCH && !plan.items[i].gone) {
 			LAW(seen_add(&run->seen, record->serial_number) == OK, "too many devices to remember");
 		}
@@ -364,6 +375,7 @@ static void take_results(struct run *run, unsigned batch, struct text uuid, cons
 
 			reconcile_assigned(&outcome, &settings, &before, uuid, results[i], retry_after_s, random_next());
 			apply(run, &outcome);
+			run->working.accepted[i] = results[i] == ASSIGN_RESULT_SUCCESS ? apple_profile(uuid) : run->working.accepted[i];
 			note_told(run, i, results[i], retry_after_s);
 		}
 	}
@@ -479,6 +491,7 @@ static void read_back(struct run *run, unsigned due)
 			} else {
 				settings = decide(run, &record);
 				reconcile_record(&outcome, &settings, &before, &record, false);
+				run->working.accepted[i] = NULL;
 			}
 			apply(run, &outcome);
 		}
