@@ -19,13 +19,26 @@ void sim_wait_loaded(struct sim_tenant *tenant)
 {
 	tenant->failure_count = 0;
 	tenant->page_heard = false;
+	tenant->must_wait = false;
 }
 
-void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum err rc, int64_t retry_after_s, bool page)
+void sim_wait_asked(const struct sim_life *life, const struct sim_tenant *tenant)
+{
+	LAW(tenant->owner_life != life->number || !tenant->must_wait, "client %lld has failed, and asks Apple again in the same run",
+		(long long)tenant->id);
+}
+
+static bool is_trouble(enum err rc)
+{
+	return rc == ERR_UNAVAILABLE || rc == ERR_THROTTLED || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER;
+}
+
+void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum err rc, int64_t retry_after_s, bool page, bool waits)
 {
 	if (tenant->owner_life != life->number) {
 		return;
 	}
+	tenant->must_wait = tenant->must_wait || (waits && is_trouble(rc));
 	if (rc == OK) {
 		tenant->page_heard = tenant->page_heard || page;
 	} else if (tenant->failure_count < SIM_FAILURES_MAX) {
