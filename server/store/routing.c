@@ -21,7 +21,6 @@
 #define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) " where p.serial_number is not null or r.serial_number is not null"
 
 #define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
-#define TO_ASSIGN(ours)       SERIAL "and assign_at <= $2 and assigned_profile_uuid " ours " order by assign_at limit $3"
 
 unsigned store_fact_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
 {
@@ -38,7 +37,7 @@ unsigned store_fact_list(struct pg_transaction *t, int64_t tenant_id, struct tex
 unsigned store_fact_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
 {
 	return PG_ADD(t,
-		FACTS_OF("select * from (" TO_ASSIGN("is null") ") as urgent union all select * from (" TO_ASSIGN("is not null") ") as bulk"),
+		FACTS_OF("select * from (" STORE_TO_ASSIGN(SERIAL, "is null") ") as urgent union all select * from (" STORE_TO_ASSIGN(SERIAL, "is not null") ") as bulk"),
 		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us), PG_V_INT8(limit));
 }
 

@@ -155,6 +155,14 @@ void store_stream_advance(struct pg_transaction *t, const struct stream_fence *f
 	(void)pg_add(t, FENCED(NEXT), values, FENCE_VALUES + NEXT_VALUES);
 }
 
+void store_stream_require(struct pg_transaction *t, const struct stream_fence *fence)
+{
+	(void)PG_ADD(t,
+		"select depbroker.require_fence(exists (select from depbroker.sync_stream"
+		"  where tenant_id = $1 and owner = $2 and epoch = $3 and config_version = $4))",
+		PG_V_INT8(fence->tenant_id), PG_V_TEXT(fence->node_id), PG_V_INT8(fence->epoch), PG_V_INT8(fence->config_version));
+}
+
 void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
 	int64_t due_at_us, int64_t wake)
 {

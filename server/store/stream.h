@@ -100,6 +100,10 @@ struct stream_fence { // what the owner believes
 // `next` NULL: they stay as they are.
 void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct stream_row *next);
 
+// In the transaction of a read that something outside follows from: ERR_FENCED when the client is somebody else's by now, or its
+// configuration, rules included, is another one.
+void store_stream_require(struct pg_transaction *t, const struct stream_fence *fence);
+
 // In a write of the worker: how many removals wait for a person, 0: none. What was allowed is used up.
 void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present);
 // Api scope: fetch everything, and let it remove as many devices as wait for it, which must be `count`: otherwise ERR_FENCED.

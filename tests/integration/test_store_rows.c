@@ -343,6 +343,12 @@ static void devices_are_found_by_what_is_to_be_done(void **state)
 	expect_serials(t, 5, "BC");
 	assert_int_equal(store_device_next_assign_read(t, 6), MOMENT + 1);
 	end(&call);
+	store_reroute_insert(begin(&call, store_api(tenant_id)), tenant_id, (const struct text[]){ TEXT("B") }, 1);
+	run_and_end(&call, &world);
+	(void)store_device_to_assign(begin(&call, store_worker(tenant_id)), tenant_id, MOMENT + 2, 10);
+	run(&call, &world);
+	expect_serials(&call.transaction, 0, "A"); // where B goes is to be looked at first
+	end(&call);
 }
 
 static void many_devices_are_one_statement(void **state)

@@ -26,7 +26,8 @@
 enum { APPROVAL = 601, PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, PENDING = 505, ATTEMPTS_MADE = 1 };
 
 #define NODE   TEXT("node")
-#define SERIAL TEXT("C02SAME")
+#define SERIAL   TEXT("C02SAME")
+#define REROUTED TEXT("C02LATER")
 
 static struct store_world world;
 static int64_t mine;
@@ -210,6 +211,8 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 	store_definition_begin(t, tenant_id, INSTANCE, profile.content_digest);
 	(void)store_device_put(t, tenant_id, &device, 1);
 	(void)store_event_insert(t, tenant_id, &event, 1);
+	store_reroute_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1); // of its pin
+	store_reroute_insert(t, tenant_id, (const struct text[]){ REROUTED }, 1);
 	(void)store_ledger_insert(t, &fence, 1, &entry);
 	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
 	(void)store_alert_raise(t, tenant_id, TEXT("token.expiring"), TEXT("why"));
@@ -497,7 +500,7 @@ CHANGES(instance_update, store_api, {
 	(void)store_instance_update(t, tenant_id, &instance);
 })
 CHANGES(reroute_insert, store_worker, store_reroute_insert(t, tenant_id, (const struct text[]){ TEXT("ANOTHER") }, 1))
-CHANGES(reroute_delete, store_worker, store_reroute_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1))
+CHANGES(reroute_delete, store_worker, store_reroute_delete(t, tenant_id, (const struct text[]){ REROUTED }, 1))
 CHANGES(pin_put, store_api, store_pin_put(t, tenant_id, &(struct pin_row){ .serial_number = SERIAL, .made_by = TEXT("other") }))
 CHANGES(pin_delete, store_api, (void)store_pin_delete(t, tenant_id, SERIAL))
 CHANGES(approval_insert, store_api, put_approval(t, tenant_id, APPROVAL + 1))
