@@ -154,6 +154,8 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 		struct ruleset_label labels[FACT_LABELS_MAX];
 
 		store_fact_label(&device, labels, row.fact.labels, cost->labels, cost->label_count);
+		device.guard_reason = row.guard_reason;
+
 		struct ruleset_device after = device;
 		struct ruleset_label labels_after[FACT_LABELS_MAX];
 

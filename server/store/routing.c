@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/routing.h"
 
+#include "store/guards_inner.h"
 #include "store/jobs.h"
 #include "store/store_inner.h"
 
@@ -70,6 +71,7 @@ static void read_routed(struct columns *at, struct routed_row *out)
 	out->apple.device_assigned_by = next_text(at);
 	out->apple.device_assigned_date_us = next_instant(at);
 	out->first_seen_us = next_instant(at);
+	out->guard_reason = next_text(at);
 	out->fact.serial_number = out->apple.serial_number;
 	read_fact(at, &out->fact);
 }
@@ -87,7 +89,7 @@ unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 	return PG_ADD(t,
 		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1)"
 		" or exists (select from depbroker.device_labels where tenant_id = $1),"
-		" exists (select from depbroker.reroutes where tenant_id = $1)",
+		" exists (select from depbroker.reroutes where tenant_id = $1) or exists (" GUARDED_NO_MORE ")",
 		PG_V_INT8(tenant_id));
 }
 
@@ -118,7 +120,7 @@ void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const str
 unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
-	return PG_ADD(t, "select serial_number from depbroker.reroutes where tenant_id = $1 order by serial_number limit $2",
+	return PG_ADD(t, "select serial_number from depbroker.reroutes where tenant_id = $1 union " GUARDED_NO_MORE " order by serial_number limit $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(limit));
 }
 
@@ -176,7 +178,7 @@ void store_pin_read(const struct pg_transaction *t, unsigned statement, size_t r
 
 #define ROUTED                                                                                                                  \
 	"select w.serial_number, w.model, w.description, w.color, w.asset_tag, w.device_family, w.os, w.device_assigned_by,"          \
-	" w.device_assigned_date, w.first_seen_at, " FACT
+	" w.device_assigned_date, w.first_seen_at, case when w.decider = 3 then w.hold_reason end, " FACT
 #define PRESENT "select * from depbroker.devices where tenant_id = $1 and gone_at is null "
 
 unsigned store_routed_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t seen_since_us, int limit)
@@ -206,11 +208,10 @@ void store_routed_read(const struct pg_transaction *t, unsigned statement, size_
 unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after)
 {
 	return PG_ADD(t,
-		"select w.serial_number, w.model, w.description, w.color, w.asset_tag, w.device_family, w.os, w.device_assigned_by,"
-		" w.device_assigned_date, w.first_seen_at, " FACT ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile"
+		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile"
 		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, d.tenant_id is not null as is_present,"
 			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
-			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at"
+			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at, d.decider, d.hold_reason"
 			" from depbroker.job_rows j left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
 			" and d.gone_at is null where j.tenant_id = $1 and j.job_id = $2 and j.row_number > $3 order by j.row_number limit $4")
 		" order by w.row_number",
