@@ -15,6 +15,7 @@
 #include "api/token_identity.h"
 #include "api/token_json.h"
 #include "api/token_opening.h"
+#include "api/token_secret.h"
 #include "api/token_upload.h"
 #include "apple/apple.h"
 #include "store/secrets.h"
@@ -251,21 +252,6 @@ static bool file_was_opened(struct call *call)
 
 // --- the one in use ---
 
-static enum err open_current(struct call *call, const struct token_row *row, struct server_token *out, struct fault *fault)
-{
-	const struct upload *upload = call->own;
-	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(SEALED_SECRET_MAX);
-
-	for (size_t i = 0; i < pg_row_count(&call->transaction, TOKENS); i++) {
-		if (store_secret_object_id(&call->transaction, TOKENS, i) == row->token_id) {
-			TRY(store_secret_open(&call->transaction, TOKENS, i, call->tenant.tenant_id, SECRET_SERVER_TOKEN, call->service->keys,
-				&upload->data_key, &plain, fault));
-			return token_parse(out, buffer_text(&plain), fault);
-		}
-	}
-	return fault_set(fault, ERR_NOT_FOUND, "a token without its secret");
-}
-
 // Nobody knows which key a plain token was opened with. One of the same consumer key goes on with the present one's.
 static bool bringer_accepts(struct call *call)
 {
@@ -279,7 +265,8 @@ static bool bringer_accepts(struct call *call)
 		return bringer == NULL || bringer->accepts(call, NULL, &upload->opening.token);
 	}
 	store_token_read(&call->transaction, CURRENT, 0, &row);
-	const enum err rc = open_current(call, &row, &current, &fault);
+	const enum err rc = server_token_open(call, (struct token_statements){ .data_key = DATA_KEY, .secrets = TOKENS }, row.token_id, &current,
+		&fault);
 
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);
