@@ -4,11 +4,15 @@
 # The REST API of NanoDEP under /nanodep: what its shell tools send, byte by byte on a socket, gives what NanoDEP answers; and the proxy does
 # not do what depbroker itself would not do.
 import base64
+import datetime
+import http.server
 import json
 import os
 import re
 import socket
+import subprocess
 import sys
+import threading
 import urllib.parse
 
 sys.dont_write_bytecode = True
@@ -242,8 +246,6 @@ def a_certificate_is_made_as_the_script_asks_for_it():
 
 
 def shown(pem):
-    import datetime
-    import subprocess
     lines = subprocess.run(["openssl", "x509", "-noout", "-subject", "-issuer", "-dates"], input=pem, check=True,
                            capture_output=True).stdout.decode().splitlines()
     subject, issuer, start, end = [line.partition("=")[2].removeprefix("CN = ") for line in lines]
@@ -316,7 +318,7 @@ def a_token_that_waits_for_apple_is_not_told_as_taken():
     answer = nanodep("PUT", f"/v1/tokenpki/{slug}?force=", file)
     CONTROL.call("DELETE", "/faults")
     equal((answer.status, json.loads(answer.body)["consumer_key"]), (202, tokens_of(server)["consumer_key"]), "waits")
-    equal(ADMIN.get(f"/tenants/{slug}/token")["state"], "none", "state")
+    equal(ADMIN.get(f"/tenants/{slug}/token")["state"], "pending", "state")
 
 
 # --- settings ---
@@ -355,7 +357,7 @@ def the_assigner_says_what_the_rules_say():
     put_profile(slug, UUID)
     refused = nanodep("PUT", f"/v1/assigner/{slug}?profile_uuid={UUID}")
     equal((refused.status, b"/rules" in refused.body), (500, True), "there are no rules yet")
-    ADMIN.expect(200, "PUT", f"/tenants/{slug}/rules", {"rules": [], "otherwise": {"send_to": "main"}})
+    ADMIN.expect(200, "PUT", f"/tenants/{slug}/rules", {"rules": [], "otherwise": {"instance": "main"}})
     wanted = (200, "application/json", f'{{"profile_uuid":"{UUID}"}}\n'.encode())
     expect(wanted, "PUT", f"/v1/assigner/{slug}?profile_uuid={UUID}")
     expect(wanted, "GET", f"/v1/assigner/{slug}")
@@ -405,19 +407,47 @@ def apples_answers_come_back_unchanged():
     equal(set(json.loads(details.body)["devices"]), set(serials), "details")
     uuid = define(slug)
     equal(json.loads(nanodep("GET", f"/proxy/{slug}/profile?profile_uuid={uuid}").body)["profile_name"], "main", "query")
-    expect((404, "text/plain;charset=UTF8", b"NOT_FOUND"), "GET", f"/proxy/{slug}/profile?profile_uuid=NONE")
-    expect((404, "text/plain;charset=UTF8", b"NOT_FOUND"), "GET", f"/proxy/{slug}/roster/class")
+    expect((400, "text/plain;charset=UTF-8", b"NOT_FOUND"), "GET", f"/proxy/{slug}/profile?profile_uuid=NONE")
+    expect((404, "text/plain;charset=UTF-8", b"NOT_FOUND"), "GET", f"/proxy/{slug}/roster/class")
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    """An Apple that remembers what it was sent, and answers with more than it should."""
+    seen = []
+    account = b"{}"
+
+    def do_GET(self):
+        self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        body = b'{"auth_session_token":"secret-session"}' if self.path == "/session" else self.account
+        self.send_response(200)
+        for name, value in (("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("X-ADM-Auth-Session", "secret-session"),
+                            ("Set-Cookie", "a=b"), ("Retry-After", "7")):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
 
 
 @test
-def what_the_client_says_of_itself_reaches_apple():
-    slug, server, _ = onboarded()
-    nanodep("GET", f"/proxy/{slug}/account", agent="nanodep-tools/0")
-    nanodep("GET", f"/proxy/{slug}/account", agent="mine/2", headers=[("X-Server-Protocol-Version", "9")])
-    seen = [request["headers"] for request in apple_requests(server, "/account")][-2:]
-    found = [({name.lower(): value for name, value in fields.items()}) for fields in seen]
-    equal([(fields["user-agent"], fields["x-server-protocol-version"]) for fields in found], [("nanodep-tools/0", "7"), ("mine/2", "9")], "fields")
-    equal([name for fields in found for name in fields if name in ("authorization", "x-forwarded-for")], [], "credentials")
+def what_the_client_says_of_itself_reaches_apple_and_no_session_comes_back():
+    slug, _, _ = onboarded()
+    Listener.account = nanodep("GET", f"/proxy/{slug}/account").body
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        nanodep("PUT", f"/v1/config/{slug}", json.dumps({"base_url": f"http://127.0.0.1:{server.server_port}"}).encode())
+        nanodep("GET", f"/proxy/{slug}/account", agent="first/1", headers=[("Cookie", "c=d"), ("X-HTTP-Method-Override", "DELETE")])
+        answer = nanodep("GET", f"/proxy/{slug}/account?a=%20b", agent="mine/2", headers=[("X-Server-Protocol-Version", "9"), ("X-ADM-Auth-Session", "x")])
+        server.shutdown()
+    equal((answer.status, answer.body, answer.headers["retry-after"]), (200, Listener.account, "7"), "answer")
+    equal([name for name in answer.headers if name in ("x-adm-auth-session", "set-cookie")], [], "what stays with us")
+    session, _, first, second = Listener.seen
+    equal((session[0], first[0], second[0]), ("/session", "/account", "/account?a=%20b"), "paths")
+    equal([(fields["user-agent"], fields["x-server-protocol-version"]) for _, fields in (first, second)], [("first/1", "7"), ("mine/2", "9")], "fields")
+    equal({fields["x-adm-auth-session"] for _, fields in (first, second)}, {"secret-session"}, "our session")
+    equal([name for _, fields in (first, second) for name in fields if name in ("authorization", "x-forwarded-for", "cookie", "x-http-method-override")],
+          [], "what is not passed on")
 
 
 @test
@@ -533,7 +563,7 @@ def a_device_gets_only_the_profile_of_where_it_goes():
         for method in ("POST", "PUT"):
             equal(assign(uuid, devices, method).status, 403, f"{uuid} {devices}")
     refused = assign("NONE", serials[:1])
-    equal((refused.status, refused.body), (404, b"NOT_FOUND"), "Apple does not know the profile")
+    equal((refused.status, refused.body), (400, b"NOT_FOUND"), "Apple does not know the profile")
     equal(assign("a/../b", serials[:1]).status, 400, "no UUID")
     odd = nanodep("POST", f"/proxy/{slug}/profile/devices", json.dumps({"profile_uuid": main, "devices": serials[:1], "Devices": serials}).encode(),
                   headers=[JSON_TYPE])
@@ -627,7 +657,7 @@ def replay(request, slug, server, state, seen):
 def prepare_assigner(slug, state):
     state["uuid"] = define(slug)
     put_profile(slug, state["uuid"])
-    ADMIN.expect(200, "PUT", f"/tenants/{slug}/rules", {"rules": [], "otherwise": {"send_to": "main"}})
+    ADMIN.expect(200, "PUT", f"/tenants/{slug}/rules", {"rules": [], "otherwise": {"instance": "main"}})
 
 
 def check_recorded(request, slug, server, state, answer):
