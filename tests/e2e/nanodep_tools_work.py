@@ -4,6 +4,7 @@
 # The REST API of NanoDEP under /nanodep: what its shell tools send, byte by byte on a socket, gives what NanoDEP answers; and the proxy does
 # not do what depbroker itself would not do.
 import base64
+import concurrent.futures
 import datetime
 import http.server
 import json
@@ -17,7 +18,7 @@ import urllib.parse
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
-from broker import Broker, Client, Postgres  # noqa: E402
+from broker import Broker, Client, Postgres, wait_until  # noqa: E402
 from programs import SHARED, Control, Program, equal, run_tests, test  # noqa: E402
 
 POSTGRES = Postgres()
@@ -502,6 +503,31 @@ def a_session_is_renewed_once_and_apples_refusal_passed_on():
     CONTROL.post("/faults", tenant | {"status": 403, "body": "ACCESS_DENIED"})
     answer = nanodep("GET", f"/proxy/{slug}/profile?profile_uuid=X")
     equal((answer.status, answer.body), (403, b"ACCESS_DENIED"), "passed on at once")
+
+
+@test
+def many_at_once_share_one_session():
+    slug, server, _ = onboarded()
+    nanodep("GET", f"/proxy/{slug}/account")
+    CONTROL.call("DELETE", "/sessions")
+    before = len(apple_requests(server, "/session"))
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(lambda _: nanodep("GET", f"/proxy/{slug}/account").status, range(24)))
+    equal((statuses, len(apple_requests(server, "/session")) - before), ([200] * 24, 1), "answers, and new sessions")
+
+
+@test
+def who_hangs_up_harms_nobody():
+    slug, server, serials = onboarded(devices=1)
+    uuid = define(slug)
+    body = json.dumps({"profile_uuid": uuid, "devices": serials}).encode()
+    CONTROL.post("/faults", {"tenant": server["id"], "endpoint": "POST /profile/devices", "delay_ms": 700})
+    with socket.create_connection(("127.0.0.1", BROKER.port)) as connection:
+        connection.sendall(f"POST /nanodep/proxy/{slug}/profile/devices HTTP/1.1\r\nHost: x\r\nUser-Agent: x/1\r\n{': '.join(JSON_TYPE)}\r\n"
+                           f"{': '.join(basic(ADMIN_KEY))}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        wait_until(lambda: apple_requests(server, "/profile/devices"), "Apple has it")
+    wait_until(lambda: CONTROL.get(f"/tenants/{server['id']}/truth")["devices"][0].get("profile_uuid") == uuid, "it is assigned")
+    equal((nanodep("GET", f"/proxy/{slug}/account").status, len(apple_requests(server, "/profile/devices"))), (200, 1), "and once")
 
 
 @test
