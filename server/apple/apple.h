@@ -222,6 +222,7 @@ struct apple_passed {
 	struct text target; // path and query, from the slash on
 	struct text body;
 	bool once;          // it must not reach Apple twice
+	bool takes_refusal; // of the session: it is an answer like others
 	const char *fields[APPLE_PASSED_FIELDS_MAX]; // lines, by apple_passed_field
 	size_t field_count;
 
@@ -232,6 +233,7 @@ struct apple_passed {
 
 // Takes a header field of the other one's request when it is one that Apple may see; the others are dropped. Lines live in the arena.
 void apple_passed_field(struct apple_passed *passed, struct arena *arena, struct text name, struct text value);
-// OK: Apple has answered, with whatever status; call->status. A refused session is renewed once, and the request repeated.
+// OK: Apple has answered, with whatever status; call->status. A refused session is renewed once, and the request repeated, unless the call
+// keeps its session (law 2).
 void apple_pass(struct apple_call *call, struct apple_session *session, struct apple_passed *passed);
 void apple_passed_fini(struct apple_passed *passed); // wipes

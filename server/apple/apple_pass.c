@@ -76,7 +76,7 @@ size_t apple_pass_headers(const struct apple_call *call, const char **lines)
 
 bool apple_pass_needs_session(const struct apple_call *call)
 {
-	return !call->renewed && call->status < 500 &&
+	return !call->renewed && !call->passed->takes_refusal && call->status < 500 &&
 		apple_error_classify(APPLE_AT_OTHER, call->status, buffer_text(&call->http.answer)) == ERR_SESSION;
 }
 

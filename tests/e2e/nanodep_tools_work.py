@@ -633,10 +633,14 @@ def disowning_can_be_enabled_for_admins():
 @test
 def a_token_of_another_server_is_not_used():
     slug, server, _ = onboarded()
+    equal(nanodep("GET", f"/proxy/{slug}/account").status, 200, "as long as it is its own")
+    CONTROL.call("DELETE", "/sessions")
     CONTROL.call("PATCH", f"/tenants/{server['id']}", {"server_uuid": "0" * 32})
     refused = nanodep("POST", f"/proxy/{slug}/server/devices", b"{}", headers=[JSON_TYPE])
     equal((refused.status, b"another organisation" in refused.body), (409, True), refused.body)
-    equal(apple_requests(server, "/server/devices"), [], "no devices were asked for")
+    equal([request["status"] for request in apple_requests(server, "/server/devices")], [401], "asked for with the session that had ended")
+    for _ in range(2):
+        equal(nanodep("GET", f"/proxy/{slug}/profile?profile_uuid=X").status, 409, "and so on")
 
 
 # --- the recorded requests ---

@@ -2,11 +2,13 @@
 //
 // /proxy/{name}/...: a request goes to Apple with the tenant's session, and Apple's answer comes back.
 //
-//   what may it do -> the token, unless its session is at hand -> whose is it, after each GET /session -> the guard -> the audit -> Apple
+//   what may it do -> the token, unless its session is at hand -> the guard -> the audit -> whose token is it, if nobody has asked Apple since
+//   the last GET /session -> Apple; a session that Apple refuses leads back to that question, once
 //
 // Laws  1. nothing that could change something at Apple goes out before the audit is committed, and nothing goes out twice
-//       2. what depbroker does not know the meaning of is read with GET, and not done
-//       3. no session and no token goes back to the client
+//       2. nothing goes out with a session that was not proven to be of the tenant's server
+//       3. what depbroker does not know the meaning of is read with GET, and not done
+//       4. no session and no token goes back to the client
 #include "api/alarm.h"
 #include "api/json_out.h"
 #include "api/nanodep/nanodep.h"
@@ -228,6 +230,8 @@ static void prove(struct call *call)
 {
 	struct proxying *proxying = call->own;
 
+	proxying->apple.keeps_session = false;
+	apple_account_fini(&proxying->account);
 	apple_account(&proxying->apple, &proxying->session->apple, &proxying->account);
 }
 
@@ -267,7 +271,17 @@ static void pass(struct call *call)
 {
 	struct proxying *proxying = call->own;
 
+	proxying->apple.keeps_session = true;
 	apple_pass(&proxying->apple, &proxying->session->apple, &proxying->passed);
+}
+
+// The second refusal is the answer.
+static void pass_again(struct call *call)
+{
+	struct proxying *proxying = call->own;
+
+	proxying->passed.takes_refusal = true;
+	pass(call);
 }
 
 // --- the guard ---
@@ -346,7 +360,7 @@ static void answer(struct call *call)
 
 void nanodep_proxy(struct call *call)
 {
-	enum { NEW, LOADING, PROVING, FETCHING, READING, NOTING, PASSING };
+	enum { NEW, LOADING, FETCHING, READING, NOTING, PROVING, PASSING, PROVING_AGAIN, PASSING_AGAIN };
 	struct proxying *proxying = call->own;
 
 	switch (call->state) {
@@ -363,12 +377,6 @@ void nanodep_proxy(struct call *call)
 			}
 		}
 		open_apple(call);
-		if (needs_proof(proxying)) {
-			AWAIT(call, PROVING, prove(call));
-			if (!is_proven(call)) {
-				return;
-			}
-		}
 		if (sends_somewhere(proxying)) {
 			if (proxying->guard.subject == PROXY_OF_ASSIGNMENT) {
 				AWAIT(call, FETCHING, fetch_profile(call));
@@ -387,7 +395,20 @@ void nanodep_proxy(struct call *call)
 				return;
 			}
 		}
+		if (needs_proof(proxying)) {
+			AWAIT(call, PROVING, prove(call));
+			if (!is_proven(call)) {
+				return;
+			}
+		}
 		AWAIT(call, PASSING, pass(call));
+		if (proxying->apple.op.rc == ERR_SESSION) {
+			AWAIT(call, PROVING_AGAIN, prove(call));
+			if (!is_proven(call)) {
+				return;
+			}
+			AWAIT(call, PASSING_AGAIN, pass_again(call));
+		}
 		answer(call);
 	}
 }
