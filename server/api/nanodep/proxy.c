@@ -5,7 +5,7 @@
 //   what may it do -> the token, unless its session is at hand -> the guard -> the audit -> whose token is it, if nobody has asked Apple since
 //   the last GET /session -> Apple; a session that Apple refuses leads back to that question, once
 //
-// Laws  1. nothing that could change something at Apple goes out before the audit is committed, and nothing goes out twice
+// Laws  1. nothing that could change something at Apple goes out before the audit is committed, and nothing that Apple may have done goes out twice
 //       2. nothing goes out with a session that was not proven to be of the tenant's server
 //       3. what depbroker does not know the meaning of is read with GET, and not done
 //       4. no session and no token goes back to the client
@@ -72,7 +72,7 @@ static void finish(struct call *call)
 	if (proxying->has_apple) {
 		apple_call_fini(&proxying->apple);
 	}
-	proxy_session_leave(call->service->proxy_sessions, proxying->session);
+	proxy_session_leave(proxying->session);
 	apple_passed_fini(&proxying->passed);
 	apple_account_fini(&proxying->account);
 	buffer_fini_wiped(&proxying->refusal);

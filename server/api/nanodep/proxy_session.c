@@ -137,9 +137,8 @@ void proxy_session_doubt(struct proxy_session *session)
 	session->version = -1;
 }
 
-void proxy_session_leave(struct proxy_sessions *sessions, struct proxy_session *session)
+void proxy_session_leave(struct proxy_session *session)
 {
-	(void)sessions;
 	if (session != NULL && --session->users == 0 && !list_is_linked(&session->link)) {
 		end(session);
 	}

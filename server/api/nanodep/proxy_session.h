@@ -36,4 +36,4 @@ struct proxy_session *proxy_session_find(struct proxy_sessions *sessions, const 
 struct proxy_session *proxy_session_take(struct proxy_sessions *sessions, const struct call *call, int64_t token_id,
 	struct server_token *token);
 void proxy_session_doubt(struct proxy_session *session); // Apple refuses the token: the next one reads it again
-void proxy_session_leave(struct proxy_sessions *sessions, struct proxy_session *session); // NULL is harmless
+void proxy_session_leave(struct proxy_session *session); // NULL is harmless
