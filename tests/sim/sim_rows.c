@@ -145,11 +145,24 @@ static struct sim_tenant *first_claimable(struct text node_id, bool suspect, con
 	return first;
 }
 
+static bool is_among(int64_t number, const int64_t *numbers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (numbers[i] == number) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void claim(struct sim_life *life, struct sim_op *op)
 {
 	struct due_row *rows = answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
 	bool claimed[SIM_TENANTS_MAX] = { false }, wants_suspect = op->other != 0;
 
+	for (int i = 0; i < sim.shape->tenants; i++) {
+		claimed[i] = op->in_count > 0 && !is_among(i + 1, op->in, op->in_count); // of no interest
+	}
 	op->out_count = 0;
 	sim_due_changed();
 	while ((int64_t)op->out_count < op->number) {
@@ -452,6 +465,20 @@ static void take_stream(struct sim_transaction *transaction, struct sim_op *op, 
 	read_stream(op, tenant);
 }
 
+static void take_due_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant)
+{
+	if (tenant->active && tenant->due_at_us <= sim.now_us && tenant->crash_count == 0 &&
+		(text_equal(tenant->claimed_by, op->text) || !is_alive(tenant->claimed_by))) {
+		take_stream(transaction, op, tenant);
+		if (op->out_count > 0) {
+			transaction->life->claimed_at_us[tenant->id - 1] = sim.now_us;
+			tenant->claimed_by = op->text;
+			tenant->due_at_us = sim.now_us + FORGOTTEN_AFTER_S * SECOND_US;
+			sim_due_changed();
+		}
+	}
+}
+
 static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
 {
 	struct secret_row *rows = answer_rows(op, SIM_INSTANCES + 2, sizeof *rows);
@@ -584,7 +611,7 @@ static void read_run_row(struct sim_op *op, const struct sim_tenant *tenant)
 		.status = {
 			.token_state = tenant->token_state,
 			.event_seq = tenant->counted_seq,
-			.announced_seq = tenant->counted_seq,
+			.announced_seq = tenant->announced_seq,
 			.told_token_id = tenant->told_token_id,
 			.told_days = tenant->told_days,
 		},
@@ -910,6 +937,33 @@ static void settle(const struct op_fence *fence, struct sim_tenant *tenant)
 	*position = fence->position;
 }
 
+// Everything before the first event that waits for an instance that is told.
+static int64_t announced(const struct sim_tenant *tenant)
+{
+	int64_t all_until = tenant->stream.event_seq;
+
+	for (size_t i = 0; i < SIM_LANES; i++) {
+		const struct position_row *position = &tenant->positions[i];
+
+		if (tenant->instances[position->instance_id - 1].disabled || !has_pending(tenant, position)) {
+			continue;
+		}
+		for (int64_t seq = position->acked_seq + 1; seq <= all_until; seq++) {
+			const struct stored_event *event = &tenant->events[seq - 1];
+
+			if (event->instance_id == position->instance_id && event->lane == position->lane) {
+				all_until = seq - 1;
+			}
+		}
+	}
+	return all_until;
+}
+
+static void put_token_state(const struct sim_op *op, struct sim_tenant *tenant)
+{
+	tenant->token_state = op->text.length > 0 ? op->text : tenant->token_state;
+}
+
 static void put_secret(const struct sim_op *op, struct sim_tenant *tenant)
 {
 	if (op->number == tenant->token_id) {
@@ -935,7 +989,7 @@ static void put_alert(const struct sim_op *op, struct sim_tenant *tenant)
 static bool writes(enum op_kind kind)
 {
 	return kind == OP_LEDGER || kind == OP_DEVICE_PUT || kind == OP_EVENT_INSERT || kind == OP_PROFILE_PUT || kind == OP_PROFILE_FORGET ||
-		kind == OP_SECRET_PUT || kind == OP_SECRET_DELETE || kind == OP_QUARANTINE || kind == OP_STATUS || kind == OP_ALERT || kind == OP_TOLD || kind == OP_REMOVALS;
+		kind == OP_SECRET_PUT || kind == OP_SECRET_DELETE || kind == OP_QUARANTINE || kind == OP_STATUS || kind == OP_QUIET_STATUS || kind == OP_ALERT || kind == OP_TOLD || kind == OP_REMOVALS;
 }
 
 static bool may_commit(struct sim_transaction *transaction, struct sim_tenant *tenant)
@@ -982,10 +1036,15 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 {
 	switch (op->kind) {
 	case OP_STREAM_TAKE: take_stream(transaction, op, tenant); break;
+	case OP_STREAM_TAKE_DUE: take_due_stream(transaction, op, tenant); break;
 	case OP_STREAM_SELECT: read_stream(op, tenant); break;
 	case OP_DUE_SELECT: read_due(op, tenant); break;
 	case OP_HAND_OVER: hand_over(op, tenant); break;
-	case OP_RUN_ROW: read_run_row(op, tenant); break;
+	case OP_RUN_ROW:
+		LAW(op > transaction->ops && (op[-1].kind == OP_STREAM_TAKE || op[-1].kind == OP_STREAM_TAKE_DUE),
+			"client %lld: what its run goes by is read before it is taken", (long long)tenant->id);
+		read_run_row(op, tenant);
+		break;
 	case OP_SECRETS: read_secrets(op, tenant); break;
 	case OP_INSTANCES:
 		memcpy(answer_rows(op, SIM_INSTANCES, sizeof *tenant->instances), tenant->instances, sizeof tenant->instances);
@@ -1019,7 +1078,14 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 		break;
 	case OP_STATUS:
 		tenant->counted_seq = tenant->stream.event_seq;
-		tenant->token_state = op->text.length > 0 ? op->text : tenant->token_state;
+		tenant->announced_seq = announced(tenant);
+		put_token_state(op, tenant);
+		break;
+	case OP_QUIET_STATUS:
+		LAW(tenant->counted_seq == tenant->stream.event_seq && tenant->announced_seq == announced(tenant),
+			"client %lld: a run ends quietly at event %lld of %lld, and %lld of %lld are announced", (long long)tenant->id,
+			(long long)tenant->counted_seq, (long long)tenant->stream.event_seq, (long long)tenant->announced_seq, (long long)announced(tenant));
+		put_token_state(op, tenant);
 		break;
 	case OP_SECRET_DELETE: tenant->session = TEXT_NONE; break;
 	case OP_ALERT: put_alert(op, tenant); break;

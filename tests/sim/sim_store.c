@@ -206,6 +206,11 @@ static struct sim_op *add(struct pg_transaction *t, enum op_kind kind)
 	return op;
 }
 
+static void *copy_of(const void *items, size_t count, size_t size)
+{
+	return memcpy(sim_take(count * size), items, count * size);
+}
+
 static unsigned added(struct pg_transaction *t)
 {
 	return (unsigned)((struct sim_transaction *)t->inner)->count - 1;
@@ -293,16 +298,22 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 	return added(t);
 }
 
-// Nobody hints here.
 unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
-	return store_stream_take(t, tenant_id, node_id);
+	(void)tenant_id;
+	add(t, OP_STREAM_TAKE_DUE)->text = sim_keep(node_id);
+	return added(t);
 }
 
 unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count)
 {
-	(void)tenant_ids;
-	return store_due_claim(t, node_id, (int)count, false);
+	struct sim_op *op = add(t, OP_DUE_CLAIM);
+
+	op->text = sim_keep(node_id);
+	op->number = (int64_t)count;
+	op->in = copy_of(tenant_ids, count, sizeof *tenant_ids);
+	op->in_count = count;
+	return added(t);
 }
 
 void store_commit_lazily(struct pg_transaction *t)
@@ -532,11 +543,6 @@ static void keep_row(struct device_row *row)
 	apple->response_status = TEXT_NONE;
 }
 
-static void *copy_of(const void *items, size_t count, size_t size)
-{
-	return memcpy(sim_take(count * size), items, count * size);
-}
-
 unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
 {
 	struct sim_op *op = add(t, OP_DEVICE_PUT);
@@ -693,7 +699,7 @@ void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_f
 	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status)
 {
 	store_stream_finish(t, fence, next, due_at_us, wake);
-	(void)store_tenant_status_run(t, fence->tenant_id, status, false);
+	add(t, OP_QUIET_STATUS)->text = sim_keep(status->token_state);
 }
 
 unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct ledger_entry *entry)
