@@ -9,6 +9,7 @@
 #include "store/stream.h"
 #include "worker/run.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ enum {
 	BEATS_PER_PARTITIONS = 1000, // about an hour
 	POOL_SIZE = 4, // each keeps what its largest write needed, in libpq and in the server
 	REASON_MAX = 300,
+	SPARE_MEMORY_MAX = 8 << 20, // that the allocator may keep
 };
 
 #define USER_AGENT "depbroker/" DEPBROKER_VERSION
@@ -268,6 +270,14 @@ static void stop_when_cut_off(struct worker *worker)
 	}
 }
 
+// Pages of a long list leave the allocator with much that nobody uses, between little that somebody does: it gives none of it back by itself.
+static void return_spare_memory(void)
+{
+	if (mallinfo2().fordblks > SPARE_MEMORY_MAX) {
+		(void)malloc_trim(0);
+	}
+}
+
 static void on_beat(struct op *op)
 {
 	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, beat);
@@ -284,6 +294,7 @@ static void on_beat(struct op *op)
 		stop_when_cut_off(worker);
 	}
 	pg_transaction_fini(&worker->beat);
+	return_spare_memory();
 	if (!worker->ending) {
 		delay_start(&worker->beat_timer, op->rc == OK ? BEAT_EVERY_MS : BEAT_AGAIN_MS);
 	}
