@@ -4,6 +4,7 @@
 #include "api/admin.h"
 #include "api/call.h"
 #include "api/housekeeping.h"
+#include "api/job_runner.h"
 #include "api/nanodep/nanodep.h"
 #include "api/nanodep/proxy_session.h"
 #include "api/rate_limit.h"
@@ -49,6 +50,9 @@ static void close_rest(struct service *service)
 	readiness_close(service->readiness);
 	if (service->housekeeping != NULL) {
 		housekeeping_close(service->housekeeping);
+	}
+	if (service->job_runner != NULL) {
+		job_runner_close(service->job_runner);
 	}
 	process->left_to_close = 2;
 	pg_pool_close(service->pool, on_closed, process);
@@ -189,6 +193,7 @@ static enum err open_all(struct process *process, struct fault *fault)
 		return rc;
 	}
 	service->housekeeping = housekeeping_open(service);
+	service->job_runner = job_runner_open(service);
 	return OK;
 }
 

@@ -105,16 +105,18 @@ void call_problem_of(struct call *call, enum err rc, const struct fault *fault)
 	}
 }
 
+void call_hint_workers(const struct service *service, int64_t tenant_id)
+{
+	for (int64_t i = 0; i < service->config->hint_sockets; i++) {
+		hint_say(HINT_SOCKET_FIRST + (int)i, tenant_id);
+	}
+}
+
 // Whatever a request has changed, the tenant's worker had better look: it finds out by itself whether there is anything to do.
 static void hint_workers(const struct call *call, unsigned status)
 {
-	const int64_t sockets = call->service->config->hint_sockets;
-
-	if (status >= 300 || call->tenant.tenant_id == 0 || text_equal(call->request->method, TEXT("GET"))) {
-		return;
-	}
-	for (int64_t i = 0; i < sockets; i++) {
-		hint_say(HINT_SOCKET_FIRST + (int)i, call->tenant.tenant_id);
+	if (status < 300 && call->tenant.tenant_id != 0 && !text_equal(call->request->method, TEXT("GET"))) {
+		call_hint_workers(call->service, call->tenant.tenant_id);
 	}
 }
 

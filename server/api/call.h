@@ -102,6 +102,9 @@ MUST_USE bool call_parameter_id(const struct call *call, size_t parameter, int64
 // A flag such as ?dry_run=true. False: it has another value, and that has been answered.
 MUST_USE bool call_flag(struct call *call, const char *name, bool *out);
 
+// Workers had better look at the client now. Lost hints are harmless.
+void call_hint_workers(const struct service *service, int64_t tenant_id);
+
 // --- answers ---
 
 void call_answer(struct call *call, unsigned status, struct buffer *body); // takes the body; too large a one becomes a problem

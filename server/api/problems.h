@@ -130,6 +130,18 @@
 		"Look at detail; the formats are in docs/how-to/hear-of-enrolments.md.")                                      \
 	X(LIST_UNREADABLE, 422, "The list cannot be read",                                                                \
 		"Look at detail, which names the line, and send the whole list again.")                                       \
+	X(JOB_TOO_LARGE, 422, "The job has more rows than one may have",                                                   \
+		"Divide it into several jobs.")                                                                               \
+	X(JOB_NOT_FOUND, 404, "There is no such job",                                                                     \
+		"List the jobs with GET .../jobs.")                                                                           \
+	X(JOB_OVER, 409, "The job is over",                                                                               \
+		"Nothing of it is left to be done: GET .../jobs/{id}/results shows what became of each row.")                 \
+	X(TOO_MANY_JOBS, 409, "The tenant has as many unfinished jobs as there can be",                                   \
+		"Wait until some are done, or cancel them.")                                                                  \
+	X(RELEASE_DISABLED, 403, "Releasing devices is switched off in this installation",                                \
+		"Whoever runs it can set DEPBROKER_ALLOW_RELEASE to 1. Released devices leave the organisation for good.")     \
+	X(RELEASE_UNCONFIRMED, 422, "A release needs the number of its devices, typed",                                   \
+		"Count the serial numbers, and send that number as confirm_devices.")                                         \
 	X(INSTANCE_HAS_DEVICES, 409, "The instance is in use, and cannot be retired",                                     \
 		"Send its devices elsewhere with the rules first, or set its state to draining.")                             \
 	X(INSTANCE_RETIRED, 409, "The instance is retired",                                                               \

@@ -15,6 +15,16 @@ void tenant_change(struct call *call);
 // alerts.c
 void alerts_list(struct call *call);
 void alert_ack(struct call *call);
+// jobs.c
+void jobs_create(struct call *call);
+void jobs_list(struct call *call);
+void job_show(struct call *call);
+void job_cancel(struct call *call);
+void job_approve(struct call *call); // of approval_kinds.h
+// device_labels.c
+void device_labels_show(struct call *call);
+// job_results.c
+void job_results(struct call *call);
 // audit.c
 void audit_list(struct call *call);
 // renewal_links.c

@@ -4,6 +4,7 @@
 #include "api/expected.h"
 #include "api/hook.h"
 #include "api/html.h"
+#include "api/job_input.h"
 #include "api/renewal.h"
 #include "api/resources.h"
 #include "tenants/ruleset.h"
@@ -100,6 +101,13 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/expected", .least = ROLE_VIEWER, .step = expected_show, .query = { "limit", "cursor", "state" }),
 	LIST_ROUTE("PUT"),
 	LIST_ROUTE("POST"),
+	TENANT_ROUTE("GET", "/jobs", .least = ROLE_VIEWER, .step = jobs_list, .query = LIST_QUERY),
+	{ .method = "POST", .pattern = "/api/v1/tenants/{tenant}/jobs", .handle = call_handle, .body_limit = JOB_BODY_MAX,
+		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = jobs_create,
+			.query = { "dry_run", "kind", "instance", "hold", "reason", "labels", "start_at", "confirm_devices" } } },
+	TENANT_ROUTE("GET", "/jobs/{id}", .least = ROLE_VIEWER, .step = job_show),
+	TENANT_ROUTE("DELETE", "/jobs/{id}", .least = ROLE_TECHNICIAN, .step = job_cancel),
+	TENANT_ROUTE("GET", "/jobs/{id}/results", .least = ROLE_VIEWER, .step = job_results, .query = { "format" }),
 	TENANT_ROUTE("GET", "/instances/{instance}/maidjwt", .least = ROLE_TECHNICIAN, .step = instance_maid_jwt),
 	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show, .query = { "version" }),
 	RULES_ROUTE("PUT", "", .least = ROLE_TECHNICIAN, .step = rules_put, .query = { "dry_run", "reason" }),
@@ -111,6 +119,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("POST", "/pins", .least = ROLE_TECHNICIAN, .step = pins_put),
 	TENANT_ROUTE("PUT", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_put),
 	TENANT_ROUTE("DELETE", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_delete),
+	TENANT_ROUTE("GET", "/devices/{serial}/labels", .least = ROLE_VIEWER, .step = device_labels_show),
 	TENANT_ROUTE("GET", "/devices/{serial}/history", .least = ROLE_VIEWER, .step = device_history, .query = LOG_QUERY),
 	TENANT_ROUTE("GET", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_show),
 	TENANT_ROUTE("POST", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_make),

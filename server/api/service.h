@@ -19,6 +19,7 @@ struct service {
 	struct http_server *admin_listener;
 	struct readiness *readiness;
 	struct housekeeping *housekeeping; // NULL: not open yet
+	struct job_runner *job_runner;     // likewise
 	unsigned calls; // not finished yet; they may outlive their clients, and the listener
 	void (*idle)(struct service *service); // called when there is none any more; NULL: nobody waits for that
 	struct proxy_sessions *proxy_sessions; // of the NanoDEP API

@@ -110,10 +110,11 @@ struct reconcile_settings routing_decide(struct tenant *tenant, const struct dev
 	if (tenant->rules == NULL) {
 		return settings_of(tenant, (struct route_wish){ .hold_reason = TEXT("there are no rules yet") }, NULL);
 	}
-	struct ruleset_device device = store_fact_device(apple, fact_of(tenant, apple->serial_number));
+	const struct routing_fact *fact = fact_of(tenant, apple->serial_number);
+	struct ruleset_device device = store_fact_device(apple, fact);
+	struct ruleset_label labels[FACT_LABELS_MAX];
 
-	device.labels = tenant->labels;
-	device.label_count = tenant->label_count;
+	store_fact_label(&device, labels, fact != NULL ? fact->labels : TEXT_NONE, tenant->labels, tenant->label_count);
 	device.guard_reason = guard_reason(tenant, apple->serial_number, stored);
 	const struct ruleset_target target = ruleset_decide(tenant->rules, &device);
 	const struct route_wish wish = {

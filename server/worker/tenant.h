@@ -107,6 +107,7 @@ struct tenant {
 	size_t label_count;
 	bool has_facts;    // about single devices (store/routing.h)
 	bool has_reroutes; // devices are to be decided about once more
+	bool has_asked_jobs; // jobs have something to ask Apple for
 	struct routing_fact *facts; // in scratch, of the devices of the step: see routing.h
 	size_t fact_count;
 	struct guard_row *guards;   // likewise, of those that are to be held if they arrive now; NULL: nobody asked

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
+#include "store/jobs.h"
 #include "store/run_row.h"
 #include "tenants/profile_render.h"
 #include "worker/profile_content.h"
@@ -13,7 +14,7 @@
 // The statements, in their order. What there is one of belongs into the row (run_row.h), lists are statements of their own.
 enum {
 	LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_ROUTING, LOAD_TENANT_PROFILE,
-	LOAD_DEFINITIONS, LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_COUNT,
+	LOAD_DEFINITIONS, LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_JOBS, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -31,7 +32,8 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_tenant_profile_select(t, id);
 	(void)store_definition_list(t, id);
 	(void)store_profile_next_check(t, id);
-	last = store_enrolment_work(t, id);
+	(void)store_enrolment_work(t, id);
+	last = store_job_any_asked(t, id);
 	assert(last == LOAD_COUNT - 1);
 }
 
@@ -259,6 +261,7 @@ static enum err read_rules(struct tenant *tenant, const struct rules_row *row, s
 static void read_routing(struct tenant *tenant, const struct pg_transaction *t)
 {
 	store_routing_read(t, LOAD_ROUTING, &tenant->has_facts, &tenant->has_reroutes);
+	tenant->has_asked_jobs = store_job_any_asked_read(t, LOAD_JOBS);
 }
 
 // With another version of the template than the one that devices were looked at with, they are looked at again.

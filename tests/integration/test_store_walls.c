@@ -11,6 +11,7 @@
 #include "store/account.h"
 #include "store/guards.h"
 #include "store/approvals.h"
+#include "store/jobs.h"
 #include "store/instances.h"
 #include "store/routing.h"
 #include "store/keys.h"
@@ -26,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { APPROVAL = 601, PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, PENDING = 505, ATTEMPTS_MADE = 1 };
+enum { APPROVAL = 601, PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, PENDING = 505, JOB = 701, ATTEMPTS_MADE = 1 };
 
 #define NODE   TEXT("node")
 #define SERIAL   TEXT("C02SAME")
@@ -83,6 +84,40 @@ static void put_approval(struct pg_transaction *t, int64_t tenant_id, int64_t nu
 {
 	(void)store_approval_insert(t, &(struct approval_row){ .tenant_id = tenant_id, .approval_id = number * 1000 + tenant_id, .kind = TEXT("rules"),
 		.payload = TEXT("{}"), .devices = TEXT("[]"), .requested_by = TEXT("key") });
+}
+
+static struct job_row job_of(int64_t tenant_id, int64_t costed, int64_t position)
+{
+	return (struct job_row){ .job_id = JOB, .tenant_id = tenant_id, .kind = JOB_PIN, .start_at_us = INSTANT_NONE, .row_count = 2,
+		.created_by = TEXT("key"), .costed = costed, .position = position };
+}
+
+static const struct job_wish job_rows[] = { { .serial_number = SERIAL }, { .serial_number = TEXT("ANOTHER") } };
+static const struct job_outcome outcome = { .result = JOB_DONE };
+static const int64_t row_numbers[] = { 1, 2 };
+
+static void put_job(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	struct job_row job = job_of(tenant_id, 0, 0);
+
+	job.job_id = job_id;
+	store_job_insert(t, tenant_id, &job);
+	store_job_rows_insert(t, tenant_id, job_id, job_rows, 2);
+}
+
+// Up to its start; the other instance is there by then.
+static struct job_row begin_retiring(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	struct job_row job = job_of(tenant_id, 0, 0);
+
+	job.job_id = job_id;
+	job.kind = JOB_RETIRE;
+	job.retires_id = INSTANCE;
+	job.target_id = INSTANCE + 10;
+	store_job_insert(t, tenant_id, &job);
+	store_job_costed(t, &job, TEXT("scheduled"), 1, 10);
+	store_job_begin(t, &job);
+	return job;
 }
 
 static struct instance_row instance_of(int64_t instance_id, const char *name)
@@ -189,6 +224,7 @@ static void fill_by_api(int64_t tenant_id)
 	(void)store_rules_put(t, tenant_id, 0, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") });
 	store_pins_put(t, tenant_id, &(struct pin_row){ .instance_id = INSTANCE, .made_by = TEXT("key") }, (const struct text[]){ SERIAL }, 1);
 	put_approval(t, tenant_id, APPROVAL);
+	put_job(t, tenant_id, JOB);
 	store_account_spend(t, &(const struct account_spending){ tenant_id, 1, 100 }, 1, TEXT("rules"), TEXT("key"));
 	(void)store_tenant_profile_put(t, tenant_id, 0, &layers, &author);
 	(void)store_instance_profile_put(t, tenant_id, INSTANCE, 0, TEXT("{}"), &author);
@@ -237,7 +273,10 @@ static int open_world(void **state)
 	fill_by_worker(mine, next_assign_us);
 	fill_by_api(theirs);
 	fill_by_worker(theirs, next_assign_us - SECOND_US);
-	test_postgres_run(world.postgres, "update depbroker.positions set attempts = 1; update depbroker.sync_due set claimed_by = 'node'");
+	test_postgres_run(world.postgres, "update depbroker.positions set attempts = 1; update depbroker.jobs set state = 'running', costed = 2, allowed = 2;"
+		" update depbroker.job_rows set result = 'asked' where row_number = 2;"
+		" insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
+		" select tenant_id, serial_number, '{a}', 'key' from depbroker.devices; update depbroker.sync_due set claimed_by = 'node'");
 	return 0;
 }
 
@@ -533,6 +572,65 @@ CHANGES(account_spend, store_api, store_account_spend(t, &(const struct account_
 CHANGES(account_note, store_api, store_account_note_limits(t, &(const struct tenant_row){ .tenant_id = tenant_id }, TEXT("key")))
 CHANGES(approval_insert, store_api, put_approval(t, tenant_id, APPROVAL + 1))
 CHANGES(approval_close, store_api, store_approval_close(t, tenant_id, APPROVAL * 1000 + tenant_id, TEXT("rejected"), TEXT("key")))
+READS(job_by_id, store_api, store_job_by_id(t, tenant_id, JOB))
+READS(job_list, store_api, store_job_list(t, tenant_id, INT64_MAX, 10))
+READS(job_lines, store_api, store_job_lines(t, tenant_id, JOB, 0, 10))
+READS(job_counts, store_api, store_job_counts(t, tenant_id, JOB))
+READS(job_slice, store_api, store_job_slice(t, tenant_id, JOB, 0))
+READS(job_asked, store_worker, store_job_asked(t, tenant_id, 10))
+READS(device_labels, store_api, store_device_labels(t, tenant_id, SERIAL))
+CHANGES(job_insert, store_api, put_job(t, tenant_id, JOB + 1))
+CHANGES(job_rows_of_devices, store_api, {
+	struct job_row job = job_of(tenant_id, 0, 0);
+
+	job.job_id = JOB + 2;
+	store_job_insert(t, tenant_id, &job);
+	store_job_rows_of_devices(t, tenant_id, JOB + 2, -1, INSTANCE);
+})
+CHANGES(job_carry_out, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 0);
+
+	store_job_carry_out(t, &(struct job_progress){ &job, 1, &outcome, row_numbers, 1 });
+})
+CHANGES(job_answered, store_worker,
+	store_job_answered(t, tenant_id, JOB, &(struct job_answer){ .row_number = 2, .result = JOB_FAILED, .detail = TEXT("why") }, 1))
+CHANGES(job_cost_again, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 1);
+
+	store_job_cost_again(t, &job);
+})
+CHANGES(job_cost, store_api, {
+	const struct job_row job = job_of(tenant_id, 1, 1);
+
+	store_job_cost(t, &(struct job_progress){ &job, 2, &outcome, row_numbers + 1, 1 });
+})
+CHANGES(job_costed, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 1);
+
+	store_job_costed(t, &job, TEXT("waiting"), 1, 0);
+})
+CHANGES(job_ask, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 1);
+
+	store_job_ask(t, &job, JOB * 1000 + tenant_id, 1, 1);
+})
+CHANGES(job_approved, store_api, store_job_approved(t, tenant_id, JOB * 1000 + tenant_id))
+CHANGES(job_begin, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 1);
+
+	store_job_begin(t, &job);
+})
+CHANGES(job_cancel, store_api, store_job_cancel(t, tenant_id, JOB, TEXT("key")))
+CHANGES(job_retire, store_api, {
+	const struct job_row job = begin_retiring(t, tenant_id, JOB + 3);
+
+	store_job_retire(t, &job, -1, TEXT_NONE);
+})
+CHANGES(job_retire_again, store_api, {
+	const struct job_row job = begin_retiring(t, tenant_id, JOB + 4);
+
+	store_job_retire_again(t, &job);
+})
 CHANGES(approval_grant, store_api, store_approval_grant(t, tenant_id, (APPROVAL + 1) * 1000 + tenant_id, TEXT("another"), TEXT("[]")))
 CHANGES(rules_put, store_api, (void)store_rules_put(t, tenant_id, -1, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") }))
 CHANGES(bypass_code_insert, store_api, {
@@ -587,7 +685,10 @@ static const struct function *const functions[] = {
 	&instance_update, &instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &account_spend, &account_note,
 	&token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
-	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &begin_erase,
+	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede,
+	&job_by_id, &job_list, &job_lines, &job_counts, &job_slice, &job_asked, &device_labels, &job_insert, &job_rows_of_devices, &job_carry_out, &job_answered,
+	&job_cost_again, &job_cost, &job_costed, &job_ask, &job_approved, &job_begin, &job_cancel, &job_retire_again, &job_retire,
+	&begin_erase,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
