@@ -5,6 +5,7 @@
 #include "store/definitions.h"
 #include "tenants/device.h"
 #include "tenants/profile_render.h"
+#include "tenants/retry.h"
 #include "worker/routing.h"
 #include "worker/wanted_profile.h"
 
@@ -12,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFINITION_WAIT_S = 300 }; // after one that Apple did not take
+enum { DEFINITION_REFUSALS_COUNTED = 3 }; // the waits after more of them are like that after so many (retry.h)
 
 // --- who needs what ---
 
@@ -168,6 +169,21 @@ static bool answer_was_lost(const struct assign_flow *assign)
 	return rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_CANCELLED;
 }
 
+// Without a session, or while Apple is left alone, nothing was asked: it is, as soon as there is one.
+static int64_t refusal_wait_until_us(const struct assign_flow *assign)
+{
+	const struct flow *flow = &assign->flow;
+	const int64_t refusals = assign->profile->refusals + 1;
+	uint64_t random;
+
+	if (flow->session_lost || flow->call.op.rc == ERR_HELD_BACK) {
+		return INSTANT_NONE;
+	}
+	random_bytes(&random, sizeof random);
+	return tenant_now_us(flow->tenant) + 1000 * retry_delay_ms(refusals < DEFINITION_REFUSALS_COUNTED ? (int)refusals
+		: DEFINITION_REFUSALS_COUNTED, random, flow->call.retry_after_s);
+}
+
 static void build_failure(struct fenced_write *write, struct pg_transaction *t)
 {
 	const struct assign_flow *assign = assign_of(write);
@@ -175,7 +191,8 @@ static void build_failure(struct fenced_write *write, struct pg_transaction *t)
 	if (answer_was_lost(assign)) {
 		store_definition_lost(t, write->tenant->due.tenant_id);
 	} else {
-		store_definition_withdraw(t, write->tenant->due.tenant_id, assign->profile->instance->instance_id, digest_of(assign));
+		store_definition_withdraw(t, write->tenant->due.tenant_id, assign->profile->instance->instance_id, digest_of(assign),
+			assign->wait_until_us);
 	}
 }
 
@@ -198,6 +215,7 @@ static void build_profile(struct fenced_write *write, struct pg_transaction *t)
 	};
 
 	(void)store_profile_put(t, write->tenant->due.tenant_id, &row);
+	store_definition_taken(t, write->tenant->due.tenant_id, row.instance_id, row.content_digest);
 }
 
 static void profile_is_written(struct assign_flow *assign)
@@ -205,6 +223,7 @@ static void profile_is_written(struct assign_flow *assign)
 	struct wanted_profile *profile = assign->profile;
 
 	profile->is_refused = was_refused(assign);
+	profile->refusals = 0;
 	profile->drifts = false;
 	if (profile->is_refused) {
 		(void)snprintf(profile->why, sizeof profile->why, "Apple refuses the profile (%s).", assign->flow.call.apple_error);
@@ -228,16 +247,26 @@ static void definition_failed(struct assign_flow *assign)
 	}
 }
 
-// Without a session nothing was asked: it is, with the next one.
+static void write_failure(struct assign_flow *assign)
+{
+	assign->wait_until_us = refusal_wait_until_us(assign);
+	flow_write(&assign->flow, build_failure, NULL);
+}
+
 static void failure_is_written(const struct assign_flow *assign)
 {
 	struct wanted_profile *profile = assign->profile;
 
 	if (!answer_was_lost(assign)) {
 		profile->attempts--;
-		profile->wait_until_us = assign->flow.session_lost ? INSTANT_NONE
-			: tenant_now_us(assign->flow.tenant) + DEFINITION_WAIT_S * SECOND_US;
+		profile->wait_until_us = assign->wait_until_us;
+		profile->refusals += assign->wait_until_us != INSTANT_NONE;
 	}
+}
+
+static void build_no_waits(struct fenced_write *write, struct pg_transaction *t)
+{
+	store_definition_end_waits(t, write->tenant->due.tenant_id, tenant_now_us(write->tenant));
 }
 
 // --- assigning ---
@@ -380,6 +409,14 @@ static void step(struct flow *flow)
 	case ASSIGN_IDLE:
 		assign->profile_lost = false;
 		assign->definition_failed = false;
+		if (assign->asks_at_once && may_go_on(assign) && wanted_profile_any_waits(flow->tenant)) {
+			AWAIT(assign, ASSIGN_ENDING_WAITS, flow_write(flow, build_no_waits, NULL));
+			if (flow_written(flow) != OK) {
+				goto write_failed;
+			}
+			wanted_profile_end_waits(flow->tenant);
+		}
+		assign->asks_at_once = false;
 		while (may_go_on(assign)) {
 			AWAIT(assign, ASSIGN_READING_DUE, read_due(assign));
 			if (flow->read.op.rc != OK) {
@@ -411,7 +448,7 @@ static void step(struct flow *flow)
 						definition_failed(assign);
 					}
 					if (flow->call.op.rc != OK && !was_refused(assign)) {
-						AWAIT(assign, ASSIGN_WRITING_FAILURE, flow_write(flow, build_failure, NULL));
+						AWAIT(assign, ASSIGN_WRITING_FAILURE, write_failure(assign));
 						if (flow_written(flow) != OK) {
 							goto write_failed;
 						}

@@ -509,7 +509,19 @@ CHANGES(definition_begin, store_worker, {
 CHANGES(definition_withdraw, store_worker, {
 	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
 
-	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest);
+	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest, SECOND_US);
+})
+CHANGES(definition_taken, store_worker, {
+	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
+
+	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest, INT64_C(4102444800) * SECOND_US);
+	store_definition_taken(t, tenant_id, INSTANCE, profile.content_digest);
+})
+CHANGES(definition_end_waits, store_worker, {
+	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
+
+	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest, INT64_C(4102444800) * SECOND_US);
+	store_definition_end_waits(t, tenant_id, clock_wall_us());
 })
 CHANGES(definition_lost, store_worker, store_definition_lost(t, tenant_id))
 CHANGES(profile_checked, store_worker, store_profile_checked(t, tenant_id, &drifted))
@@ -677,7 +689,7 @@ static const struct function *const functions[] = {
 	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &claims_put, &held_review, &event_insert, &position_settle, &attempt_insert, &instance_disable,
 	&instance_enable, &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
-	&template_done, &definition_begin, &definition_withdraw, &definition_lost, &profile_put, &profile_checked, &profile_forget,
+	&template_done, &definition_begin, &definition_withdraw, &definition_taken, &definition_end_waits, &definition_lost, &profile_put, &profile_checked, &profile_forget,
 	&status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,

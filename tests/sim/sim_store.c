@@ -785,9 +785,23 @@ void store_definition_begin(struct pg_transaction *t, int64_t tenant_id, int64_t
 	(void)add_simple(t, OP_NOTHING);
 }
 
-void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
+void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest,
+	int64_t wait_until_us)
+{
+	(void)wait_until_us;
+	store_definition_begin(t, tenant_id, instance_id, content_digest);
+}
+
+void store_definition_taken(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
 {
 	store_definition_begin(t, tenant_id, instance_id, content_digest);
+}
+
+void store_definition_end_waits(struct pg_transaction *t, int64_t tenant_id, int64_t now_us)
+{
+	(void)tenant_id;
+	(void)now_us;
+	(void)add_simple(t, OP_NOTHING);
 }
 
 void store_definition_lost(struct pg_transaction *t, int64_t tenant_id)
