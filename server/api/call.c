@@ -105,15 +105,19 @@ void call_problem_of(struct call *call, enum err rc, const struct fault *fault)
 }
 
 // Whatever a request has changed, the tenant's worker had better look: it finds out by itself whether there is anything to do.
-static void hint_workers(const struct call *call, unsigned status)
+void call_hint_workers(const struct call *call)
 {
 	const int64_t sockets = call->service->config->hint_sockets;
 
-	if (status >= 300 || call->tenant.tenant_id == 0 || text_equal(call->request->method, TEXT("GET"))) {
-		return;
-	}
 	for (int64_t i = 0; i < sockets; i++) {
 		hint_say(HINT_SOCKET_FIRST + (int)i, call->tenant.tenant_id);
+	}
+}
+
+static void hint_after(const struct call *call, unsigned status)
+{
+	if (status < 300 && call->tenant.tenant_id != 0 && !text_equal(call->request->method, TEXT("GET"))) {
+		call_hint_workers(call);
 	}
 }
 
@@ -124,13 +128,13 @@ void call_answer(struct call *call, unsigned status, struct buffer *body)
 		call_problem(call, PROBLEM_ANSWER_TOO_LARGE, "it has more than %d bytes", CALL_ANSWER_MAX);
 		return;
 	}
-	hint_workers(call, status);
+	hint_after(call, status);
 	http_answer_buffer(call->request, status, "application/json", body);
 }
 
 void call_answer_empty(struct call *call, unsigned status)
 {
-	hint_workers(call, status);
+	hint_after(call, status);
 	http_answer_empty(call->request, status);
 }
 
@@ -429,16 +433,23 @@ static void admit_by_link(struct call *call)
 	ask_for_link(call);
 }
 
-void call_admit(struct http_request *request)
+struct call *call_begin(struct http_request *request, const struct endpoint *endpoint)
 {
 	struct call *call = allocate(sizeof *call);
 
+	assert(endpoint != NULL);
 	call->service = request->context;
 	call->request = request;
-	call->endpoint = request->route->tag;
+	call->endpoint = endpoint;
 	request->state = call;
 	call->service->calls++;
-	assert(call->endpoint != NULL);
+	return call;
+}
+
+void call_admit(struct http_request *request)
+{
+	struct call *call = call_begin(request, request->route->tag);
+
 	if (call->endpoint->of_link) {
 		if (query_is_known(call)) {
 			admit_by_link(call);

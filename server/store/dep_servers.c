@@ -61,6 +61,14 @@ void store_dep_server_read(const struct pg_transaction *t, unsigned statement, s
 	out->used_at_us = next_instant(&at);
 }
 
+unsigned store_dep_profile_uuids(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
+{
+	return PG_ADD(t,
+		"select profile_uuid from (select p.profile_uuid from depbroker.profiles p where p.tenant_id = $1 and p.instance_id = $2"
+		" and p.profile_uuid is not null order by p.defined_at desc limit $3) as newest order by profile_uuid collate \"C\"",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_INT8(STORE_LIST_MAX));
+}
+
 // Forgotten is what lies twice the window back, so that clocks of several machines may differ.
 unsigned store_dep_nonce_take(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, const unsigned char digest[SHA256_SIZE],
 	int64_t signed_at_us, int64_t window_s)
