@@ -2,14 +2,18 @@
 #
 # virtual_dep.py - MDM servers at depbroker's virtual DEP servers: their certificates, their tokens, and the mirror that each of them
 # keeps as Apple's documents say.
+import http.client
 import json
 import os
 import subprocess
 import tempfile
+import time
 
 from apple_client import AppleClient
 from programs import equal
 from world import free_address
+
+PATIENCE_S = 60
 
 
 def settings():
@@ -69,13 +73,20 @@ class Mirror:
         self.devices, self.cursor = {}, None
 
     def call(self, path, body):
-        if self.limit:
-            body = {**body, "limit": self.limit}
-        answer = self.apple.call("POST", path, body)
-        if answer.status == 401:
-            equal(self.apple.sign_on().status, 200, "sign on again")
-            answer = self.apple.call("POST", path, body)
-        return answer
+        """Asked again as long as nobody answers, or nobody can: the process may be killed, the database away."""
+        body = {**body, "limit": self.limit} if self.limit else body
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = self.apple.call("POST", path, body)
+                if answer.status not in (401, 500, 503):
+                    return answer
+                if answer.status == 401:
+                    self.apple.sign_on()
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.05)
+            if time.monotonic() > end:
+                raise AssertionError(f"{path}: no answer within {PATIENCE_S} s")
 
     def fetch(self):
         found, cursor = {}, None
