@@ -26,7 +26,6 @@ static void server_json(struct json_out *json, const struct dep_server_row *row)
 	put_text(json, "server_uuid", row->server_uuid);
 	put_text(json, "consumer_key_end", (struct text){ row->consumer_key.bytes + row->consumer_key.length - 4, 4 });
 	put_text(json, "fingerprint", row->fingerprint);
-	put_bool(json, "disown", row->may_disown);
 	put_instant(json, "made_at", row->made_at_us);
 	put_text(json, "made_by", row->made_by);
 	put_instant(json, "expires_at", row->expires_at_us);
@@ -82,7 +81,6 @@ struct dep_making {
 	int64_t next_id;
 	bool exists;
 	struct dep_server_row before; // its texts are in the request's arena
-	bool may_disown;
 	struct data_key data_key;
 	struct dep_secret old; // zeroed: there is none to go on with
 	bool has_old;
@@ -109,7 +107,7 @@ static void finish(struct call *call)
 	}
 }
 
-static struct dep_making *begin(struct call *call)
+static void begin(struct call *call)
 {
 	struct dep_making *making = call_own(call, sizeof *making);
 
@@ -117,7 +115,6 @@ static struct dep_making *begin(struct call *call)
 	making->plain = BUFFER(DEP_SECRET_MAX);
 	making->file = BUFFER(TOKEN_FILE_MAX);
 	call_on_finish(call, finish);
-	return making;
 }
 
 static void ask_instance(struct call *call)
@@ -178,7 +175,7 @@ void dep_token_show(struct call *call)
 
 	switch (call->state) {
 	case NEW:
-		(void)begin(call);
+		begin(call);
 		AWAIT(call, FINDING, ask_instance(call));
 		if (call_failed(call) || !take_instance(call)) {
 			return;
@@ -206,7 +203,7 @@ void dep_token_revoke(struct call *call)
 
 	switch (call->state) {
 	case NEW:
-		(void)begin(call);
+		begin(call);
 		AWAIT(call, FINDING, ask_instance(call));
 		if (call_failed(call) || !take_instance(call)) {
 			return;
@@ -346,7 +343,6 @@ static void store(struct call *call)
 		.consumer_key = making->secret.token.consumer_key,
 		.secret_version = version,
 		.fingerprint = buffer_text(&fingerprint),
-		.may_disown = making->may_disown,
 		.made_by = call_actor(call),
 		.expires_at_us = making->secret.token.expires_at_us,
 	});
@@ -373,9 +369,7 @@ void dep_token_make(struct call *call)
 
 	switch (call->state) {
 	case NEW:
-		if (!call_flag(call, "disown", &begin(call)->may_disown)) {
-			return;
-		}
+		begin(call);
 		AWAIT(call, FINDING, ask_instance(call));
 		if (call_failed(call) || !take_instance(call)) {
 			return;

@@ -95,7 +95,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("POST", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_make),
 	TENANT_ROUTE("DELETE", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_remove),
 	TENANT_ROUTE("GET", "/instances/{instance}/dep-token", .least = ROLE_VIEWER, .step = dep_token_show),
-	TENANT_ROUTE("POST", "/instances/{instance}/dep-token", .least = ROLE_TECHNICIAN, .step = dep_token_make, .query = { "disown" }),
+	TENANT_ROUTE("POST", "/instances/{instance}/dep-token", .least = ROLE_TECHNICIAN, .step = dep_token_make),
 	TENANT_ROUTE("DELETE", "/instances/{instance}/dep-token", .least = ROLE_TECHNICIAN, .step = dep_token_revoke),
 	TENANT_ROUTE("GET", "/dep-tokens", .least = ROLE_VIEWER, .step = dep_tokens_list),
 	TENANT_ROUTE("GET", "/enrolments", .least = ROLE_VIEWER, .step = enrolments_list, .query = { "limit", "cursor", "orphans" }),

@@ -9,14 +9,14 @@ void store_dep_server_put(struct pg_transaction *t, int64_t tenant_id, const str
 {
 	(void)PG_ADD(t,
 		"with put as (insert into depbroker.dep_servers (tenant_id, instance_id, server_uuid, consumer_key, secret_version, fingerprint,"
-		" may_disown, made_by, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+		" made_by, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8)"
 		" on conflict (tenant_id, instance_id) do update set consumer_key = excluded.consumer_key, secret_version = excluded.secret_version,"
-		" fingerprint = excluded.fingerprint, may_disown = excluded.may_disown, made_at = now(), made_by = excluded.made_by,"
+		" fingerprint = excluded.fingerprint, made_at = now(), made_by = excluded.made_by,"
 		" expires_at = excluded.expires_at, revoked_at = null"
 		" where dep_servers.secret_version = excluded.secret_version - 1 returning 1)"
 		" select depbroker.require_fence(exists (select from put))",
 		PG_V_INT8(tenant_id), PG_V_INT8(server->instance_id), PG_V_TEXT(server->server_uuid), PG_V_TEXT(server->consumer_key),
-		PG_V_INT8(server->secret_version), PG_V_TEXT(server->fingerprint), PG_V_BOOL(server->may_disown), PG_V_TEXT(server->made_by),
+		PG_V_INT8(server->secret_version), PG_V_TEXT(server->fingerprint), PG_V_TEXT(server->made_by),
 		PG_V_INSTANT(server->expires_at_us));
 }
 
@@ -29,7 +29,7 @@ unsigned store_dep_server_revoke(struct pg_transaction *t, int64_t tenant_id, in
 }
 
 #define SERVER                                                                                                              \
-	"select s.instance_id, i.name, s.server_uuid, s.consumer_key, s.secret_version, s.fingerprint, s.may_disown, s.made_at,"  \
+	"select s.instance_id, i.name, s.server_uuid, s.consumer_key, s.secret_version, s.fingerprint, s.made_at,"  \
 	" s.made_by, s.expires_at, s.revoked_at, s.used_at from depbroker.dep_servers s"                                         \
 	" join depbroker.instances i on i.tenant_id = $1 and i.instance_id = s.instance_id where s.tenant_id = $1 "
 
@@ -53,20 +53,11 @@ void store_dep_server_read(const struct pg_transaction *t, unsigned statement, s
 	out->consumer_key = next_text(&at);
 	out->secret_version = next_number(&at);
 	out->fingerprint = next_text(&at);
-	out->may_disown = next_bool(&at);
 	out->made_at_us = next_instant(&at);
 	out->made_by = next_text(&at);
 	out->expires_at_us = next_instant(&at);
 	out->revoked_at_us = next_instant(&at);
 	out->used_at_us = next_instant(&at);
-}
-
-unsigned store_dep_profile_uuids(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
-{
-	return PG_ADD(t,
-		"select profile_uuid from (select p.profile_uuid from depbroker.profiles p where p.tenant_id = $1 and p.instance_id = $2"
-		" and p.profile_uuid is not null order by p.defined_at desc limit $3) as newest order by profile_uuid collate \"C\"",
-		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_INT8(STORE_LIST_MAX));
 }
 
 // Forgotten is what lies twice the window back, so that clocks of several machines may differ.

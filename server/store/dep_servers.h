@@ -13,7 +13,6 @@ struct dep_server_row {
 	struct text consumer_key;
 	int64_t secret_version;
 	struct text fingerprint; // of the MDM server's certificate, hexadecimal
-	bool may_disown;
 	int64_t made_at_us;
 	struct text made_by;
 	int64_t expires_at_us;
@@ -29,9 +28,6 @@ unsigned store_dep_server_revoke(struct pg_transaction *t, int64_t tenant_id, in
 unsigned store_dep_server_select(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id); // one row or none
 unsigned store_dep_server_list(struct pg_transaction *t, int64_t tenant_id); // by the instance's name
 void store_dep_server_read(const struct pg_transaction *t, unsigned statement, size_t row, struct dep_server_row *out);
-
-// UUIDs of the profiles that were defined at Apple for the instance, sorted as bytes, the newest STORE_LIST_MAX of them. A text a row.
-unsigned store_dep_profile_uuids(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 
 // Api scope: a session begins. One row, unless the nonce was used before. Those older than `window_s` are forgotten: nobody may use them.
 unsigned store_dep_nonce_take(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, const unsigned char digest[SHA256_SIZE],

@@ -9,7 +9,7 @@
 
 #define FACT                                                                                                                     \
 	"p.serial_number is not null, p.instance_id, p.reason, r.serial_number is not null,"                                          \
-	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id"
+	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id, f.instance_id, f.profile_uuid"
 // `wanted` has serial numbers. Each is looked up by primary key.
 #define WITH_FACT(wanted)                                                                                                        \
 	" from (" wanted ") as w"                                                                                                     \
@@ -17,8 +17,12 @@
 	" left join depbroker.replacements r on r.tenant_id = $1 and r.serial_number = w.serial_number"                               \
 	" left join lateral (select d.serial_number, case when d.gone_at is null then d.instance_id else d.last_instance_id end"       \
 	"  as instance_id from depbroker.devices d where d.tenant_id = $1 and d.serial_number = r.original_serial_number offset 0) as o" \
-	" on true"
-#define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) " where p.serial_number is not null or r.serial_number is not null"
+	" on true"                                                                                                                    \
+	" left join lateral (select h.instance_id, h.profile_uuid from depbroker.dep_wishes h join depbroker.dep_profiles k"           \
+	"  on k.tenant_id = $1 and k.instance_id = h.instance_id and k.profile_uuid = h.profile_uuid and k.lost_at is null"            \
+	"  where h.tenant_id = $1 and h.serial_number = w.serial_number offset 0) as f on true"
+#define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) " where p.serial_number is not null or r.serial_number is not null" \
+	" or f.profile_uuid is not null"
 
 #define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
 #define TO_ASSIGN(ours)       SERIAL "and assign_at <= $2 and assigned_profile_uuid " ours " order by assign_at limit $3"
@@ -51,6 +55,8 @@ static void read_fact(struct columns *at, struct routing_fact *out)
 	out->original_is_asked_for = next_bool(at);
 	out->original_is_known = next_bool(at);
 	out->original_instance_id = next_number(at);
+	out->wish_instance_id = next_number(at);
+	out->wished_profile_uuid = next_text(at);
 }
 
 void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routing_fact *out)
@@ -64,7 +70,8 @@ void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t 
 unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1),"
+		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1)"
+		" or exists (select from depbroker.dep_wishes where tenant_id = $1),"
 		" exists (select from depbroker.reroutes where tenant_id = $1)",
 		PG_V_INT8(tenant_id));
 }

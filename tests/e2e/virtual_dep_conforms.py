@@ -21,7 +21,10 @@ from world import Problem, World, difference, wait_until  # noqa: E402
 
 SHARED = [conforms.a_right_signature_gives_a_session, conforms.a_nonce_serves_once, conforms.a_wrong_signature_is_refused,
           conforms.a_malformed_authorization_is_a_bad_request, conforms.sessions_of_two_tenants_are_apart,
-          conforms.paths_and_methods_are_told_apart, conforms.pages_have_limits_and_cursors_like_apples, conforms.details_are_per_device]
+          conforms.paths_and_methods_are_told_apart, conforms.pages_have_limits_and_cursors_like_apples, conforms.details_are_per_device,
+          conforms.a_profile_is_checked, conforms.a_profile_is_given_back_with_defaults,
+          conforms.more_than_a_thousand_devices_are_not_assigned]
+HOSTS = ["mdm.example.com", "m.example", "a"]  # where the profiles of these tests lead
 
 apple_rig.stop()
 programs.TESTS[:] = []  # importing registered all of them
@@ -46,7 +49,13 @@ def unlike(client):
 
 def new_tenant(devices=0, version=10, **more):
     client = new_client(devices, **more)
+    allow(client, *HOSTS)
     return client.apple, virtual_dep.sign_on(client, version=version)
+
+
+def allow(client, *hosts, instance="main"):
+    known = WORLD.technician.get(f"{client.path}/instances/{instance}")["allowed_hosts"]
+    WORLD.technician.call("PATCH", f"{client.path}/instances/{instance}", {"allowed_hosts": sorted({*known, *hosts})})
 
 
 def in_our_order(tenant):
@@ -256,6 +265,105 @@ def changes_are_told_in_order():
     equal(set(mirror.devices), set(client.stored()), "mirror")
     equal(mirror.sync(), [], "nothing is told twice")
     equal(mirror.apple.ask("POST", "/devices", {"devices": [added[1]]})["devices"][added[1]]["response_status"], "NOT_ACCESSIBLE", "details")
+
+
+def at_apple(client, serial):
+    """The URL that Apple sends the device to."""
+    uuid = {device["serial_number"]: device.get("profile_uuid") for device in client.truth()["devices"]}[serial]
+    profiles = {profile["profile_uuid"]: profile["url"] for profile in WORLD.apple.get(f"/tenants/{client.apple}/profiles")["profiles"]}
+    return profiles.get(uuid)
+
+
+def until_at_apple(client, serial, url):
+    wait_until(lambda: at_apple(client, serial) == url, lambda: f"{serial} is sent to {at_apple(client, serial)}, not to {url}", 30)
+
+
+def two_instances():
+    """A client whose second device is pinned to its second instance, and an MDM server of each."""
+    client = new_client(devices=2)
+    mine, theirs = list(in_our_order(client.apple))
+    WORLD.technician.post(f"{client.path}/instances", {"name": "school", "kind": "fleet", "enrolment_url": "https://mdm.school.example/enrol",
+                                                       "allowed_hosts": ["mdm.school.example"]})
+    WORLD.technician.call("PUT", f"{client.path}/devices/{theirs}/pin", {"instance": "school"})
+    until_at_apple(client, theirs, "https://mdm.school.example/enrol")
+    allow(client, "mdm.example.com")
+    return client, mine, theirs, virtual_dep.sign_on(client), virtual_dep.sign_on(client, "school")
+
+
+@test
+def a_profile_gets_to_the_instances_own_devices_only():
+    client, mine, theirs, main, school = two_instances()
+    own = f"https://mdm.{client.slug}.example/enroll"
+    uuid = conforms.define(main)
+    cursor = main.fetch()[1]
+    for method in ("POST", "PUT"):
+        answer = main.ask(method, "/profile/devices", {"profile_uuid": uuid, "devices": [mine, theirs, "ELSEWHERE"]})
+        conforms.check_named("AssignProfileResponse", answer)
+        equal(answer, {"profile_uuid": uuid, "devices": {mine: "SUCCESS", theirs: "NOT_ACCESSIBLE", "ELSEWHERE": "NOT_ACCESSIBLE"}}, "results")
+    until_at_apple(client, mine, "https://mdm.example.com/enroll")
+    until_at_apple(client, theirs, "https://mdm.school.example/enrol")
+    equal(client.truth()["counts"]["assigned_needlessly"], 0, "nothing is assigned twice")
+    wait_until(lambda: main.ask("POST", "/devices", {"devices": [mine]})["devices"][mine].get("profile_uuid") == uuid, "details show it", 30)
+    equal({change["op_type"] for change in main.sync(cursor)[0]}, {"modified"}, "changes")
+    expect(school.call("POST", "/profile/devices", {"profile_uuid": uuid, "devices": [theirs]}), 404, "PROFILE_NOT_FOUND")
+    expect(school.call("GET", "/profile?profile_uuid=" + uuid), 400, "NOT_FOUND")
+    equal(school.ask("DELETE", "/profile/devices", {"devices": [mine]})["devices"], {mine: "NOT_ACCESSIBLE"}, "another's device")
+    equal(at_apple(client, mine), "https://mdm.example.com/enroll", "nothing has changed")
+    answer = main.ask("DELETE", "/profile/devices", {"devices": [mine, theirs]})
+    equal(answer["devices"], {mine: "SUCCESS", theirs: "NOT_ACCESSIBLE"}, "removed")
+    until_at_apple(client, mine, own)
+
+
+@test
+def a_device_that_moves_leaves_the_profile_of_the_old_server():
+    client, mine, _, main, school = two_instances()
+    main.ask("POST", "/profile/devices", {"profile_uuid": conforms.define(main), "devices": [mine]})
+    until_at_apple(client, mine, "https://mdm.example.com/enroll")
+    cursor = school.fetch()[1]
+    WORLD.technician.call("PUT", f"{client.path}/devices/{mine}/pin", {"instance": "school"})
+    until_at_apple(client, mine, "https://mdm.school.example/enrol")
+    told = school.sync(cursor)[0]
+    equal((told[0]["op_type"], told[0]["profile_status"], "profile_uuid" in told[0]), ("added", "empty", False), "the old profile is not told")
+    equal(main.ask("POST", "/profile/devices", {"profile_uuid": conforms.define(main), "devices": [mine]})["devices"], {mine: "NOT_ACCESSIBLE"}, "not its own")
+    client.sync_now("full")
+    equal(at_apple(client, mine), "https://mdm.school.example/enrol", "the old wish counts for nothing")
+
+
+@test
+def a_profile_stays_on_the_instances_hosts():
+    client, mine, _, main, _ = two_instances()
+    defined = len(WORLD.apple.get(f"/tenants/{client.apple}/profiles")["profiles"])
+    good = {"profile_name": "n", "url": "https://mdm.example.com/"}
+    for change in ({"url": "https://mdm.school.example/"}, {"url": "http://mdm.example.com/"}, {"url": "https://mdm.example.com.evil.example/"},
+                   {"configuration_web_url": "https://evil.example/"}, {"url": "https://mdm.example.com@evil.example/"}):
+        expect(main.call("POST", "/profile", {**good, **change}), 400, "CONFIG_URL_INVALID")
+    equal(main.call("POST", "/profile", {**good, "URL": "https://evil.example/"}).status, 400, "another spelling")
+    equal(len(WORLD.apple.get(f"/tenants/{client.apple}/profiles")["profiles"]), defined, "nothing was defined")
+    uuid = main.ask("POST", "/profile", {**good, "devices": [mine]})["profile_uuid"]
+    until_at_apple(client, mine, "https://mdm.example.com/")
+    WORLD.technician.call("PATCH", f"{client.path}/instances/main", {"allowed_hosts": [f"mdm.{client.slug}.example"]})
+    until_at_apple(client, mine, f"https://mdm.{client.slug}.example/enroll")
+    expect(main.call("POST", "/profile/devices", {"profile_uuid": uuid, "devices": [mine]}), 404, "PROFILE_NOT_FOUND")
+
+
+@test
+def apples_cool_down_is_told_and_waited_for():
+    client, mine, _, main, _ = two_instances()
+    uuid = conforms.define(main)
+    client.fail_apple(throttle={"serials": [mine], "retry_after_seconds": 600})
+    for version, result, has_time in ((10, "THROTTLED", True), (9, "THROTTLED", False), (8, "FAILED", False)):
+        main.version = version
+        answer = main.ask("POST", "/profile/devices", {"profile_uuid": uuid, "devices": [mine]})
+        equal(answer["devices"], {mine: result}, f"version {version}")
+        equal(540 < answer.get("retry_after_seconds", 0) <= 700, has_time, f"version {version}: {answer}")
+    equal(client.truth()["counts"]["assigned_too_early"], 0, "Apple is not asked before")
+
+
+@test
+def nobody_disowns():
+    client, mine, theirs, main, _ = two_instances()
+    equal(main.ask("POST", "/devices/disown", {"devices": [mine, theirs]})["devices"], {mine: "FAILED", theirs: "NOT_ACCESSIBLE"}, "results")
+    equal(len(client.truth()["devices"]), 2, "all there")
 
 
 @test

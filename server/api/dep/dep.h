@@ -77,6 +77,11 @@ void dep_account(struct call *call);  // dep_account.c
 void dep_fetch(struct call *call);    // dep_listing.c
 void dep_sync(struct call *call);
 void dep_details(struct call *call);  // dep_details.c
+void dep_define(struct call *call);   // dep_define.c
+void dep_profile(struct call *call);  // dep_profile.c
+void dep_assign(struct call *call);   // dep_assign.c
+void dep_remove(struct call *call);
+void dep_disown(struct call *call);
 
 // dep_sign_on.c: whose signature it claims to be. False: malformed or nobody's, and that has been answered.
 MUST_USE bool dep_claim_take(struct call *call);

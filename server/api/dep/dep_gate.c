@@ -56,6 +56,12 @@ const struct dep_endpoint dep_endpoints[] = {
 	ENDPOINT("POST", "/server/devices", dep_fetch, true, 1),
 	ENDPOINT("POST", "/devices/sync", dep_sync, true, 1),
 	ENDPOINT("POST", "/devices", dep_details, true, 1),
+	ENDPOINT("POST", "/devices/disown", dep_disown, true, 1),
+	ENDPOINT("POST", "/profile", dep_define, true, 1),
+	ENDPOINT("GET", "/profile", dep_profile, false, 1),
+	ENDPOINT("POST", "/profile/devices", dep_assign, true, 1),
+	ENDPOINT("PUT", "/profile/devices", dep_assign, true, 1),
+	ENDPOINT("DELETE", "/profile/devices", dep_remove, true, 1),
 };
 const size_t dep_endpoint_count = sizeof dep_endpoints / sizeof *dep_endpoints;
 

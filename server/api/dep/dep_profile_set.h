@@ -5,6 +5,7 @@
 
 #include "api/dep/dep.h"
 #include "api/dep/dep_device_json.h"
+#include "store/dep_profiles.h"
 
 // In the request's arena; the texts are the transaction's.
 struct dep_profile_set dep_profile_set_read(struct call *call, unsigned statement);
