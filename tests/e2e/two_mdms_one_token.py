@@ -32,6 +32,11 @@ class Server:
         self.mirror = virtual_dep.Mirror(virtual_dep.sign_on(client, name), limit=RANDOM.choice((None, 7)))
         self.told = {}
         self.uuids = set()
+        self.url = f"https://profiles.{name}.example/{client.slug}"
+        known = world.technician.get(f"{client.path}/instances/{name}")
+        world.technician.call("PATCH", f"{client.path}/instances/{name}", {"allowed_hosts": [*known["allowed_hosts"], f"profiles.{name}.example"]})
+        self.own = {known["enrolment_url"], self.url}
+        self.uuid = self.mirror.apple.ask("POST", "/profile", {"profile_name": name, "url": self.url})["profile_uuid"]
         self.fetch()
 
     def hear(self, record):
@@ -50,6 +55,12 @@ class Server:
     def sync(self):
         for record in self.mirror.sync():
             self.hear(record)
+
+    def wish(self, serials):
+        """Wants a profile of its own for any devices, its own or not."""
+        answer = self.mirror.call("/profile/devices", {"profile_uuid": self.uuid, "devices": serials})
+        if answer.status != 200:
+            raise Failure(f"{self.name}: {answer.status} {answer.text}")
 
     def accessible(self, serials):
         answer = self.mirror.call("/devices", {"devices": sorted(serials)}).json()["devices"]
@@ -94,6 +105,23 @@ def check_apart(servers, wanted):
             raise Failure(f"the full list of {server.name} has {sorted(set(listed.devices) ^ mine)} wrong")
 
 
+def check_apple(client, servers, wanted):
+    """Apple sends each device to the server that has it, by a profile of depbroker's or of that server's own."""
+    own = {server.name: server.own for server in servers}
+
+    def wrong():
+        profiles = {profile["profile_uuid"]: profile["url"] for profile in client.world.apple.get(f"/tenants/{client.apple}/profiles")["profiles"]}
+        devices = {device["serial_number"]: profiles.get(device.get("profile_uuid")) for device in client.truth()["devices"]}
+        return {serial: url for serial, url in devices.items() if wanted[serial] and url not in own[wanted[serial]]}
+
+    def right():
+        if wrong():
+            client.sync_now()  # as a person does after Apple failed: otherwise the client waits
+        return not wrong()
+
+    wait_until(right, lambda: f"Apple sends devices elsewhere: {wrong()}", 90, every=1)
+
+
 def check_never(client, servers):
     """No server was told of a device that was never its own, nor of a profile that leads elsewhere."""
     for server in servers:
@@ -103,9 +131,8 @@ def check_never(client, servers):
         if foreign:
             raise Failure(f"{server.name} was told of {sorted(foreign)}")
         urls = {url_of(client, uuid) for uuid in server.uuids}
-        own = {client.row(f"select enrolment_url as u from depbroker.instances where tenant_id = {{id}} and name = '{server.name}'")["u"]}
-        if not urls <= own:
-            raise Failure(f"{server.name} saw profiles that lead to {sorted(urls - own)}")
+        if not urls <= server.own:
+            raise Failure(f"{server.name} saw profiles that lead to {sorted(urls - server.own)}")
 
 
 def main():
@@ -126,7 +153,10 @@ def main():
                     server = RANDOM.choice(servers)
                     RANDOM.choice((server.sync, server.sync, server.fetch))()
             check_apart(servers, wanted)
+            check_apple(client, servers, wanted)
+            RANDOM.choice(servers).wish(RANDOM.sample(sorted(wanted), 10))
             print(f"{done} devices sent elsewhere; failed: {failed}", flush=True)
+        check_apple(client, servers, wanted)
         check_never(client, servers)
         if not all(server.uuids for server in servers):
             raise Failure("no server saw a profile of its own")

@@ -6,6 +6,8 @@
 #include "store/api_keys.h"
 #include "store/bypass_codes.h"
 #include "store/definitions.h"
+#include "store/dep_profiles.h"
+#include "store/dep_servers.h"
 #include "store/deliveries.h"
 #include "store/approvals.h"
 #include "store/instances.h"
@@ -159,6 +161,14 @@ static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() 
 		.config_version = 6 };
 }
 
+static void put_dep_server(struct pg_transaction *t, int64_t tenant_id)
+{
+	store_dep_server_put(t, tenant_id, &(struct dep_server_row){ .instance_id = INSTANCE, .server_uuid = TEXT("0123456789ABCDEF0123456789ABCDEF"),
+		.consumer_key = TEXT("CK_1"), .secret_version = 1, .fingerprint = TEXT("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+		.made_by = TEXT("key"), .expires_at_us = clock_wall_us() });
+	store_dep_profile_put(t, tenant_id, INSTANCE, TEXT("UUID"), TEXT("{}"));
+}
+
 static void fill_by_api(int64_t tenant_id)
 {
 	const struct key_pair_row pair = pair_of(PAIR);
@@ -191,6 +201,7 @@ static void fill_by_api(int64_t tenant_id)
 	t = begin(&call, store_api(tenant_id));
 	store_pending_put(t, tenant_id, &pending);
 	(void)store_renewal_link_insert(t, tenant_id, &link, (const unsigned char *)digest_bytes.bytes);
+	put_dep_server(t, tenant_id);
 	run_and_end(&call, &world);
 }
 
@@ -228,6 +239,9 @@ static int open_world(void **state)
 	fill_by_worker(mine, next_assign_us);
 	fill_by_api(theirs);
 	fill_by_worker(theirs, next_assign_us - SECOND_US);
+	test_postgres_run(world.postgres, "insert into depbroker.dep_wishes (tenant_id, serial_number, instance_id, profile_uuid)"
+		" select tenant_id, 'C02SAME', instance_id, profile_uuid from depbroker.dep_profiles;"
+		" insert into depbroker.dep_nonces select tenant_id, instance_id, sha256('once'), now() from depbroker.dep_servers");
 	test_postgres_run(world.postgres, "update depbroker.positions set attempts = 1; update depbroker.sync_due set claimed_by = 'node'");
 	return 0;
 }
@@ -364,6 +378,18 @@ READS(fact_to_assign, store_worker, store_fact_to_assign(t, tenant_id, clock_wal
 READS(reroute_list, store_worker, store_reroute_list(t, tenant_id, 10))
 READS(pin_select, store_api, store_pin_select(t, tenant_id, SERIAL))
 READS(routed_list, store_api, store_routed_list(t, tenant_id, TEXT_NONE, INSTANT_NONE, 10))
+READS(dep_server_select, store_api, store_dep_server_select(t, tenant_id, INSTANCE))
+READS(dep_server_list, store_api, store_dep_server_list(t, tenant_id))
+READS(dep_profile_find, store_api, store_dep_profile_find(t, tenant_id, INSTANCE, TEXT("UUID")))
+READS(dep_profile_uuids, store_api, store_dep_profile_uuids(t, tenant_id, INSTANCE))
+READS(event_of_instance, store_api, store_event_of_instance(t, tenant_id, INSTANCE, 0, 10))
+CHANGES(dep_server_revoke, store_api, (void)store_dep_server_revoke(t, tenant_id, INSTANCE))
+CHANGES(dep_nonce_take, store_api,
+	(void)store_dep_nonce_take(t, tenant_id, INSTANCE, (const unsigned char *)digest_bytes.bytes, clock_wall_us(), 300))
+CHANGES(dep_profile_put, store_api, store_dep_profile_put(t, tenant_id, INSTANCE, TEXT("another"), TEXT("{}")))
+CHANGES(dep_profile_lose, store_worker, store_dep_profile_lose(t, tenant_id, TEXT("UUID")))
+CHANGES(dep_wish_put, store_api, store_dep_wish_put(t, tenant_id, INSTANCE, TEXT("UUID"), (const struct text[]){ SERIAL }, 1))
+CHANGES(dep_wish_delete, store_api, store_dep_wish_delete(t, tenant_id, INSTANCE, (const struct text[]){ SERIAL }, 1))
 READS(profile_list, store_worker, store_profile_list(t, tenant_id))
 READS(due_select, store_worker, store_due_select(t, tenant_id))
 READS(stream_select, store_worker, store_stream_select(t, tenant_id))
@@ -541,6 +567,8 @@ CHANGES(link_use, store_api, store_renewal_link_use(t, tenant_id, PENDING))
 CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 
 static const struct function *const functions[] = {
+	&dep_server_select, &dep_server_list, &dep_profile_find, &dep_profile_uuids, &event_of_instance, &dep_nonce_take, &dep_profile_put,
+	&dep_profile_lose, &dep_wish_put, &dep_wish_delete, &dep_server_revoke,
 	&pending_select, &alert_open_kinds, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
 	&fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,

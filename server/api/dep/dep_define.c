@@ -12,6 +12,7 @@
 #include "tenants/profile_render.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { ARENA_MAX = 8 << 20 };
 
@@ -46,14 +47,31 @@ static void ask_instance(struct call *call)
 	call_start(call);
 }
 
+// Apple's word for an error, where it has one. Those of the URL guard are depbroker's own; what Apple does not mind passes.
+static const char *word_of_error(const struct finding *finding)
+{
+	static const char *const minded_by_nobody = "certificate";
+
+	if (finding->apple_word != NULL) {
+		return finding->apple_word;
+	}
+	if (strcmp(finding->code, "host") == 0 || strcmp(finding->code, "look_alike") == 0) {
+		return "CONFIG_URL_INVALID";
+	}
+	return strcmp(finding->code, minded_by_nobody) == 0 ? NULL : "MALFORMED_REQUEST_BODY";
+}
+
 static const char *word_of(const struct findings *findings)
 {
 	for (size_t i = 0; i < findings->count; i++) {
-		if (findings->items[i].severity == FINDING_ERROR) {
-			return findings->items[i].apple_word != NULL ? findings->items[i].apple_word : "MALFORMED_REQUEST_BODY";
+		const struct finding *finding = &findings->items[i];
+		const char *word = finding->severity == FINDING_ERROR ? word_of_error(finding) : NULL;
+
+		if (word != NULL) {
+			return word;
 		}
 	}
-	return findings->error_count > 0 ? "MALFORMED_REQUEST_BODY" : NULL;
+	return findings->not_kept > 0 ? "MALFORMED_REQUEST_BODY" : NULL;
 }
 
 static void write_content(struct buffer *out, const struct profile_merged *merged)
