@@ -567,8 +567,7 @@ CHANGES(link_use, store_api, store_renewal_link_use(t, tenant_id, PENDING))
 CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 
 static const struct function *const functions[] = {
-	&dep_server_select, &dep_server_list, &dep_profile_find, &dep_profile_uuids, &event_of_instance, &dep_nonce_take, &dep_profile_put,
-	&dep_profile_lose, &dep_wish_put, &dep_wish_delete, &dep_server_revoke,
+	&dep_server_select, &dep_server_list, &dep_profile_find, &dep_profile_uuids, &event_of_instance,
 	&pending_select, &alert_open_kinds, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
 	&fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
@@ -581,7 +580,9 @@ static const struct function *const functions[] = {
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
-	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &token_take, &token_remove,
+	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete,
+	&dep_nonce_take, &dep_profile_put, &dep_profile_lose, &dep_wish_put, &dep_wish_delete, &dep_server_revoke,
+	&token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &begin_erase,
 };
