@@ -307,6 +307,8 @@ def a_profile_gets_to_the_instances_own_devices_only():
     equal({change["op_type"] for change in main.sync(cursor)[0]}, {"modified"}, "changes")
     expect(school.call("POST", "/profile/devices", {"profile_uuid": uuid, "devices": [theirs]}), 404, "PROFILE_NOT_FOUND")
     expect(school.call("GET", "/profile?profile_uuid=" + uuid), 400, "NOT_FOUND")
+    details = school.ask("POST", "/devices", {"devices": [mine, theirs]})["devices"]
+    equal((details[mine], details[theirs]["response_status"]), ({"serial_number": mine, "response_status": "NOT_ACCESSIBLE"}, "SUCCESS"), "details")
     equal(school.ask("DELETE", "/profile/devices", {"devices": [mine]})["devices"], {mine: "NOT_ACCESSIBLE"}, "another's device")
     equal(at_apple(client, mine), "https://mdm.example.com/enroll", "nothing has changed")
     answer = main.ask("DELETE", "/profile/devices", {"devices": [mine, theirs]})
