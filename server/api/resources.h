@@ -89,14 +89,18 @@ void rules_preview(struct call *call);
 // approvals.c
 void approvals_list(struct call *call);
 void approval_show(struct call *call);
+void approval_devices(struct call *call);
 void approval_approve(struct call *call);
 void approval_reject(struct call *call);
 // pins.c
+void pins_put(struct call *call);
 void pin_put(struct call *call);
 void pin_delete(struct call *call);
 // devices.c
 void devices_list(struct call *call);
 void device_show(struct call *call);
+// device_search.c
+void device_search(struct call *call);
 // events.c
 void events_list(struct call *call);
 void device_history(struct call *call);

@@ -19,7 +19,7 @@ enum { TENANT_COLUMN_COUNT = 28, REASON_MAX = 400 };
 	"s.token_expires_at, s.token_state, s.sync_phase, s.sync_reason, s.sync_error, s.synced_at, s.sync_next_at, "        \
 	"s.devices, s.assigned, s.held, s.announced_seq, s.event_seq, s.updated_at, s.removals_held, s.missed_changes, "     \
 	"s.parked_records, s.token_since, s.token_checked_at, s.token_word, s.pending_since, s.told_token_id, s.told_days, " \
-	"s.told_admin_id, s.profile_drifts, s.profile_unusable, s.definitions_lost, s.held_since "                                           \
+	"s.told_admin_id, s.profile_drifts, s.profile_unusable, s.definitions_lost, s.held_since, s.assign_lag_ms "                          \
 	"from depbroker.tenants t join depbroker.tenant_status s on s.tenant_id = t.tenant_id "
 
 unsigned store_tenant_next_id(struct pg_transaction *t)
@@ -184,6 +184,7 @@ void store_tenant_status_read(const struct pg_transaction *t, unsigned statement
 	out->profile_unusable = next_bool(&at);
 	out->definitions_lost = next_number(&at);
 	out->held_since_us = next_instant(&at);
+	out->assign_lag_ms = next_number(&at);
 }
 
 void store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant)
@@ -250,17 +251,27 @@ int64_t store_tenant_erasing_read(const struct pg_transaction *t, unsigned state
 	return pg_int8(t, statement, row, 0);
 }
 
-void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity)
+static void pin(struct pg_transaction *t, const struct tenant_row *identity, bool anew)
 {
 	(void)PG_ADD(t,
 		"with pinned as ("
 		"  update depbroker.tenants set server_uuid = $2, server_name = $3, org_id = $4, org_id_hash = $5, org_name = $6,"
-		"    org_type = $7, pinned_at = coalesce(pinned_at, now()), version = version + 1, updated_at = now()"
-		"  where tenant_id = $1 and (server_uuid is null or server_uuid = $2) returning tenant_id)"
+		"    org_type = $7, pinned_at = case when $8 then now() else coalesce(pinned_at, now()) end, version = version + 1, updated_at = now()"
+		"  where tenant_id = $1 and ($8 or server_uuid is null or server_uuid = $2) returning tenant_id)"
 		" select depbroker.require_fence(exists (select from pinned))",
 		PG_V_INT8(identity->tenant_id), PG_V_TEXT(identity->server_uuid), PG_V_TEXT(store_nullable(identity->server_name)),
 		PG_V_TEXT(store_nullable(identity->org_id)), PG_V_TEXT(store_nullable(identity->org_id_hash)),
-		PG_V_TEXT(store_nullable(identity->org_name)), PG_V_TEXT(store_nullable(identity->org_type)));
+		PG_V_TEXT(store_nullable(identity->org_name)), PG_V_TEXT(store_nullable(identity->org_type)), PG_V_BOOL(anew));
+}
+
+void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity)
+{
+	pin(t, identity, false);
+}
+
+void store_tenant_pin_anew(struct pg_transaction *t, const struct tenant_row *identity)
+{
+	pin(t, identity, true);
 }
 
 unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id, struct text reason)

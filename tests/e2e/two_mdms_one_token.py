@@ -19,6 +19,13 @@ RANDOM, SEED = seeded("e2e/two_mdms_one_token")
 INSTANCES = ("main", "school")
 
 
+def change(world, method, path, body):
+    """By two people, when it takes two: the day's limit of moved devices is soon reached."""
+    answer = world.technician.call(method, path, body)
+    if isinstance(answer, dict) and answer.get("state") == "pending":
+        world.operator.post(f"/approvals/{answer['id']}/approve")
+
+
 def add_school(world, client):
     world.technician.post(f"{client.path}/instances", {
         "name": "school", "kind": "fleet", "enrolment_url": "https://mdm.school.example/enrol", "allowed_hosts": ["mdm.school.example"]})
@@ -34,7 +41,7 @@ class Server:
         self.uuids = set()
         self.url = f"https://profiles.{name}.example/{client.slug}"
         known = world.technician.get(f"{client.path}/instances/{name}")
-        world.technician.call("PATCH", f"{client.path}/instances/{name}", {"allowed_hosts": [*known["allowed_hosts"], f"profiles.{name}.example"]})
+        change(world, "PATCH", f"{client.path}/instances/{name}", {"allowed_hosts": [*known["allowed_hosts"], f"profiles.{name}.example"]})
         self.own = {known["enrolment_url"], self.url}
         self.uuid = self.mirror.apple.ask("POST", "/profile", {"profile_name": name, "url": self.url})["profile_uuid"]
         self.fetch()
@@ -81,7 +88,7 @@ def fail_something(world, client):
 def reroute(world, client, wanted):
     serial = RANDOM.choice(sorted(wanted))
     place = RANDOM.choice([name for name in (*INSTANCES, None) if name != wanted[serial]])
-    world.technician.call("PUT", f"{client.path}/devices/{serial}/pin", {"instance": place} if place else {"hold": "a test"})
+    change(world, "PUT", f"{client.path}/devices/{serial}/pin", {"instance": place} if place else {"hold": "a test"})
     wanted[serial] = place
 
 
