@@ -150,6 +150,10 @@ def main():
         servers = [Server(world, client, name) for name in INSTANCES]
         wanted = {device["serial_number"]: "main" for device in client.truth()["devices"]}
         check_apart(servers, wanted)
+        first = min(wanted)  # so that depbroker's profile is defined for each: a definition that Apple does not take waits for minutes
+        change(world, "PUT", f"{client.path}/devices/{first}/pin", {"instance": "school"})
+        wanted[first] = "school"
+        check_apple(client, servers, wanted)
         done = 0
         while done < REROUTES:
             failed = fail_something(world, client)
