@@ -72,6 +72,8 @@ static const struct option options[] = {
 		"KiB of Apple's longest answer that is taken" },
 	{ "DEPBROKER_WEBHOOK_ALLOW", KIND_TEXT, AT(webhook_allow), NULL, FOR_PEOPLE, 0, 0,
 		"address ranges that webhooks may reach besides public ones: \"10.0.0.0/8, fd00::/8\"" },
+	{ "DEPBROKER_ALLOW_DISOWN", KIND_NUMBER, AT(allow_disown), "0", FOR_PEOPLE, 0, 1,
+		"1: an admin's key may release devices at Apple for good" },
 	{ "DEPBROKER_LOG_LEVEL", KIND_LEVEL, AT(log_level), "info", FOR_PEOPLE, 0, 0,
 		"debug, info, warning or error" },
 	{ "DEPBROKER_TLS_CERT_FILE", KIND_LATER, AT(tls_cert_file), NULL, FOR_PEOPLE, 0, 0,

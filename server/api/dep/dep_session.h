@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// dep_session.h - session tokens of virtual DEP servers: signed statements that nobody has to remember (docs/decisions/0017).
+// dep_session.h - session tokens of virtual DEP servers: signed statements that nobody has to remember (docs/decisions/0018).
 //
 // Laws       1. pure: any node reads what any other wrote, before and after a restart
 //            2. the key is the token's access secret: a token that is renewed or revoked ends its sessions at once
