@@ -64,7 +64,7 @@ static const struct option options[] = {
 		"seconds between two syncs of a tenant; a tenant may override it" },
 	{ "DEPBROKER_PROFILE_CHECK_INTERVAL", KIND_NUMBER, AT(profile_check_s), "86400", FOR_PEOPLE, 1, 604800,
 		"seconds between two looks at what Apple has of an enrolment profile that is in use" },
-	{ "DEPBROKER_PAGES_AT_ONCE", KIND_NUMBER, AT(pages_at_once), "32", FOR_PEOPLE, 1, 64,
+	{ "DEPBROKER_PAGES_AT_ONCE", KIND_NUMBER, AT(pages_at_once), "8", FOR_PEOPLE, 1, 64,
 		"pages that one worker process asks Apple for and applies at a time" },
 	{ "DEPBROKER_TENANT_MEMORY_MIB", KIND_NUMBER, AT(tenant_memory_mib), "64", FOR_PEOPLE, 8, 1024,
 		"MiB that one tenant may need in a worker while it is synced; beyond it that tenant waits, with an error" },
