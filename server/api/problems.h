@@ -22,6 +22,8 @@
 		"Upload the .p7m from Apple with PUT .../token.")                                                             \
 	X(INSTANCE_NOT_FOUND, 404, "There is no such instance",                                                           \
 		"List the tenant's instances with GET .../instances.")                                                        \
+	X(DEP_TOKEN_NOT_FOUND, 404, "The instance has no server token of depbroker's",                                    \
+		"Make one with POST .../dep-token and the certificate of its MDM server.")                                    \
 	X(DEVICE_NOT_FOUND, 404, "There is no such device",                                                               \
 		"Check the serial number; a device shows up after the next sync.")                                            \
 	X(BAD_JSON, 400, "The body is not acceptable JSON",                                                               \

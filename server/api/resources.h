@@ -41,6 +41,11 @@ void status_show(struct call *call);
 void token_keys_list(struct call *call);
 void token_keys_create(struct call *call);
 void token_key_certificate(struct call *call);
+// dep_tokens.c
+void dep_token_make(struct call *call);
+void dep_token_show(struct call *call);
+void dep_token_revoke(struct call *call);
+void dep_tokens_list(struct call *call);
 // token.c
 void token_show(struct call *call);
 void token_remove(struct call *call);

@@ -62,8 +62,11 @@ void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const st
 unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance)
 {
 	store_start_over(t, tenant_id, true);
+	// What its MDM server defined for a host that is not the instance's any more is wanted by nobody.
 	return PG_ADD(t,
-		"update depbroker.instances set enrolment_url = $3, allowed_hosts = $4, webhook_url = $5,"
+		"with withdrawn as (update depbroker.dep_profiles set lost_at = now() where tenant_id = $1 and instance_id = $2 and lost_at is null"
+		" and exists (select from depbroker.instances i where i.tenant_id = $1 and i.instance_id = $2 and not i.allowed_hosts <@ $4))"
+		" update depbroker.instances set enrolment_url = $3, allowed_hosts = $4, webhook_url = $5,"
 		" state = $6, labels = $7, anchor_certs = $8, updated_at = now() where tenant_id = $1 and instance_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_TEXT(instance->enrolment_url), hosts_of(instance),
 		PG_V_TEXT(store_nullable(instance->webhook_url)), PG_V_TEXT(state_of(instance)),

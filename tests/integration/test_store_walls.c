@@ -7,6 +7,8 @@
 #include "store/api_keys.h"
 #include "store/bypass_codes.h"
 #include "store/definitions.h"
+#include "store/dep_profiles.h"
+#include "store/dep_servers.h"
 #include "store/deliveries.h"
 #include "store/account.h"
 #include "store/guards.h"
@@ -198,6 +200,14 @@ static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() 
 		.config_version = 6 };
 }
 
+static void put_dep_server(struct pg_transaction *t, int64_t tenant_id)
+{
+	store_dep_server_put(t, tenant_id, &(struct dep_server_row){ .instance_id = INSTANCE, .server_uuid = TEXT("0123456789ABCDEF0123456789ABCDEF"),
+		.consumer_key = TEXT("CK_1"), .secret_version = 1, .fingerprint = TEXT("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+		.made_by = TEXT("key"), .expires_at_us = clock_wall_us() });
+	store_dep_profile_put(t, tenant_id, INSTANCE, TEXT("UUID"), TEXT("{}"));
+}
+
 static void fill_by_api(int64_t tenant_id)
 {
 	const struct key_pair_row pair = pair_of(PAIR);
@@ -232,6 +242,7 @@ static void fill_by_api(int64_t tenant_id)
 	t = begin(&call, store_api(tenant_id));
 	store_pending_put(t, tenant_id, &pending);
 	(void)store_renewal_link_insert(t, tenant_id, &link, (const unsigned char *)digest_bytes.bytes);
+	put_dep_server(t, tenant_id);
 	run_and_end(&call, &world);
 }
 
@@ -273,6 +284,9 @@ static int open_world(void **state)
 	fill_by_worker(mine, next_assign_us);
 	fill_by_api(theirs);
 	fill_by_worker(theirs, next_assign_us - SECOND_US);
+	test_postgres_run(world.postgres, "insert into depbroker.dep_wishes (tenant_id, serial_number, instance_id, profile_uuid)"
+		" select tenant_id, 'C02SAME', instance_id, profile_uuid from depbroker.dep_profiles;"
+		" insert into depbroker.dep_nonces select tenant_id, instance_id, sha256('once'), now() from depbroker.dep_servers");
 	test_postgres_run(world.postgres, "update depbroker.positions set attempts = 1; update depbroker.jobs set state = 'running', costed = 2, allowed = 2;"
 		" update depbroker.job_rows set result = 'asked' where row_number = 2;"
 		" insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
@@ -420,6 +434,18 @@ READS(account_select, store_api, store_account_select(t, tenant_id))
 READS(routed_by_serials, store_api, store_routed_by_serials(t, tenant_id, (const struct text[]){ SERIAL }, 1))
 READS(instance_device_list, store_api, store_instance_device_list(t, tenant_id, (const int64_t[]){ INSTANCE }, 1))
 READS(routed_list, store_api, store_routed_list(t, tenant_id, TEXT_NONE, INSTANT_NONE, 10))
+READS(dep_server_select, store_api, store_dep_server_select(t, tenant_id, INSTANCE))
+READS(dep_server_list, store_api, store_dep_server_list(t, tenant_id))
+READS(dep_profile_find, store_api, store_dep_profile_find(t, tenant_id, INSTANCE, TEXT("UUID")))
+READS(dep_profile_uuids, store_api, store_dep_profile_uuids(t, tenant_id, INSTANCE))
+READS(event_of_instance, store_api, store_event_of_instance(t, tenant_id, INSTANCE, 0, 10))
+CHANGES(dep_server_revoke, store_api, (void)store_dep_server_revoke(t, tenant_id, INSTANCE))
+CHANGES(dep_nonce_take, store_api,
+	(void)store_dep_nonce_take(t, tenant_id, INSTANCE, (const unsigned char *)digest_bytes.bytes, clock_wall_us(), 300))
+CHANGES(dep_profile_put, store_api, store_dep_profile_put(t, tenant_id, INSTANCE, TEXT("another"), TEXT("{}")))
+CHANGES(dep_profile_lose, store_worker, store_dep_profile_lose(t, tenant_id, TEXT("UUID")))
+CHANGES(dep_wish_put, store_api, store_dep_wish_put(t, tenant_id, INSTANCE, TEXT("UUID"), (const struct text[]){ SERIAL }, 1))
+CHANGES(dep_wish_delete, store_api, store_dep_wish_delete(t, tenant_id, INSTANCE, (const struct text[]){ SERIAL }, 1))
 READS(profile_list, store_worker, store_profile_list(t, tenant_id))
 READS(due_select, store_worker, store_due_select(t, tenant_id))
 READS(stream_select, store_worker, store_stream_select(t, tenant_id))
@@ -669,6 +695,7 @@ CHANGES(link_use, store_api, store_renewal_link_use(t, tenant_id, PENDING))
 CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 
 static const struct function *const functions[] = {
+	&dep_server_select, &dep_server_list, &dep_profile_find, &dep_profile_uuids, &event_of_instance,
 	&pending_select, &run_select, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all,
 	&secret_select_for_run, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
@@ -682,7 +709,9 @@ static const struct function *const functions[] = {
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &finish_quietly, &tenant_update,
-	&instance_update, &instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &account_spend, &account_note,
+	&instance_update, &instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete,
+	&dep_nonce_take, &dep_profile_put, &dep_profile_lose, &dep_wish_put, &dep_wish_delete, &dep_server_revoke,
+	&account_spend, &account_note,
 	&token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede,

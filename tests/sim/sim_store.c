@@ -6,6 +6,7 @@
 
 #include "store/alerts.h"
 #include "store/definitions.h"
+#include "store/dep_profiles.h"
 #include "store/guards.h"
 #include "store/jobs.h"
 #include "store/migrate.h"
@@ -852,6 +853,14 @@ unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struc
 	(void)tenant_id;
 	add(t, OP_PROFILE_FORGET)->text = sim_keep(profile_uuid);
 	return added(t);
+}
+
+// No MDM server of the simulated clients has a virtual DEP server.
+void store_dep_profile_lose(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid)
+{
+	(void)t;
+	(void)tenant_id;
+	(void)profile_uuid;
 }
 
 unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id, struct text reason)

@@ -252,6 +252,7 @@ class Broker:
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("DEPBROKER_")}
         self.environment.update({
             "DEPBROKER_STATE_DIR": self.state, "DEPBROKER_LISTEN": self.listen, "DEPBROKER_ADMIN_LISTEN": self.admin_listen,
+            "DEPBROKER_DEP_LISTEN": "127.0.0.1:0",  # any: several nodes of a test do not meet there
             "DEPBROKER_WORKERS": str(workers), "DEPBROKER_WEBHOOK_ALLOW": "127.0.0.0/8", "DEPBROKER_LOG_LEVEL": "info", **settings})
         if database_url:
             self.environment["DEPBROKER_DATABASE_URL"] = database_url
