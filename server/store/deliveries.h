@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// deliveries.h - how far each instance's lanes of a client's log are delivered.
+// deliveries.h - how far each endpoint's lanes of a client's log are delivered.
 //
 // Laws  1. a position moves forward only, by whoever owns the client: epoch and owner are proved in the statement (ERR_FENCED)
 //       2. two settlements of one position: the second finds another acked_seq and changes nothing (ERR_FENCED)
@@ -10,13 +10,13 @@
 #include "store/stream.h"
 
 struct position_row {
-	int64_t instance_id;
+	int64_t endpoint_id;
 	int lane;
 	int64_t acked_seq;
 	int attempts; // failed ones of the next event
 	int64_t next_try_at_us;
 	int64_t first_failed_at_us;
-	bool pending; // read only: there is something to deliver
+	bool pending; // read only: there is something to deliver, and the endpoint is in use
 };
 
 unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id);
@@ -26,13 +26,25 @@ void store_position_settle(struct pg_transaction *t, const struct stream_fence *
 	const struct position_row *next);
 
 struct attempt_row {
-	int64_t instance_id, seq;
+	int64_t endpoint_id, seq;
 	int attempt; // from 1
 	int64_t at_us;
 	int status; // 0: no answer
 	struct text error;
 	int64_t took_ms;
+	struct text answer; // what the endpoint said: its beginning (webhook_excerpt)
 };
+// An event that an endpoint which took others refused during the whole schedule: its lane went on without it.
+struct parked_event_row {
+	int64_t endpoint_id, seq;
+	int attempts;
+	int64_t first_failed_at_us, parked_at_us; // the latter: read only
+	int status; // of the last attempt; 0: no answer
+};
+unsigned store_parked_event_insert(struct pg_transaction *t, int64_t tenant_id, const struct parked_event_row *events, size_t count);
+unsigned store_parked_event_list(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int64_t after_seq, int limit);
+void store_parked_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct parked_event_row *out);
+
 unsigned store_attempt_insert(struct pg_transaction *t, int64_t tenant_id, const struct attempt_row *attempts, size_t count);
-unsigned store_attempt_list(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int limit); // newest first
+unsigned store_attempt_list(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit); // newest first
 void store_attempt_read(const struct pg_transaction *t, unsigned statement, size_t row, struct attempt_row *out);

@@ -65,8 +65,8 @@ unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum s
 }
 
 #define SECRET_COLUMNS                                                                                             \
-	"s.object_id, s.version, s.data_key_version, s.nonce, s.ciphertext, k.wrapped, k.master_key_id, s.kind "       \
-	"from depbroker.secrets s join depbroker.data_keys k on k.tenant_id = s.tenant_id and k.version = s.data_key_version"
+	STORE_SECRET_COLUMNS                                                                                           \
+	" from depbroker.secrets s join depbroker.data_keys k on k.tenant_id = s.tenant_id and k.version = s.data_key_version"
 
 unsigned store_secret_select(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id)
 {

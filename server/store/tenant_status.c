@@ -28,7 +28,7 @@ static void count_devices(struct pg_transaction *t, int64_t tenant_id)
 		PG_V_INT8(tenant_id), PG_V_INT8(ASSIGN_SETTLED));
 }
 
-// Announced is everything before the first event that still waits in a lane of an instance that is told; where the position of a
+// Announced is everything before the first event that still waits in a lane of an endpoint that is in use; where the position of a
 // lane stands says little, since the next event of its lane may be much later.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status,
 	bool count)
@@ -39,10 +39,12 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 	return PG_ADD(t,
 		"with log as (select event_seq from depbroker.sync_stream where tenant_id = $1),"
 		" waiting as ("
-		"  select (select e.seq from depbroker.events e where e.tenant_id = $1 and e.instance_id = p.instance_id and e.lane = p.lane"
-		"    and e.seq > p.acked_seq order by e.seq limit 1) as seq"
-		"  from depbroker.positions p join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id"
-		"  where p.tenant_id = $1 and i.webhook_url is not null and i.webhook_disabled_at is null)"
+		"  select case when n.instance_id is null then (select e.seq from depbroker.events e where e.tenant_id = $1 and e.lane = p.lane"
+		"    and e.seq > p.acked_seq order by e.seq limit 1)"
+		"   else (select e.seq from depbroker.events e where e.tenant_id = $1 and e.instance_id = n.instance_id and e.lane = p.lane"
+		"    and e.seq > p.acked_seq order by e.seq limit 1) end as seq"
+		"  from depbroker.positions p join depbroker.endpoints n on n.tenant_id = $1 and n.endpoint_id = p.endpoint_id"
+		"  where p.tenant_id = $1 and n.url is not null and n.disabled_at is null)"
 		" update depbroker.tenant_status as s set sync_phase = $2, sync_reason = $3, sync_error = $4, synced_at = $5,"
 		"  sync_next_at = $6, token_state = coalesce(nullif($7, ''), s.token_state), event_seq = log.event_seq,"
 		"  token_since = case when $7 in ('', s.token_state) then s.token_since else now() end,"

@@ -293,7 +293,7 @@ static const struct breach {
 	{ "do $$ begin execute format('grant select on depbroker.events_%s to depbroker_api', "
 		"to_char(now() at time zone 'UTC', 'YYYYMM')); end $$", "a partition has grants of its own", "events_" },
 	{ "create unique index wrong on depbroker.devices (serial_number)", "a key does not begin with the client", "depbroker.wrong" },
-	{ "create unique index wide on depbroker.instances (instance_id); alter table depbroker.positions add constraint leak "
+	{ "create unique index wide on depbroker.instances (instance_id); alter table depbroker.pins add constraint leak "
 		"foreign key (instance_id) references depbroker.instances (instance_id)", "a reference leaves the client", "leak" },
 	{ "alter role depbroker_api bypassrls", "a role can get around row level security", "depbroker_api" },
 	{ "alter table depbroker.rules owner to postgres", "a table has another owner", "rules" },

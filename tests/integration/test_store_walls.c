@@ -8,6 +8,7 @@
 #include "store/definitions.h"
 #include "store/deliveries.h"
 #include "store/approvals.h"
+#include "store/endpoints.h"
 #include "store/instances.h"
 #include "store/routing.h"
 #include "store/keys.h"
@@ -116,9 +117,19 @@ static struct stored_event event_of(int64_t seq, int64_t instance_id)
 		.serial_number = SERIAL }, .instance_id = instance_id };
 }
 
+static struct endpoint_row endpoint_of(int64_t endpoint_id)
+{
+	return (struct endpoint_row){ .endpoint_id = endpoint_id, .instance_id = INSTANCE, .url = TEXT("https://mdm.example.com/2") };
+}
+
+static struct parked_event_row parked_event_of(int64_t seq)
+{
+	return (struct parked_event_row){ .endpoint_id = INSTANCE, .seq = seq, .first_failed_at_us = SECOND_US };
+}
+
 static struct attempt_row attempt_of(int attempt)
 {
-	return (struct attempt_row){ .instance_id = INSTANCE, .seq = 1, .attempt = attempt, .at_us = clock_wall_us(), .status = 500 };
+	return (struct attempt_row){ .endpoint_id = INSTANCE, .seq = 1, .attempt = attempt, .at_us = clock_wall_us(), .status = 500 };
 }
 
 static void put_secret(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int version)
@@ -201,6 +212,7 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 	const struct stored_event event = event_of(1, INSTANCE);
 	const struct ledger_entry entry = { .kind = "fetch" };
 	const struct attempt_row attempt = attempt_of(ATTEMPTS_MADE);
+	const struct parked_event_row parked = parked_event_of(1);
 	const struct stream_fence fence = take(&world, tenant_id, "node");
 	struct pg_call call;
 	struct pg_transaction *t = begin(&call, store_worker(tenant_id));
@@ -212,6 +224,7 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 	(void)store_event_insert(t, tenant_id, &event, 1);
 	(void)store_ledger_insert(t, &fence, 1, &entry);
 	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
+	(void)store_parked_event_insert(t, tenant_id, &parked, 1);
 	(void)store_alert_raise(t, tenant_id, TEXT("token.expiring"), TEXT("why"));
 	run_and_end(&call, &world);
 }
@@ -411,15 +424,36 @@ CHANGES(event_insert, store_worker, {
 CHANGES(position_settle, store_worker, {
 	const struct stream_fence fence = fence_of(tenant_id);
 
-	store_position_settle(t, &fence, 0, &(const struct position_row){ .instance_id = INSTANCE, .acked_seq = 1 });
+	store_position_settle(t, &fence, 0, &(const struct position_row){ .endpoint_id = INSTANCE, .acked_seq = 1 });
 })
 CHANGES(attempt_insert, store_worker, {
 	const struct attempt_row attempt = attempt_of(2);
 
 	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
 })
-CHANGES(instance_disable, store_worker, (void)store_instance_disable(t, tenant_id, INSTANCE, TEXT("410")))
-CHANGES(instance_enable, store_api, store_instance_enable(t, tenant_id, INSTANCE))
+CHANGES(endpoint_disable, store_worker, (void)store_endpoint_disable(t, tenant_id, INSTANCE, TEXT("410")))
+CHANGES(endpoint_enable, store_api, store_endpoint_enable(t, tenant_id, INSTANCE))
+CHANGES(endpoint_slow, store_worker, (void)store_endpoint_slow(t, tenant_id, INSTANCE, SECOND_US))
+CHANGES(endpoint_succeeded, store_worker, (void)store_endpoint_succeeded(t, tenant_id, INSTANCE, SECOND_US))
+CHANGES(endpoint_insert, store_api, {
+	const struct endpoint_row endpoint = endpoint_of(INSTANCE + 20);
+
+	store_endpoint_insert(t, tenant_id, &endpoint);
+})
+CHANGES(endpoint_update, store_api, {
+	const struct endpoint_row endpoint = endpoint_of(INSTANCE);
+
+	(void)store_endpoint_update(t, tenant_id, &endpoint);
+})
+READS(endpoint_select, store_api, store_endpoint_select(t, tenant_id, 0))
+READS(endpoint_list_with_secrets, store_worker, store_endpoint_list_with_secrets(t, tenant_id))
+CHANGES(parked_event_insert, store_worker, {
+	const struct parked_event_row event = parked_event_of(7);
+
+	(void)store_parked_event_insert(t, tenant_id, &event, 1);
+})
+CHANGES(endpoint_delete, store_api, store_endpoint_delete(t, tenant_id, INSTANCE + 20))
+READS(parked_event_list, store_api, store_parked_event_list(t, tenant_id, INSTANCE, 0, 10))
 CHANGES(profile_put, store_worker, {
 	struct profile_row profile = profile_of(INSTANCE, TOKEN);
 
@@ -546,8 +580,9 @@ static const struct function *const functions[] = {
 	&fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
-	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &instance_disable,
-	&instance_enable, &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
+	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
+	&endpoint_list_with_secrets, &parked_event_list, &endpoint_disable, &endpoint_enable, &endpoint_slow, &endpoint_succeeded, &parked_event_insert,
+	 &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
 	&template_done, &definition_begin, &definition_withdraw, &definition_lost, &profile_put, &profile_checked, &profile_forget,
 	&status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
@@ -555,7 +590,7 @@ static const struct function *const functions[] = {
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
 	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
-	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &begin_erase,
+	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &endpoint_insert, &endpoint_update, &endpoint_delete, &begin_erase,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
@@ -753,7 +788,7 @@ static void ownership_of_another_client_proves_nothing(void **state)
 	run_and_end(&call, &world);
 	set_walls("bypassrls");
 	store_position_settle(begin(&call, store_worker(tenant_id)), &fence, 0,
-		&(const struct position_row){ .instance_id = INSTANCE, .acked_seq = 1 });
+		&(const struct position_row){ .endpoint_id = INSTANCE, .acked_seq = 1 });
 	refuse(&call, &world, ERR_FENCED);
 	set_walls("nobypassrls");
 }

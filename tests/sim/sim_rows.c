@@ -271,6 +271,7 @@ static void enable_hooks(struct sim_tenant *tenant)
 {
 	for (size_t i = 0; i < SIM_INSTANCES; i++) {
 		tenant->instances[i].disabled = false;
+		tenant->instances[i].not_before_us = INSTANT_NONE;
 	}
 	for (size_t i = 0; i < SIM_LANES; i++) {
 		tenant->positions[i].attempts = 0;
@@ -472,6 +473,7 @@ struct secret_row { // as sim_store.c reads it
 	int64_t object_id;
 	int version;
 	struct text plain;
+	struct sim_instance instance;
 };
 
 static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
@@ -481,12 +483,13 @@ static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
 	op->out_count = 0;
 	if (op->number == SECRET_SERVER_TOKEN) {
 		rows[op->out_count++] = (struct secret_row){ tenant->token_id, 1, TEXT("{\"consumer_key\":\"CK_1\",\"consumer_secret\":\"CS_1\","
-			"\"access_token\":\"AT_1\",\"access_secret\":\"AS_1\",\"access_token_expiry\":\"2028-01-01T00:00:00Z\"}") };
+			"\"access_token\":\"AT_1\",\"access_secret\":\"AS_1\",\"access_token_expiry\":\"2028-01-01T00:00:00Z\"}"), { 0 } };
 	} else if (op->number == SECRET_APPLE_SESSION && tenant->session.length > 0) {
-		rows[op->out_count++] = (struct secret_row){ tenant->token_id, tenant->session_version, tenant->session };
+		rows[op->out_count++] = (struct secret_row){ tenant->token_id, tenant->session_version, tenant->session, { 0 } };
 	} else if (op->number == SECRET_WEBHOOK) {
 		for (int64_t i = 1; i <= SIM_INSTANCES; i++) {
-			rows[op->out_count++] = (struct secret_row){ i, 1, TEXT("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=") };
+			rows[op->out_count++] = (struct secret_row){ i, 1, TEXT("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
+				tenant->instances[i - 1] };
 		}
 	}
 }
@@ -624,7 +627,7 @@ static bool fence_holds(const struct op_fence *fence, const struct sim_tenant *t
 
 static struct position_row *position_of(struct sim_tenant *tenant, const struct position_row *of)
 {
-	return &tenant->positions[(of->instance_id - 1) * EVENT_LANES + of->lane];
+	return &tenant->positions[(of->endpoint_id - 1) * EVENT_LANES + of->lane];
 }
 
 static bool may_settle(const struct op_fence *fence, struct sim_tenant *tenant)
@@ -896,7 +899,7 @@ static void settle(const struct op_fence *fence, struct sim_tenant *tenant)
 	for (int64_t seq = position->acked_seq + 1; seq <= fence->position.acked_seq; seq++) {
 		const struct stored_event *event = &tenant->events[seq - 1];
 
-		LAW(event->instance_id != position->instance_id || event->lane != position->lane || sim_hook_has(tenant, seq),
+		LAW(event->instance_id != position->endpoint_id || event->lane != position->lane || sim_hook_has(tenant, seq),
 			"client %lld's event %lld counts as delivered, and nobody has it", (long long)tenant->id, (long long)seq);
 	}
 	*position = fence->position;
@@ -1014,6 +1017,8 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_EVENT_INSERT: insert_events(tenant, op->in, op->in_count); break;
 	case OP_EVENT_TO_DELIVER: read_events(op, tenant); break;
 	case OP_SETTLE: settle(op->in, tenant); break;
+	case OP_ENDPOINT_SLOW: tenant->instances[op->number - 1].not_before_us = op->other; break;
+	case OP_ENDPOINT_SUCCEEDED: tenant->instances[op->number - 1].succeeded_at_us = op->other; break;
 	case OP_DISABLE: tenant->instances[op->number - 1].disabled = true; break;
 	case OP_PROFILE_PUT: put_profile(tenant, op->in); break;
 	case OP_PROFILE_FORGET: forget_profile(tenant, op->text); break;
@@ -1139,12 +1144,14 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 		struct sim_instance *instance = &tenant->instances[i];
 
 		instance->id = i + 1;
+		instance->not_before_us = INSTANT_NONE;
+		instance->succeeded_at_us = INSTANT_NONE;
 		(void)snprintf(instance->name, sizeof instance->name, "i%d", i + 1);
 		(void)snprintf(instance->url, sizeof instance->url, "https://mdm%d.example/enrol", i + 1);
 		(void)snprintf(instance->members, sizeof instance->members, "{\"department\":\"0\"}");
 		(void)snprintf(instance->hook, sizeof instance->hook, "hook:%d/%d", (int)id, i + 1);
 		for (int lane = 0; lane < EVENT_LANES; lane++) {
-			tenant->positions[i * EVENT_LANES + lane] = (struct position_row){ .instance_id = i + 1, .lane = lane,
+			tenant->positions[i * EVENT_LANES + lane] = (struct position_row){ .endpoint_id = i + 1, .lane = lane,
 				.next_try_at_us = INSTANT_NONE, .first_failed_at_us = INSTANT_NONE };
 		}
 	}
