@@ -40,6 +40,9 @@ begin
 	alter table depbroker.positions rename column instance_id to endpoint_id;
 	alter table depbroker.positions drop constraint positions_tenant_id_instance_id_fkey;
 	alter table depbroker.positions add foreign key (tenant_id, endpoint_id) references depbroker.endpoints;
+	alter table depbroker.positions drop constraint positions_lane_check;
+	alter table depbroker.positions add constraint positions_lane_check check (lane between 0 and 8); -- the last one: resends
+	insert into depbroker.positions (tenant_id, endpoint_id, lane) select tenant_id, endpoint_id, 8 from depbroker.endpoints;
 	alter table depbroker.positions force row level security;
 	alter table depbroker.instances force row level security;
 	alter table depbroker.instances drop column webhook_url, drop column webhook_secret_version, drop column webhook_disabled_at,
@@ -58,7 +61,17 @@ begin
 		foreign key (tenant_id, endpoint_id) references depbroker.endpoints
 	);
 
-	foreach client_table in array array['endpoints', 'parked_events'] loop
+	-- Events of the log to be sent once more, besides what the positions say; 0: a ping. They have a lane of their own, the ninth.
+	create table depbroker.resends (
+		tenant_id bigint not null,
+		endpoint_id bigint not null,
+		seq bigint not null check (seq >= 0),
+		requested_at timestamptz not null default now(),
+		primary key (tenant_id, endpoint_id, seq),
+		foreign key (tenant_id, endpoint_id) references depbroker.endpoints
+	);
+
+	foreach client_table in array array['endpoints', 'parked_events', 'resends'] loop
 		execute format('alter table depbroker.%I enable row level security', client_table);
 		execute format('alter table depbroker.%I force row level security', client_table);
 		execute format('create policy own_client on depbroker.%I using (tenant_id = (select depbroker.current_tenant())) '
@@ -67,6 +80,8 @@ begin
 			client_table);
 	end loop;
 	grant select, delete on depbroker.parked_events to depbroker_api;
+	grant select, insert, update, delete on depbroker.resends to depbroker_api;
+	grant select, delete on depbroker.resends to depbroker_worker;
 	grant select, insert, update on depbroker.parked_events to depbroker_worker;
 	grant select, insert, update, delete on depbroker.endpoints to depbroker_api;
 	grant select, update (disabled_at, disabled_reason, not_before, succeeded_at) on depbroker.endpoints to depbroker_worker;

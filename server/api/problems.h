@@ -48,6 +48,8 @@
 		"Set webhook_url of the instance to null: nothing is sent then.")                                             \
 	X(TOO_MANY_SECRETS, 409, "The endpoint has as many valid secrets as there can be",                                \
 		"Wait until the oldest ends, or send overlap_s 0, which ends all of them now.")                               \
+	X(REPLAY_TOO_LARGE, 409, "More events would wait to be sent once more than may wait",                             \
+		"Wait until those are sent, or ask for a shorter time.")                                                      \
 	X(TENANT_NOT_ACTIVE, 409, "The tenant is paused or quarantined",                                                  \
 		"Set its state to active with PATCH first.")                                                                  \
 	X(REMOVALS_DIFFER, 409, "Another number of removals waits to be allowed",                                         \

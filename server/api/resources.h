@@ -60,6 +60,9 @@ void endpoints_create(struct call *call);
 void endpoint_change(struct call *call);
 // endpoint_secret.c
 void endpoint_rotate(struct call *call);
+// endpoint_replay.c
+void endpoint_replay(struct call *call);
+void endpoint_test(struct call *call);
 // hook_secret.c
 void hook_secret_make(struct call *call);
 void hook_secret_remove(struct call *call);

@@ -99,6 +99,8 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("DELETE", "/endpoints/{endpoint}", .least = ROLE_TECHNICIAN, .step = endpoint_delete),
 	TENANT_ROUTE("POST", "/endpoints/{endpoint}/enable", .least = ROLE_TECHNICIAN, .step = endpoint_enable),
 	TENANT_ROUTE("POST", "/endpoints/{endpoint}/secret", .least = ROLE_TECHNICIAN, .step = endpoint_rotate),
+	TENANT_ROUTE("POST", "/endpoints/{endpoint}/replay", .least = ROLE_TECHNICIAN, .step = endpoint_replay),
+	TENANT_ROUTE("POST", "/endpoints/{endpoint}/test", .least = ROLE_TECHNICIAN, .step = endpoint_test),
 	TENANT_ROUTE("GET", "/endpoints/{endpoint}/deliveries", .least = ROLE_VIEWER, .step = endpoint_deliveries,
 		.query = { "limit" }),
 	TENANT_ROUTE("POST", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_make),

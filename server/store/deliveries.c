@@ -13,6 +13,7 @@ unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id)
 	return PG_ADD(t,
 		"select p.endpoint_id, p.lane, p.acked_seq, p.attempts, p.next_try_at, p.first_failed_at,"
 		" case when n.url is null or n.disabled_at is not null then false"
+		"  when p.lane = $2 then exists (select from depbroker.resends r where r.tenant_id = $1 and r.endpoint_id = p.endpoint_id)"
 		"  when n.instance_id is null then exists ("
 		"   select from depbroker.events e where e.tenant_id = $1 and e.lane = p.lane and e.seq > p.acked_seq)"
 		"  else exists ("
@@ -20,7 +21,7 @@ unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id)
 		"    and e.seq > p.acked_seq) end"
 		" from depbroker.positions p join depbroker.endpoints n on n.tenant_id = $1 and n.endpoint_id = p.endpoint_id"
 		" where p.tenant_id = $1 order by p.endpoint_id, p.lane",
-		PG_V_INT8(tenant_id));
+		PG_V_INT8(tenant_id), PG_V_INT8(RESEND_LANE));
 }
 
 void store_position_read(const struct pg_transaction *t, unsigned statement, size_t row, struct position_row *out)
@@ -166,4 +167,85 @@ void store_parked_event_read(const struct pg_transaction *t, unsigned statement,
 	out->first_failed_at_us = next_instant(&at);
 	out->parked_at_us = next_instant(&at);
 	out->status = (int)next_number(&at);
+}
+
+// --- sending once more ---
+
+static void wake(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)PG_ADD(t, "update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = $1",
+		PG_V_INT8(tenant_id));
+}
+
+// What the endpoint would have got, and is past.
+#define ITS_EVENTS                                                                                                            \
+	"select $1::bigint, $2::bigint, e.seq from depbroker.endpoints n"                                                          \
+	" join depbroker.events e on e.tenant_id = $1 and (n.instance_id is null or e.instance_id = n.instance_id)"               \
+	" join depbroker.positions p on p.tenant_id = $1 and p.endpoint_id = $2 and p.lane = e.lane and e.seq <= p.acked_seq"     \
+	" where n.tenant_id = $1 and n.endpoint_id = $2 and "
+#define ORDER(which)                                                                                                          \
+	"with added as (insert into depbroker.resends (tenant_id, endpoint_id, seq) " ITS_EVENTS which " order by e.seq limit $3" \
+	" on conflict do nothing returning 1) select count(*) from added"
+
+static unsigned add_order(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const struct resend_order *order)
+{
+	const struct pg_value tenant = PG_V_INT8(tenant_id), endpoint = PG_V_INT8(endpoint_id), most = PG_V_INT8(RESENDS_MAX + 1);
+
+	if (order->seqs != NULL) {
+		return PG_ADD(t, ORDER("e.seq = any ($4::bigint[])"), tenant, endpoint, most, PG_V_NUMBERS(PG_INT8_ARRAY, order->seqs, order->count));
+	}
+	if (order->serial.length > 0) {
+		return PG_ADD(t, ORDER("e.serial_number = $4"), tenant, endpoint, most, PG_V_TEXT(order->serial));
+	}
+	if (order->parked) {
+		return PG_ADD(t,
+			"with taken as (delete from depbroker.parked_events where tenant_id = $1 and endpoint_id = $2 returning seq),"
+			" added as (insert into depbroker.resends (tenant_id, endpoint_id, seq) select $1, $2, seq from taken order by seq limit $3"
+			" on conflict do nothing returning 1) select count(*) from added", tenant, endpoint, most);
+	}
+	return PG_ADD(t, ORDER("e.at >= $4 and e.at <= coalesce($5, 'infinity')"), tenant, endpoint, most, PG_V_INSTANT(order->from_us),
+		PG_V_INSTANT(order->to_us));
+}
+
+unsigned store_resend_order(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const struct resend_order *order)
+{
+	const unsigned statement = add_order(t, tenant_id, endpoint_id, order);
+
+	(void)PG_ADD(t,
+		"select depbroker.require_fence((select count(*) from depbroker.resends where tenant_id = $1 and endpoint_id = $2 and seq > 0) <= $3)",
+		PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id), PG_V_INT8(RESENDS_MAX));
+	wake(t, tenant_id);
+	return statement;
+}
+
+int64_t store_resend_order_read(const struct pg_transaction *t, unsigned statement)
+{
+	return store_number(t, statement);
+}
+
+void store_resend_ping(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id)
+{
+	(void)PG_ADD(t,
+		"insert into depbroker.resends (tenant_id, endpoint_id, seq) values ($1, $2, 0)"
+		" on conflict (tenant_id, endpoint_id, seq) do update set requested_at = now()",
+		PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id));
+	wake(t, tenant_id);
+}
+
+unsigned store_resend_list(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		"select r.seq, coalesce(e.at, r.requested_at), coalesce(e.type, $4), e.serial_number, i.name, e.device, e.instance_id,"
+		" coalesce(e.lane, 0), e.reason, e.changes from depbroker.resends r"
+		" left join depbroker.events e on e.tenant_id = $1 and e.seq = r.seq"
+		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = e.instance_id"
+		" where r.tenant_id = $1 and r.endpoint_id = $2 and (r.seq = 0 or e.seq is not null) order by r.seq limit $3",
+		PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id), PG_V_INT8(limit), PG_V_INT8(EVENT_PING));
+}
+
+unsigned store_resend_done(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const int64_t *seqs, size_t count)
+{
+	return PG_ADD(t, "delete from depbroker.resends where tenant_id = $1 and endpoint_id = $2 and seq = any ($3::bigint[])",
+		PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id), PG_V_NUMBERS(PG_INT8_ARRAY, seqs, count));
 }

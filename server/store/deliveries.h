@@ -9,6 +9,8 @@
 #include "store/devices.h"
 #include "store/stream.h"
 
+enum { RESEND_LANE = EVENT_LANES, DELIVERY_LANES }; // after those of the log, each endpoint has one for what is sent once more
+
 struct position_row {
 	int64_t endpoint_id;
 	int lane;
@@ -24,6 +26,23 @@ void store_position_read(const struct pg_transaction *t, unsigned statement, siz
 // Worker scope. `was_acked_seq` is what the owner believes.
 void store_position_settle(struct pg_transaction *t, const struct stream_fence *fence, int64_t was_acked_seq,
 	const struct position_row *next);
+
+// What is sent once more, a row an event that the endpoint is past; 0: a ping.
+enum { RESENDS_MAX = 10000 }; // that wait at an endpoint
+struct resend_order { // one of these
+	const int64_t *seqs; // not NULL: these
+	size_t count;
+	struct text serial;  // not empty: all of this device
+	int64_t from_us, to_us; // not INSTANT_NONE: all that happened in this time; `to_us` INSTANT_NONE: until now
+	bool parked;         // what is parked; it is not parked any more then
+};
+// Api scope. Gives how many were added; more than RESENDS_MAX would wait then: ERR_FENCED, and nothing is added. The client is due at once.
+unsigned store_resend_order(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const struct resend_order *order);
+int64_t store_resend_order_read(const struct pg_transaction *t, unsigned statement);
+void store_resend_ping(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id);
+// Worker scope: rows for store_event_read, the oldest first.
+unsigned store_resend_list(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit);
+unsigned store_resend_done(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const int64_t *seqs, size_t count);
 
 struct attempt_row {
 	int64_t endpoint_id, seq;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/endpoints.h"
 
-#include "store/devices.h"
+#include "store/deliveries.h"
 #include "store/secrets.h"
 #include "store/store_inner.h"
 #include "tenants/webhook.h"
@@ -40,7 +40,7 @@ void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struc
 	(void)PG_ADD(t,
 		"insert into depbroker.positions (tenant_id, endpoint_id, lane, acked_seq)"
 		" select $1, $2, lane, s.event_seq from depbroker.sync_stream s, generate_series(0, $3 - 1) lane where s.tenant_id = $1",
-		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), PG_V_INT8(EVENT_LANES));
+		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), PG_V_INT8(DELIVERY_LANES));
 }
 
 void store_endpoint_insert(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint)
@@ -67,6 +67,7 @@ unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, cons
 void store_endpoint_delete(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id)
 {
 	store_start_over(t, tenant_id, false);
+	(void)PG_ADD(t, "delete from depbroker.resends where tenant_id = $1 and endpoint_id = $2", PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id));
 	(void)PG_ADD(t, "delete from depbroker.parked_events where tenant_id = $1 and endpoint_id = $2", PG_V_INT8(tenant_id),
 		PG_V_INT8(endpoint_id));
 	(void)PG_ADD(t, "delete from depbroker.positions where tenant_id = $1 and endpoint_id = $2", PG_V_INT8(tenant_id),

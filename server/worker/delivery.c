@@ -23,7 +23,7 @@ struct delivery_endpoint {
 	struct endpoint_health health;
 	int64_t success_stored_us; // of health.succeeded_at_us, what the database knows
 	unsigned busy; // of its lanes
-	struct delivery_lane *lanes[EVENT_LANES]; // NULL: it has no position
+	struct delivery_lane *lanes[DELIVERY_LANES]; // NULL: it has no position
 };
 
 struct delivery_lane {
@@ -50,6 +50,8 @@ struct lane_work {
 	struct buffer answers; // what they were answered: it may move until they are settled
 	struct parked_event_row parked[BATCH];
 	size_t parked_count;
+	int64_t resent[BATCH]; // of the resend lane
+	size_t resent_count;
 	bool has_failed; // the event that was sent last
 	bool gives_up;   // the endpoint is to be disabled
 	bool slows_down; // its not_before_us is news
@@ -108,6 +110,11 @@ static int64_t now_us(const struct delivery_lane *lane)
 
 // --- reading on ---
 
+static bool is_resending(const struct delivery_lane *lane)
+{
+	return lane->position.lane == RESEND_LANE;
+}
+
 static void read_events(struct delivery_lane *lane)
 {
 	struct lane_work *work = lane->work;
@@ -121,9 +128,28 @@ static void read_events(struct delivery_lane *lane)
 	work->at = 0;
 	work->count = 0;
 	pg_transaction_init(&work->read, store_worker(tenant->due.tenant_id), on_read);
-	(void)store_event_to_deliver(&work->read, tenant->due.tenant_id, lane->endpoint->own->instance_id, lane->position.lane,
-		lane->position.acked_seq, BATCH);
+	if (is_resending(lane)) {
+		(void)store_resend_list(&work->read, tenant->due.tenant_id, lane->position.endpoint_id, BATCH);
+	} else {
+		(void)store_event_to_deliver(&work->read, tenant->due.tenant_id, lane->endpoint->own->instance_id, lane->position.lane,
+			lane->position.acked_seq, BATCH);
+	}
+	(void)store_stream_select(&work->read, tenant->due.tenant_id);
 	pg_start(&work->read, tenant->process->pool, STORE_TIMEOUT_MS);
+}
+
+// Not with secrets, URLs and filters that have been changed since the client was loaded.
+static bool may_use_what_was_read(const struct delivery_lane *lane)
+{
+	enum { EVENTS, STREAM };
+	const struct pg_transaction *read = &lane->work->read;
+	struct stream_row stream;
+
+	if (read->op.rc != OK || pg_row_count(read, STREAM) != 1) {
+		return false;
+	}
+	store_stream_read(read, STREAM, 0, &stream);
+	return stream.config_version == lane->delivery->tenant->stream.config_version;
 }
 
 static void begin_batch(struct delivery_lane *lane)
@@ -139,6 +165,7 @@ static void begin_batch(struct delivery_lane *lane)
 	work->slows_down = false;
 	work->success_us = INSTANT_NONE;
 	work->parked_count = 0;
+	work->resent_count = 0;
 }
 
 static bool is_disabled(const struct delivery_endpoint *endpoint)
@@ -156,14 +183,18 @@ static bool has_its_turn(const struct delivery_lane *lane)
 
 static bool wants(const struct delivery_endpoint *endpoint, enum event_type type)
 {
-	return endpoint->own->event_types == 0 || (endpoint->own->event_types >> type & 1) != 0;
+	return type == EVENT_PING || endpoint->own->event_types == 0 || (endpoint->own->event_types >> type & 1) != 0;
 }
 
 static void move_on(struct delivery_lane *lane)
 {
 	struct lane_work *work = lane->work;
 
-	work->next.acked_seq = work->event.event.seq;
+	if (is_resending(lane)) {
+		work->resent[work->resent_count++] = work->event.event.seq;
+	} else {
+		work->next.acked_seq = work->event.event.seq;
+	}
 	work->next.attempts = 0;
 	work->next.first_failed_at_us = INSTANT_NONE;
 	work->next.next_try_at_us = now_us(lane);
@@ -327,6 +358,10 @@ static void take_failure(struct delivery_lane *lane, int status, enum retry_outc
 
 	lane->delivery->failed++;
 	endpoint_failed(&lane->endpoint->health, now);
+	if (work->event.event.type == EVENT_PING) { // who asked sees the attempt, and may ask again
+		move_on(lane);
+		return;
+	}
 	work->next.attempts++;
 	if (work->next.first_failed_at_us == INSTANT_NONE) {
 		work->next.first_failed_at_us = now;
@@ -351,7 +386,7 @@ static bool is_news_of_success(const struct delivery_lane *lane)
 {
 	const struct delivery_endpoint *endpoint = lane->endpoint;
 
-	for (size_t i = 0; i < EVENT_LANES; i++) {
+	for (size_t i = 0; i < DELIVERY_LANES; i++) {
 		const struct delivery_lane *other = endpoint->lanes[i];
 
 		if (other != NULL && other != lane && other->position.attempts > 0 &&
@@ -422,6 +457,9 @@ static void settle(struct delivery_lane *lane)
 	if (work->attempt_count > 0) {
 		place_answers(work);
 		(void)store_attempt_insert(&work->settle, fence.tenant_id, work->attempts, work->attempt_count);
+	}
+	if (work->resent_count > 0) {
+		(void)store_resend_done(&work->settle, fence.tenant_id, endpoint_id, work->resent, work->resent_count);
 	}
 	if (work->parked_count > 0) {
 		(void)store_parked_event_insert(&work->settle, fence.tenant_id, work->parked, work->parked_count);
@@ -508,7 +546,7 @@ static void rest(struct delivery_lane *lane)
 	lane->state = LANE_IDLE;
 	lane->endpoint->busy--;
 	delivery->busy--;
-	for (size_t i = 0; i < EVENT_LANES; i++) {
+	for (size_t i = 0; i < DELIVERY_LANES; i++) {
 		if (lane->endpoint->lanes[i] != NULL && lane->endpoint->lanes[i] != lane) {
 			wake(lane->endpoint->lanes[i]);
 		}
@@ -526,7 +564,7 @@ static void step(struct delivery_lane *lane)
 		begin_work(lane);
 		while (may_go_on(lane)) {
 			AWAIT(lane, LANE_READING, read_events(lane));
-			if (lane->work->read.op.rc != OK) {
+			if (!may_use_what_was_read(lane)) {
 				lane->broken = true;
 				break;
 			}
@@ -535,7 +573,7 @@ static void step(struct delivery_lane *lane)
 				AWAIT(lane, LANE_SENDING, send_event(lane));
 				take_answer(lane);
 			}
-			if (lane->work->attempt_count > 0 || lane->work->next.acked_seq != lane->position.acked_seq) {
+			if (lane->work->attempt_count > 0 || lane->work->next.acked_seq != lane->position.acked_seq || lane->work->resent_count > 0) {
 				AWAIT(lane, LANE_SETTLING, settle(lane));
 				take_settled(lane);
 			}

@@ -583,7 +583,7 @@ static void an_instance_comes_back(void **state)
 	same_instance(&row, &instance);
 	assert_int_equal(row.webhook_disabled_at_us, INSTANT_NONE);
 	assert_true(is_recent(row.created_at_us));
-	assert_int_equal(pg_row_count(&call.transaction, 1), EVENT_LANES);
+	assert_int_equal(pg_row_count(&call.transaction, 1), DELIVERY_LANES);
 	store_position_read(&call.transaction, 1, 7, &position);
 	assert_int_equal(position.endpoint_id, instance.instance_id);
 	assert_int_equal(position.lane, 7);

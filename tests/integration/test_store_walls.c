@@ -241,7 +241,8 @@ static int open_world(void **state)
 	fill_by_worker(mine, next_assign_us);
 	fill_by_api(theirs);
 	fill_by_worker(theirs, next_assign_us - SECOND_US);
-	test_postgres_run(world.postgres, "update depbroker.positions set attempts = 1; update depbroker.sync_due set claimed_by = 'node'");
+	test_postgres_run(world.postgres, "insert into depbroker.resends (tenant_id, endpoint_id, seq) select tenant_id, endpoint_id, 0 from depbroker.endpoints;"
+		"update depbroker.positions set attempts = 1; update depbroker.sync_due set claimed_by = 'node'");
 	return 0;
 }
 
@@ -453,6 +454,28 @@ CHANGES(parked_event_insert, store_worker, {
 	(void)store_parked_event_insert(t, tenant_id, &event, 1);
 })
 CHANGES(endpoint_delete, store_api, store_endpoint_delete(t, tenant_id, INSTANCE + 20))
+CHANGES(resend_order, store_api, {
+	const int64_t seq = 1;
+	struct resend_order order = { .seqs = &seq };
+
+	order.count = 1;
+	(void)store_resend_order(t, tenant_id, INSTANCE, &order);
+})
+CHANGES(resend_order_serial, store_api, (void)store_resend_order(t, tenant_id, INSTANCE, &(const struct resend_order){ .serial = SERIAL }))
+CHANGES(resend_order_time, store_api, {
+	struct resend_order order = { .from_us = SECOND_US };
+
+	order.to_us = INSTANT_NONE;
+	(void)store_resend_order(t, tenant_id, INSTANCE, &order);
+})
+CHANGES(resend_order_parked, store_api, (void)store_resend_order(t, tenant_id, INSTANCE, &(const struct resend_order){ .parked = true }))
+CHANGES(resend_ping, store_api, store_resend_ping(t, tenant_id, INSTANCE))
+READS(resend_list, store_worker, store_resend_list(t, tenant_id, INSTANCE, 10))
+CHANGES(resend_done, store_worker, {
+	const int64_t seq = 0;
+
+	(void)store_resend_done(t, tenant_id, INSTANCE, &seq, 1);
+})
 READS(parked_event_list, store_api, store_parked_event_list(t, tenant_id, INSTANCE, 0, 10))
 CHANGES(profile_put, store_worker, {
 	struct profile_row profile = profile_of(INSTANCE, TOKEN);
@@ -590,7 +613,8 @@ static const struct function *const functions[] = {
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
 	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
-	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &endpoint_insert, &endpoint_update, &endpoint_delete, &begin_erase,
+	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &resend_list, &resend_order, &resend_order_serial, &resend_order_time, &resend_order_parked, &resend_ping, &resend_done,
+	&endpoint_insert, &endpoint_update, &endpoint_delete, &begin_erase,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
