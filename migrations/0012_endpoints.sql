@@ -91,6 +91,25 @@ begin
 
 	alter table depbroker.attempts add column answer text check (octet_length(answer) <= 1024); -- its beginning, without control characters
 
+	-- Attempts are kept for a while; dropped whole, and not when somebody would have to be waited for.
+	create function depbroker.drop_old_attempts(months_kept int) returns void
+		language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $function$
+		declare
+			part text;
+			oldest text := format('attempts_%s', to_char(date_trunc('month', now() at time zone 'UTC') - make_interval(months => greatest(months_kept, 1)), 'YYYYMM'));
+		begin
+			for part in
+				select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+				where i.inhparent = 'depbroker.attempts'::regclass and c.relname ~ '^attempts_[0-9]{6}$' and c.relname < oldest
+			loop
+				execute format('drop table depbroker.%I', part);
+			end loop;
+		exception when lock_not_available then
+			null; -- the next time
+		end $function$;
+	revoke all on function depbroker.drop_old_attempts(int) from public;
+	grant execute on function depbroker.drop_old_attempts(int) to depbroker_directory;
+
 	-- After a new version of a webhook's secret the former one signs for a while, too.
 	alter table depbroker.secrets add column expires_at timestamptz;
 end

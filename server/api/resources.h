@@ -63,6 +63,8 @@ void endpoint_rotate(struct call *call);
 // endpoint_replay.c
 void endpoint_replay(struct call *call);
 void endpoint_test(struct call *call);
+// event_types.c
+void event_types_list(struct call *call);
 // hook_secret.c
 void hook_secret_make(struct call *call);
 void hook_secret_remove(struct call *call);

@@ -45,6 +45,7 @@ const struct http_route api_routes[] = {
 
 	ROUTE("GET", "/api/v1/alerts", .least = ROLE_VIEWER, .step = alerts_list, .query = { "limit", "cursor", "all" }),
 	ROUTE("POST", "/api/v1/alerts/{id}/ack", .least = ROLE_TECHNICIAN, .step = alert_ack),
+	ROUTE("GET", "/api/v1/event-types", .least = ROLE_VIEWER, .step = event_types_list),
 	ROUTE("GET", "/api/v1/audit", .least = ROLE_ADMIN, .step = audit_list, .query = LOG_QUERY),
 
 	ROUTE("GET", "/api/v1/approvals", .least = ROLE_VIEWER, .step = approvals_list, .query = { "limit", "cursor", "all" }),

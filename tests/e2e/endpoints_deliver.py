@@ -16,6 +16,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+from openapi import complaints  # noqa: E402
 from programs import equal, test  # noqa: E402
 from sink import Sink  # noqa: E402
 from world import Problem, World, run_in, wait_until  # noqa: E402
@@ -362,6 +363,26 @@ def a_compromised_secret_is_not_used_by_a_run_that_is_under_way_either():
     if old > 8 * 32:  # what the eight lanes had read when it was replaced
         raise AssertionError(f"{old} of {800 - before} messages are signed with the former secret")
     equal(signed_by(last["secret"], SINK.messages[path][-1]), [True], "the last one")
+
+
+@test
+def each_type_has_a_schema_that_its_example_and_all_that_was_sent_fit():
+    items = WORLD.technician.get("/event-types")["items"]
+    schemas = {item["type"]: item["schema"] for item in items}
+    equal(len(schemas), len(items), "each once")
+    for item in items:
+        equal(list(complaints(item["example"], item["schema"])), [], item["type"])
+        equal(item["example"]["type"], item["type"], "type of the example")
+        others = [other for other, schema in schemas.items() if other != item["type"] and not list(complaints(item["example"], schema))]
+        equal(others, [], "fits the schema of another type")
+    client = onboard()
+    for first in range(0, len(items), 8):  # every type can be asked for
+        WORLD.technician.call("PATCH", path_of(client, WORLD.technician.get(client.path + "/endpoints")["items"][0]),
+                              {"events": [item["type"] for item in items[first:first + 8]]})
+    sent = [json.loads(message.body) for messages in SINK.messages.values() for message in messages]
+    equal({event["type"] for event in sent} >= {"device.added", "device.assigned", "device.removed", "ping"}, True, "sent in these tests")
+    for event in sent:
+        equal(list(complaints(event, schemas[event["type"]])), [], event)
 
 
 sys.exit(run_in(WORLD))

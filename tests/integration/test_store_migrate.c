@@ -254,6 +254,24 @@ static void partitions_are_ensured_twice_without_harm(void **state)
 	assert_int_equal(ask_number(&world, "select count(*) from depbroker.lint()"), 0);
 }
 
+static void attempts_of_long_ago_are_dropped_whole(void **state)
+{
+	const char *const parts = "select count(*) from pg_inherits where inhparent = 'depbroker.attempts'::regclass";
+	const int64_t before = ask_number(&world, parts);
+	struct pg_call call;
+
+	(void)state;
+	test_postgres_run(world.postgres, "set role depbroker_owner; create table depbroker.attempts_202001 partition of depbroker.attempts "
+		"for values from ('2020-01-01') to ('2020-02-01'); create table depbroker.events_202001 partition of depbroker.events "
+		"for values from ('2020-01-01') to ('2020-02-01')");
+	(void)store_partitions_ensure(begin(&call, store_directory()));
+	run_and_end(&call, &world);
+	assert_int_equal(ask_number(&world, parts), before);
+	assert_int_equal(ask_number(&world, "select count(*) from pg_class where relname = 'attempts_202001'"), 0);
+	assert_int_equal(ask_number(&world, "select count(*) from pg_class where relname = 'events_202001'"), 1); // the log stays
+	test_postgres_run(world.postgres, "drop table depbroker.events_202001");
+}
+
 // --- the linter ---
 
 static const struct breach {
@@ -366,6 +384,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_may_lose_data_is_warned_of),
 		cmocka_unit_test(readiness_sees_version_and_complaints),
 		cmocka_unit_test(partitions_are_ensured_twice_without_harm),
+		cmocka_unit_test(attempts_of_long_ago_are_dropped_whole),
 		cmocka_unit_test(the_linter_finds_every_planted_breach),
 	};
 
