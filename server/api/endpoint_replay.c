@@ -22,7 +22,7 @@ static const struct body_member members[MEMBERS] = {
 	[SERIAL] = { "serial_number", BODY_TEXT, .minimum = 1, .maximum = 64 },
 	[FROM] = { "from", BODY_TEXT, .minimum = 1, .maximum = 64 },
 	[TO] = { "to", BODY_TEXT, .minimum = 1, .maximum = 64 },
-	[PARKED] = { "parked", BODY_FLAG },
+	[PARKED] = { .name = "parked", .kind = BODY_FLAG },
 };
 
 static bool take_instant(struct call *call, const struct body_value *value, const char *name, int64_t *out)

@@ -45,7 +45,7 @@ enum { URL, EVENTS, HEADERS, COMMON };
 #define COMMON_MEMBERS(is_required)                                                                                    \
 	[URL] = { "url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },                \
 	[EVENTS] = { "events", BODY_TEXTS, .maximum = STORE_ENDPOINT_EVENTS_MAX },                                          \
-	[HEADERS] = { "headers", BODY_OBJECT }
+	[HEADERS] = { .name = "headers", .kind = BODY_OBJECT }
 
 static bool take_url(struct call *call, struct endpoint_row *row, struct text url)
 {
