@@ -16,7 +16,9 @@ int64_t blast_limit(const struct blast_limits *limits, int64_t present)
 
 enum blast_decision blast_decide(const struct blast_limits *limits, const struct blast_cost *cost)
 {
-	assert(cost->changes >= 0 && cost->changes <= cost->present);
-	return cost->changes > cost->approved && cost->changes > blast_limit(limits, cost->present) ? BLAST_NEEDS_APPROVAL
-		: BLAST_ALLOWED;
+	assert(cost->changes >= 0 && cost->changes <= cost->present && cost->spent >= 0);
+	if (cost->changes <= cost->approved) {
+		return BLAST_ALLOWED;
+	}
+	return cost->spent + cost->changes > blast_limit(limits, cost->present) ? BLAST_NEEDS_APPROVAL : BLAST_ALLOWED;
 }

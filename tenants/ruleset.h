@@ -152,6 +152,8 @@ struct ruleset_preview *ruleset_preview_new(const struct ruleset *before, const 
 void ruleset_preview_free(struct ruleset_preview *preview); // NULL: nothing
 // Each device once, gone ones not at all.
 void ruleset_preview_add(struct ruleset_preview *preview, const struct ruleset_device *device);
+// One whose pin or labels change, too.
+void ruleset_preview_add_changed(struct ruleset_preview *preview, const struct ruleset_device *before, const struct ruleset_device *after);
 
 size_t ruleset_preview_devices(const struct ruleset_preview *preview); // that were added
 const struct ruleset_move *ruleset_preview_moves(const struct ruleset_preview *preview, size_t *count); // in order of appearance

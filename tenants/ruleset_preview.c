@@ -83,7 +83,12 @@ static struct ruleset_target decide_before(const struct ruleset_preview *preview
 
 void ruleset_preview_add(struct ruleset_preview *preview, const struct ruleset_device *device)
 {
-	const struct ruleset_target before = decide_before(preview, device);
+	ruleset_preview_add_changed(preview, device, device);
+}
+
+void ruleset_preview_add_changed(struct ruleset_preview *preview, const struct ruleset_device *old_device, const struct ruleset_device *device)
+{
+	const struct ruleset_target before = decide_before(preview, old_device);
 	const struct ruleset_target after = ruleset_decide(preview->after, device);
 
 	preview->device_count++;

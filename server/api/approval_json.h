@@ -6,5 +6,5 @@
 #include "api/json_out.h"
 #include "store/approvals.h"
 
-// With payload and devices when the row has them.
+// With payload and detail when the row has them.
 void approval_json(struct json_out *json, const char *name, const struct approval_row *row);

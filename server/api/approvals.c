@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// /approvals, /approvals/{id}, .../approve, .../reject: changes that move too many devices for one person to decide.
+// /approvals, /approvals/{id}, .../devices, .../approve, .../reject: changes that move too many devices for one person to decide.
 #include "api/approval_json.h"
-#include "api/call.h"
+#include "api/approval_kinds.h"
+#include "api/change.h"
 #include "api/paging.h"
 #include "api/resources.h"
-#include "api/rules_cost.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+static bool is_secret(struct text kind)
+{
+	const struct approval_kind *known = approval_kind(kind);
+
+	return known == NULL || known->is_secret;
+}
 
 void approval_json(struct json_out *json, const char *name, const struct approval_row *row)
 {
@@ -17,9 +25,14 @@ void approval_json(struct json_out *json, const char *name, const struct approva
 	put_id(json, "id", row->approval_id);
 	put_text(json, "tenant", row->slug);
 	put_text(json, "kind", row->kind);
+	put_text(json, "target", row->target.length > 0 ? row->target : TEXT_NONE);
 	put_text(json, "state", row->state);
 	put_text(json, "reason", row->reason);
-	put_int(json, "base_version", row->base_version);
+	if (row->base_version >= 0) {
+		put_int(json, "base_version", row->base_version);
+	} else {
+		put_null(json, "base_version");
+	}
 	put_int(json, "changes", row->changes);
 	put_int(json, "of", row->present);
 	put_text(json, "requested_by", row->requested_by);
@@ -27,11 +40,11 @@ void approval_json(struct json_out *json, const char *name, const struct approva
 	put_instant(json, "expires_at", row->expires_at_us);
 	put_text(json, "decided_by", row->decided_by);
 	put_instant(json, "decided_at", row->decided_at_us);
-	if (row->payload.length > 0) {
-		put_raw(json, "proposed", row->payload);
+	if (row->detail.length > 0) {
+		put_raw(json, "detail", row->detail);
 	}
-	if (row->devices.length > 0) {
-		put_raw(json, "devices", row->devices);
+	if (row->payload.length > 0 && !is_secret(row->kind)) {
+		put_raw(json, "proposed", row->payload);
 	}
 	put_object_end(json);
 }
@@ -97,55 +110,29 @@ void approvals_list(struct call *call)
 
 // --- one ---
 
-struct deciding {
-	int64_t approval_id;
-	struct rules_cost cost;
-	struct rules_cost_statements at;
-	struct buffer payload, reason;
-	int64_t tenant_id, base_version, changes;
-	struct text slug;
-	bool is_stale; // to be closed as such
-	struct tenant_row tenant;
-};
-
-static void finish(struct call *call)
-{
-	struct deciding *deciding = call->own;
-
-	rules_cost_fini(&deciding->cost);
-	buffer_fini(&deciding->payload);
-	buffer_fini(&deciding->reason);
-}
-
 static bool read_id(struct call *call)
 {
-	const struct text id = call->request->parameters[0];
-	struct deciding *deciding = call_own(call, sizeof *deciding);
+	int64_t *approval_id = call_own(call, sizeof *approval_id);
 
-	deciding->payload = BUFFER(RULESET_DOCUMENT_MAX);
-	deciding->reason = BUFFER(1024);
-	deciding->cost.seen_since_us = INSTANT_NONE;
-	call_on_finish(call, finish);
-	for (size_t i = 0; i < id.length && id.length <= 18; i++) {
-		if (id.bytes[i] < '0' || id.bytes[i] > '9') {
-			deciding->approval_id = 0;
-			break;
-		}
-		deciding->approval_id = deciding->approval_id * 10 + (id.bytes[i] - '0');
-	}
-	if (deciding->approval_id == 0) {
+	if (!call_parameter_id(call, 0, approval_id)) {
 		call_problem(call, PROBLEM_APPROVAL_NOT_FOUND, "%s", "");
+		return false;
 	}
-	return deciding->approval_id != 0;
+	return true;
+}
+
+static int64_t id_of(const struct call *call)
+{
+	return call->granted != NULL ? call->granted->approval.approval_id : *(const int64_t *)call->own;
 }
 
 static void find(struct call *call)
 {
-	(void)store_approval_by_id(call_transaction(call, store_directory()), ((const struct deciding *)call->own)->approval_id);
+	(void)store_approval_by_id(call_transaction(call, store_directory()), id_of(call));
 	call_start(call);
 }
 
-// Another tenant's is refused by the same words as one that does not exist.
+// Another tenant's is refused by the same words as one that does not exist. One of no single tenant is for those who see all of them.
 static bool was_found(struct call *call, struct approval_row *row)
 {
 	if (pg_row_count(&call->transaction, 0) == 1) {
@@ -160,7 +147,7 @@ static bool was_found(struct call *call, struct approval_row *row)
 
 static void answer_one(struct call *call)
 {
-	struct buffer body = BUFFER(CALL_ANSWER_MAX + (16 << 20));
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
 	struct approval_row row;
 
@@ -186,48 +173,103 @@ void approval_show(struct call *call)
 	}
 }
 
+// --- its devices ---
+
+struct device_listing {
+	struct paging paging;
+	int64_t approval_id, after;
+};
+
+static bool read_listing(struct call *call)
+{
+	struct device_listing *listing = call_own(call, sizeof *listing);
+
+	if (!call_parameter_id(call, 0, &listing->approval_id)) {
+		call_problem(call, PROBLEM_APPROVAL_NOT_FOUND, "%s", "");
+		return false;
+	}
+	if (!paging_read(call, &listing->paging, "approval.devices")) {
+		return false;
+	}
+	listing->after = listing->paging.after.length > 0 ? strtoll(listing->paging.after.bytes, NULL, 10) : 0;
+	return true;
+}
+
+static void ask_devices(struct call *call)
+{
+	const struct device_listing *listing = call->own;
+	struct pg_transaction *t = call_transaction(call, store_directory());
+
+	(void)store_approval_by_id(t, listing->approval_id);
+	(void)store_approval_devices(t, listing->approval_id, listing->after, listing->paging.limit);
+	call_start(call);
+}
+
+static void answer_devices(struct call *call)
+{
+	enum { APPROVAL, DEVICES };
+	const struct device_listing *listing = call->own;
+	const size_t count = pg_row_count(&call->transaction, DEVICES);
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	char last[24];
+
+	(void)snprintf(last, sizeof last, "%" PRId64, listing->after + (int64_t)count);
+	put_object(&json, NULL);
+	put_list(&json, "items");
+	for (size_t i = 0; i < count; i++) {
+		put_raw(&json, NULL, store_approval_device_read(&call->transaction, DEVICES, i));
+	}
+	put_list_end(&json);
+	paging_write(&json, &listing->paging, count, text_of(last));
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+void approval_devices(struct call *call)
+{
+	enum { NEW, READING };
+	struct approval_row row;
+
+	switch (call->state) {
+	case NEW:
+		if (!read_listing(call)) {
+			return;
+		}
+		AWAIT(call, READING, ask_devices(call));
+		if (!call_failed(call) && was_found(call, &row)) {
+			answer_devices(call);
+		}
+	}
+}
+
 // --- approve, reject ---
 
-static bool take_waiting(struct call *call)
+static bool is_waiting(struct call *call, const struct approval_row *row)
 {
-	struct deciding *deciding = call->own;
-	struct approval_row row;
-
-	if (!was_found(call, &row)) {
-		return false;
-	}
-	if (!text_equal(row.state, TEXT("pending"))) {
-		call_problem(call, PROBLEM_APPROVAL_CLOSED, "it is %.*s", TEXT_ARGS(row.state));
-		return false;
-	}
-	deciding->tenant_id = row.tenant_id;
-	deciding->slug = text_of(arena_copy(&call->request->arena, row.slug));
-	deciding->base_version = row.base_version;
-	deciding->changes = row.changes;
-	buffer_add_text(&deciding->payload, row.payload);
-	buffer_add_text(&deciding->reason, row.reason);
-	return true;
-}
-
-static bool is_another(struct call *call)
-{
-	struct approval_row row;
-
-	store_approval_read(&call->transaction, 0, 0, &row);
-	if (text_equal(row.requested_by, call->key.key_id)) {
-		call_problem(call, PROBLEM_APPROVAL_BY_SAME_KEY, "%s", "");
+	if (!text_equal(row->state, TEXT("pending"))) {
+		call_problem(call, PROBLEM_APPROVAL_CLOSED, "it is %.*s", TEXT_ARGS(row->state));
 		return false;
 	}
 	return true;
 }
 
-static void close_as(struct call *call, const char *state, const char *action)
+static void close_as(struct call *call, const struct approval_row *row, const char *state, const char *action)
 {
-	const struct deciding *deciding = call->own;
-	struct pg_transaction *transaction = call_transaction(call, store_api(deciding->tenant_id));
+	const int64_t tenant_id = row->tenant_id, approval_id = row->approval_id;
+	struct buffer detail CLEANUP(buffer_fini) = BUFFER(256);
+	struct json_out json = { .out = &detail };
+	const struct text target = tenant_id > 0 ? row->slug : row->target;
+	const char *copy = arena_copy(&call->request->arena, target); // the row goes with its transaction
 
-	store_approval_close(transaction, deciding->tenant_id, deciding->approval_id, text_of(state), call->key.key_id);
-	call_audit(call, transaction, action, deciding->slug, TEXT_NONE);
+	put_object(&json, NULL);
+	put_id(&json, "id", approval_id);
+	put_text(&json, "kind", row->kind);
+	put_object_end(&json);
+	struct pg_transaction *t = call_transaction(call, tenant_id > 0 ? store_api(tenant_id) : store_directory());
+
+	store_approval_close(t, tenant_id, approval_id, text_of(state), call->key.key_id);
+	call_audit(call, t, action, (struct text){ copy, target.length }, buffer_text(&detail));
 	call_start(call);
 }
 
@@ -243,6 +285,7 @@ static bool was_closed(struct call *call)
 void approval_reject(struct call *call)
 {
 	enum { NEW, FINDING, CLOSING, READING };
+	struct approval_row row;
 
 	switch (call->state) {
 	case NEW:
@@ -250,10 +293,10 @@ void approval_reject(struct call *call)
 			return;
 		}
 		AWAIT(call, FINDING, find(call));
-		if (call_failed(call) || !take_waiting(call)) {
+		if (call_failed(call) || !was_found(call, &row) || !is_waiting(call, &row)) {
 			return;
 		}
-		AWAIT(call, CLOSING, close_as(call, "rejected", "approval.reject"));
+		AWAIT(call, CLOSING, close_as(call, &row, "rejected", "approval.reject"));
 		if (!was_closed(call)) {
 			return;
 		}
@@ -264,57 +307,154 @@ void approval_reject(struct call *call)
 	}
 }
 
-static void ask_rules(struct call *call)
-{
-	struct deciding *deciding = call->own;
-	struct pg_transaction *transaction = call_transaction(call, store_api(deciding->tenant_id));
+// --- the change is made by its own endpoint ---
 
-	deciding->at = rules_cost_ask(transaction, deciding->tenant_id);
-	(void)store_tenant_by_id(transaction, deciding->tenant_id);
-	call_start(call);
+// From here on call->own is that endpoint's, and its finish wipes it.
+static void go_on_with(struct call *call, void (*step)(struct call *call))
+{
+	call->granted->replay = (struct endpoint){ .step = step };
+	call->endpoint = &call->granted->replay;
+	call->state = 0;
+	step(call);
 }
 
-// False: it has been answered, or is_stale.
-static bool compile(struct call *call)
+static void read_back(struct call *call)
 {
-	struct deciding *deciding = call->own;
-	struct tenant_row tenant;
+	enum { NEW, READING };
 
-	store_tenant_read(&call->transaction, deciding->at.instances + 1, 0, &tenant);
-	deciding->tenant = (struct tenant_row){ .brake_devices = tenant.brake_devices, .brake_percent = tenant.brake_percent };
-	if (!rules_cost_compile(call, &deciding->cost, deciding->at, &tenant, buffer_text(&deciding->payload))) {
+	switch (call->state) {
+	case NEW:
+		AWAIT(call, READING, find(call));
+		if (!call_failed(call)) {
+			answer_one(call);
+		}
+	}
+}
+
+static void was_made(struct call *call)
+{
+	go_on_with(call, read_back);
+}
+
+static void close_stale(struct call *call)
+{
+	enum { NEW, CLOSING };
+
+	switch (call->state) {
+	case NEW:
+		AWAIT(call, CLOSING, close_as(call, &call->granted->approval, "stale", "approval.stale"));
+		if (was_closed(call)) {
+			call_problem(call, PROBLEM_APPROVAL_STALE, "%.*s", TEXT_ARGS(call->granted->refusal));
+		}
+	}
+}
+
+static void was_refused(struct call *call, enum api_problem which, const char *detail)
+{
+	const struct problem problem = api_problem(which);
+
+	if (problem.status >= 500 || problem.status == 403) { // another time, or another key, may make it
+		call->endpoint = call->granted->asked;
+		call_problem(call, which, "%s", detail);
+		return;
+	}
+	call->granted->refusal = text_of(arena_format(&call->request->arena, "%s%s%s", problem.title, detail[0] != '\0' ? ": " : "", detail));
+	go_on_with(call, close_stale);
+}
+
+static bool may_decide(struct call *call, const struct approval_row *row)
+{
+	const struct approval_kind *kind = approval_kind(row->kind);
+
+	if (text_equal(row->requested_by, call->key.key_id)) {
+		call_problem(call, PROBLEM_APPROVAL_BY_SAME_KEY, "%s", "");
+	} else if (kind == NULL) {
+		call_problem(call, PROBLEM_APPROVAL_CLOSED, "this version knows no changes of its kind");
+	} else if (call->role < kind->least) {
+		call_problem(call, PROBLEM_FORBIDDEN, "it needs %s, and the key is of a %s", role_name(kind->least), role_name(call->role));
+	} else {
+		return true;
+	}
+	return false;
+}
+
+enum { READ_APPROVAL, READ_TENANT };
+
+static void on_read(struct op *op)
+{
+	struct granted *granted = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct granted, reading);
+
+	granted->call->endpoint->step(granted->call);
+}
+
+static void read_whole(struct call *call, const struct approval_row *row)
+{
+	struct granted *granted = arena_take(&call->request->arena, sizeof *granted);
+
+	assert(granted != NULL); // among the first things in it
+	*granted = (struct granted){ .call = call, .asked = call->endpoint };
+	call->granted = granted;
+	granted->approval.approval_id = row->approval_id;
+	pg_transaction_init(&granted->reading, store_directory(), on_read);
+	(void)store_approval_by_id(&granted->reading, row->approval_id);
+	(void)store_tenant_by_id(&granted->reading, row->tenant_id);
+	pg_start(&granted->reading, call->service->pool, STORE_TIMEOUT_MS);
+}
+
+static bool was_read(struct call *call)
+{
+	struct granted *granted = call->granted;
+	const struct op *op = &granted->reading.op;
+
+	if (op->rc != OK) {
+		call_problem_of(call, op->rc, &op->fault);
 		return false;
 	}
-	deciding->is_stale = deciding->cost.version != deciding->base_version;
-	return !deciding->is_stale;
+	if (pg_row_count(&granted->reading, READ_APPROVAL) == 0) {
+		call_problem(call, PROBLEM_APPROVAL_NOT_FOUND, "%s", "");
+		return false;
+	}
+	store_approval_read(&granted->reading, READ_APPROVAL, 0, &granted->approval);
+	return is_waiting(call, &granted->approval);
 }
 
-// What was approved is a number of devices: more than that is another change.
-static bool has_grown(const struct call *call)
+static bool take_tenant(struct call *call)
 {
-	const struct deciding *deciding = call->own;
+	const struct pg_transaction *reading = &call->granted->reading;
 
-	return rules_cost_needs_approval(&deciding->cost, &deciding->tenant, deciding->changes);
+	if (pg_row_count(reading, READ_TENANT) > 0) {
+		store_tenant_read(reading, READ_TENANT, 0, &call->tenant);
+		store_tenant_status_read(reading, READ_TENANT, 0, &call->tenant_status);
+		if (!text_equal(call->tenant.state, TEXT("deleting"))) {
+			return true;
+		}
+	}
+	call_problem(call, PROBLEM_APPROVAL_NOT_FOUND, "%s", "");
+	return false;
 }
 
-static void apply(struct call *call)
+static void make(struct call *call)
 {
-	const struct deciding *deciding = call->own;
-	const struct rules_row rules = {
-		.document = ruleset_document(deciding->cost.after), .reason = buffer_text(&deciding->reason), .made_by = call->key.key_id,
-	};
-	struct pg_transaction *transaction = call_transaction(call, store_api(deciding->tenant_id));
+	struct granted *granted = call->granted;
+	const struct approval_kind *kind = approval_kind(granted->approval.kind);
+	struct http_request *request = call->request;
 
-	(void)store_rules_put(transaction, deciding->tenant_id, deciding->base_version, &rules);
-	store_approval_grant(transaction, deciding->tenant_id, deciding->approval_id, call->key.key_id);
-	call_audit(call, transaction, "approval.approve", deciding->slug, TEXT_NONE);
-	call_start(call);
+	if (kind->of_tenant && !take_tenant(call)) {
+		return;
+	}
+	request->parameters[0] = kind->of_tenant ? call->tenant.slug : granted->approval.target;
+	request->parameters[1] = kind->of_tenant ? granted->approval.target : TEXT_NONE;
+	request->body = granted->approval.payload;
+	granted->replay = (struct endpoint){ .step = kind->step, .refuse = was_refused, .answer = was_made };
+	call->endpoint = &granted->replay;
+	call->state = 0;
+	call->endpoint->step(call);
 }
 
 void approval_approve(struct call *call)
 {
-	enum { NEW, FINDING, READING, COSTING, APPLYING, CLOSING, READING_BACK };
-	struct deciding *deciding = call->own;
+	enum { NEW, FINDING, READING };
+	struct approval_row row;
 
 	switch (call->state) {
 	case NEW:
@@ -322,41 +462,12 @@ void approval_approve(struct call *call)
 			return;
 		}
 		AWAIT(call, FINDING, find(call));
-		if (call_failed(call) || !take_waiting(call) || !is_another(call)) {
+		if (call_failed(call) || !was_found(call, &row) || !is_waiting(call, &row) || !may_decide(call, &row)) {
 			return;
 		}
-		AWAIT(call, READING, ask_rules(call));
-		if (call_failed(call)) {
-			return;
-		}
-		if (!compile(call) && !deciding->is_stale) {
-			return;
-		}
-		while (!deciding->cost.complete && !deciding->is_stale) {
-			AWAIT(call, COSTING, rules_cost_read(call, &deciding->cost));
-			if (call_failed(call)) {
-				return;
-			}
-			rules_cost_take(call, &deciding->cost);
-		}
-		if (deciding->is_stale || has_grown(call)) {
-			AWAIT(call, CLOSING, close_as(call, "stale", "approval.stale"));
-			if (was_closed(call)) {
-				call_problem(call, PROBLEM_APPROVAL_STALE, "%s", deciding->is_stale ? "other rules are in force now" : "it would move more devices now");
-			}
-			return;
-		}
-		AWAIT(call, APPLYING, apply(call));
-		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_APPROVAL_STALE, "%s", "");
-			return;
-		}
-		if (call_failed(call)) {
-			return;
-		}
-		AWAIT(call, READING_BACK, find(call));
-		if (!call_failed(call)) {
-			answer_one(call);
+		AWAIT(call, READING, read_whole(call, &row));
+		if (was_read(call)) {
+			make(call);
 		}
 	}
 }

@@ -158,6 +158,9 @@ static bool take(struct call *call, const struct body_member *member, json_t *js
 	case BODY_FLAG:
 		out->flag = json_is_true(json);
 		return json_is_boolean(json) || refuse(call, member, "is neither true nor false");
+	case BODY_LIST:
+		out->object = json;
+		return json_is_array(json) || refuse(call, member, "is not a list");
 	case BODY_OBJECT:
 		out->object = json;
 		return json_is_object(json) || refuse(call, member, "is not an object");

@@ -13,7 +13,7 @@
 
 enum { BODY_DEPTH_MAX = 32, BODY_VALUES_MAX = 10000, BODY_STRINGS_MAX = 64, BODY_NUMBERS_MAX = 16 };
 
-enum body_kind { BODY_TEXT, BODY_INTEGER, BODY_OBJECT, BODY_TEXTS, BODY_INTEGERS, BODY_FLAG };
+enum body_kind { BODY_TEXT, BODY_INTEGER, BODY_OBJECT, BODY_TEXTS, BODY_INTEGERS, BODY_FLAG, BODY_LIST };
 
 struct body_member {
 	const char *name;
@@ -31,7 +31,7 @@ struct body_value {
 	struct text text;
 	int64_t number;
 	bool flag;
-	json_t *object;
+	json_t *object; // of BODY_LIST: the list, whose elements nobody has looked at
 	struct text texts[BODY_STRINGS_MAX];
 	int64_t numbers[BODY_NUMBERS_MAX];
 	size_t count;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/call.h"
 
+#include "api/change.h"
 #include "api/hook.h"
 #include "api/rate_limit.h"
 #include "api/renewal.h"
@@ -124,12 +125,21 @@ void call_answer(struct call *call, unsigned status, struct buffer *body)
 		call_problem(call, PROBLEM_ANSWER_TOO_LARGE, "it has more than %d bytes", CALL_ANSWER_MAX);
 		return;
 	}
+	if (call->endpoint->answer != NULL) {
+		buffer_fini(body);
+		call->endpoint->answer(call);
+		return;
+	}
 	hint_workers(call, status);
 	http_answer_buffer(call->request, status, "application/json", body);
 }
 
 void call_answer_empty(struct call *call, unsigned status)
 {
+	if (call->endpoint->answer != NULL) {
+		call->endpoint->answer(call);
+		return;
+	}
 	hint_workers(call, status);
 	http_answer_empty(call->request, status);
 }
@@ -251,8 +261,8 @@ bool call_if_match(struct call *call, int64_t *version)
 {
 	const struct text value = http_request_header(call->request, "If-Match");
 
-	*version = -1;
-	if (value.bytes == NULL || text_equal(value, TEXT("*"))) {
+	*version = call->granted != NULL ? call->granted->approval.base_version : -1;
+	if (call->granted != NULL || value.bytes == NULL || text_equal(value, TEXT("*"))) {
 		return true;
 	}
 	bool good = value.length >= 3 && value.length <= 20 && value.bytes[0] == '"' && value.bytes[value.length - 1] == '"';
@@ -483,6 +493,9 @@ void call_finished(struct http_request *request, unsigned status, int64_t took_u
 	end_transaction(call);
 	if (call->has_admission) {
 		pg_transaction_fini(&call->admission);
+	}
+	if (call->granted != NULL) {
+		pg_transaction_fini(&call->granted->reading);
 	}
 	json_decref(call->body);
 	api_key_fini(&call->presented);

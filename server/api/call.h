@@ -30,6 +30,7 @@ const char *role_name(enum role role);
 enum { ENDPOINT_QUERY_MAX = 6, CALL_ANSWER_MAX = 64 << 20 };
 
 struct call;
+struct granted;
 
 struct endpoint { // the tag of a route
 	enum role least;   // of the key; ROLE_ANYBODY: no key is asked for
@@ -40,6 +41,7 @@ struct endpoint { // the tag of a route
 	bool of_link;      // ROLE_ANYBODY: the first parameter is a renewal link's secret, which names the tenant
 	// For people, not for programs: answers every refusal in place of a problem document. NULL: the document
 	void (*refuse)(struct call *call, enum api_problem which, const char *detail);
+	void (*answer)(struct call *call); // hears of each good answer in place of the client (change.h). NULL: the client
 };
 
 struct call {
@@ -57,6 +59,7 @@ struct call {
 	struct pg_transaction transaction;
 	bool has_transaction;
 	json_t *body;
+	struct granted *granted; // the approved change that this call makes (change.h); NULL: none
 	int state; // of the endpoint's step; 0 at first
 	void *own;
 	void (*finish)(struct call *call);

@@ -204,13 +204,19 @@ void instance_profile_show(struct call *call)
 
 // --- PUT ---
 
+struct putting {
+	struct layer_change change;
+	int64_t instance_id;
+	struct change described;
+};
+
 static const struct body_member members[] = { LAYER_MEMBERS };
 
 static bool read_change(struct call *call)
 {
 	struct body_value values[LAYER_BODY_COUNT];
 
-	(void)layer_change_begin(call, sizeof(struct layer_change), PROFILE_LEVEL_INSTANCE);
+	(void)layer_change_begin(call, sizeof(struct putting), PROFILE_LEVEL_INSTANCE);
 	return layer_change_read(call, members, values, LAYER_BODY_COUNT);
 }
 
@@ -235,7 +241,8 @@ static bool find_instance(const struct call *call, struct instance_row *out)
 
 static bool may_be_put(struct call *call)
 {
-	struct layer_change *change = call->own;
+	struct putting *putting = call->own;
+	struct layer_change *change = &putting->change;
 	struct tenant_profile_row profile;
 	struct instance_row instance;
 
@@ -243,7 +250,11 @@ static bool may_be_put(struct call *call)
 		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
 		return false;
 	}
+	if (!layer_change_base(call, change, instance.profile_version)) {
+		return false;
+	}
 	store_tenant_profile_read(&call->transaction, LAYER_READ_PROFILE, 0, &profile);
+	putting->instance_id = instance.instance_id;
 	instance.profile = change->layer;
 	return layer_change_add(call, change, &(struct layer_states){ .tenant = &call->tenant, .before = &profile, .after = &profile,
 		.instance_after = &instance }) && layer_change_may_go_on(call, change);
@@ -251,22 +262,22 @@ static bool may_be_put(struct call *call)
 
 static void put(struct call *call)
 {
-	const struct layer_change *change = call->own;
+	struct putting *putting = call->own;
+	const struct layer_change *change = &putting->change;
 	const struct layer_author author = layer_change_author(call, change);
 	const int64_t tenant_id = call->tenant.tenant_id;
-	struct instance_row instance = { .instance_id = 0 };
-
-	(void)find_instance(call, &instance);
 	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
-	(void)store_instance_profile_put(t, tenant_id, instance.instance_id, change->expected_version, change->layer, &author);
+	(void)store_instance_profile_put(t, tenant_id, putting->instance_id, change->base_version, change->layer, &author);
+	change_settle(call, t, &putting->described);
 	layer_change_audit(call, t, "instance.profile", call->tenant.slug);
 	call_start(call);
 }
 
 void instance_profile_put(struct call *call)
 {
-	enum { NEW, COSTING, PUTTING, FINDING, READING };
+	enum { NEW, COSTING, LISTING, REQUESTING, PUTTING, FINDING, READING };
+	struct putting *putting = call->own;
 
 	switch (call->state) {
 	case NEW:
@@ -277,9 +288,22 @@ void instance_profile_put(struct call *call)
 		if (call_failed(call) || !may_be_put(call)) {
 			return;
 		}
+		if (layer_change_must_list(&putting->change)) {
+			AWAIT(call, LISTING, layer_change_list(call, &putting->change, call->tenant.tenant_id));
+			if (call_failed(call)) {
+				return;
+			}
+			layer_change_take_list(call, &putting->change);
+		}
+		putting->described = layer_change_describe(&putting->change, "instance.profile", call->tenant.tenant_id, call->request->parameters[1]);
+		if (change_needs_approval(call, &putting->described)) {
+			AWAIT(call, REQUESTING, change_request(call, &putting->described));
+			change_answer_requested(call);
+			return;
+		}
 		AWAIT(call, PUTTING, put(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force");
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force, or other devices were moved meanwhile");
 			return;
 		}
 		if (call_failed(call)) {

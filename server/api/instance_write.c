@@ -29,6 +29,7 @@ struct writing {
 	struct data_key data_key;
 	struct buffer webhook_secret; // its spelling
 	unsigned read_back;
+	struct change described;
 };
 
 static void finish(struct call *call)
@@ -252,7 +253,7 @@ static void put_layer(struct call *call, struct pg_transaction *t)
 	const struct layer_author author = layer_change_author(call, &writing->change);
 
 	if (writing->has_layer) {
-		(void)store_instance_profile_put(t, call->tenant.tenant_id, writing->row.instance_id, -1, writing->change.layer, &author);
+		(void)store_instance_profile_put(t, call->tenant.tenant_id, writing->row.instance_id, writing->change.base_version, writing->change.layer, &author);
 	}
 }
 
@@ -345,7 +346,10 @@ static bool read_change(struct call *call)
 	struct tenant_profile_row profile;
 
 	if (!find_instance(call, &writing->row) || !body_read(call, change_members, values, COMMON) ||
-		!call_flag(call, "dry_run", &change->dry_run) || !layer_change_read_confirmation(call) || !take_common(call, writing, values)) {
+		!call_flag(call, "dry_run", &change->dry_run) || !take_common(call, writing, values)) {
+		return false;
+	}
+	if (!layer_change_base(call, change, writing->row.profile_version)) {
 		return false;
 	}
 	if (!change->dry_run && !values[PROFILE].given && !values[ALLOWED_HOSTS].given && !values[ENROLMENT_URL].given) {
@@ -393,11 +397,9 @@ static void refuse_for_use(struct call *call)
 		is_named ? ", and the rules name it" : "");
 }
 
-static void update_instance(struct call *call)
+static void keep_row(struct call *call)
 {
-	struct writing *writing = call->own;
-	struct instance_row *row = &writing->row;
-	const int64_t tenant_id = call->tenant.tenant_id;
+	struct instance_row *row = &((struct writing *)call->own)->row;
 
 	keep(call, &row->enrolment_url);
 	keep(call, &row->webhook_url);
@@ -411,10 +413,18 @@ static void update_instance(struct call *call)
 	for (size_t i = 0; i < row->anchor_cert_count; i++) {
 		keep(call, &row->anchor_certs[i]);
 	}
+}
+
+static void update_instance(struct call *call)
+{
+	struct writing *writing = call->own;
+	const struct instance_row *row = &writing->row;
+	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	(void)store_instance_update(transaction, tenant_id, row);
 	put_layer(call, transaction);
+	change_settle(call, transaction, &writing->described);
 	if (is_retiring(row)) {
 		store_instance_require_unused(transaction, tenant_id, row->instance_id);
 	}
@@ -426,7 +436,8 @@ static void update_instance(struct call *call)
 
 void instance_change(struct call *call)
 {
-	enum { NEW, READING, UPDATING, COUNTING };
+	enum { NEW, READING, LISTING, REQUESTING, UPDATING, COUNTING };
+	struct writing *writing = call->own;
 
 	switch (call->state) {
 	case NEW:
@@ -434,7 +445,26 @@ void instance_change(struct call *call)
 		if (call_failed(call) || !read_change(call)) {
 			return;
 		}
+		writing = call->own;
+		keep_row(call);
+		if (layer_change_must_list(&writing->change)) {
+			AWAIT(call, LISTING, layer_change_list(call, &writing->change, call->tenant.tenant_id));
+			if (call_failed(call)) {
+				return;
+			}
+			layer_change_take_list(call, &writing->change);
+		}
+		writing->described = layer_change_describe(&writing->change, "instance", call->tenant.tenant_id, call->request->parameters[1]);
+		if (change_needs_approval(call, &writing->described)) {
+			AWAIT(call, REQUESTING, change_request(call, &writing->described));
+			change_answer_requested(call);
+			return;
+		}
 		AWAIT(call, UPDATING, update_instance(call));
+		if (call->transaction.op.rc == ERR_FENCED && !is_retiring(&writing->row)) {
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "its profile was changed, or other devices were moved, meanwhile");
+			return;
+		}
 		if (call->transaction.op.rc == ERR_FENCED) {
 			AWAIT(call, COUNTING, count_use(call));
 			if (!call_failed(call)) {

@@ -5,9 +5,10 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { ITEMS_MAX = 32 << 20, EXTRA_MAX = 1 << 20, DEVICES_MAX = 10000000 };
+enum { ITEMS_MAX = 32 << 20, EXTRA_MAX = 1 << 20, DETAIL_MAX = 1 << 19 };
 
 // --- what was sent ---
 
@@ -15,6 +16,10 @@ void layer_change_fini(struct layer_change *change)
 {
 	arena_fini(&change->arena);
 	buffer_fini(&change->items);
+	buffer_fini(&change->serials);
+	buffer_fini(&change->detail);
+	free(change->costs);
+	change->costs = NULL;
 }
 
 static void finish(struct call *call)
@@ -27,34 +32,11 @@ struct layer_change *layer_change_begin(struct call *call, size_t size, enum pro
 	struct layer_change *change = call_own(call, size);
 
 	*change = (struct layer_change){
-		.arena = ARENA(PROFILE_ARENA_BUDGET), .level = level, .items = BUFFER(ITEMS_MAX), .confirm_devices = -1, .expected_version = -1,
+		.arena = ARENA(PROFILE_ARENA_BUDGET), .level = level, .items = BUFFER(ITEMS_MAX), .expected_version = -1,
+		.serials = BUFFER(CALL_ANSWER_MAX), .detail = BUFFER(DETAIL_MAX),
 	};
 	call_on_finish(call, finish);
 	return change;
-}
-
-bool layer_change_read_confirmation(struct call *call)
-{
-	int64_t *out = &((struct layer_change *)call->own)->confirm_devices;
-	const struct text value = http_request_query(call->request, "confirm_devices");
-
-	*out = -1;
-	if (value.bytes == NULL) {
-		return true;
-	}
-	*out = 0;
-	for (size_t i = 0; i < value.length && *out >= 0; i++) {
-		*out = value.bytes[i] >= '0' && value.bytes[i] <= '9' && *out < DEVICES_MAX ? *out * 10 + (value.bytes[i] - '0') : -1;
-	}
-	if (*out < 0 || value.length == 0) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "confirm_devices is a number of devices");
-		return false;
-	}
-	if (call->role < ROLE_ADMIN) {
-		call_problem(call, PROBLEM_FORBIDDEN, "confirm_devices needs admin, and the key is of a %s", role_name(call->role));
-		return false;
-	}
-	return true;
 }
 
 // A URL that is not allowed has a code of its own; programs have known it for longer.
@@ -118,7 +100,7 @@ bool layer_change_read(struct call *call, const struct body_member *members, str
 	struct layer_change *change = call->own;
 
 	if (!body_read(call, members, values, count) || !call_if_match(call, &change->expected_version) ||
-		!call_flag(call, "dry_run", &change->dry_run) || !layer_change_read_confirmation(call)) {
+		!call_flag(call, "dry_run", &change->dry_run)) {
 		return false;
 	}
 	change->reason = values[LAYER_BODY_REASON].text;
@@ -135,6 +117,7 @@ void layer_change_ask(struct pg_transaction *t, int64_t tenant_id)
 	(void)store_tenant_profile_select(t, tenant_id);
 	(void)store_instance_list(t, tenant_id);
 	(void)store_instance_device_counts(t, tenant_id);
+	(void)store_account_select(t, tenant_id);
 }
 
 static int64_t devices_of(const struct pg_transaction *t, int64_t instance_id)
@@ -160,7 +143,8 @@ static enum err compare(struct comparison *comparison, const struct layer_states
 {
 	const bool replaced = states->instance_after != NULL && states->instance_after->instance_id == stored->instance_id;
 	const struct profile_parts before = profile_parts_of(states->tenant, states->before, stored);
-	const struct profile_parts after = profile_parts_of(states->tenant, states->after, replaced ? states->instance_after : stored);
+	const struct tenant_row *tenant = states->tenant_after != NULL ? states->tenant_after : states->tenant;
+	const struct profile_parts after = profile_parts_of(tenant, states->after, replaced ? states->instance_after : stored);
 
 	TRY(profile_compose(&comparison->before, &before, &comparison->arena, fault));
 	return profile_compose(&comparison->after, &after, &comparison->arena, fault);
@@ -184,6 +168,9 @@ static void add_instance(struct layer_change *change, struct json_out *json, con
 
 	cost->present += devices;
 	cost->changes += changes ? devices : 0;
+	if (changes && devices > 0) {
+		change->changed[change->changed_count++] = stored->instance_id;
+	}
 	if (has_error && (is_own || comparison->before.content.bytes != NULL)) {
 		change->broken++;
 		change->is_about_a_url = change->is_about_a_url || is_about_a_url(&comparison->after.findings);
@@ -197,14 +184,15 @@ static void add_instance(struct layer_change *change, struct json_out *json, con
 	}
 }
 
-static void add_cost(struct layer_change *change, const struct tenant_cost *cost, bool changes)
+static void add_cost(struct call *call, struct layer_change *change, const struct tenant_row *tenant, const struct tenant_cost *cost)
 {
-	const struct blast_limits usual = { -1, -1 };
-
-	change->tenants += changes;
+	change->tenants += cost->changes > 0;
 	change->devices += cost->changes;
-	change->is_over_limit = change->is_over_limit ||
-		blast_decide(&usual, &(struct blast_cost){ .present = cost->present, .changes = cost->changes }) == BLAST_NEEDS_APPROVAL;
+	if (change->cost_count == change->cost_capacity) {
+		change->cost_capacity = change->cost_capacity == 0 ? 4 : 2 * change->cost_capacity;
+		change->costs = reallocate(change->costs, change->cost_capacity * sizeof *change->costs);
+	}
+	change->costs[change->cost_count++] = change_cost_of(call, LAYER_READ_ACCOUNT, tenant, cost->present, cost->changes);
 }
 
 static enum err add_instances(struct call *call, struct layer_change *change, const struct layer_states *states, struct fault *fault)
@@ -214,6 +202,7 @@ static enum err add_instances(struct call *call, struct layer_change *change, co
 	struct tenant_cost cost = { 0, 0 };
 	enum err rc = OK;
 
+	change->changed_count = 0;
 	put_object(&json, NULL);
 	put_text(&json, "tenant", states->tenant->slug);
 	put_list(&json, "instances");
@@ -231,7 +220,7 @@ static enum err add_instances(struct call *call, struct layer_change *change, co
 	put_int(&json, "devices", cost.changes);
 	put_int(&json, "present", cost.present);
 	put_object_end(&json);
-	add_cost(change, &cost, cost.changes > 0);
+	add_cost(call, change, states->tenant, &cost);
 	arena_fini(&comparison.arena);
 	return rc;
 }
@@ -247,6 +236,27 @@ bool layer_change_add(struct call *call, struct layer_change *change, const stru
 		call_problem_of(call, rc, &fault);
 	}
 	return rc == OK;
+}
+
+bool layer_change_must_list(const struct layer_change *change)
+{
+	return change->changed_count > 0 && !change->dry_run;
+}
+
+void layer_change_list(struct call *call, const struct layer_change *change, int64_t tenant_id)
+{
+	(void)store_instance_device_list(call_transaction(call, store_api(tenant_id)), tenant_id, change->changed, change->changed_count);
+	call_start(call);
+}
+
+void layer_change_take_list(struct call *call, struct layer_change *change)
+{
+	const struct text serials = store_instance_device_list_read(&call->transaction, 0);
+
+	if (serials.length > 0) {
+		buffer_add_string(&change->serials, change->serials.length > 0 ? "," : "");
+		buffer_add_text(&change->serials, serials);
+	}
 }
 
 bool layer_change_check_new(struct call *call, const struct tenant_row *tenant, const struct tenant_profile_row *profile,
@@ -268,9 +278,19 @@ bool layer_change_check_new(struct call *call, const struct tenant_row *tenant, 
 
 // --- whether it is made ---
 
+static bool is_over_limit(const struct layer_change *change)
+{
+	for (size_t i = 0; i < change->cost_count; i++) {
+		if (blast_decide(&change->costs[i].limits, &change->costs[i].blast) == BLAST_NEEDS_APPROVAL) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void put_preview(struct json_out *json, const struct layer_change *change)
 {
-	put_bool(json, "needs_approval", change->is_over_limit);
+	put_bool(json, "needs_approval", is_over_limit(change));
 	put_int(json, "tenants", change->tenants);
 	put_int(json, "devices", change->devices);
 	put_findings(json, "findings", &change->findings, change->level, FINDING_NOTE);
@@ -316,12 +336,44 @@ bool layer_change_may_go_on(struct call *call, struct layer_change *change)
 		refuse(call, change, change->is_about_a_url ? PROBLEM_URL_NOT_ALLOWED : PROBLEM_PROFILE_INVALID, detail);
 		return false;
 	}
-	if (change->confirm_devices >= 0 ? change->confirm_devices != change->devices : change->is_over_limit) {
-		(void)snprintf(detail, sizeof detail, "it changes %" PRId64 " devices of %" PRId64 " tenants", change->devices, change->tenants);
-		refuse(call, change, PROBLEM_NEEDS_APPROVAL, detail);
+	if (change->serials.overflow) {
+		call_problem(call, PROBLEM_ANSWER_TOO_LARGE, "it changes too many devices at once");
 		return false;
 	}
 	return true;
+}
+
+bool layer_change_base(struct call *call, struct layer_change *change, int64_t version)
+{
+	const int64_t expected = call->granted != NULL ? call->granted->approval.base_version : change->expected_version;
+
+	change->base_version = version;
+	if (expected >= 0 && expected != version) {
+		call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force");
+		return false;
+	}
+	return true;
+}
+
+struct change layer_change_describe(struct layer_change *change, const char *kind, int64_t tenant_id, struct text target)
+{
+	struct json_out json = { .out = &change->detail };
+
+	buffer_clear(&change->detail);
+	put_object(&json, NULL);
+	put_preview(&json, change);
+	put_object_end(&json);
+	return (struct change){
+		.kind = kind,
+		.tenant_id = tenant_id,
+		.target = target,
+		.reason = change->reason,
+		.detail = change->detail.overflow ? TEXT_NONE : buffer_text(&change->detail), // of very many tenants: the devices tell
+		.base_version = change->base_version,
+		.devices = buffer_text(&change->serials),
+		.costs = change->costs,
+		.cost_count = change->cost_count,
+	};
 }
 
 struct layer_author layer_change_author(struct call *call, const struct layer_change *change)
@@ -339,7 +391,6 @@ void layer_change_audit(struct call *call, struct pg_transaction *t, const char 
 	put_text(&json, "reason", change->reason);
 	put_int(&json, "tenants", change->tenants);
 	put_int(&json, "devices", change->devices);
-	put_bool(&json, "confirmed", change->confirm_devices >= 0);
 	put_object_end(&json);
 	call_audit(call, t, action, target, buffer_text(&detail));
 }

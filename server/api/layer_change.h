@@ -6,12 +6,12 @@
 // Ownership  its texts live in the request; findings in `arena`, which ends with the call
 // Laws       1. no layer is stored that was not looked at, alone and together with all that it is merged with
 //            2. no instance whose profile was good gets one with an error
-//            3. what reaches more devices of a tenant than blast.h allows is made only by an admin who names their exact number
+//            3. it is made against the version that it was costed against, and no other
 #pragma once
 
 #include "api/body.h"
+#include "api/change.h"
 #include "api/profile_view.h"
-#include "tenants/blast.h"
 
 enum { LAYER_VERSIONS_SHOWN = 50 };
 
@@ -22,25 +22,29 @@ struct layer_change {
 	struct text reason;
 	int64_t expected_version;
 	bool dry_run;
-	int64_t confirm_devices; // -1: not given
 	struct findings findings; // of the layer alone
 	// What it would do
 	struct buffer items;      // JSON, one a tenant
+	struct buffer serials;    // likewise: the devices whose profile changes
+	struct change_cost *costs; // one a tenant
+	size_t cost_count, cost_capacity;
+	int64_t changed[STORE_INSTANCES_MAX]; // instances of the last tenant whose profile changes
+	size_t changed_count;
+	int64_t base_version;
+	struct buffer detail; // JSON, for who approves
 	int64_t tenants, devices; // whose profile changes
 	int64_t broken;           // instances whose profile was good and would have an error
 	bool is_about_a_url;      // one of these errors is
-	bool is_over_limit;
 };
 
 // call->own becomes it, in a struct of `size` bytes that begins with it; arena and buffer end with the call.
 struct layer_change *layer_change_begin(struct call *call, size_t size, enum profile_level level);
-// Body, If-Match, dry_run and confirm_devices. False: refused, and that has been answered. The members begin with these two:
+// Body, If-Match and dry_run. False: refused, and that has been answered. The members begin with these two:
 #define LAYER_MEMBERS                                                       \
 	{ .name = "layer", .kind = BODY_OBJECT, .required = true },              \
 	{ "reason", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = 400 }
 enum { LAYER_BODY_LAYER, LAYER_BODY_REASON, LAYER_BODY_COUNT };
 MUST_USE bool layer_change_read(struct call *call, const struct body_member *members, struct body_value *values, size_t count);
-MUST_USE bool layer_change_read_confirmation(struct call *call); // confirm_devices alone
 // The layer as it stands in the body under "profile", say. True when it has no error.
 MUST_USE bool layer_change_check(struct call *call, struct layer_change *change, const char *quoted_name);
 
@@ -48,12 +52,17 @@ MUST_USE bool layer_change_check(struct call *call, struct layer_change *change,
 struct layer_states {
 	const struct tenant_row *tenant;
 	const struct tenant_profile_row *before, *after;
+	const struct tenant_row *tenant_after; // NULL: it stays
 	const struct instance_row *instance_after; // in place of the stored one with its number; NULL: none changes
 };
-// Four statements of the api scope, from the first one on; and what comes of them.
-enum { LAYER_READ_TENANT, LAYER_READ_PROFILE, LAYER_READ_INSTANCES, LAYER_READ_COUNTS, LAYER_READ_MORE };
+// Five statements of the api scope, from the first one on; and what comes of them.
+enum { LAYER_READ_TENANT, LAYER_READ_PROFILE, LAYER_READ_INSTANCES, LAYER_READ_COUNTS, LAYER_READ_ACCOUNT, LAYER_READ_MORE };
 void layer_change_ask(struct pg_transaction *t, int64_t tenant_id);
 MUST_USE bool layer_change_add(struct call *call, struct layer_change *change, const struct layer_states *states); // false: answered
+// When the last tenant that was added has devices whose profile changes: these devices, one statement of its api scope more.
+bool layer_change_must_list(const struct layer_change *change);
+void layer_change_list(struct call *call, const struct layer_change *change, int64_t tenant_id);
+void layer_change_take_list(struct call *call, struct layer_change *change);
 
 // Of an instance that is not stored yet: false when its profile has an error, and that has been answered.
 MUST_USE bool layer_change_check_new(struct call *call, const struct tenant_row *tenant, const struct tenant_profile_row *profile,
@@ -61,6 +70,9 @@ MUST_USE bool layer_change_check_new(struct call *call, const struct tenant_row 
 
 // True: it may be made. Otherwise it was refused, or it was a dry run, and that has been answered.
 MUST_USE bool layer_change_may_go_on(struct call *call, struct layer_change *change);
+// The version that it is costed against. False: If-Match names another one, and that has been answered.
+MUST_USE bool layer_change_base(struct call *call, struct layer_change *change, int64_t version);
+struct change layer_change_describe(struct layer_change *change, const char *kind, int64_t tenant_id, struct text target);
 struct layer_author layer_change_author(struct call *call, const struct layer_change *change);
 void layer_change_audit(struct call *call, struct pg_transaction *t, const char *action, struct text target);
 void layer_change_fini(struct layer_change *change);

@@ -1,30 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// /tenants/{tenant}/devices/{serial}/pin: where one device goes, whatever the rules say.
+// /tenants/{tenant}/devices/{serial}/pin, and /tenants/{tenant}/pins for many: where devices go, whatever the rules say.
 #include "api/body.h"
 #include "api/pin_json.h"
 #include "api/resources.h"
-#include "store/instances.h"
+#include "api/rules_cost.h"
 
 #include <assert.h>
+#include <string.h>
 
-enum { SERIAL_MAX = 64, REASON_MAX = 256 };
+enum { SERIAL_MAX = 64, REASON_MAX = 256, LIST_MAX = STORE_PINS_MAX * (3 * SERIAL_MAX + 4 * 64 + 1024) };
+_Static_assert((int)STORE_PINS_MAX <= (int)BODY_VALUES_MAX / 2, "a body can hold all of them");
 
 struct pinning {
-	struct pin_row pin;
-	bool is_hold;
-	unsigned read_back;
+	struct pin_row pin; // as which all of them are pinned
+	bool is_hold, is_unpin;
+	struct text *serials; // sorted, each once
+	size_t count;
+	struct rules_cost cost;
+	struct rules_cost_statements at;
+	unsigned instance_at, devices_at, read_back;
+	struct buffer moved; // JSON
+	struct change_cost total;
+	struct change described;
 };
 
-// As Apple writes them (device.h, law 2). False: it is none, and that has been answered.
-static bool read_serial(struct call *call, struct text *out)
+static void finish(struct call *call)
 {
-	const struct text given = call->request->parameters[1];
+	struct pinning *pinning = call->own;
+
+	rules_cost_fini(&pinning->cost);
+	buffer_fini(&pinning->moved);
+}
+
+static struct pinning *begin(struct call *call, size_t most)
+{
+	struct pinning *pinning = call_own(call, sizeof *pinning);
+
+	pinning->cost.seen_since_us = INSTANT_NONE;
+	pinning->moved = BUFFER(LIST_MAX);
+	pinning->serials = arena_take(&call->request->arena, most * sizeof *pinning->serials);
+	assert(pinning->serials != NULL);
+	pinning->pin.made_by = call->key.key_id;
+	call_on_finish(call, finish);
+	return pinning;
+}
+
+// --- what is asked for ---
+
+// As Apple writes them (device.h, law 2).
+static bool read_serial(struct call *call, struct text given, struct text *out)
+{
 	char *copy = arena_copy(&call->request->arena, given);
 
-	assert(copy != NULL);
-	if (given.length == 0 || given.length > SERIAL_MAX || !text_is_utf8(given)) {
-		call_problem(call, PROBLEM_DEVICE_NOT_FOUND, "a serial number has 1 to %d bytes", SERIAL_MAX);
+	if (copy == NULL || given.length == 0 || given.length > SERIAL_MAX || !text_is_utf8(given)) {
 		return false;
 	}
 	for (size_t i = 0; i < given.length; i++) {
@@ -34,36 +63,125 @@ static bool read_serial(struct call *call, struct text *out)
 	return true;
 }
 
+static bool read_path(struct call *call, struct pinning *pinning)
+{
+	if (!read_serial(call, call->request->parameters[1], &pinning->serials[0])) {
+		call_problem(call, PROBLEM_DEVICE_NOT_FOUND, "a serial number has 1 to %d bytes", SERIAL_MAX);
+		return false;
+	}
+	pinning->count = 1;
+	return true;
+}
+
+enum { INSTANCE, HOLD, REASON, ONE, UNPIN = ONE, SERIALS, MANY };
 static const struct body_member members[] = {
-	{ "instance", BODY_TEXT, .minimum = 1, .maximum = 63 },
-	{ "hold", BODY_TEXT, .minimum = 1, .maximum = REASON_MAX },
-	{ "reason", BODY_TEXT, .minimum = 1, .maximum = REASON_MAX },
+	[INSTANCE] = { "instance", BODY_TEXT, .minimum = 1, .maximum = 63 },
+	[HOLD] = { "hold", BODY_TEXT, .minimum = 1, .maximum = REASON_MAX },
+	[REASON] = { "reason", BODY_TEXT, .minimum = 1, .maximum = REASON_MAX },
+	[UNPIN] = { .name = "unpin", .kind = BODY_FLAG },
+	[SERIALS] = { .name = "serial_numbers", .kind = BODY_LIST, .required = true },
 };
+
+static void take_pin(struct pinning *pinning, const struct body_value *values)
+{
+	pinning->is_hold = values[HOLD].given;
+	pinning->pin.instance = values[INSTANCE].text;
+	pinning->pin.reason = pinning->is_hold ? values[HOLD].text : values[REASON].text;
+}
 
 static bool read_pin(struct call *call)
 {
-	enum { INSTANCE, HOLD, REASON, COUNT };
-	struct body_value values[COUNT];
-	struct pinning *pinning = call_own(call, sizeof *pinning);
+	struct body_value values[ONE];
+	struct pinning *pinning = begin(call, 1);
 
-	if (!read_serial(call, &pinning->pin.serial_number) || !body_read(call, members, values, COUNT)) {
+	if (!read_path(call, pinning) || !body_read(call, members, values, ONE)) {
 		return false;
 	}
 	if (values[INSTANCE].given == values[HOLD].given) {
 		call_problem(call, PROBLEM_BAD_BODY, "either instance, or hold with the reason");
 		return false;
 	}
-	pinning->is_hold = values[HOLD].given;
-	pinning->pin.instance = values[INSTANCE].text;
-	pinning->pin.reason = pinning->is_hold ? values[HOLD].text : values[REASON].text;
-	pinning->pin.made_by = call->key.key_id;
+	take_pin(pinning, values);
 	return true;
 }
 
-static void find_instance(struct call *call)
+static bool read_unpin(struct call *call)
 {
-	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
-		((const struct pinning *)call->own)->pin.instance);
+	struct pinning *pinning = begin(call, 1);
+
+	pinning->is_unpin = true;
+	return read_path(call, pinning);
+}
+
+static int compare_serials(const void *a, const void *b)
+{
+	const struct text *left = a, *right = b;
+	const int order = memcmp(left->bytes, right->bytes, left->length < right->length ? left->length : right->length);
+
+	return order != 0 ? order : (left->length > right->length) - (left->length < right->length);
+}
+
+static void sort_serials(struct pinning *pinning)
+{
+	size_t kept = 0;
+
+	qsort(pinning->serials, pinning->count, sizeof *pinning->serials, compare_serials);
+	for (size_t i = 0; i < pinning->count; i++) {
+		if (kept == 0 || !text_equal(pinning->serials[kept - 1], pinning->serials[i])) {
+			pinning->serials[kept++] = pinning->serials[i];
+		}
+	}
+	pinning->count = kept;
+}
+
+static bool read_serials(struct call *call, struct pinning *pinning, const json_t *list)
+{
+	if (json_array_size(list) == 0 || json_array_size(list) > STORE_PINS_MAX) {
+		call_problem(call, PROBLEM_BAD_BODY, "serial_numbers has 1 to %d elements", STORE_PINS_MAX);
+		return false;
+	}
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *item = json_array_get(list, i);
+		const struct text given = { json_string_value(item), json_string_length(item) };
+
+		if (!json_is_string(item) || !read_serial(call, given, &pinning->serials[i])) {
+			call_problem(call, PROBLEM_BAD_BODY, "serial_numbers[%zu] is no text of 1 to %d bytes", i, SERIAL_MAX);
+			return false;
+		}
+	}
+	pinning->count = json_array_size(list);
+	sort_serials(pinning);
+	return true;
+}
+
+static bool read_pins(struct call *call)
+{
+	struct body_value values[MANY];
+	struct pinning *pinning = begin(call, STORE_PINS_MAX);
+
+	if (!body_read(call, members, values, MANY)) {
+		return false;
+	}
+	pinning->is_unpin = values[UNPIN].flag;
+	if (values[INSTANCE].given + values[HOLD].given + pinning->is_unpin != 1) {
+		call_problem(call, PROBLEM_BAD_BODY, "either instance, or hold with the reason, or unpin");
+		return false;
+	}
+	take_pin(pinning, values);
+	return read_serials(call, pinning, values[SERIALS].object);
+}
+
+// --- what it would do ---
+
+static void ask(struct call *call)
+{
+	struct pinning *pinning = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
+
+	pinning->instance_at = store_instance_by_name(t, tenant_id, pinning->pin.instance.length > 0 ? pinning->pin.instance : TEXT(""));
+	pinning->at = rules_cost_ask(t, tenant_id);
+	pinning->devices_at = store_routed_by_serials(t, tenant_id, pinning->serials, pinning->count);
 	call_start(call);
 }
 
@@ -72,14 +190,14 @@ static bool instance_was_found(struct call *call)
 	struct pinning *pinning = call->own;
 	struct instance_row row;
 
-	if (pinning->is_hold) {
+	if (pinning->is_hold || pinning->is_unpin) {
 		return true;
 	}
-	if (pg_row_count(&call->transaction, 0) == 0) {
+	if (pg_row_count(&call->transaction, pinning->instance_at) == 0) {
 		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%.*s", TEXT_ARGS(pinning->pin.instance));
 		return false;
 	}
-	store_instance_read(&call->transaction, 0, 0, &row);
+	store_instance_read(&call->transaction, pinning->instance_at, 0, &row);
 	if (text_equal(row.state, TEXT("retired"))) {
 		call_problem(call, PROBLEM_INSTANCE_RETIRED, "%.*s", TEXT_ARGS(pinning->pin.instance));
 		return false;
@@ -88,15 +206,77 @@ static bool instance_was_found(struct call *call)
 	return true;
 }
 
-static void put_pin(struct call *call)
+static void add_device(struct pinning *pinning, const struct routed_row *row)
+{
+	struct rules_cost *cost = &pinning->cost;
+	struct ruleset_device before = store_fact_device(&row->apple, &row->fact);
+	struct ruleset_device after;
+
+	before.labels = cost->labels;
+	before.label_count = cost->label_count;
+	after = before;
+	after.is_pinned = !pinning->is_unpin;
+	after.pin_instance_id = pinning->is_unpin ? RULESET_INSTANCE_NONE : pinning->pin.instance_id;
+	after.pin_reason = pinning->is_unpin ? TEXT_NONE : pinning->pin.reason;
+	ruleset_preview_add_changed(cost->preview, &before, &after);
+}
+
+static bool cost(struct call *call)
+{
+	struct pinning *pinning = call->own;
+	struct json_out json = { .out = &pinning->moved };
+	struct routed_row row;
+	struct text last;
+	size_t changes;
+
+	if (!rules_cost_compile_in_force(call, &pinning->cost, pinning->at, &call->tenant)) {
+		return false;
+	}
+	for (size_t i = 0; i < pg_row_count(&call->transaction, pinning->devices_at); i++) {
+		store_routed_read(&call->transaction, pinning->devices_at, i, &row);
+		add_device(pinning, &row);
+	}
+	(void)ruleset_preview_moved(pinning->cost.preview, &changes);
+	(void)rules_cost_moved(&json, NULL, &pinning->cost, TEXT_NONE, SIZE_MAX, &last);
+	assert(!pinning->moved.overflow); // its size is that of the longest names
+	const int64_t known = call->tenant_status.devices > (int64_t)changes ? call->tenant_status.devices : (int64_t)changes;
+
+	pinning->total = change_cost_of(call, pinning->at.account, &call->tenant, known, (int64_t)changes);
+	return true;
+}
+
+static struct change describe(const struct call *call, const char *kind)
+{
+	const struct pinning *pinning = call->own;
+
+	return (struct change){
+		.kind = kind,
+		.tenant_id = call->tenant.tenant_id,
+		.target = call->request->parameters[1],
+		.reason = pinning->pin.reason,
+		.base_version = -1, // the devices that move tell whether anything has changed
+		.devices = { pinning->moved.bytes + 1, pinning->moved.length - 2 },
+		.costs = &pinning->total,
+		.cost_count = 1,
+	};
+}
+
+// --- done ---
+
+static void put(struct call *call)
 {
 	struct pinning *pinning = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
-	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
-	store_pin_put(transaction, tenant_id, &pinning->pin);
-	pinning->read_back = store_pin_select(transaction, tenant_id, pinning->pin.serial_number);
-	call_audit(call, transaction, "device.pin", call->tenant.slug, TEXT_NONE);
+	if (pinning->is_unpin) {
+		pinning->read_back = store_pins_delete(t, tenant_id, pinning->serials, pinning->count);
+	} else {
+		store_pins_put(t, tenant_id, &pinning->pin, pinning->serials, pinning->count);
+		pinning->read_back = store_pin_select(t, tenant_id, pinning->serials[0]);
+	}
+	change_settle(call, t, &pinning->described);
+	call_audit(call, t, pinning->is_unpin ? "device.unpin" : "device.pin", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }
 
@@ -130,7 +310,7 @@ static void offer_rule(struct json_out *json, const struct pin_row *pin)
 	put_object_end(json);
 }
 
-static void answer(struct call *call)
+static void answer_pin(struct call *call)
 {
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
@@ -144,56 +324,69 @@ static void answer(struct call *call)
 	call_answer(call, 200, &body);
 }
 
-void pin_put(struct call *call)
+static void answer_unpin(struct call *call)
 {
-	enum { NEW, FINDING, PUTTING };
+	if (pg_row_count(&call->transaction, ((const struct pinning *)call->own)->read_back) == 0) {
+		call_problem(call, PROBLEM_PIN_NOT_FOUND, "%s", "");
+	} else {
+		call_answer_empty(call, 204);
+	}
+}
+
+static void answer_pins(struct call *call)
+{
+	const struct pinning *pinning = call->own;
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	const size_t removed = pg_row_count(&call->transaction, pinning->read_back);
+
+	put_object(&json, NULL);
+	put_int(&json, "pins", (int64_t)(pinning->is_unpin ? removed : pinning->count));
+	put_int(&json, "changes", pinning->total.blast.changes);
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+static void step(struct call *call, const char *kind, bool (*read)(struct call *call), void (*answer)(struct call *call))
+{
+	enum { NEW, READING, REQUESTING, PUTTING };
+	struct pinning *pinning = call->own;
 
 	switch (call->state) {
 	case NEW:
-		if (!read_pin(call)) {
+		if (!read(call)) {
 			return;
 		}
-		AWAIT(call, FINDING, find_instance(call));
-		if (call_failed(call) || !instance_was_found(call)) {
+		AWAIT(call, READING, ask(call));
+		if (call_failed(call) || !instance_was_found(call) || !cost(call)) {
 			return;
 		}
-		AWAIT(call, PUTTING, put_pin(call));
-		if (!call_failed(call)) {
+		pinning->described = describe(call, kind);
+		if (change_needs_approval(call, &pinning->described)) {
+			AWAIT(call, REQUESTING, change_request(call, &pinning->described));
+			change_answer_requested(call);
+			return;
+		}
+		AWAIT(call, PUTTING, put(call));
+		if (call->transaction.op.rc == ERR_FENCED) {
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "other devices were moved at the same moment");
+		} else if (!call_failed(call)) {
 			answer(call);
 		}
 	}
 }
 
-static void delete_pin(struct call *call)
+void pin_put(struct call *call)
 {
-	struct pinning *pinning = call->own;
-	const int64_t tenant_id = call->tenant.tenant_id;
-	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
-
-	pinning->read_back = store_pin_delete(transaction, tenant_id, pinning->pin.serial_number);
-	call_audit(call, transaction, "device.unpin", call->tenant.slug, TEXT_NONE);
-	call_start(call);
+	step(call, "pin", read_pin, answer_pin);
 }
 
 void pin_delete(struct call *call)
 {
-	enum { NEW, DELETING };
-	struct pinning *pinning = call->own;
+	step(call, "unpin", read_unpin, answer_unpin);
+}
 
-	switch (call->state) {
-	case NEW:
-		pinning = call_own(call, sizeof *pinning);
-		if (!read_serial(call, &pinning->pin.serial_number)) {
-			return;
-		}
-		AWAIT(call, DELETING, delete_pin(call));
-		if (call_failed(call)) {
-			return;
-		}
-		if (pg_row_count(&call->transaction, pinning->read_back) == 0) {
-			call_problem(call, PROBLEM_PIN_NOT_FOUND, "%s", "");
-		} else {
-			call_answer_empty(call, 204);
-		}
-	}
+void pins_put(struct call *call)
+{
+	step(call, "pins", read_pins, answer_pins);
 }

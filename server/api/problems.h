@@ -79,7 +79,7 @@
 	X(APPLE_TERMS_UNSIGNED, 409, "Apple's terms must be accepted first",                                              \
 		"The organisation's administrator accepts the new terms at Apple; then upload the token again.")              \
 	X(TOKEN_IDENTITY_MISMATCH, 409, "The token belongs to another organisation or server",                            \
-		"Upload the token of the server that this tenant is pinned to; the one in use stays.")                        \
+		"Upload the token of the server that this tenant is pinned to; the one in use stays. docs/how-to/approve-a-large-change.md has the way to another one.")                        \
 	X(SERVER_BELONGS_TO_ANOTHER_TENANT, 409, "Another tenant is this Apple server",                                   \
 		"Check whose token this is; one Apple server serves one tenant.")                                             \
 	X(APPLE_UNREACHABLE, 503, "Apple cannot be asked whose token this is",                                            \
@@ -118,8 +118,6 @@
 		"List the templates with GET /api/v1/templates.")                                                             \
 	X(VERSION_NOT_FOUND, 404, "There is no such version",                                                             \
 		"Leave version out to see which there are.")                                                                  \
-	X(NEEDS_APPROVAL, 409, "The change would reach more devices than may be changed without approval",                \
-		"Look at what changes, and repeat it as admin with confirm_devices set to exactly this number of devices.")   \
 	X(PRECONDITION_FAILED, 412, "Somebody else changed it meanwhile",                                                 \
 		"Read it again, and repeat the change with the new ETag.")                                                    \
 	X(TENANT_NOT_ARCHIVED, 409, "Only an archived tenant can be deleted",                                             \
@@ -128,8 +126,6 @@
 		"Find out what state_reason names. Then upload a token of the pinned server, or send a reason; it needs an admin.") \
 	X(HOST_NOT_ALLOWED, 409, "A host of an instance is not among those that the tenant allows",                       \
 		"Change allowed_hosts of the instance, or mdm_hosts of the tenant.")                                          \
-	X(OVERRIDE_REFUSED, 409, "An override needs the approval by a second key, which does not exist yet",              \
-		"Upload the token of the server that this tenant is pinned to, or make a new tenant for the other server.")   \
 	X(NO_PENDING_TOKEN, 404, "No token waits to be verified",                                                         \
 		"GET .../token shows what there is.")                                                                         \
 	X(ALERT_NOT_FOUND, 404, "There is no such alert",                                                                 \

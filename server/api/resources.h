@@ -100,9 +100,11 @@ void rules_preview(struct call *call);
 // approvals.c
 void approvals_list(struct call *call);
 void approval_show(struct call *call);
+void approval_devices(struct call *call);
 void approval_approve(struct call *call);
 void approval_reject(struct call *call);
 // pins.c
+void pins_put(struct call *call);
 void pin_put(struct call *call);
 void pin_delete(struct call *call);
 // devices.c

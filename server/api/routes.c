@@ -11,7 +11,7 @@
 
 #define LIST_QUERY { "limit", "cursor" }
 #define SORTED_QUERY { "limit", "cursor", "sort" }
-#define LAYER_QUERY { "dry_run", "confirm_devices" }
+#define LAYER_QUERY { "dry_run" }
 #define LOG_QUERY  { "limit", "after" }
 #define ROUTE(route_method, route_pattern, ...)                                                   \
 	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle,                 \
@@ -50,6 +50,7 @@ const struct http_route api_routes[] = {
 
 	ROUTE("GET", "/api/v1/approvals", .least = ROLE_VIEWER, .step = approvals_list, .query = { "limit", "cursor", "all" }),
 	ROUTE("GET", "/api/v1/approvals/{id}", .least = ROLE_VIEWER, .step = approval_show),
+	ROUTE("GET", "/api/v1/approvals/{id}/devices", .least = ROLE_VIEWER, .step = approval_devices, .query = LIST_QUERY),
 	ROUTE("POST", "/api/v1/approvals/{id}/approve", .least = ROLE_TECHNICIAN, .step = approval_approve),
 	ROUTE("POST", "/api/v1/approvals/{id}/reject", .least = ROLE_TECHNICIAN, .step = approval_reject),
 	ROUTE("GET", "/api/v1/templates", .least = ROLE_VIEWER, .step = templates_list, .query = LIST_QUERY),
@@ -118,6 +119,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/devices", .least = ROLE_VIEWER, .step = devices_list,
 		.query = { "limit", "cursor", "instance", "held", "gone", "as_of" }),
 	TENANT_ROUTE("GET", "/devices/{serial}", .least = ROLE_VIEWER, .step = device_show, .query = { "as_of" }),
+	TENANT_ROUTE("POST", "/pins", .least = ROLE_TECHNICIAN, .step = pins_put),
 	TENANT_ROUTE("PUT", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_put),
 	TENANT_ROUTE("DELETE", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_delete),
 	TENANT_ROUTE("GET", "/devices/{serial}/history", .least = ROLE_VIEWER, .step = device_history, .query = LOG_QUERY),

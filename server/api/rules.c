@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /tenants/{tenant}/rules, .../rules/versions, .../rules/preview: where devices go. The ETag is the version in force.
-#include "api/approval_json.h"
 #include "api/paging.h"
 #include "api/resources.h"
 #include "api/rules_cost.h"
-#include "store/approvals.h"
-#include "store/tokens.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -195,7 +192,8 @@ struct putting {
 	int64_t again; // the version that is put once more; 0: the body is the document
 	unsigned again_at;
 	struct text reason;
-	int64_t approval_id;
+	struct buffer devices; // JSON: those that move
+	struct change_cost total;
 	int64_t days;
 	struct paging paging; // of a preview
 	unsigned read_back;
@@ -203,7 +201,10 @@ struct putting {
 
 static void finish_putting(struct call *call)
 {
-	rules_cost_fini(&((struct putting *)call->own)->cost);
+	struct putting *putting = call->own;
+
+	rules_cost_fini(&putting->cost);
+	buffer_fini(&putting->devices);
 }
 
 static struct putting *begin(struct call *call)
@@ -212,7 +213,8 @@ static struct putting *begin(struct call *call)
 
 	putting->expected_version = -1;
 	putting->cost.seen_since_us = INSTANT_NONE;
-	putting->reason = http_request_query(call->request, "reason");
+	putting->reason = change_reason(call);
+	putting->devices = BUFFER(CALL_ANSWER_MAX);
 	call_on_finish(call, finish_putting);
 	return putting;
 }
@@ -338,7 +340,36 @@ void rules_preview(struct call *call)
 	}
 }
 
-static void put_rules(struct call *call)
+// The list of a change has no brackets.
+static void list_devices(struct buffer *out, const struct rules_cost *cost)
+{
+	struct json_out json = { .out = out };
+	struct text last;
+
+	(void)rules_cost_moved(&json, NULL, cost, TEXT_NONE, SIZE_MAX, &last);
+}
+
+static struct text without_brackets(const struct buffer *list)
+{
+	return (struct text){ list->bytes + 1, list->length - 2 };
+}
+
+static struct change describe(struct putting *putting, const struct tenant_row *tenant)
+{
+	putting->total = rules_cost_total(&putting->cost, tenant);
+	return (struct change){
+		.kind = "rules",
+		.tenant_id = tenant->tenant_id,
+		.payload = ruleset_document(putting->cost.after),
+		.reason = putting->reason,
+		.base_version = putting->cost.version,
+		.devices = without_brackets(&putting->devices),
+		.costs = &putting->total,
+		.cost_count = 1,
+	};
+}
+
+static void put_rules(struct call *call, const struct change *change)
 {
 	struct putting *putting = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
@@ -349,6 +380,7 @@ static void put_rules(struct call *call)
 
 	(void)store_rules_put(transaction, tenant_id, putting->cost.version, &rules);
 	putting->read_back = store_rules_current(transaction, tenant_id);
+	change_settle(call, transaction, change);
 	call_audit(call, transaction, "rules.put", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }
@@ -362,66 +394,11 @@ static void answer_put(struct call *call)
 	answer_rules(call, &row, putting->cost.after);
 }
 
-// --- more than one person may do alone ---
-
-static void ask_number(struct call *call)
-{
-	(void)store_object_next_id(call_transaction(call, store_api(call->tenant.tenant_id)));
-	call_start(call);
-}
-
-static void request_approval(struct call *call)
-{
-	struct putting *putting = call->own;
-	const struct blast_cost total = rules_cost_total(&putting->cost);
-	struct buffer devices CLEANUP(buffer_fini) = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &devices };
-	struct text last;
-
-	putting->approval_id = store_object_next_id_read(&call->transaction, 0);
-	(void)rules_cost_moved(&json, NULL, &putting->cost, TEXT_NONE, SIZE_MAX, &last);
-	struct pg_transaction *transaction = call_transaction(call, store_api(call->tenant.tenant_id));
-
-	store_approval_insert(transaction, &(struct approval_row){
-		.approval_id = putting->approval_id,
-		.tenant_id = call->tenant.tenant_id,
-		.kind = TEXT("rules"),
-		.payload = ruleset_document(putting->cost.after),
-		.reason = putting->reason,
-		.base_version = putting->cost.version,
-		.changes = total.changes,
-		.present = total.present,
-		.devices = devices.overflow ? TEXT("[]") : buffer_text(&devices),
-		.requested_by = call->key.key_id,
-	});
-	call_audit(call, transaction, "approval.request", call->tenant.slug, TEXT_NONE);
-	call_start(call);
-}
-
-static void read_approval(struct call *call)
-{
-	(void)store_approval_by_id(call_transaction(call, store_directory()), ((const struct putting *)call->own)->approval_id);
-	call_start(call);
-}
-
-static void answer_requested(struct call *call)
-{
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &body };
-	struct approval_row row;
-	const char *location = arena_format(&call->request->arena, "/api/v1/approvals/%" PRId64, ((const struct putting *)call->own)->approval_id);
-
-	http_answer_header(call->request, "Location", location);
-	store_approval_read(&call->transaction, 0, 0, &row);
-	row.devices = TEXT_NONE; // GET has them
-	approval_json(&json, NULL, &row);
-	call_answer(call, 202, &body);
-}
-
 void rules_put(struct call *call)
 {
-	enum { NEW, READING, COSTING, PUTTING, NUMBERING, REQUESTING, READING_BACK };
+	enum { NEW, READING, COSTING, REQUESTING, PUTTING };
 	struct putting *putting = call->own;
+	struct change change;
 
 	switch (call->state) {
 	case NEW:
@@ -443,24 +420,20 @@ void rules_put(struct call *call)
 			answer_preview(call);
 			return;
 		}
-		if (rules_cost_needs_approval(&putting->cost, &call->tenant, 0)) {
-			AWAIT(call, NUMBERING, ask_number(call));
-			if (call_failed(call)) {
-				return;
-			}
-			AWAIT(call, REQUESTING, request_approval(call));
-			if (call_failed(call)) {
-				return;
-			}
-			AWAIT(call, READING_BACK, read_approval(call));
-			if (!call_failed(call)) {
-				answer_requested(call);
-			}
+		list_devices(&putting->devices, &putting->cost);
+		if (putting->devices.overflow) {
+			call_problem(call, PROBLEM_ANSWER_TOO_LARGE, "it moves too many devices at once");
 			return;
 		}
-		AWAIT(call, PUTTING, put_rules(call));
+		change = describe(putting, &call->tenant);
+		if (change_needs_approval(call, &change)) {
+			AWAIT(call, REQUESTING, change_request(call, &change));
+			change_answer_requested(call);
+			return;
+		}
+		AWAIT(call, PUTTING, put_rules(call, &change));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version came into force meanwhile");
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version came into force, or other devices were moved, meanwhile");
 		} else if (!call_failed(call)) {
 			answer_put(call);
 		}

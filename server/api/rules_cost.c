@@ -23,6 +23,7 @@ struct rules_cost_statements rules_cost_ask(struct pg_transaction *transaction, 
 
 	at.rules = store_rules_current(transaction, tenant_id);
 	at.instances = store_instance_list(transaction, tenant_id);
+	at.account = store_account_select(transaction, tenant_id);
 	return at;
 }
 
@@ -74,22 +75,28 @@ struct ruleset *rules_cost_in_force(struct call *call, struct rules_cost *cost, 
 	return rules;
 }
 
-bool rules_cost_compile(struct call *call, struct rules_cost *cost, struct rules_cost_statements at, const struct tenant_row *tenant,
-	struct text document)
+static bool read_in_force(struct call *call, struct rules_cost *cost, struct rules_cost_statements at, const struct tenant_row *tenant)
 {
 	struct rules_row row;
 
 	cost->tenant_id = tenant->tenant_id;
 	cost->label_count = ruleset_labels_read(cost->labels, keep(call, tenant->labels));
-	if (pg_row_count(&call->transaction, at.rules) == 1) {
-		store_rules_read(&call->transaction, at.rules, 0, &row);
-		cost->version = row.version;
-		cost->before = rules_cost_in_force(call, cost, at.instances, row.document);
-		if (cost->before == NULL) {
-			return false;
-		}
-	} else {
+	store_account_read(&call->transaction, at.account, &cost->account);
+	if (pg_row_count(&call->transaction, at.rules) == 0) {
 		take_instances(call, cost, at.instances);
+		return true;
+	}
+	store_rules_read(&call->transaction, at.rules, 0, &row);
+	cost->version = row.version;
+	cost->before = rules_cost_in_force(call, cost, at.instances, row.document);
+	return cost->before != NULL;
+}
+
+bool rules_cost_compile(struct call *call, struct rules_cost *cost, struct rules_cost_statements at, const struct tenant_row *tenant,
+	struct text document)
+{
+	if (!read_in_force(call, cost, at, tenant)) {
+		return false;
 	}
 	cost->after = ruleset_read(document, cost->instances, cost->instance_count, RULESET_PROPOSED);
 	if (!ruleset_is_valid(cost->after)) {
@@ -98,6 +105,33 @@ bool rules_cost_compile(struct call *call, struct rules_cost *cost, struct rules
 	}
 	cost->preview = ruleset_preview_new(cost->before, cost->after);
 	return true;
+}
+
+#define NO_RULES "{\"rules\":[],\"otherwise\":{\"hold\":\"there are no rules yet\"}}"
+
+bool rules_cost_compile_in_force(struct call *call, struct rules_cost *cost, struct rules_cost_statements at, const struct tenant_row *tenant)
+{
+	struct text document = TEXT(NO_RULES);
+	struct rules_row row;
+
+	if (!read_in_force(call, cost, at, tenant)) {
+		return false;
+	}
+	if (cost->before == NULL) {
+		cost->before = ruleset_read(document, cost->instances, cost->instance_count, RULESET_IN_FORCE);
+	} else {
+		store_rules_read(&call->transaction, at.rules, 0, &row);
+		document = row.document;
+	}
+	cost->after = ruleset_read(document, cost->instances, cost->instance_count, RULESET_IN_FORCE);
+	cost->preview = ruleset_preview_new(cost->before, cost->after);
+	return true;
+}
+
+void rules_cost_set_labels(struct rules_cost *cost, struct text labels)
+{
+	cost->labels_change = true;
+	cost->label_after_count = ruleset_labels_read(cost->labels_after, labels);
 }
 
 // --- the devices ---
@@ -120,7 +154,11 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 
 		device.labels = cost->labels;
 		device.label_count = cost->label_count;
-		ruleset_preview_add(cost->preview, &device);
+		struct ruleset_device after = device;
+
+		after.labels = cost->labels_change ? cost->labels_after : cost->labels;
+		after.label_count = cost->labels_change ? cost->label_after_count : cost->label_count;
+		ruleset_preview_add_changed(cost->preview, &device, &after);
 	}
 	if (count > 0) {
 		(void)snprintf(cost->after_serial, sizeof cost->after_serial, "%.*s", TEXT_ARGS(row.apple.serial_number));
@@ -128,29 +166,22 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 	cost->complete = count < STORE_ROUTED_MAX;
 }
 
-struct blast_cost rules_cost_total(const struct rules_cost *cost)
+static size_t moved_count(const struct rules_cost *cost)
 {
-	size_t changes;
+	size_t count;
 
-	(void)ruleset_preview_moved(cost->preview, &changes);
-	return (struct blast_cost){ .present = (int64_t)ruleset_preview_devices(cost->preview), .changes = (int64_t)changes };
+	(void)ruleset_preview_moved(cost->preview, &count);
+	return count;
 }
 
-// The tenant's own numbers, or the usual ones.
-static struct blast_limits limits_of(const struct tenant_row *tenant)
+struct change_cost rules_cost_total(const struct rules_cost *cost, const struct tenant_row *tenant)
 {
-	return (struct blast_limits){
-		.devices = tenant->brake_devices > 0 ? tenant->brake_devices : -1, .percent = tenant->brake_percent > 0 ? tenant->brake_percent : -1,
+	return (struct change_cost){
+		.tenant_id = cost->tenant_id,
+		.limits = store_account_limits(tenant, &cost->account),
+		.blast = { .present = (int64_t)ruleset_preview_devices(cost->preview), .spent = cost->account.spent,
+			.changes = cost->version > 0 ? (int64_t)moved_count(cost) : 0 },
 	};
-}
-
-bool rules_cost_needs_approval(const struct rules_cost *cost, const struct tenant_row *tenant, int64_t approved)
-{
-	const struct blast_limits limits = limits_of(tenant);
-	struct blast_cost total = rules_cost_total(cost);
-
-	total.approved = approved;
-	return cost->version > 0 && blast_decide(&limits, &total) == BLAST_NEEDS_APPROVAL;
 }
 
 // --- answers ---
@@ -203,14 +234,14 @@ void rules_cost_warnings(struct json_out *json, const struct ruleset *rules)
 
 void rules_cost_summary(struct json_out *json, const struct rules_cost *cost, const struct tenant_row *tenant)
 {
-	const struct blast_cost total = rules_cost_total(cost);
-	const struct blast_limits limits = limits_of(tenant);
+	const struct change_cost total = rules_cost_total(cost, tenant);
 
 	put_int(json, "base_version", cost->version);
-	put_int(json, "devices", total.present);
-	put_int(json, "changes", total.changes);
-	put_int(json, "limit", blast_limit(&limits, total.present));
-	put_bool(json, "needs_approval", rules_cost_needs_approval(cost, tenant, 0));
+	put_int(json, "devices", total.blast.present);
+	put_int(json, "changes", (int64_t)moved_count(cost));
+	put_int(json, "limit", blast_limit(&total.limits, total.blast.present));
+	put_int(json, "spent", total.blast.spent);
+	put_bool(json, "needs_approval", blast_decide(&total.limits, &total.blast) == BLAST_NEEDS_APPROVAL);
 	moves_json(json, cost);
 	rules_json(json, cost);
 	rules_cost_warnings(json, cost->after);

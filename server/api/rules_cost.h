@@ -8,10 +8,9 @@
 // Law        it is the engine that workers decide with, over the same devices and the same facts about them
 #pragma once
 
-#include "api/call.h"
+#include "api/change.h"
 #include "api/json_out.h"
 #include "store/instances.h"
-#include "tenants/blast.h"
 #include "tenants/ruleset.h"
 
 struct rules_cost {
@@ -23,7 +22,11 @@ struct rules_cost {
 	struct ruleset *after;
 	struct ruleset_label labels[RULESET_LABELS_MAX];
 	size_t label_count;
+	bool labels_change; // of the client, to these:
+	struct ruleset_label labels_after[RULESET_LABELS_MAX];
+	size_t label_after_count;
 	struct ruleset_preview *preview;
+	struct account_row account;
 	int64_t seen_since_us; // devices that came since then; INSTANT_NONE: all
 	char after_serial[65];
 	bool complete;
@@ -31,14 +34,21 @@ struct rules_cost {
 
 void rules_cost_fini(struct rules_cost *cost);
 
-// Both statements, in the caller's transaction: the rules in force and the instances.
+// These statements, in the caller's transaction: the rules in force, the instances, and the account.
 struct rules_cost_statements {
-	unsigned rules, instances;
+	unsigned rules, instances, account;
 };
 struct rules_cost_statements rules_cost_ask(struct pg_transaction *transaction, int64_t tenant_id);
 // When they have come back. False: the document has errors, and that has been answered.
 MUST_USE bool rules_cost_compile(struct call *call, struct rules_cost *cost, struct rules_cost_statements at, const struct tenant_row *tenant,
 	struct text document);
+
+// The same for devices that change while the rules stay. False: they cannot be read, and that has been answered.
+MUST_USE bool rules_cost_compile_in_force(struct call *call, struct rules_cost *cost, struct rules_cost_statements at,
+	const struct tenant_row *tenant);
+
+// After it, before the devices are read: the client's labels become these lines.
+void rules_cost_set_labels(struct rules_cost *cost, struct text labels);
 
 // Stored rules alone, with their instances. NULL: they cannot be read, and that has been answered. The caller's to free.
 struct ruleset *rules_cost_in_force(struct call *call, struct rules_cost *cost, unsigned instances, struct text document);
@@ -46,9 +56,8 @@ struct ruleset *rules_cost_in_force(struct call *call, struct rules_cost *cost, 
 void rules_cost_read(struct call *call, struct rules_cost *cost); // the next slice
 void rules_cost_take(struct call *call, struct rules_cost *cost);
 
-struct blast_cost rules_cost_total(const struct rules_cost *cost);
-// `approved`: a second person has agreed to so many. The first rules of a client need nobody: no device has been anywhere before.
-bool rules_cost_needs_approval(const struct rules_cost *cost, const struct tenant_row *tenant, int64_t approved);
+// The first rules of a client cost nothing: no device has been anywhere before.
+struct change_cost rules_cost_total(const struct rules_cost *cost, const struct tenant_row *tenant);
 
 // Members of an object that is open.
 void rules_cost_summary(struct json_out *json, const struct rules_cost *cost, const struct tenant_row *tenant);

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 // How many tenants use it is for those who see all of them.
 static void put_template(struct json_out *json, const struct call *call, const struct template_row *row)
@@ -139,6 +140,7 @@ enum { USERS_AT_ONCE = 500 };
 struct putting {
 	struct layer_change change;
 	int64_t users[USERS_AT_ONCE]; // a page of them
+	struct change described;
 	size_t user_count, next;
 	char after[64]; // the last one that was read
 };
@@ -161,15 +163,22 @@ static void ask_users(struct call *call)
 {
 	const struct putting *putting = call->own;
 
-	(void)store_template_users(call_transaction(call, store_directory()), call->request->parameters[0], text_of(putting->after), USERS_AT_ONCE);
+	struct pg_transaction *t = call_transaction(call, store_directory());
+
+	(void)store_template_users(t, call->request->parameters[0], text_of(putting->after), USERS_AT_ONCE);
+	(void)store_template_by_name(t, call->request->parameters[0]);
 	call_start(call);
 }
 
-static void take_users(struct call *call)
+static bool take_users(struct call *call)
 {
 	struct putting *putting = call->own;
 	struct template_user_row row;
+	struct template_row template = { .name = TEXT("") };
 
+	if (pg_row_count(&call->transaction, 1) > 0) {
+		store_template_read(&call->transaction, 1, 0, &template);
+	}
 	putting->next = 0;
 	putting->user_count = pg_row_count(&call->transaction, 0);
 	for (size_t i = 0; i < putting->user_count; i++) {
@@ -177,6 +186,7 @@ static void take_users(struct call *call)
 		putting->users[i] = row.tenant_id;
 		(void)snprintf(putting->after, sizeof putting->after, "%.*s", TEXT_ARGS(row.slug));
 	}
+	return layer_change_base(call, &putting->change, template.in_force.version);
 }
 
 static bool has_next(const struct call *call)
@@ -201,6 +211,7 @@ static bool add_cost(struct call *call)
 	struct tenant_profile_row before, after;
 	struct tenant_row tenant;
 
+	putting->change.changed_count = 0;
 	putting->next++;
 	if (pg_row_count(&call->transaction, LAYER_READ_TENANT) == 0) { // deleted meanwhile
 		return true;
@@ -213,21 +224,36 @@ static bool add_cost(struct call *call)
 		&(struct layer_states){ .tenant = &tenant, .before = &before, .after = &after });
 }
 
+// Others would get the new version without having been looked at.
+static void require_users(struct pg_transaction *t, struct text name, const struct layer_change *change)
+{
+	int64_t *ids = allocate_array(change->cost_count + 1, sizeof *ids);
+
+	for (size_t i = 0; i < change->cost_count; i++) {
+		ids[i] = change->costs[i].tenant_id;
+	}
+	store_template_require_users(t, name, ids, change->cost_count);
+	free(ids);
+}
+
 static void put(struct call *call)
 {
-	const struct putting *putting = call->own;
+	struct putting *putting = call->own;
 	const struct layer_author author = layer_change_author(call, &putting->change);
 	const struct text name = call->request->parameters[0];
 	struct pg_transaction *t = call_transaction(call, store_directory());
 
-	(void)store_template_put(t, name, putting->change.expected_version, putting->change.layer, &author);
+	(void)store_template_put(t, name, putting->change.base_version, putting->change.layer, &author);
+	require_users(t, name, &putting->change);
+	change_settle(call, t, &putting->described);
 	layer_change_audit(call, t, "template.put", name);
 	call_start(call);
 }
 
 void template_put(struct call *call)
 {
-	enum { NEW, LISTING, COSTING, PUTTING, READING };
+	enum { NEW, LISTING, COSTING, LISTING_DEVICES, REQUESTING, PUTTING, READING };
+	struct putting *putting = call->own;
 
 	switch (call->state) {
 	case NEW:
@@ -239,20 +265,35 @@ void template_put(struct call *call)
 			if (call_failed(call)) {
 				return;
 			}
-			take_users(call);
+			if (!take_users(call)) {
+				return;
+			}
 			while (has_next(call)) {
 				AWAIT(call, COSTING, ask_cost(call));
 				if (call_failed(call) || !add_cost(call)) {
 					return;
 				}
+				if (layer_change_must_list(&putting->change)) {
+					AWAIT(call, LISTING_DEVICES, layer_change_list(call, &putting->change, putting->users[putting->next - 1]));
+					if (call_failed(call)) {
+						return;
+					}
+					layer_change_take_list(call, &putting->change);
+				}
 			}
-		} while (((const struct putting *)call->own)->user_count == USERS_AT_ONCE);
+		} while (putting->user_count == USERS_AT_ONCE);
 		if (!layer_change_may_go_on(call, call->own)) {
+			return;
+		}
+		putting->described = layer_change_describe(&putting->change, "template", 0, call->request->parameters[0]);
+		if (change_needs_approval(call, &putting->described)) {
+			AWAIT(call, REQUESTING, change_request(call, &putting->described));
+			change_answer_requested(call);
 			return;
 		}
 		AWAIT(call, PUTTING, put(call));
 		if (call->transaction.op.rc == ERR_FENCED || call->transaction.op.rc == ERR_CONFLICT) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force");
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force, or other tenants use it, or other devices were moved meanwhile");
 			return;
 		}
 		if (call_failed(call)) {

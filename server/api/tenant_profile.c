@@ -100,6 +100,7 @@ struct putting {
 	struct layer_change change;
 	struct body_value template_name, mend;
 	struct tenant_profile_row after;
+	struct change described;
 };
 
 static bool read_change(struct call *call)
@@ -162,6 +163,9 @@ static bool may_be_put(struct call *call)
 	struct tenant_profile_row before;
 
 	store_tenant_profile_read(&call->transaction, LAYER_READ_PROFILE, 0, &before);
+	if (!layer_change_base(call, &putting->change, before.version)) {
+		return false;
+	}
 	*after = before;
 	after->layer = putting->change.layer;
 	after->mend = putting->mend.given ? putting->mend.flag : before.mend;
@@ -175,19 +179,21 @@ static bool may_be_put(struct call *call)
 
 static void put(struct call *call)
 {
-	const struct putting *putting = call->own;
+	struct putting *putting = call->own;
 	const struct layer_author author = layer_change_author(call, &putting->change);
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
-	(void)store_tenant_profile_put(t, tenant_id, putting->change.expected_version, &putting->after, &author);
+	(void)store_tenant_profile_put(t, tenant_id, putting->change.base_version, &putting->after, &author);
+	change_settle(call, t, &putting->described);
 	layer_change_audit(call, t, "tenant.profile", call->tenant.slug);
 	call_start(call);
 }
 
 void tenant_profile_put(struct call *call)
 {
-	enum { NEW, COSTING, PUTTING, READING };
+	enum { NEW, COSTING, LISTING, REQUESTING, PUTTING, READING };
+	struct putting *putting = call->own;
 
 	switch (call->state) {
 	case NEW:
@@ -198,9 +204,22 @@ void tenant_profile_put(struct call *call)
 		if (call_failed(call) || !may_be_put(call)) {
 			return;
 		}
+		if (layer_change_must_list(&putting->change)) {
+			AWAIT(call, LISTING, layer_change_list(call, &putting->change, call->tenant.tenant_id));
+			if (call_failed(call)) {
+				return;
+			}
+			layer_change_take_list(call, &putting->change);
+		}
+		putting->described = layer_change_describe(&putting->change, "tenant.profile", call->tenant.tenant_id, TEXT_NONE);
+		if (change_needs_approval(call, &putting->described)) {
+			AWAIT(call, REQUESTING, change_request(call, &putting->described));
+			change_answer_requested(call);
+			return;
+		}
 		AWAIT(call, PUTTING, put(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force");
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force, or other devices were moved meanwhile");
 			return;
 		}
 		if (call_failed(call)) {

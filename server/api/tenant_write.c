@@ -2,7 +2,9 @@
 //
 // POST /tenants, PATCH /tenants/{tenant}. The slug stays what it is: it is part of every webhook of the tenant (docs/decisions/0010).
 #include "api/body.h"
+#include "api/layer_change.h"
 #include "api/resources.h"
+#include "api/rules_cost.h"
 #include "api/tenant_json.h"
 #include "store/keys.h"
 #include "store/tokens.h"
@@ -306,11 +308,24 @@ void tenants_create(struct call *call)
 
 // --- PATCH /tenants/{tenant} ---
 
-struct change {
+struct changing {
+	struct layer_change layers; // what it does to profiles
+	struct rules_cost rules;    // and to places
+	struct rules_cost_statements at;
 	struct tenant_row tenant;
 	bool releases;     // from quarantine
+	struct change_cost cost;
+	struct change described;
 	unsigned read_back;
 };
+
+static void finish_change(struct call *call)
+{
+	struct changing *changing = call->own;
+
+	layer_change_fini(&changing->layers);
+	rules_cost_fini(&changing->rules);
+}
 
 static const char *const states[] = { "active", "paused", "archived", NULL };
 
@@ -341,7 +356,7 @@ static bool role_suffices(struct call *call, const struct body_value *values)
 }
 
 // Whichever state it is left for: otherwise that would be a way around.
-static bool take_state(struct call *call, struct change *change, const struct body_value *values)
+static bool take_state(struct call *call, struct changing *change, const struct body_value *values)
 {
 	struct tenant_row *tenant = &change->tenant;
 
@@ -361,10 +376,12 @@ static bool take_state(struct call *call, struct change *change, const struct bo
 
 static bool read_change(struct call *call)
 {
-	struct change *change = call_own(call, sizeof *change);
+	struct changing *change = (struct changing *)layer_change_begin(call, sizeof *change, PROFILE_LEVEL_TENANT);
 	struct body_value values[CHANGE_MEMBERS];
 	int64_t version;
 
+	change->rules.seen_since_us = INSTANT_NONE;
+	call_on_finish(call, finish_change);
 	change->tenant = call->tenant;
 	if (!body_read(call, change_members, values, CHANGE_MEMBERS) || !role_suffices(call, values) || !values_are_good(call, values) ||
 		!call_if_match(call, &version)) {
@@ -386,7 +403,7 @@ static void ask_token(struct call *call)
 
 static bool may_be_released(struct call *call)
 {
-	const struct change *change = call->own;
+	const struct changing *change = call->own;
 	struct token_row token;
 
 	if (pg_row_count(&call->transaction, 0) > 0) {
@@ -403,15 +420,109 @@ static bool may_be_released(struct call *call)
 	return true;
 }
 
+// --- what it does to devices: rules and profiles may use labels, names and contacts ---
+
+static bool is_used_by_profiles(const struct call *call)
+{
+	const struct tenant_row *before = &call->tenant, *after = &((const struct changing *)call->own)->tenant;
+
+	return !text_equal(before->display_name, after->display_name) || !text_equal(before->technical_contact, after->technical_contact) ||
+		!text_equal(before->apple_contact, after->apple_contact) || !text_equal(before->labels, after->labels) ||
+		before->protocol_version != after->protocol_version;
+}
+
+static bool is_used_by_rules(const struct call *call)
+{
+	return !text_equal(call->tenant.labels, ((const struct changing *)call->own)->tenant.labels);
+}
+
+static void ask_cost(struct call *call)
+{
+	struct changing *change = call->own;
+	struct pg_transaction *transaction = call_transaction(call, store_api(call->tenant.tenant_id));
+
+	layer_change_ask(transaction, call->tenant.tenant_id);
+	change->at = rules_cost_ask(transaction, call->tenant.tenant_id);
+	call_start(call);
+}
+
+// An error that a profile has then is shown and assigns nothing, as ever; it costs what it takes away.
+static bool take_cost(struct call *call)
+{
+	struct changing *change = call->own;
+	struct tenant_profile_row profile;
+
+	store_tenant_profile_read(&call->transaction, LAYER_READ_PROFILE, 0, &profile);
+	if (!layer_change_add(call, &change->layers, &(struct layer_states){ .tenant = &call->tenant, .before = &profile, .after = &profile,
+			.tenant_after = &change->tenant }) || !rules_cost_compile_in_force(call, &change->rules, change->at, &call->tenant)) {
+		return false;
+	}
+	rules_cost_set_labels(&change->rules, change->tenant.labels);
+	change->rules.complete = !is_used_by_rules(call);
+	return true;
+}
+
+static int64_t at_most(int64_t number, int64_t most)
+{
+	return number < most ? number : most;
+}
+
+static void list_moved(struct changing *change)
+{
+	struct buffer *list = &change->layers.serials;
+	struct buffer moved CLEANUP(buffer_fini) = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &moved };
+	struct text last;
+
+	if (rules_cost_moved(&json, NULL, &change->rules, TEXT_NONE, SIZE_MAX, &last) > 0 && !moved.overflow) {
+		buffer_add_string(list, list->length > 0 ? "," : "");
+		buffer_add(list, moved.bytes + 1, moved.length - 2);
+	}
+	list->overflow = list->overflow || moved.overflow;
+}
+
+// A device with another place and another profile counts twice: nobody moves more than is said.
+static void describe(struct call *call)
+{
+	struct changing *change = call->own;
+	const struct change_cost places = rules_cost_total(&change->rules, &call->tenant);
+
+	change->cost = change->layers.costs[0];
+	if (places.blast.present > change->cost.blast.present) {
+		change->cost.blast.present = places.blast.present;
+	}
+	change->cost.blast.changes = at_most(change->cost.blast.changes + places.blast.changes, change->cost.blast.present);
+	list_moved(change);
+	change->layers.base_version = call->tenant.version;
+	change->described = layer_change_describe(&change->layers, "tenant", call->tenant.tenant_id, TEXT_NONE);
+	change->described.costs = &change->cost;
+}
+
+static bool is_raised(int64_t before, int64_t after)
+{
+	return after > before || (after == 0) != (before == 0); // 0: the usual one, whichever it is
+}
+
+static void note_limits(struct call *call, struct pg_transaction *transaction)
+{
+	const struct tenant_row *before = &call->tenant, *after = &((const struct changing *)call->own)->tenant;
+
+	if (is_raised(before->brake_devices, after->brake_devices) || is_raised(before->brake_percent, after->brake_percent)) {
+		store_account_note_limits(transaction, before, call->key.key_id);
+	}
+}
+
 // The row was read before this transaction: `version` proves that nothing of it has changed since, so that nothing is undone.
 static void update_tenant(struct call *call)
 {
-	struct change *change = call->own;
+	struct changing *change = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	store_tenant_update(transaction, &change->tenant);
 	store_tenant_require_hosts(transaction, tenant_id);
+	note_limits(call, transaction);
+	change_settle(call, transaction, &change->described);
 	audit(call, transaction, "tenant.change", &change->tenant);
 	change->read_back = store_tenant_by_id(transaction, tenant_id);
 	call_start(call);
@@ -419,16 +530,43 @@ static void update_tenant(struct call *call)
 
 void tenant_change(struct call *call)
 {
-	enum { NEW, READING_TOKEN, UPDATING };
+	enum { NEW, READING_TOKEN, COSTING, MOVING, LISTING, REQUESTING, UPDATING };
+	struct changing *change = call->own;
 
 	switch (call->state) {
 	case NEW:
 		if (!read_change(call)) {
 			return;
 		}
-		if (((const struct change *)call->own)->releases) {
+		if (((const struct changing *)call->own)->releases) {
 			AWAIT(call, READING_TOKEN, ask_token(call));
 			if (call_failed(call) || !may_be_released(call)) {
+				return;
+			}
+		}
+		if (is_used_by_profiles(call) || call->granted != NULL) {
+			AWAIT(call, COSTING, ask_cost(call));
+			if (call_failed(call) || !take_cost(call)) {
+				return;
+			}
+			while (!change->rules.complete) {
+				AWAIT(call, MOVING, rules_cost_read(call, &change->rules));
+				if (call_failed(call)) {
+					return;
+				}
+				rules_cost_take(call, &change->rules);
+			}
+			if (layer_change_must_list(&change->layers)) {
+				AWAIT(call, LISTING, layer_change_list(call, &change->layers, call->tenant.tenant_id));
+				if (call_failed(call)) {
+					return;
+				}
+				layer_change_take_list(call, &change->layers);
+			}
+			describe(call);
+			if (change_needs_approval(call, &change->described)) {
+				AWAIT(call, REQUESTING, change_request(call, &change->described));
+				change_answer_requested(call);
 				return;
 			}
 		}
@@ -438,7 +576,7 @@ void tenant_change(struct call *call)
 		} else if (store_tenant_hosts_were_refused(&call->transaction)) {
 			call_problem(call, PROBLEM_HOST_NOT_ALLOWED, "an instance uses a host that is not in mdm_hosts");
 		} else if (!call_failed(call)) {
-			tenant_answer(call, 200, &call->transaction, ((const struct change *)call->own)->read_back);
+			tenant_answer(call, 200, &call->transaction, ((const struct changing *)call->own)->read_back);
 		}
 	}
 }

@@ -6,7 +6,8 @@
 //                                                 `-> Apple is away: it waits, sealed, and a worker asks again
 //
 // Laws  1. until the last transaction is committed, the old token is the current one
-//       2. a token of another server or organisation is never taken; the transaction itself proves the pinned identity again
+//       2. a token of another server or organisation is not taken, unless two administrators agree (token_override.h); the transaction
+//          itself proves the pinned identity again
 //       3. a link is used up by the transaction that stores what it brought
 #include "api/alarm.h"
 #include "api/json_out.h"
@@ -15,6 +16,7 @@
 #include "api/token_identity.h"
 #include "api/token_json.h"
 #include "api/token_opening.h"
+#include "api/token_override.h"
 #include "apple/apple.h"
 #include "store/secrets.h"
 #include "store/stream.h"
@@ -35,6 +37,7 @@ struct upload {
 	struct apple_call apple;
 	bool asks_apple;
 	struct apple_account account;
+	struct token_override override;
 	struct token_row token;
 	unsigned token_at, tenant_at, pending_at; // of the last transaction
 };
@@ -50,29 +53,8 @@ static void finish(struct call *call)
 	}
 	apple_account_fini(&upload->account);
 	token_opening_fini(&upload->opening);
+	token_override_fini(&upload->override);
 	data_key_fini(&upload->data_key);
-}
-
-// The approval by a second key, which an override needs, does not exist: so there is no override.
-static bool asks_no_override(struct call *call)
-{
-	const struct text reason = http_request_query(call->request, "reason");
-	bool override;
-
-	if (!call_flag(call, "override", &override)) {
-		return false;
-	}
-	if (!override && reason.bytes == NULL) {
-		return true;
-	}
-	if (call->role < ROLE_ADMIN) {
-		call_problem(call, PROBLEM_FORBIDDEN, "to override the guard it needs admin, and the key is of a %s", role_name(call->role));
-	} else if (!override || reason.length == 0) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "override and reason go together");
-	} else {
-		call_problem(call, PROBLEM_OVERRIDE_REFUSED, "%s", "");
-	}
-	return false;
 }
 
 static bool begin(struct call *call)
@@ -80,12 +62,13 @@ static bool begin(struct call *call)
 	struct upload *upload = call_own(call, sizeof *upload);
 
 	upload->call = call;
+	token_override_init(&upload->override);
 	call_on_finish(call, finish);
 	if (call->endpoint->of_link) {
 		return renewal_read_file(call, &upload->file);
 	}
 	upload->file = call->request->body;
-	return asks_no_override(call) && call_flag(call, "dry_run", &upload->dry_run);
+	return token_override_read(call, &upload->override, &upload->file) && call_flag(call, "dry_run", &upload->dry_run);
 }
 
 // --- the keys ---
@@ -279,13 +262,13 @@ static enum api_problem problem_of_apple(enum err rc)
 		? PROBLEM_APPLE_UNREACHABLE : PROBLEM_APPLE_ANSWER_UNUSABLE;
 }
 
-// Then nobody knows whose it is, and asking later may tell.
+// Then nobody knows whose it is, and asking later may tell. Nobody has agreed to another server's yet.
 static bool is_away(const struct call *call)
 {
 	const struct upload *upload = call->own;
 	const enum err rc = upload->apple.op.rc;
 
-	return rc != OK && problem_of_apple(rc) == PROBLEM_APPLE_UNREACHABLE && !upload->dry_run;
+	return rc != OK && problem_of_apple(rc) == PROBLEM_APPLE_UNREACHABLE && !upload->dry_run && !upload->override.asked;
 }
 
 static bool apple_knows_it(struct call *call)
@@ -341,12 +324,18 @@ static struct text clipped(struct text name)
 
 static bool identity_fits(struct call *call)
 {
-	const struct upload *upload = call->own;
+	struct upload *upload = call->own;
 	struct buffer differences CLEANUP(buffer_fini) = BUFFER(EXTRA_MAX);
 	struct tenant_row row;
 
 	store_tenant_read(&call->transaction, PINNED, 0, &row);
-	if (token_identity_differences(&differences, &row, &upload->account) > 0) {
+	const bool is_other = token_identity_differences(&differences, &row, &upload->account) > 0;
+
+	if (!is_other && call->granted != NULL) {
+		call_problem(call, PROBLEM_PRECONDITION_FAILED, "the tenant is pinned to this server already");
+		return false;
+	}
+	if (is_other && (!upload->override.asked || upload->dry_run)) {
 		const struct text organisation = clipped(upload->account.org_name);
 		const struct text server = clipped(upload->account.server_name);
 
@@ -361,7 +350,7 @@ static bool identity_fits(struct call *call)
 			return false;
 		}
 	}
-	return true;
+	return !is_other || token_override_begin(call, &upload->override, buffer_text(&differences));
 }
 
 // --- the switch ---
@@ -449,11 +438,19 @@ static void take_token(struct call *call)
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	store_token_take(transaction, tenant_id, &upload->token);
-	store_tenant_pin(transaction, &identity);
+	if (upload->override.applies) {
+		store_tenant_pin_anew(transaction, &identity);
+		store_stream_change_server(transaction, tenant_id);
+	} else {
+		store_tenant_pin(transaction, &identity);
+	}
 	seal_token(transaction, upload);
 	(void)store_tenant_status_token(transaction, tenant_id, TEXT("active"), upload->token.expires_at_us);
 	use_link(call, transaction);
-	audit(call, transaction, "token.take");
+	if (upload->override.applies) {
+		change_settle(call, transaction, &upload->override.change);
+	}
+	audit(call, transaction, upload->override.applies ? "token.override" : "token.take");
 	upload->token_at = store_token_current(transaction, tenant_id);
 	upload->tenant_at = store_tenant_by_id(transaction, tenant_id);
 	call_start(call);
@@ -555,7 +552,8 @@ static void store_pending(struct call *call)
 
 void token_upload(struct call *call)
 {
-	enum { NEW, READING_KEYS, OPENING, ASKING_APPLE, STORING_PENDING, COMPARING, TAKING };
+	enum { NEW, READING_KEYS, OPENING, ASKING_APPLE, STORING_PENDING, COMPARING, COSTING, REQUESTING, TAKING };
+	struct upload *upload = call->own;
 
 	switch (call->state) {
 	case NEW:
@@ -585,10 +583,22 @@ void token_upload(struct call *call)
 		if (call_failed(call) || !identity_fits(call)) {
 			return;
 		}
-		fill_token(call->own);
-		if (((const struct upload *)call->own)->dry_run) {
+		fill_token(upload);
+		if (upload->dry_run) {
 			answer_dry_run(call);
 			return;
+		}
+		if (upload->override.applies) {
+			AWAIT(call, COSTING, token_override_ask(call, &upload->override));
+			if (call_failed(call)) {
+				return;
+			}
+			token_override_describe(call, &upload->override, upload->account.server_uuid, upload->file);
+			if (change_needs_approval(call, &upload->override.change)) {
+				AWAIT(call, REQUESTING, change_request(call, &upload->override.change));
+				change_answer_requested(call);
+				return;
+			}
 		}
 		AWAIT(call, TAKING, take_token(call));
 		if (was_taken(call)) {

@@ -204,7 +204,6 @@ unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const str
 // --- out ---
 
 #define DEVICE "select serial_number" DEVICE_COLUMNS(AS_NAME) " from depbroker.devices where tenant_id = $1 "
-#define TO_ASSIGN(what, ours) what "and assign_at <= $2 and assigned_profile_uuid " ours " order by assign_at limit $3"
 
 // One look-up by the primary key for each serial number, whatever the planner believes: from "= any" it makes, as long as it knows little
 // about the table, a scan of all the client's devices, and a fetch of n devices costs n * n.
@@ -251,7 +250,7 @@ unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
 	return PG_ADD(t,
-		"select * from (" TO_ASSIGN(DEVICE, "is null") ") as urgent union all select * from (" TO_ASSIGN(DEVICE, "is not null") ") as bulk limit $3",
+		"select * from (" STORE_TO_ASSIGN(DEVICE, "is null") ") as urgent union all select * from (" STORE_TO_ASSIGN(DEVICE, "is not null") ") as bulk limit $3",
 		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us), PG_V_INT8(limit));
 }
 

@@ -21,7 +21,6 @@
 #define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) " where p.serial_number is not null or r.serial_number is not null"
 
 #define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
-#define TO_ASSIGN(ours)       SERIAL "and assign_at <= $2 and assigned_profile_uuid " ours " order by assign_at limit $3"
 
 unsigned store_fact_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
 {
@@ -38,7 +37,7 @@ unsigned store_fact_list(struct pg_transaction *t, int64_t tenant_id, struct tex
 unsigned store_fact_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
 {
 	return PG_ADD(t,
-		FACTS_OF("select * from (" TO_ASSIGN("is null") ") as urgent union all select * from (" TO_ASSIGN("is not null") ") as bulk"),
+		FACTS_OF("select * from (" STORE_TO_ASSIGN(SERIAL, "is null") ") as urgent union all select * from (" STORE_TO_ASSIGN(SERIAL, "is not null") ") as bulk"),
 		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us), PG_V_INT8(limit));
 }
 
@@ -107,24 +106,26 @@ struct text store_reroute_read(const struct pg_transaction *t, unsigned statemen
 
 // --- pins ---
 
-void store_pin_put(struct pg_transaction *t, int64_t tenant_id, const struct pin_row *pin)
+void store_pins_put(struct pg_transaction *t, int64_t tenant_id, const struct pin_row *pin, const struct text *serials, size_t count)
 {
+	assert(count <= STORE_PINS_MAX);
 	store_start_over(t, tenant_id, false);
 	(void)PG_ADD(t,
-		"insert into depbroker.pins (tenant_id, serial_number, instance_id, reason, made_by) values ($1, $2, nullif($3, 0), $4, $5)"
+		"insert into depbroker.pins (tenant_id, serial_number, instance_id, reason, made_by)"
+		" select $1, s.serial_number, nullif($3, 0), $4, $5 from unnest($2::text[]) as s (serial_number)"
 		" on conflict (tenant_id, serial_number) do update set instance_id = excluded.instance_id, reason = excluded.reason,"
 		" made_by = excluded.made_by, made_at = now()",
-		PG_V_INT8(tenant_id), PG_V_TEXT(pin->serial_number), PG_V_INT8(pin->instance_id), PG_V_TEXT(store_not_null(pin->reason)),
+		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count), PG_V_INT8(pin->instance_id), PG_V_TEXT(store_not_null(pin->reason)),
 		PG_V_TEXT(pin->made_by));
-	store_reroute_insert(t, tenant_id, &pin->serial_number, 1);
+	store_reroute_insert(t, tenant_id, serials, count);
 }
 
-unsigned store_pin_delete(struct pg_transaction *t, int64_t tenant_id, struct text serial)
+unsigned store_pins_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
 {
 	store_start_over(t, tenant_id, false);
-	store_reroute_insert(t, tenant_id, &serial, 1);
-	return PG_ADD(t, "delete from depbroker.pins where tenant_id = $1 and serial_number = $2 returning 1", PG_V_INT8(tenant_id),
-		PG_V_TEXT(serial));
+	store_reroute_insert(t, tenant_id, serials, count);
+	return PG_ADD(t, "delete from depbroker.pins where tenant_id = $1 and serial_number = any ($2::text[]) returning 1", PG_V_INT8(tenant_id),
+		PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
 }
 
 unsigned store_pin_select(struct pg_transaction *t, int64_t tenant_id, struct text serial)
@@ -150,15 +151,24 @@ void store_pin_read(const struct pg_transaction *t, unsigned statement, size_t r
 
 // --- what rules look at ---
 
+#define ROUTED                                                                                                                  \
+	"select w.serial_number, w.model, w.description, w.color, w.asset_tag, w.device_family, w.os, w.device_assigned_by,"          \
+	" w.device_assigned_date, w.first_seen_at, " FACT
+#define PRESENT "select * from depbroker.devices where tenant_id = $1 and gone_at is null "
+
 unsigned store_routed_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t seen_since_us, int limit)
 {
 	assert(limit > 0 && limit <= STORE_ROUTED_MAX);
 	return PG_ADD(t,
-		"select w.serial_number, w.model, w.description, w.color, w.asset_tag, w.device_family, w.os, w.device_assigned_by,"
-		" w.device_assigned_date, w.first_seen_at, " FACT
-		WITH_FACT("select * from depbroker.devices where tenant_id = $1 and serial_number > $2 and gone_at is null"
-			" and ($3::timestamptz is null or first_seen_at >= $3) order by serial_number limit $4") " order by w.serial_number",
+		ROUTED WITH_FACT(PRESENT "and serial_number > $2 and ($3::timestamptz is null or first_seen_at >= $3) order by serial_number limit $4")
+		" order by w.serial_number",
 		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(after)), PG_V_INSTANT(seen_since_us), PG_V_INT8(limit));
+}
+
+unsigned store_routed_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	return PG_ADD(t, ROUTED WITH_FACT(PRESENT "and serial_number = any ($2::text[])") " order by w.serial_number", PG_V_INT8(tenant_id),
+		PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
 }
 
 void store_routed_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routed_row *out)

@@ -45,7 +45,7 @@ static inline struct ruleset_device store_fact_device(const struct device_record
 unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id);
 void store_routing_read(const struct pg_transaction *t, unsigned statement, bool *has_facts, bool *has_reroutes);
 
-// Worker scope, in a fenced transaction; api scope after store_start_over (store_pin_put does it).
+// Worker scope, in a fenced transaction; api scope after store_start_over (store_pins_put does it).
 void store_reroute_insert(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
 void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
 unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit); // their serial numbers
@@ -61,8 +61,9 @@ struct pin_row {
 };
 
 // Api scope: the client's run starts over and looks at the device.
-void store_pin_put(struct pg_transaction *t, int64_t tenant_id, const struct pin_row *pin);
-unsigned store_pin_delete(struct pg_transaction *t, int64_t tenant_id, struct text serial); // one row when there was one
+enum { STORE_PINS_MAX = 2000 };
+void store_pins_put(struct pg_transaction *t, int64_t tenant_id, const struct pin_row *pin, const struct text *serials, size_t count); // all as this one
+unsigned store_pins_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count); // a row for each that there was
 unsigned store_pin_select(struct pg_transaction *t, int64_t tenant_id, struct text serial);
 void store_pin_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pin_row *out);
 
@@ -75,4 +76,6 @@ struct routed_row {
 enum { STORE_ROUTED_MAX = 2000 };
 // Any tenant scope, by serial number, the first `limit` after `after`.
 unsigned store_routed_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t seen_since_us, int limit);
+// Of these serial numbers, those that are present.
+unsigned store_routed_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
 void store_routed_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routed_row *out);

@@ -57,3 +57,10 @@ int64_t store_number(const struct pg_transaction *t, unsigned statement);
 
 // Cuts one item off the front of a list whose items are separated by `separator`. False when nothing is left.
 MUST_USE bool store_next_item(struct text *rest, char separator, struct text *item);
+
+// `what` of the devices ($1: of the client) that are to be assigned at $2, $3 at most; `ours`: whether they have a profile of ours. Where one
+// goes that was pinned, or told otherwise, since it was decided, is not known yet: it waits.
+#define STORE_TO_ASSIGN(what, ours)                                                                                       \
+	what "and assign_at <= $2 and assigned_profile_uuid " ours                                                         \
+	" and not exists (select from depbroker.reroutes r where r.tenant_id = $1 and r.serial_number = devices.serial_number)" \
+	" order by assign_at limit $3"

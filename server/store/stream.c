@@ -13,7 +13,7 @@ enum { ERROR_MAX = 400, APPLE_ERROR_MAX = 80 };
 	"s.cursor_at, s.fetch_started_at, s.fetch_completed_at, s.full_due_at, s.stuck_runs, s.exhausted_runs, s.failures, " \
 	"s.sync_next_at, s.sync_requests_done, s.full_requests_done, s.reason, s.error_text, s.apple_error, "             \
 	"s.run_started_at, s.run_pages, s.run_devices, s.synced_at, s.profile_needed, "  \
-	"s.removals_held, s.removals_held_of, s.removals_held_at, s.replacement_due_at, now()"
+	"s.removals_held, s.removals_held_of, s.removals_held_at, s.replacement_due_at, s.is_other_server, now()"
 
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
@@ -93,6 +93,7 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 	out->removals_held_of = next_number(&at);
 	out->removals_held_at_us = next_instant(&at);
 	out->replacement_due_us = next_instant(&at);
+	out->is_other_server = next_bool(&at);
 	out->now_us = next_instant(&at);
 }
 
@@ -155,6 +156,14 @@ void store_stream_advance(struct pg_transaction *t, const struct stream_fence *f
 	(void)pg_add(t, FENCED(NEXT), values, FENCE_VALUES + NEXT_VALUES);
 }
 
+void store_stream_require(struct pg_transaction *t, const struct stream_fence *fence)
+{
+	(void)PG_ADD(t,
+		"select depbroker.require_fence(exists (select from depbroker.sync_stream"
+		"  where tenant_id = $1 and owner = $2 and epoch = $3 and config_version = $4))",
+		PG_V_INT8(fence->tenant_id), PG_V_TEXT(fence->node_id), PG_V_INT8(fence->epoch), PG_V_INT8(fence->config_version));
+}
+
 void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
 	int64_t due_at_us, int64_t wake)
 {
@@ -186,11 +195,22 @@ unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence
 		PG_V_INT8(entry->records), PG_V_INT8(entry->devices_changed), PG_V_BYTEA(digest));
 }
 
+void store_stream_change_server(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)PG_ADD(t,
+		"update depbroker.sync_stream set cursor = null, cursor_at = null, phase = 0, full_due_at = now(), is_other_server = true,"
+		" removals_held = 0, removals_held_of = 0, removals_held_at = null where tenant_id = $1",
+		PG_V_INT8(tenant_id));
+	(void)PG_ADD(t, "update depbroker.sync_due set removals_allowed = 0 where tenant_id = $1", PG_V_INT8(tenant_id));
+	(void)PG_ADD(t, "update depbroker.tenant_status set removals_held = 0 where tenant_id = $1", PG_V_INT8(tenant_id));
+	(void)PG_ADD(t, "delete from depbroker.profiles where tenant_id = $1", PG_V_INT8(tenant_id));
+}
+
 void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present)
 {
 	(void)PG_ADD(t,
 		"update depbroker.sync_stream set removals_held = $2, removals_held_of = $3,"
-		" removals_held_at = case when $2 > 0 then now() end where tenant_id = $1",
+		" removals_held_at = case when $2 > 0 then now() end, is_other_server = is_other_server and $2 > 0 where tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_INT8(held), PG_V_INT8(held > 0 ? present : 0));
 	(void)PG_ADD(t, "update depbroker.tenant_status set removals_held = $2 where tenant_id = $1", PG_V_INT8(tenant_id),
 		PG_V_INT8(held));

@@ -76,6 +76,7 @@ struct stream_row {
 	bool profile_needed; // rules or instances changed since routes and profiles were looked at
 	int64_t removals_held, removals_held_of, removals_held_at_us; // by the brake (tenants/brake.h), of the last complete list
 	int64_t replacement_due_us; // Apple is asked then whom a device replaces (replacements.h); INSTANT_NONE: never
+	bool is_other_server; // than the devices came from: nothing is assigned until a complete list of this one has been carried out
 	int64_t now_us;      // the database's clock
 };
 
@@ -100,7 +101,15 @@ struct stream_fence { // what the owner believes
 // `next` NULL: they stay as they are.
 void store_stream_advance(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct stream_row *next);
 
-// In a write of the worker: how many removals wait for a person, 0: none. What was allowed is used up.
+// In the transaction of a read that something outside follows from: ERR_FENCED when the client is somebody else's by now, or its
+// configuration, rules included, is another one.
+void store_stream_require(struct pg_transaction *t, const struct stream_fence *fence);
+
+// Api scope, with the token of another server, after store_token_take: the cursor and the profiles were the former one's, and a new
+// generation begins.
+void store_stream_change_server(struct pg_transaction *t, int64_t tenant_id);
+
+// In a write of the worker, after a complete list: how many removals wait for a person, 0: none. What was allowed is used up.
 void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present);
 // Api scope: fetch everything, and let it remove as many devices as wait for it, which must be `count`: otherwise ERR_FENCED.
 void store_removals_allow(struct pg_transaction *t, int64_t tenant_id, int64_t count);

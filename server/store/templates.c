@@ -100,6 +100,14 @@ void store_template_user_read(const struct pg_transaction *t, unsigned statement
 	out->slug = next_text(&at);
 }
 
+void store_template_require_users(struct pg_transaction *t, struct text name, const int64_t *tenant_ids, size_t count)
+{
+	(void)PG_ADD(t,
+		"select depbroker.require_fence(not exists (select from depbroker.tenants where template = $1 and state <> 'deleting'"
+		" and tenant_id <> all ($2::bigint[])))",
+		PG_V_TEXT(name), PG_V_NUMBERS(PG_INT8_ARRAY, tenant_ids, count));
+}
+
 // --- a client's layer ---
 
 unsigned store_tenant_profile_select(struct pg_transaction *t, int64_t tenant_id)
@@ -194,4 +202,29 @@ void store_instance_device_count_read(const struct pg_transaction *t, unsigned s
 
 	*instance_id = next_number(&at);
 	*devices = next_number(&at);
+}
+
+unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, size_t count)
+{
+	const struct pg_value all = { .kind = PG_NULL };
+	const struct pg_value these = PG_V_NUMBERS(PG_INT8_ARRAY, instance_ids, count);
+
+	return PG_ADD(t,
+		"select count(*), string_agg(json_build_object('serial_number', d.serial_number, 'tenant', c.slug, 'instance', i.name)::text, ','"
+		"  order by d.serial_number)"
+		" from depbroker.devices d"
+		" join depbroker.tenants c on c.tenant_id = $1"
+		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = d.instance_id"
+		" where d.tenant_id = $1 and d.gone_at is null and ($2::bigint[] is null or d.instance_id = any ($2::bigint[])) group by d.tenant_id",
+		PG_V_INT8(tenant_id), instance_ids == NULL ? all : these);
+}
+
+struct text store_instance_device_list_read(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_row_count(t, statement) > 0 ? pg_text(t, statement, 0, 1) : TEXT_NONE;
+}
+
+int64_t store_instance_device_list_count(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_row_count(t, statement) > 0 ? pg_int8(t, statement, 0, 0) : 0;
 }

@@ -250,17 +250,27 @@ int64_t store_tenant_erasing_read(const struct pg_transaction *t, unsigned state
 	return pg_int8(t, statement, row, 0);
 }
 
-void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity)
+static void pin(struct pg_transaction *t, const struct tenant_row *identity, bool anew)
 {
 	(void)PG_ADD(t,
 		"with pinned as ("
 		"  update depbroker.tenants set server_uuid = $2, server_name = $3, org_id = $4, org_id_hash = $5, org_name = $6,"
-		"    org_type = $7, pinned_at = coalesce(pinned_at, now()), version = version + 1, updated_at = now()"
-		"  where tenant_id = $1 and (server_uuid is null or server_uuid = $2) returning tenant_id)"
+		"    org_type = $7, pinned_at = case when $8 then now() else coalesce(pinned_at, now()) end, version = version + 1, updated_at = now()"
+		"  where tenant_id = $1 and ($8 or server_uuid is null or server_uuid = $2) returning tenant_id)"
 		" select depbroker.require_fence(exists (select from pinned))",
 		PG_V_INT8(identity->tenant_id), PG_V_TEXT(identity->server_uuid), PG_V_TEXT(store_nullable(identity->server_name)),
 		PG_V_TEXT(store_nullable(identity->org_id)), PG_V_TEXT(store_nullable(identity->org_id_hash)),
-		PG_V_TEXT(store_nullable(identity->org_name)), PG_V_TEXT(store_nullable(identity->org_type)));
+		PG_V_TEXT(store_nullable(identity->org_name)), PG_V_TEXT(store_nullable(identity->org_type)), PG_V_BOOL(anew));
+}
+
+void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity)
+{
+	pin(t, identity, false);
+}
+
+void store_tenant_pin_anew(struct pg_transaction *t, const struct tenant_row *identity)
+{
+	pin(t, identity, true);
 }
 
 unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id, struct text reason)

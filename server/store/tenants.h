@@ -73,6 +73,8 @@ int64_t store_tenant_erasing_read(const struct pg_transaction *t, unsigned state
 // Api or worker scope: the identity of the first token, or the same again. Pinned to another one: ERR_FENCED, so that nothing else of the
 // transaction is made either. Another client has this server_uuid: ERR_CONFLICT, constraint "tenants_server_uuid_key".
 void store_tenant_pin(struct pg_transaction *t, const struct tenant_row *identity);
+// Api scope, once two people have agreed: whichever it is pinned to. ERR_CONFLICT as above.
+void store_tenant_pin_anew(struct pg_transaction *t, const struct tenant_row *identity);
 // Directory scope: who has this server_uuid. One row or none.
 unsigned store_tenant_by_server(struct pg_transaction *t, struct text server_uuid);
 // Worker scope.

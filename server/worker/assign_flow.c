@@ -16,9 +16,11 @@ enum { DEFINITION_WAIT_S = 300 }; // after one that Apple did not take
 
 // --- who needs what ---
 
+// Law 3: what this client was loaded with may be older than this read.
 static void read_due(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
+	const struct stream_fence fence = tenant_fence(flow->tenant);
 	const int64_t now_us = tenant_now_us(flow->tenant);
 
 	flow_begin_read(flow);
@@ -26,6 +28,7 @@ static void read_due(struct assign_flow *assign)
 	if (flow->tenant->has_facts) { // for what is read back
 		(void)store_fact_to_assign(&flow->read, flow->tenant->due.tenant_id, now_us, APPLE_SERIALS_MAX);
 	}
+	store_stream_require(&flow->read, &fence);
 	flow_start_read(flow);
 }
 
@@ -225,13 +228,15 @@ static void definition_failed(struct assign_flow *assign)
 	}
 }
 
+// Without a session nothing was asked: it is, with the next one.
 static void failure_is_written(const struct assign_flow *assign)
 {
 	struct wanted_profile *profile = assign->profile;
 
 	if (!answer_was_lost(assign)) {
 		profile->attempts--;
-		profile->wait_until_us = tenant_now_us(assign->flow.tenant) + DEFINITION_WAIT_S * SECOND_US;
+		profile->wait_until_us = assign->flow.session_lost ? INSTANT_NONE
+			: tenant_now_us(assign->flow.tenant) + DEFINITION_WAIT_S * SECOND_US;
 	}
 }
 

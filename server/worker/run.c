@@ -264,6 +264,12 @@ static bool may_ask_apple(const struct run *run)
 	return run->tenant.has_token && (is_requested(run) || is_sync_time(run));
 }
 
+// A device of the former server that this one does not have would be removed one by one, and no brake would see it.
+static bool may_assign(const struct run *run)
+{
+	return may_ask_apple(run) && !run->tenant.stream.is_other_server;
+}
+
 static bool is_proven(const struct run *run)
 {
 	return identity_is_proven(&run->tenant);
@@ -459,7 +465,7 @@ static int64_t due_at(const struct run *run)
 	}
 	if (tenant->has_token) {
 		earlier(&due_us, tenant->stream.sync_next_at_us);
-		if (assign_us != INSTANT_NONE && !may_ask_apple(run) && assign_us < tenant->stream.sync_next_at_us) {
+		if (assign_us != INSTANT_NONE && !may_assign(run) && assign_us < tenant->stream.sync_next_at_us) {
 			assign_us = tenant->stream.sync_next_at_us;
 		}
 		earlier(&due_us, assign_us);
@@ -649,7 +655,7 @@ static void step(struct run *run)
 						AWAIT(run, RUN_PROVING_TO_ASSIGN, start_flow(&run->identity.flow));
 						take_flow_result(run, &run->identity.flow);
 					}
-					if (goes_on(run) && may_ask_apple(run) && is_proven(run)) {
+					if (goes_on(run) && may_assign(run) && is_proven(run)) {
 						AWAIT(run, RUN_ASSIGNING, start_flow(&run->assign.flow));
 						take_flow_result(run, &run->assign.flow);
 					}

@@ -391,7 +391,7 @@ static bool must_write_brake(const struct sync_flow *sync)
 {
 	const struct tenant *tenant = sync->flow.tenant;
 
-	return is_held(sync) || tenant->stream.removals_held > 0 || tenant->due.removals_allowed > 0;
+	return is_held(sync) || tenant->stream.removals_held > 0 || tenant->due.removals_allowed > 0 || tenant->stream.is_other_server;
 }
 
 static void build_brake(struct fenced_write *write, struct pg_transaction *t)
@@ -407,6 +407,7 @@ static void brake_is_written(struct sync_flow *sync)
 	const bool held = is_held(sync);
 
 	tenant->stream.removals_held = held ? sync->removals : 0;
+	tenant->stream.is_other_server = tenant->stream.is_other_server && held;
 	tenant->due.removals_allowed = 0; // used up, there as here
 	if (held) {
 		log_event(LOG_ERROR, "sync.removals_held", LOG_STRING("tenant", tenant->slug), LOG_INT("devices", sync->removals),

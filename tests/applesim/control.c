@@ -96,6 +96,7 @@ static const struct control_route {
 	{ "POST", "/tenants/{}/devices/{}/replace", NEEDS_DEVICE, false, control_replace_device },
 	{ "GET", "/tenants/{}/truth", NEEDS_TENANT, false, control_truth },
 	{ "GET", "/tenants/{}/changes", NEEDS_TENANT, false, control_changes },
+	{ "GET", "/tenants/{}/assignments", NEEDS_TENANT, false, control_assignments },
 	{ "GET", "/tenants/{}/profiles", NEEDS_TENANT, false, control_profiles },
 	{ "PATCH", "/tenants/{}/profiles/{}", NEEDS_TENANT, true, control_change_profile },
 	{ "GET", "/devices/{}", NEEDS_NOTHING, false, control_where },

@@ -43,6 +43,7 @@ void control_tenants(struct control_call *call);
 void control_tenant(struct control_call *call);
 void control_truth(struct control_call *call);
 void control_changes(struct control_call *call);
+void control_assignments(struct control_call *call);
 void control_profiles(struct control_call *call);
 void control_change_profile(struct control_call *call);
 void control_where(struct control_call *call);

@@ -107,6 +107,22 @@ void control_changes(struct control_call *call)
 	buffer_add_format(call->out, "],\"last\":%zu}", tenant->change_count);
 }
 
+void control_assignments(struct control_call *call)
+{
+	const struct tenant *tenant = call->tenant;
+	const size_t after = (size_t)web_query_number(call->request, "after", 0);
+
+	buffer_add_string(call->out, "{\"assignments\":[");
+	for (size_t at = after; at < tenant->assignment_count; at++) {
+		const struct assignment *assignment = &tenant->assignments[at];
+
+		buffer_add_string(call->out, at > after ? ",{\"serial_number\":" : "{\"serial_number\":");
+		buffer_add_json(call->out, text_of(assignment->device->serial));
+		buffer_add_format(call->out, ",\"profile_uuid\":\"%s\",\"at_ms\":%lld}", assignment->profile->uuid, (long long)assignment->at_ms);
+	}
+	buffer_add_format(call->out, "],\"last\":%zu}", tenant->assignment_count);
+}
+
 void control_profiles(struct control_call *call)
 {
 	buffer_add_string(call->out, "{\"profiles\":[");

@@ -216,6 +216,12 @@ struct profile *tenant_add_profile(struct tenant *tenant, const char *uuid)
 	return profile;
 }
 
+static void note_assignment(struct tenant *tenant, const struct device *device)
+{
+	tenant->assignments = grown(tenant->assignments, tenant->assignment_count, &tenant->assignment_capacity, sizeof *tenant->assignments);
+	tenant->assignments[tenant->assignment_count++] = (struct assignment){ device, device->profile, world_now_ms(tenant->world) };
+}
+
 void device_set_profile(struct device *device, struct profile *profile)
 {
 	device->profile = profile;
@@ -223,6 +229,7 @@ void device_set_profile(struct device *device, struct profile *profile)
 	device->profile_pushed_at_s = 0;
 	device->status = PROFILE_ASSIGNED;
 	tenant_log(device->tenant, device, OPERATION_MODIFIED, CAUSE_ASSIGN);
+	note_assignment(device->tenant, device);
 }
 
 void device_clear_profile(struct device *device)
@@ -245,6 +252,7 @@ static void free_tenant(struct tenant *tenant)
 	free(tenant->profiles);
 	free(tenant->slots);
 	free(tenant->changes);
+	free(tenant->assignments);
 	free(tenant->nonces);
 	free(tenant->texts);
 	free(tenant->name);

@@ -54,6 +54,13 @@ struct change {
 	uint8_t cause;
 };
 
+// A profile given to a device, for whoever wants to know who was sent where, and when. Not kept over a restart.
+struct assignment {
+	const struct device *device;
+	const struct profile *profile;
+	int64_t at_ms; // of the simulated calendar
+};
+
 struct credentials {
 	char *consumer_key; // NULL: no token was made yet
 	char *consumer_secret;
@@ -103,6 +110,9 @@ struct tenant {
 	struct change *changes;
 	size_t change_count;
 	size_t change_capacity;
+	struct assignment *assignments;
+	size_t assignment_count;
+	size_t assignment_capacity;
 	struct profile **profiles;
 	size_t profile_count;
 	struct session sessions[SESSIONS_MAX];

@@ -57,6 +57,10 @@ def refused(code, method, path, body, api=None):
     raise AssertionError(f"not refused: {method} {path} {body}")
 
 
+def approved(asked):
+    return WORLD.admin.post(f"/approvals/{asked['id']}/approve")
+
+
 def alerts(client, kind):
     return [alert for alert in WORLD.operator.get("/alerts")["items"] if alert["tenant"] == client.slug and alert["kind"] == kind]
 
@@ -86,12 +90,17 @@ def a_template_change_is_previewed_and_comes_true():
     preview = WORLD.operator.call("PUT", "/templates/base?dry_run=true", {"layer": layer})
     equal((preview["tenants"], preview["devices"], preview["needs_approval"]), (2, 42, True), "preview")
     equal({item["tenant"]: item["devices"] for item in preview["items"]}, {small.slug: 12, large.slug: 30}, "by tenant")
-    equal(refused("needs_approval", "PUT", "/templates/base", {"layer": layer})["devices"], 42, "devices")
-    refused("forbidden", "PUT", "/templates/base?confirm_devices=42", {"layer": layer}, WORLD.operator)
-    refused("needs_approval", "PUT", "/templates/base?confirm_devices=41", {"layer": layer})
+    asked = WORLD.operator.call("PUT", "/templates/base", {"layer": layer, "reason": "second"})
+    equal((asked["state"], asked["kind"], asked["target"], asked["changes"], asked["tenant"]), ("pending", "template", "base", 42, None), "it waits")
+    devices = WORLD.admin.get(f"/approvals/{asked['id']}/devices?limit=1000")["items"]
+    equal({(item["tenant"], item["serial_number"]) for item in devices},
+          {(client.slug, serial) for client in (small, large) for serial in client.stored()}, "the devices of both")
     equal(WORLD.operator.get("/templates/base")["version"], 1, "nothing was changed")
     before = {client.slug: {device["serial_number"]: device["profile_uuid"] for device in client.truth()["devices"]} for client in (small, large)}
-    equal(WORLD.admin.call("PUT", "/templates/base?confirm_devices=42", {"layer": layer, "reason": "second"})["version"], 2, "version")
+    refused("forbidden", "POST", f"/approvals/{asked['id']}/approve", None, WORLD.technician)
+    refused("approval_by_same_key", "POST", f"/approvals/{asked['id']}/approve", None, WORLD.operator)
+    equal(approved(asked)["state"], "approved", "approved")
+    equal(WORLD.operator.get("/templates/base")["version"], 2, "version")
     changed = 0
     for client, count in ((small, 12), (large, 30)):
         until_worn(client, count, org_magic="second")
@@ -107,7 +116,7 @@ def to_go_back_is_to_put_an_old_version_and_defines_nothing_anew():
     count = len(profiles(small))
     old = WORLD.operator.get("/templates/base?version=1")
     equal((old["version"], old["reason"]), (1, "first"), "old version")
-    WORLD.admin.call("PUT", "/templates/base?confirm_devices=42", {"layer": old["layer"], "reason": "back"})
+    approved(WORLD.operator.call("PUT", "/templates/base", {"layer": old["layer"], "reason": "back"}))
     until_worn(small, 12, org_magic=None)
     equal(len(profiles(small)), count, "the profile of before is used again")
     WORLD.until_equal(*WORLD.clients.values())
@@ -194,13 +203,12 @@ def a_hostile_url_is_refused_on_each_path():
     for method, path, name in (("PUT", client.path + "/instances/main/profile", "layer"), ("PUT", client.path + "/profile", "layer"),
                                ("PUT", "/templates/base", "layer"), ("PATCH", client.path + "/instances/main", "profile")):
         for layer in HOSTILE:
-            for query in ("", "?confirm_devices=42"):
-                try:
-                    WORLD.admin.call(method, path + query, {name: layer})
-                except Problem as problem:
-                    equal(problem.status, 422, f"{method} {path} {layer}")
-                else:
-                    raise AssertionError(f"not refused: {method} {path} {layer}")
+            try:
+                WORLD.admin.call(method, path, {name: layer})
+            except Problem as problem:
+                equal(problem.status, 422, f"{method} {path} {layer}")
+            else:
+                raise AssertionError(f"not refused: {method} {path} {layer}")
     # The layer was good for the host that is taken away.
     WORLD.technician.call("PATCH", client.path + "/instances/main", {"allowed_hosts": [f"mdm.{client.slug}.example", "web.example"]})
     put(client, {"configuration_web_url": "https://web.example/"})

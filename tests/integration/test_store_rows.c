@@ -4,6 +4,7 @@
 #include "store/api_keys.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
+#include "store/account.h"
 #include "store/approvals.h"
 #include "store/routing.h"
 #include "store/parked.h"
@@ -342,6 +343,12 @@ static void devices_are_found_by_what_is_to_be_done(void **state)
 	expect_serials(t, 4, "B");
 	expect_serials(t, 5, "BC");
 	assert_int_equal(store_device_next_assign_read(t, 6), MOMENT + 1);
+	end(&call);
+	store_reroute_insert(begin(&call, store_api(tenant_id)), tenant_id, (const struct text[]){ TEXT("B") }, 1);
+	run_and_end(&call, &world);
+	(void)store_device_to_assign(begin(&call, store_worker(tenant_id)), tenant_id, MOMENT + 2, 10);
+	run(&call, &world);
+	expect_serials(&call.transaction, 0, "A"); // where B goes is to be looked at first
 	end(&call);
 }
 
@@ -719,7 +726,7 @@ static void put_a_pin_and_a_replacement(int64_t tenant_id, int64_t instance_id)
 	store_replacement_note(begin(&call, store_worker(tenant_id)), tenant_id, &replacement.serial_number, 1);
 	store_replacement_put(&call.transaction, tenant_id, &replacement);
 	run_and_end(&call, &world);
-	store_pin_put(begin(&call, store_api(tenant_id)), tenant_id, &pin);
+	store_pins_put(begin(&call, store_api(tenant_id)), tenant_id, &pin, &pin.serial_number, 1);
 	run_and_end(&call, &world);
 }
 
@@ -776,36 +783,89 @@ static void only_another_person_grants_an_approval_and_only_once(void **state)
 	const int64_t tenant_id = fresh_tenant();
 	const int64_t approval_id = new_object_id(&world);
 	const struct approval_row approval = { .tenant_id = tenant_id, .approval_id = approval_id, .kind = TEXT("rules"), .payload = TEXT("{}"),
-		.reason = ODD, .base_version = 3, .changes = 40, .present = 50, .devices = TEXT("[1]"), .requested_by = TEXT("first") };
+		.reason = ODD, .base_version = 3, .changes = 40, .present = 50, .devices = TEXT("[{\"serial_number\":\"A\",\"to\":\"x\"}]"), .requested_by = TEXT("first") };
+	const struct text grown = TEXT("[{\"serial_number\":\"A\",\"to\":\"x\"},{\"serial_number\":\"B\",\"to\":\"x\"}]");
+	const struct text elsewhere = TEXT("[{\"serial_number\":\"A\",\"to\":\"y\"}]");
 	struct approval_row row;
 	struct pg_call call;
 
 	(void)state;
-	store_approval_insert(begin(&call, store_api(tenant_id)), &approval);
+	(void)store_approval_insert(begin(&call, store_api(tenant_id)), &approval);
 	run_and_end(&call, &world);
-	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("first"));
+	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("first"), TEXT("[]"));
 	refuse(&call, &world, ERR_FENCED);
-	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"));
+	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"), grown);
+	refuse(&call, &world, ERR_FENCED);
+	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"), elsewhere);
+	refuse(&call, &world, ERR_FENCED);
+	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"), approval.devices);
 	run_and_end(&call, &world);
-	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("third"));
+	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("third"), approval.devices);
 	refuse(&call, &world, ERR_FENCED);
 	store_approval_close(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("rejected"), TEXT("third"));
 	refuse(&call, &world, ERR_FENCED);
 	(void)store_approval_by_id(begin(&call, store_directory()), approval_id);
+	(void)store_approval_devices(&call.transaction, approval_id, 0, 10);
 	(void)store_approval_list(&call.transaction, approval_id - 1, true, NULL, 0, 10);
 	(void)store_approval_list(&call.transaction, approval_id - 1, false, &tenant_id, 1, 10);
 	run(&call, &world);
 	store_approval_read(&call.transaction, 0, 0, &row);
 	same_text(row.payload, TEXT("{}"));
-	same_text(row.devices, TEXT("[1]"));
+	same_text(store_approval_device_read(&call.transaction, 1, 0), TEXT("{\"serial_number\":\"A\",\"to\":\"x\"}"));
 	same_text(row.reason, ODD);
 	same_text(row.state, TEXT("approved"));
 	same_text(row.decided_by, TEXT("second"));
 	assert_int_equal(row.changes, 40);
 	assert_int_equal(row.base_version, 3);
-	assert_int_equal(pg_row_count(&call.transaction, 1), 0);
-	assert_int_equal(pg_row_count(&call.transaction, 2), 1);
+	assert_int_equal(pg_row_count(&call.transaction, 2), 0);
+	assert_int_equal(pg_row_count(&call.transaction, 3), 1);
 	end(&call);
+}
+
+static void read_account(int64_t tenant_id, struct account_row *out)
+{
+	struct pg_call call;
+
+	(void)store_account_select(begin(&call, store_api(tenant_id)), tenant_id);
+	run(&call, &world);
+	store_account_read(&call.transaction, 0, out);
+	end(&call);
+}
+
+static void spend(int64_t tenant_id, int64_t changes, enum err expected)
+{
+	const struct account_spending spending = { tenant_id, changes, 25 };
+	struct pg_call call;
+
+	store_account_spend(begin(&call, store_api(tenant_id)), &spending, 1, TEXT("rules"), TEXT("key"));
+	if (expected == OK) {
+		run_and_end(&call, &world);
+	} else {
+		refuse(&call, &world, expected);
+	}
+}
+
+static void an_account_holds_what_was_spent_and_the_lower_limit_of_a_day(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const struct tenant_row before = { .tenant_id = tenant_id, .brake_devices = 0, .brake_percent = 40 };
+	const struct tenant_row after = { .tenant_id = tenant_id, .brake_devices = 1000, .brake_percent = 20 };
+	struct account_row account;
+	struct blast_limits limits;
+	struct pg_call call;
+
+	(void)state;
+	spend(tenant_id, 20, OK);
+	spend(tenant_id, 6, ERR_FENCED);
+	spend(tenant_id, 5, OK);
+	spend(tenant_id, 1, ERR_FENCED);
+	store_account_note_limits(begin(&call, store_api(tenant_id)), &before, TEXT("key"));
+	run_and_end(&call, &world);
+	read_account(tenant_id, &account);
+	assert_int_equal(account.spent, 25);
+	limits = store_account_limits(&after, &account);
+	assert_int_equal(limits.devices, BLAST_DEVICES);
+	assert_int_equal(limits.percent, 20);
 }
 
 static void profiles_come_back_newest_first(void **state)
@@ -1225,6 +1285,7 @@ int main(void)
 		cmocka_unit_test(new_devices_are_assigned_before_those_that_move),
 		cmocka_unit_test(facts_say_pins_and_where_a_predecessor_was),
 		cmocka_unit_test(only_another_person_grants_an_approval_and_only_once),
+		cmocka_unit_test(an_account_holds_what_was_spent_and_the_lower_limit_of_a_day),
 		cmocka_unit_test(profiles_come_back_newest_first),
 		cmocka_unit_test(key_pairs_come_back_newest_first),
 		cmocka_unit_test(the_switch_to_a_new_token_is_whole),

@@ -125,6 +125,15 @@ static void expect_fenced(const struct stream_fence *fence)
 	free(after);
 }
 
+// What is read to be acted on outside.
+static void expect_nothing_to_act_on(const struct stream_fence *fence)
+{
+	struct pg_call call;
+
+	store_stream_require(begin(&call, store_worker(fence->tenant_id)), fence);
+	refuse(&call, &world, ERR_FENCED);
+}
+
 static void write_page(struct stream_fence *fence)
 {
 	struct pg_call call;
@@ -154,12 +163,14 @@ static void a_stale_owner_writes_nothing(void **state)
 {
 	struct stream_fence right = take(&world, fresh_tenant(), "a");
 	struct stream_fence wrong;
+	struct pg_call call;
 
 	(void)state;
 	write_page(&right);
 	wrong = right;
 	wrong.epoch--;
 	expect_fenced(&wrong);
+	expect_nothing_to_act_on(&wrong);
 	wrong = right;
 	wrong.write_seq--;
 	expect_fenced(&wrong);
@@ -169,9 +180,13 @@ static void a_stale_owner_writes_nothing(void **state)
 	wrong = right;
 	wrong.config_version--;
 	expect_fenced(&wrong);
+	expect_nothing_to_act_on(&wrong);
 	wrong = right;
 	wrong.node_id = TEXT("b");
 	expect_fenced(&wrong);
+	expect_nothing_to_act_on(&wrong);
+	store_stream_require(begin(&call, store_worker(right.tenant_id)), &right);
+	run_and_end(&call, &world);
 	write_page(&right); // the right one is still right
 }
 
@@ -231,6 +246,7 @@ static void every_change_of_the_configuration_stops_a_run(void **state)
 		changes[i](begin(&call, store_api(tenant_id)), tenant_id);
 		run_and_end(&call, &world);
 		expect_fenced(&fence);
+		expect_nothing_to_act_on(&fence);
 	}
 	struct stream_fence fence = take(&world, tenant_id, "a");
 

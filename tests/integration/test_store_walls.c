@@ -7,6 +7,7 @@
 #include "store/bypass_codes.h"
 #include "store/definitions.h"
 #include "store/deliveries.h"
+#include "store/account.h"
 #include "store/approvals.h"
 #include "store/endpoints.h"
 #include "store/instances.h"
@@ -27,7 +28,8 @@
 enum { APPROVAL = 601, PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, PENDING = 505, ATTEMPTS_MADE = 1 };
 
 #define NODE   TEXT("node")
-#define SERIAL TEXT("C02SAME")
+#define SERIAL   TEXT("C02SAME")
+#define REROUTED TEXT("C02LATER")
 
 static struct store_world world;
 static int64_t mine;
@@ -78,7 +80,7 @@ static struct renewal_link_row link_of(int64_t link_id)
 
 static void put_approval(struct pg_transaction *t, int64_t tenant_id, int64_t number)
 {
-	store_approval_insert(t, &(struct approval_row){ .tenant_id = tenant_id, .approval_id = number * 1000 + tenant_id, .kind = TEXT("rules"),
+	(void)store_approval_insert(t, &(struct approval_row){ .tenant_id = tenant_id, .approval_id = number * 1000 + tenant_id, .kind = TEXT("rules"),
 		.payload = TEXT("{}"), .devices = TEXT("[]"), .requested_by = TEXT("key") });
 }
 
@@ -194,8 +196,9 @@ static void fill_by_api(int64_t tenant_id)
 	store_token_take(t, tenant_id, &token);
 	store_instance_insert(t, tenant_id, &instance);
 	(void)store_rules_put(t, tenant_id, 0, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") });
-	store_pin_put(t, tenant_id, &(struct pin_row){ .serial_number = SERIAL, .instance_id = INSTANCE, .made_by = TEXT("key") });
+	store_pins_put(t, tenant_id, &(struct pin_row){ .instance_id = INSTANCE, .made_by = TEXT("key") }, (const struct text[]){ SERIAL }, 1);
 	put_approval(t, tenant_id, APPROVAL);
+	store_account_spend(t, &(const struct account_spending){ tenant_id, 1, 100 }, 1, TEXT("rules"), TEXT("key"));
 	(void)store_tenant_profile_put(t, tenant_id, 0, &layers, &author);
 	(void)store_instance_profile_put(t, tenant_id, INSTANCE, 0, TEXT("{}"), &author);
 	run_and_end(&call, &world);
@@ -222,6 +225,8 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 	store_definition_begin(t, tenant_id, INSTANCE, profile.content_digest);
 	(void)store_device_put(t, tenant_id, &device, 1);
 	(void)store_event_insert(t, tenant_id, &event, 1);
+	store_reroute_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1); // of its pin
+	store_reroute_insert(t, tenant_id, (const struct text[]){ REROUTED }, 1);
 	(void)store_ledger_insert(t, &fence, 1, &entry);
 	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
 	(void)store_parked_event_insert(t, tenant_id, &parked, 1);
@@ -377,6 +382,9 @@ READS(fact_list, store_worker, store_fact_list(t, tenant_id, TEXT_NONE, 10))
 READS(fact_to_assign, store_worker, store_fact_to_assign(t, tenant_id, clock_wall_us(), 10))
 READS(reroute_list, store_worker, store_reroute_list(t, tenant_id, 10))
 READS(pin_select, store_api, store_pin_select(t, tenant_id, SERIAL))
+READS(account_select, store_api, store_account_select(t, tenant_id))
+READS(routed_by_serials, store_api, store_routed_by_serials(t, tenant_id, (const struct text[]){ SERIAL }, 1))
+READS(instance_device_list, store_api, store_instance_device_list(t, tenant_id, (const int64_t[]){ INSTANCE }, 1))
 READS(routed_list, store_api, store_routed_list(t, tenant_id, TEXT_NONE, INSTANT_NONE, 10))
 READS(profile_list, store_worker, store_profile_list(t, tenant_id))
 READS(due_select, store_worker, store_due_select(t, tenant_id))
@@ -554,12 +562,14 @@ CHANGES(instance_update, store_api, {
 	(void)store_instance_update(t, tenant_id, &instance);
 })
 CHANGES(reroute_insert, store_worker, store_reroute_insert(t, tenant_id, (const struct text[]){ TEXT("ANOTHER") }, 1))
-CHANGES(reroute_delete, store_worker, store_reroute_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1))
-CHANGES(pin_put, store_api, store_pin_put(t, tenant_id, &(struct pin_row){ .serial_number = SERIAL, .made_by = TEXT("other") }))
-CHANGES(pin_delete, store_api, (void)store_pin_delete(t, tenant_id, SERIAL))
+CHANGES(reroute_delete, store_worker, store_reroute_delete(t, tenant_id, (const struct text[]){ REROUTED }, 1))
+CHANGES(pin_put, store_api, store_pins_put(t, tenant_id, &(struct pin_row){ .made_by = TEXT("other") }, (const struct text[]){ SERIAL }, 1))
+CHANGES(pin_delete, store_api, (void)store_pins_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1))
+CHANGES(account_spend, store_api, store_account_spend(t, &(const struct account_spending){ tenant_id, 3, 100 }, 1, TEXT("rules"), TEXT("key")))
+CHANGES(account_note, store_api, store_account_note_limits(t, &(const struct tenant_row){ .tenant_id = tenant_id }, TEXT("key")))
 CHANGES(approval_insert, store_api, put_approval(t, tenant_id, APPROVAL + 1))
 CHANGES(approval_close, store_api, store_approval_close(t, tenant_id, APPROVAL * 1000 + tenant_id, TEXT("rejected"), TEXT("key")))
-CHANGES(approval_grant, store_api, store_approval_grant(t, tenant_id, (APPROVAL + 1) * 1000 + tenant_id, TEXT("another")))
+CHANGES(approval_grant, store_api, store_approval_grant(t, tenant_id, (APPROVAL + 1) * 1000 + tenant_id, TEXT("another"), TEXT("[]")))
 CHANGES(rules_put, store_api, (void)store_rules_put(t, tenant_id, -1, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") }))
 CHANGES(bypass_code_insert, store_api, {
 	const struct bypass_code_row code = bypass_code_of(CODE + 10);
@@ -600,7 +610,7 @@ CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 static const struct function *const functions[] = {
 	&pending_select, &alert_open_kinds, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
-	&fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
+	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
@@ -611,7 +621,7 @@ static const struct function *const functions[] = {
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
-	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &token_take, &token_remove,
+	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &account_spend, &account_note, &token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &resend_list, &resend_order, &resend_order_serial, &resend_order_time, &resend_order_parked, &resend_ping, &resend_done,
 	&endpoint_insert, &endpoint_update, &endpoint_delete, &begin_erase,
@@ -831,8 +841,7 @@ static void references_do_not_leave_the_client(void **state)
 	(void)state;
 	(void)store_device_put(begin(&call, store_worker(stranger)), stranger, &device, 1);
 	refuse(&call, &world, ERR_BAD_INPUT);
-	store_pin_put(begin(&call, store_api(stranger)), stranger,
-		&(struct pin_row){ .serial_number = SERIAL, .instance_id = INSTANCE, .made_by = TEXT("key") });
+	store_pins_put(begin(&call, store_api(stranger)), stranger, &(struct pin_row){ .instance_id = INSTANCE, .made_by = TEXT("key") }, (const struct text[]){ SERIAL }, 1);
 	refuse(&call, &world, ERR_BAD_INPUT);
 	(void)store_profile_put(begin(&call, store_worker(stranger)), stranger, &profile);
 	refuse(&call, &world, ERR_BAD_INPUT);

@@ -617,12 +617,18 @@ static void hand_over(const struct sim_op *op, struct sim_tenant *tenant)
 	}
 }
 
+static bool is_as_loaded(const struct op_fence *fence, const struct sim_tenant *tenant)
+{
+	const struct stream_row *stream = &tenant->stream;
+
+	return text_equal(stream->owner, fence->node_id) && stream->epoch == fence->epoch && stream->config_version == fence->config_version;
+}
+
 static bool fence_holds(const struct op_fence *fence, const struct sim_tenant *tenant)
 {
 	const struct stream_row *stream = &tenant->stream;
 
-	return text_equal(stream->owner, fence->node_id) && stream->epoch == fence->epoch && stream->write_seq == fence->write_seq &&
-		stream->event_seq == fence->event_seq && stream->config_version == fence->config_version;
+	return is_as_loaded(fence, tenant) && stream->write_seq == fence->write_seq && stream->event_seq == fence->event_seq;
 }
 
 static struct position_row *position_of(struct sim_tenant *tenant, const struct position_row *of)
@@ -959,6 +965,9 @@ static bool may_commit(struct sim_transaction *transaction, struct sim_tenant *t
 			fenced = true;
 			LAW(tenant->owner_life == transaction->life->number, "client %lld: a former owner writes", (long long)tenant->id);
 		}
+		if (op->kind == OP_REQUIRE && !is_as_loaded(op->in, tenant)) {
+			return false;
+		}
 		if (op->kind == OP_SETTLE && !may_settle(op->in, tenant)) {
 			return false;
 		}
@@ -1040,6 +1049,7 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 		tenant->told_days = op->other;
 		break;
 	case OP_LEDGER:
+	case OP_REQUIRE:
 	case OP_NODE_BEAT:
 	case OP_NODE_RELEASE:
 	case OP_NODE_CRASHED:

@@ -785,6 +785,11 @@ void store_stream_advance(struct pg_transaction *t, const struct stream_fence *f
 	set_next(copy, next);
 }
 
+void store_stream_require(struct pg_transaction *t, const struct stream_fence *fence)
+{
+	(void)add_fence(t, OP_REQUIRE, fence);
+}
+
 void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next, int64_t due_at_us,
 	int64_t wake)
 {

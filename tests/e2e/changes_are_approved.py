@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+#
+# The brake: whatever moves devices is on the account of its client or approved by a second key, once, as it was asked for.
+import os
+import sys
+import threading
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+from programs import equal, test  # noqa: E402
+from world import Problem, World, run_in, seeded, wait_until  # noqa: E402
+
+WORLD = World(workers=1)
+DEVICES, LIMIT = 60, 25
+RARELY_S = 3600
+
+
+def refused(code, api, method, path, body=None):
+    try:
+        api.call(method, path, body)
+    except Problem as problem:
+        equal(problem.problem.get("code"), code, f"{method} {path}")
+        return problem.problem
+    raise AssertionError(f"not refused: {method} {path} {body}")
+
+
+def onboarded(devices=DEVICES):
+    client = WORLD.onboard(devices=devices, interval_s=RARELY_S)
+    WORLD.technician.post(f"{client.path}/instances", {
+        "name": "school", "kind": "fleet", "enrolment_url": f"https://mdm.{client.slug}.example/school",
+        "allowed_hosts": [f"mdm.{client.slug}.example"]})
+    wait_until(lambda: len(places(client)) == devices and set(places(client).values()) == {"main"}, "devices are not at main")
+    wait_until(lambda: client.row("select devices from depbroker.tenant_status where tenant_id = {id}")["devices"] == devices, "they are not counted")
+    return client
+
+
+def places(client):
+    """Where each device is to go, as stored."""
+    return {row["serial_number"]: row["name"] for row in client.rows(
+        "select d.serial_number, coalesce(i.name, 'held') as name from depbroker.devices d left join depbroker.instances i"
+        " on i.tenant_id = d.tenant_id and i.instance_id = d.instance_id where d.tenant_id = {id} and d.gone_at is null")}
+
+
+def until_at(client, serials, place):
+    wait_until(lambda: {places(client)[serial] for serial in serials} == {place}, lambda: f"they are not at {place}: {places(client)}")
+
+
+def pins(client, serials, **how):
+    return WORLD.technician.post(f"{client.path}/pins", {"serial_numbers": list(serials), **how})
+
+
+def approve(asked, api=None):
+    return (api or WORLD.operator).post(f"/approvals/{asked['id']}/approve")
+
+
+def listed(asked):
+    found = WORLD.operator.get(f"/approvals/{asked['id']}/devices?limit=1000")["items"]
+    return {device["serial_number"] for device in found}
+
+
+def forget_what_was_spent(client):
+    """A day later."""
+    client.sql("update depbroker.brake_account set made_at = made_at - interval '24 hours' where tenant_id = {id}")
+
+
+def audit(action):
+    return [line for line in WORLD.admin.get("/audit?limit=1000")["items"] if line["action"] == action]
+
+
+@test
+def a_list_of_pins_over_the_limit_waits_and_is_made_as_it_was_asked_for():
+    client = onboarded()
+    serials = sorted(places(client))
+    asked = pins(client, [serial.lower() for serial in serials[:30]], instance="school", reason="move")
+    equal((asked["state"], asked["kind"], asked["changes"], asked["of"], asked["reason"]), ("pending", "pins", 30, DEVICES, "move"), "it waits")
+    equal(listed(asked), set(serials[:30]), "its devices")
+    equal(client.rows("select * from depbroker.pins where tenant_id = {id}"), [], "pins before")
+    refused("approval_by_same_key", WORLD.technician, "POST", f"/approvals/{asked['id']}/approve")
+    equal(approve(asked)["state"], "approved", "state")
+    until_at(client, serials[:30], "school")
+    until_at(client, serials[30:], "main")
+    refused("approval_closed", WORLD.operator, "POST", f"/approvals/{asked['id']}/approve")
+    equal([line["detail"]["id"] for line in audit("approval.approve")][-1], asked["id"], "audit")
+    equal(WORLD.technician.get(f"/approvals/{asked['id']}")["proposed"]["instance"], "school", "what was asked for")
+    # What was approved is on nobody's account.
+    equal(pins(client, serials[30:55], instance="school"), {"pins": 25, "changes": 25}, "the whole limit is left")
+    asked = pins(client, serials[55:56], instance="school")
+    equal((asked["state"], asked["changes"]), ("pending", 1), "and nothing more")
+
+
+@test
+def many_small_changes_are_one_large_one():
+    client = onboarded()
+    serials = sorted(places(client))
+    for serial in serials[:10]:
+        WORLD.technician.call("PUT", f"{client.path}/devices/{serial}/pin", {"instance": "school"})
+    pins(client, serials[10:20], hold="stolen")
+    rules = {"rules": [{"name": "some", "when": {"serial": serials[20:25]}, "then": {"instance": "school"}}], "otherwise": {"instance": "main"}}
+    equal(WORLD.technician.call("PUT", f"{client.path}/rules", rules)["version"], 2, "five more")
+    preview = WORLD.technician.post(f"{client.path}/rules/preview", {"rules": rules["rules"][:0], "otherwise": {"instance": "main"}})
+    equal((preview["spent"], preview["changes"], preview["needs_approval"]), (25, 5, True), "preview")
+    for method, path, body in (("PUT", f"/devices/{serials[30]}/pin", {"hold": "no"}), ("DELETE", f"/devices/{serials[0]}/pin", None),
+                               ("POST", "/pins", {"serial_numbers": serials[:1], "unpin": True}), ("PUT", "/rules", {"version": 1})):
+        equal(WORLD.technician.call(method, client.path + path, body)["state"], "pending", f"{method} {path}")
+    # What moves nothing is nobody's matter.
+    equal(pins(client, ["ABSENT1", "ABSENT2"], instance="school"), {"pins": 2, "changes": 0}, "absent devices")
+    equal(pins(client, serials[:10], instance="school"), {"pins": 10, "changes": 0}, "the same again")
+    forget_what_was_spent(client)
+    equal(pins(client, serials[40:60], instance="school"), {"pins": 20, "changes": 20}, "a day later")
+
+
+@test
+def a_limit_that_was_raised_counts_a_day_later():
+    client = onboarded()
+    serials = sorted(places(client))
+    WORLD.operator.call("PATCH", client.path, {"brake_devices": 1000, "brake_percent": 100})
+    equal(pins(client, serials[:26], instance="school")["state"], "pending", "not yet")
+    WORLD.operator.call("PATCH", client.path, {"brake_devices": 5, "brake_percent": 1})
+    equal(pins(client, serials[:6], instance="school")["state"], "pending", "a lower one at once")
+    WORLD.operator.call("PATCH", client.path, {"brake_devices": 1000, "brake_percent": 100})
+    forget_what_was_spent(client)
+    equal(pins(client, serials, instance="school"), {"pins": DEVICES, "changes": DEVICES}, "a day later")
+
+
+@test
+def what_changed_meanwhile_makes_it_stale():
+    client = onboarded()
+    serials = sorted(places(client))
+    grown = pins(client, serials[:30], instance="school")
+    pins(client, serials[:1], instance="school")  # one less is not more
+    shrunk = pins(client, serials[:30], instance="school")
+    equal(shrunk["changes"], 29, "one of them is there")
+    pins(client, serials[:1], unpin=True)
+    equal(refused("approval_stale", WORLD.operator, "POST", f"/approvals/{shrunk['id']}/approve")["status"], 409, "one more would move")
+    equal(WORLD.operator.get(f"/approvals/{shrunk['id']}")["state"], "stale", "state")
+    equal(approve(grown)["state"], "approved", "the other one is as it was")
+    until_at(client, serials[:30], "school")
+    layer = WORLD.technician.call("PUT", client.path + "/profile", {"layer": {"department": "first"}})
+    equal((layer["state"], layer["kind"], layer["changes"]), ("pending", "tenant.profile", DEVICES), "the tenant's layer")
+    client.sql("update depbroker.tenants set profile_version = profile_version + 1 where tenant_id = {id}")
+    refused("approval_stale", WORLD.operator, "POST", f"/approvals/{layer['id']}/approve")
+    expired = WORLD.technician.call("PUT", client.path + "/profile", {"layer": {"department": "first"}})
+    WORLD.sql(f"update depbroker.approvals set expires_at = now() where approval_id = {expired['id']}")
+    refused("approval_closed", WORLD.operator, "POST", f"/approvals/{expired['id']}/approve")
+    equal(WORLD.technician.get(client.path + "/profile")["layer"], {}, "nothing of it was made")
+
+
+@test
+def layers_of_tenants_and_instances_wait_too():
+    client = onboarded()
+    changes = (
+        ("PUT", "/profile", {"layer": {"department": "one"}, "reason": "why"}, "tenant.profile", None),
+        ("PUT", "/instances/main/profile", {"layer": {"department": "two"}}, "instance.profile", "main"),
+        ("PATCH", "/instances/main", {"enrolment_url": f"https://mdm.{client.slug}.example/three"}, "instance", "main"),
+        ("PATCH", "", {"labels": ["site=Basel"]}, None, None),
+    )
+    for method, path, body, kind, target in changes:
+        asked = WORLD.technician.call(method, client.path + path, body)
+        if kind is None:
+            equal(asked["labels"], ["site=Basel"], "labels that nothing uses move nothing")
+            continue
+        equal((asked["state"], asked["kind"], asked["target"], asked["changes"]), ("pending", kind, target, DEVICES), path)
+        equal(listed(asked), set(places(client)), "devices")
+        equal(approve(asked)["state"], "approved", path)
+    shown = WORLD.technician.get(client.path + "/instances/main/profile")
+    equal((shown["profile"]["department"], shown["profile"]["url"]), ("two", f"https://mdm.{client.slug}.example/three"), "all of them")
+    equal(WORLD.technician.call("PUT", client.path + "/instances/school/profile", {"layer": {"department": "x"}})["version"], 1, "no device is there")
+
+
+@test
+def labels_and_names_that_profiles_use_wait_too():
+    client = onboarded()
+    approve(WORLD.technician.call("PUT", client.path + "/profile", {"layer": {"department": "{{tenant.name}}"}}))
+    asked = WORLD.technician.call("PATCH", client.path, {"display_name": "Renamed", "notes": "kept"})
+    equal((asked["state"], asked["kind"], asked["changes"]), ("pending", "tenant", DEVICES), "a name in each profile")
+    equal(WORLD.technician.get(client.path)["notes"], None, "nothing was changed")
+    equal(approve(asked)["state"], "approved", "approved")
+    found = WORLD.technician.get(client.path)
+    equal((found["display_name"], found["notes"]), ("Renamed", "kept"), "all of it")
+    rules = {"rules": [{"name": "a", "when": {"labels": {"site": "north"}}, "then": {"instance": "school"}}], "otherwise": {"instance": "main"}}
+    equal(WORLD.technician.call("PUT", f"{client.path}/rules", rules)["version"], 2, "no device has the label")
+    asked = WORLD.technician.call("PATCH", client.path, {"labels": ["site=north"]})
+    equal((asked["state"], asked["changes"]), ("pending", DEVICES), "a label of the rules")
+    equal(approve(asked)["state"], "approved", "approved")
+    until_at(client, places(client), "school")
+
+
+@test
+def two_changes_at_a_time_do_not_both_have_what_is_left():
+    client = onboarded()
+    serials = sorted(places(client))
+    answers = []
+
+    def change(part):
+        try:
+            answers.append(pins(client, part, instance="school"))
+        except Problem as problem:
+            equal(problem.problem["code"], "precondition_failed", "refused")
+            answers.append({"changes": 0, "state": "refused"})
+
+    threads = [threading.Thread(target=change, args=(serials[i * 10:i * 10 + 10],)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    made = sum(answer["changes"] for answer in answers if "state" not in answer)
+    equal((len(answers), made), (6, 20), "moved at once")
+    equal(client.row("select count(*) as n from depbroker.pins where tenant_id = {id}")["n"], 20, "pins")
+
+
+def random_change(client, chance, serials):
+    some = sorted(chance.sample(serials, chance.choice((1, 2, 5, 12, 30))))
+    place = chance.choice(("main", "school"))
+    return chance.choice((
+        ("PUT", f"/devices/{some[0]}/pin", {"instance": place}),
+        ("PUT", f"/devices/{some[0]}/pin", {"hold": "random"}),
+        ("DELETE", f"/devices/{some[0]}/pin", None),
+        ("POST", "/pins", {"serial_numbers": some, "instance": place}),
+        ("POST", "/pins", {"serial_numbers": some, "unpin": True}),
+        ("PUT", "/rules", {"rules": [{"name": "r", "when": {"serial": some}, "then": {"instance": place}}], "otherwise": {"instance": "main"}}),
+        ("PUT", "/rules", {"rules": [], "otherwise": {"instance": place}}),
+        ("PUT", "/profile", {"layer": {"department": f"d{chance.randrange(3)}"}}),
+        ("PUT", f"/instances/{place}/profile", {"layer": {"department": f"d{chance.randrange(3)}"}}),
+        ("PATCH", "", {"display_name": f"Name {chance.randrange(3)}", "brake_devices": chance.choice((10, 25, 500))}),
+        ("PATCH", "", {"labels": [chance.choice(("gold", "silver"))]}),
+    ))
+
+
+def wanted_by(client):
+    """Place and profile of each device, as the API says it would be: what the brake is about."""
+    profile = {name: WORLD.technician.get(f"{client.path}/instances/{name}/profile")["digest"] for name in ("main", "school")}
+    return {serial: (place, profile.get(place)) for serial, place in places(client).items()}
+
+
+@test
+def no_sequence_of_calls_moves_more_than_the_limit_without_an_approval():
+    """Each call is followed by the decisions of the worker; devices whose place or profile changed are counted by what is stored."""
+    chance, _ = seeded("e2e/changes_are_approved")
+    client = onboarded()
+    serials = sorted(places(client))
+    before, moved, asked, approved = wanted_by(client), 0, 0, 0
+    for _ in range(80):
+        method, path, body = random_change(client, chance, serials)
+        try:
+            answer = WORLD.operator.call(method, client.path + path, body)
+        except Problem as problem:
+            equal(problem.problem["code"], "pin_not_found", f"{method} {path}")
+            answer = None
+        settled(client)
+        after = wanted_by(client)
+        changes = sum(after[serial] != place for serial, place in before.items())
+        if isinstance(answer, dict) and answer.get("state") == "pending" and "expires_at" in answer:
+            equal(changes, 0, f"{method} {path}: it waits, and yet devices moved")
+            asked += 1
+            if chance.random() < 0.2:
+                approved += 1
+                approve(answer, WORLD.admin)
+                settled(client)
+                after = wanted_by(client)
+                equal(sum(after[serial] != place for serial, place in before.items()) <= answer["changes"], True, "more than was approved")
+        else:
+            moved += changes
+            if moved > LIMIT:
+                raise AssertionError(f"{moved} devices were moved without an approval, the last ones by {method} {path} {body}")
+        before = after
+    if not (asked and approved and moved):
+        raise AssertionError(f"the test tests nothing: {asked} asked, {approved} approved, {moved} moved")
+
+
+def settled(client):
+    """The worker has looked at everything that was asked for so far."""
+    wait_until(lambda: client.row("select s.owner is null and not s.profile_needed and d.claimed_by is null and d.due_at > now() and not exists"
+                                  " (select from depbroker.reroutes r where r.tenant_id = s.tenant_id) as idle"
+                                  " from depbroker.sync_stream s join depbroker.sync_due d using (tenant_id) where tenant_id = {id}")["idle"],
+               "the worker does not come to rest", every=0.02)
+
+
+sys.exit(run_in(WORLD))
