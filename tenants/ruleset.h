@@ -6,7 +6,8 @@
 // Ownership  a ruleset owns everything that it gives out: texts, findings, targets' texts die with ruleset_free. A device's
 //            texts are borrowed for the call. Of the document that it was read from nothing is kept.
 // Laws       1. pure: the same document and instances give the same ruleset, which gives the same device the same target
-//            2. a pin by hand comes before all rules; then the first rule whose conditions all hold decides; then `otherwise`
+//            2. a pin by hand comes before all; then a guard, which holds; then the first rule whose conditions all hold decides; then
+//               `otherwise`
 //            3. a device is never sent to an instance that is unknown or retired: it is held, with the reason
 //            4. an unknown key, a wrong type or value is an error with its place; a ruleset with errors decides nothing
 //            5. warnings are sure: a rule that "can never match" does not match any device, one that "changes nothing" can
@@ -107,18 +108,19 @@ struct ruleset_device {
 	bool is_pinned;
 	int64_t pin_instance_id; // RULESET_INSTANCE_NONE: pinned to be held
 	struct text pin_reason;  // of a hold; may be empty
+	struct text guard_reason; // why a guard holds it, whatever the rules say; empty: none does
 	enum ruleset_predecessor predecessor; // is_replacement_device: any but NONE
 	int64_t predecessor_instance_id;
 	const struct ruleset_label *labels; // the first of a name counts: the device's own, then the client's
 	size_t label_count;
 };
 
-enum ruleset_decider { RULESET_BY_PIN, RULESET_BY_RULE, RULESET_BY_OTHERWISE };
+enum ruleset_decider { RULESET_BY_PIN, RULESET_BY_RULE, RULESET_BY_OTHERWISE, RULESET_BY_GUARD };
 
 struct ruleset_target {
 	enum ruleset_decider decider;
-	size_t rule; // index; ruleset_count() for `otherwise`, RULESET_NO_RULE for a pin
-	struct text rule_id; // "otherwise"; empty for a pin
+	size_t rule; // index; ruleset_count() for `otherwise`, RULESET_NO_RULE for a pin or a guard
+	struct text rule_id; // "otherwise"; empty for a pin or a guard
 	int64_t instance_id; // RULESET_INSTANCE_NONE: held
 	struct text hold_reason; // a sentence, when held; of a pin it is the device's
 	struct text profile; // override, one JSON object; empty: none
@@ -128,8 +130,8 @@ struct ruleset_target ruleset_decide(const struct ruleset *ruleset, const struct
 bool ruleset_target_equal(const struct ruleset_target *a, const struct ruleset_target *b); // the same place and profile
 
 // Why: {"decided_by":"rule","rule":"ipads","index":2,"instance":"main","rules":[{"index","id","matched","conditions":[
-// {"condition","wanted","seen","matched"}]}]}. `rules` are those up to the one that decided; of a pinned device all up to the
-// one that would decide without the pin. Long lists in `wanted` are shortened to {"list_of":n}.
+// {"condition","wanted","seen","matched"}]}]}. `rules` are those up to the one that decided; of a device that a pin or a guard decides
+// about all up to the one that would decide without it. Long lists in `wanted` are shortened to {"list_of":n}.
 void ruleset_explain(struct buffer *out, const struct ruleset *ruleset, const struct ruleset_device *device);
 
 // --- a dry run ---

@@ -184,6 +184,14 @@ static struct ruleset_target target_of_pin(const struct ruleset *ruleset, const 
 	return target;
 }
 
+static struct ruleset_target target_of_guard(const struct ruleset_device *device)
+{
+	struct ruleset_target target = { .decider = RULESET_BY_GUARD, .rule = RULESET_NO_RULE };
+
+	hold(&target, device->guard_reason);
+	return target;
+}
+
 static struct ruleset_target target_of_rule(const struct ruleset *ruleset, size_t index, const struct ruleset_device *device)
 {
 	const struct rule *rule = &ruleset->rules[index];
@@ -215,6 +223,9 @@ struct ruleset_target ruleset_decide(const struct ruleset *ruleset, const struct
 	assert(ruleset_is_valid(ruleset));
 	if (device->is_pinned) {
 		return target_of_pin(ruleset, device);
+	}
+	if (device->guard_reason.length > 0) {
+		return target_of_guard(device);
 	}
 	while (index < ruleset->rule_count && !rule_holds(&ruleset->rules[index], &view)) {
 		index++;

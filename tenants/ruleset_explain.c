@@ -86,6 +86,7 @@ static void write_target(struct buffer *out, const struct ruleset *ruleset, cons
 {
 	static const char *const deciders[] = {
 		[RULESET_BY_PIN] = "pin", [RULESET_BY_RULE] = "rule", [RULESET_BY_OTHERWISE] = "otherwise",
+		[RULESET_BY_GUARD] = "guard",
 	};
 
 	buffer_add_format(out, "\"decided_by\":\"%s\"", deciders[target->decider]);

@@ -73,7 +73,7 @@ static struct ruleset_target decide_before(const struct ruleset_preview *preview
 	if (preview->before != NULL) {
 		return ruleset_decide(preview->before, device);
 	}
-	if (device->is_pinned) {
+	if (device->is_pinned || device->guard_reason.length > 0) {
 		return ruleset_decide(preview->after, device);
 	}
 	return (struct ruleset_target){

@@ -21,9 +21,14 @@ bool scan_json_accept(struct scan_json *scan, char c)
 	return found;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 void scan_json_blanks(struct scan_json *scan)
 {
-	while (scan->at < scan->end && strchr(" \t\r\n", *scan->at) != NULL) { // the text has no NUL: flat_json_read
+	while (scan->at < scan->end && is_blank(*scan->at)) {
 		scan->at++;
 	}
 }

@@ -12,6 +12,7 @@ static const char *const states[] = { "arrived", "awaited", "overdue", "unexpect
 
 struct putting {
 	struct expected_csv csv;
+	enum expected_hold hold;
 	unsigned list, counts; // the statements that read back
 };
 
@@ -30,6 +31,7 @@ static void put_summary(struct json_out *json, const struct call *call, unsigned
 	put_instant(json, "since", row.since_us);
 	put_instant(json, "uploaded_at", row.uploaded_at_us);
 	put_text(json, "uploaded_by", row.uploaded_by);
+	put_bool(json, "hold", row.holds);
 	put_object(json, "counts");
 	put_int(json, "arrived", count.arrived);
 	put_int(json, "awaited", count.awaited);
@@ -52,12 +54,29 @@ static bool replaces(const struct call *call)
 	return text_equal(call->request->method, TEXT("PUT"));
 }
 
+// A list that is put says what becomes of what is not on it; one that is added changes that only if it says so.
+static bool read_hold(struct call *call)
+{
+	struct putting *putting = call->own;
+	const bool is_said = http_request_query(call->request, "hold").bytes != NULL;
+	bool hold = false;
+
+	if (!call_flag(call, "hold", &hold)) {
+		return false;
+	}
+	putting->hold = hold ? EXPECTED_HOLD : is_said || replaces(call) ? EXPECTED_HOLD_NOT : EXPECTED_HOLD_AS_IT_WAS;
+	return true;
+}
+
 static bool read_list(struct call *call)
 {
 	struct putting *putting = call_own(call, sizeof *putting);
 	struct fault fault = { 0 };
 
 	call_on_finish(call, finish);
+	if (!read_hold(call)) {
+		return false;
+	}
 	if (expected_csv_read(&putting->csv, call->request->body, &call->request->arena, &fault) != OK) {
 		call_problem(call, PROBLEM_LIST_UNREADABLE, "%s", fault.text);
 		return false;
@@ -76,7 +95,8 @@ static void store(struct call *call)
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	(void)store_due_request(transaction, tenant_id, DUE_WAKE);
-	store_expected_put(transaction, tenant_id, putting->csv.rows, putting->csv.count, replaces(call), call->key.key_id);
+	store_expected_put(transaction, tenant_id, putting->csv.rows, putting->csv.count, replaces(call), putting->hold,
+		call->key.key_id);
 	putting->list = store_expected_list(transaction, tenant_id);
 	putting->counts = store_expected_count(transaction, tenant_id);
 	call_audit(call, transaction, replaces(call) ? "expected.put" : "expected.add", call->tenant.slug, TEXT_NONE);

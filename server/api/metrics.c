@@ -61,7 +61,7 @@ static void add_process(struct buffer *out, const struct service *service)
 
 // --- of tenants: one family after the other, so each is gathered in a buffer of its own ---
 
-enum family { TOKEN_EXPIRY, TOKEN_STATE, DEVICES, EVENTS_PENDING, LAST_SYNC, SYNC_FAILING, QUARANTINED, REMOVALS_HELD, MISSED, PARKED, HELD_OLDEST, PROFILE_DRIFT, PROFILE_UNUSABLE, DEFINITIONS_LOST, FAMILIES };
+enum family { TOKEN_EXPIRY, TOKEN_STATE, DEVICES, EVENTS_PENDING, LAST_SYNC, SYNC_FAILING, QUARANTINED, REMOVALS_HELD, MISSED, PARKED, HELD_OLDEST, ASSIGN_LAG, PROFILE_DRIFT, PROFILE_UNUSABLE, DEFINITIONS_LOST, FAMILIES };
 
 static const struct {
 	const char *name;
@@ -76,6 +76,8 @@ static const struct {
 	[SYNC_FAILING] = { "depbroker_sync_failing", "1 when the tenant's last sync failed.", GAUGE },
 	[REMOVALS_HELD] = { "depbroker_removals_held", "Devices that the last complete list does not have and that are kept until a person has decided.", GAUGE },
 	[HELD_OLDEST] = { "depbroker_held_oldest_seconds", "Since when the device is held that is held for longest; 0: none is.", GAUGE },
+	[ASSIGN_LAG] = { "depbroker_assign_lag_seconds",
+		"From Apple showing devices to Apple having their first profile: the longest of those that were assigned together last.", GAUGE },
 	[MISSED] = { "depbroker_reconcile_missed_total", "Changes that scheduled and requested full fetches found and no sync had told.", COUNTER },
 	[PARKED] = { "depbroker_records_parked_total", "Records of Apple's that named no usable device; pages went on without them.", COUNTER },
 	[PROFILE_DRIFT] = { "depbroker_profile_drift", "Enrolment profiles that Apple has otherwise than they were meant.", GAUGE },
@@ -104,6 +106,12 @@ static void add_sample(struct scrape *scrape, enum family family, struct text sl
 	buffer_add_format(&scrape->samples[family], "} %" PRId64 "\n", number);
 }
 
+static void add_milliseconds(struct scrape *scrape, enum family family, struct text slug, int64_t milliseconds)
+{
+	buffer_add_format(&scrape->samples[family], "%s{tenant=\"%.*s\"} %" PRId64 ".%03" PRId64 "\n", families[family].name, TEXT_ARGS(slug),
+		milliseconds / 1000, milliseconds % 1000);
+}
+
 static void add_tenant(struct scrape *scrape, const struct tenant_row *row, const struct tenant_status_row *status,
 	int64_t now_us)
 {
@@ -125,6 +133,7 @@ static void add_tenant(struct scrape *scrape, const struct tenant_row *row, cons
 	add_sample(scrape, REMOVALS_HELD, row->slug, NULL, NULL, status->removals_held);
 	add_sample(scrape, HELD_OLDEST, row->slug, NULL, NULL,
 		status->held_since_us != INSTANT_NONE && status->held_since_us < now_us ? (now_us - status->held_since_us) / SECOND_US : 0);
+	add_milliseconds(scrape, ASSIGN_LAG, row->slug, status->assign_lag_ms);
 	add_sample(scrape, MISSED, row->slug, NULL, NULL, status->missed_changes);
 	add_sample(scrape, PARKED, row->slug, NULL, NULL, status->parked_records);
 	add_sample(scrape, PROFILE_DRIFT, row->slug, NULL, NULL, status->profile_drifts);

@@ -110,6 +110,8 @@ void pin_delete(struct call *call);
 // devices.c
 void devices_list(struct call *call);
 void device_show(struct call *call);
+// device_search.c
+void device_search(struct call *call);
 // events.c
 void events_list(struct call *call);
 void device_history(struct call *call);

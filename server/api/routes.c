@@ -26,7 +26,7 @@
 // A client's purchase list.
 #define LIST_ROUTE(route_method)                                                                                            \
 	{ .method = (route_method), .pattern = "/api/v1/tenants/{tenant}/expected", .handle = call_handle, .body_limit = EXPECTED_LIST_MAX, \
-		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = expected_put } }
+		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = expected_put, .query = { "hold" } } }
 // What an MDM server tells.
 #define HOOK_ROUTE(rest)                                                                                                    \
 	{ .method = "POST", .pattern = "/hooks/{tenant}/{instance}" rest, .handle = call_handle, .body_limit = HOOK_BODY_MAX,    \
@@ -53,6 +53,7 @@ const struct http_route api_routes[] = {
 	ROUTE("GET", "/api/v1/approvals/{id}/devices", .least = ROLE_VIEWER, .step = approval_devices, .query = LIST_QUERY),
 	ROUTE("POST", "/api/v1/approvals/{id}/approve", .least = ROLE_TECHNICIAN, .step = approval_approve),
 	ROUTE("POST", "/api/v1/approvals/{id}/reject", .least = ROLE_TECHNICIAN, .step = approval_reject),
+	ROUTE("GET", "/api/v1/devices/{serial}", .least = ROLE_VIEWER, .step = device_search),
 	ROUTE("GET", "/api/v1/templates", .least = ROLE_VIEWER, .step = templates_list, .query = LIST_QUERY),
 	ROUTE("GET", "/api/v1/templates/{template}", .least = ROLE_VIEWER, .step = template_show, .query = { "version" }),
 	ROUTE("PUT", "/api/v1/templates/{template}", .least = ROLE_OPERATOR, .step = template_put, .query = LAYER_QUERY),
@@ -117,7 +118,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/rules/versions", .least = ROLE_VIEWER, .step = rules_versions, .query = LIST_QUERY),
 	RULES_ROUTE("POST", "/preview", .least = ROLE_VIEWER, .step = rules_preview, .query = { "limit", "cursor", "days" }),
 	TENANT_ROUTE("GET", "/devices", .least = ROLE_VIEWER, .step = devices_list,
-		.query = { "limit", "cursor", "instance", "held", "gone", "as_of" }),
+		.query = { "limit", "cursor", "instance", "held", "gone", "as_of", "state", "since_until" }),
 	TENANT_ROUTE("GET", "/devices/{serial}", .least = ROLE_VIEWER, .step = device_show, .query = { "as_of" }),
 	TENANT_ROUTE("POST", "/pins", .least = ROLE_TECHNICIAN, .step = pins_put),
 	TENANT_ROUTE("PUT", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_put),

@@ -154,6 +154,8 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 
 		device.labels = cost->labels;
 		device.label_count = cost->label_count;
+		device.guard_reason = row.guard_reason;
+
 		struct ruleset_device after = device;
 
 		after.labels = cost->labels_change ? cost->labels_after : cost->labels;

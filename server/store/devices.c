@@ -245,6 +245,52 @@ unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct t
 		PG_V_INT8(limit));
 }
 
+// --- as people are shown them ---
+
+#define TOLD(what, condition) "(select " what " from depbroker.enrolments e where e.tenant_id = $1 and e.serial_number = devices.serial_number and " condition ")"
+#define MISROUTED             "e.is_misrouted"
+#define ENROLLED              "e.instance_id = devices.instance_id and e.state = 2"
+// Numbers are those of enum assign_state. What is settled without the profile that was assigned last waits for one that can be assigned.
+#define STATE                                                                                                                    \
+	"case when gone_at is not null then 'released' when instance_id is null then 'held'"                                          \
+	" when exists " TOLD("", MISROUTED) " then 'misrouted' when assign_state = 3 then 'throttled' when assign_state = 4 then 'failed'" \
+	" when assign_state in (2, 5) then 'assigning' when assign_state <> 0 then 'waiting'"                                          \
+	" when exists " TOLD("", ENROLLED) " then 'enrolled'"                                                                         \
+	" when lower(profile_uuid) = lower(assigned_profile_uuid) and profile_status in ('pushed', 'assigned') then profile_status"    \
+	" else 'waiting' end"
+#define SINCE                                                                                                                    \
+	"coalesce(case s.state when 'released' then gone_at when 'held' then held_since when 'pushed' then profile_push_time"          \
+	" when 'assigned' then profile_assign_time when 'misrouted' then " TOLD("max(e.at)", MISROUTED)                                \
+	" when 'enrolled' then " TOLD("max(e.enrolled_at)", ENROLLED) " end, changed_at)"
+#define SHOWN                                                                                                                    \
+	"select serial_number" DEVICE_COLUMNS(AS_NAME) ", s.state, " SINCE " from depbroker.devices"                                   \
+	" cross join lateral (select " STATE " as state offset 0) as s where tenant_id = $1 and serial_number "
+
+unsigned store_device_shown_list(struct pg_transaction *t, int64_t tenant_id, const struct device_filter *filter, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		SHOWN "> $2 and ($3 or gone_at is null) and ($4 = -1 or coalesce(instance_id, 0) = $4) and ($5 = '' or s.state = $5)"
+		" and ($6::timestamptz is null or " SINCE " <= $6) order by serial_number limit $7",
+		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(filter->after)), PG_V_BOOL(filter->with_gone), PG_V_INT8(filter->instance_id),
+		PG_V_TEXT(store_not_null(filter->state)), PG_V_INSTANT(filter->since_until_us), PG_V_INT8(limit));
+}
+
+unsigned store_device_shown(struct pg_transaction *t, int64_t tenant_id, struct text serial)
+{
+	return PG_ADD(t, SHOWN "= $2", PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+}
+
+void store_device_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_status *out)
+{
+	struct columns at = { t, statement, row, COLUMNS };
+
+	out->state = next_text(&at);
+	out->since_us = next_instant(&at);
+}
+
+// --- to be assigned ---
+
 // Those that have not got any profile of ours yet come first, whatever waits besides.
 unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
 {

@@ -22,6 +22,21 @@ struct device_mark {
 void store_device_mark_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_mark *out);
 // By serial number, the first `limit` after `after`; gone ones only with `with_gone`. `instance_id` -1: any, 0: held, else this one's.
 unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id, int limit);
+// With the state that people are shown (struct device_status).
+struct device_filter {
+	struct text after;
+	bool with_gone;
+	int64_t instance_id; // as above
+	struct text state;   // empty: any
+	int64_t since_until_us; // in its state at this time already; INSTANT_NONE: since whenever
+};
+unsigned store_device_shown_list(struct pg_transaction *t, int64_t tenant_id, const struct device_filter *filter, int limit);
+unsigned store_device_shown(struct pg_transaction *t, int64_t tenant_id, struct text serial);
+struct device_status {
+	struct text state; // "waiting", "assigning", "assigned", "pushed", "enrolled", "throttled", "failed", "held", "misrouted", "released"
+	int64_t since_us;
+};
+void store_device_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_status *out); // of store_device_shown...
 unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit); // assign_at reached, new ones first
 void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out);
 // The earliest assign_at; INSTANT_NONE when there is none.

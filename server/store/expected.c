@@ -32,13 +32,14 @@ static void insert_rows(struct pg_transaction *t, int64_t tenant_id, const struc
 }
 
 void store_expected_put(struct pg_transaction *t, int64_t tenant_id, const struct expected_row *rows, size_t count, bool replaces,
-	struct text by)
+	enum expected_hold hold, struct text by)
 {
 	// Its row is locked first, so that two uploads follow each other.
 	(void)PG_ADD(t,
-		"insert into depbroker.expected_lists as l (tenant_id, uploaded_by) values ($1, $2)"
-		" on conflict (tenant_id) do update set version = l.version + 1, uploaded_at = now(), uploaded_by = excluded.uploaded_by",
-		PG_V_INT8(tenant_id), PG_V_TEXT(by));
+		"insert into depbroker.expected_lists as l (tenant_id, uploaded_by, holds) values ($1, $2, $3)"
+		" on conflict (tenant_id) do update set version = l.version + 1, uploaded_at = now(), uploaded_by = excluded.uploaded_by,"
+		" holds = case when $4 then l.holds else excluded.holds end",
+		PG_V_INT8(tenant_id), PG_V_TEXT(by), PG_V_BOOL(hold == EXPECTED_HOLD), PG_V_BOOL(hold == EXPECTED_HOLD_AS_IT_WAS));
 	if (replaces) {
 		(void)PG_ADD(t, "delete from depbroker.expected_devices where tenant_id = $1", PG_V_INT8(tenant_id));
 	}
@@ -51,7 +52,7 @@ void store_expected_put(struct pg_transaction *t, int64_t tenant_id, const struc
 
 unsigned store_expected_list(struct pg_transaction *t, int64_t tenant_id)
 {
-	return PG_ADD(t, "select version, since, uploaded_at, uploaded_by from depbroker.expected_lists where tenant_id = $1",
+	return PG_ADD(t, "select version, since, uploaded_at, uploaded_by, holds from depbroker.expected_lists where tenant_id = $1",
 		PG_V_INT8(tenant_id));
 }
 
@@ -63,6 +64,7 @@ void store_expected_list_read(const struct pg_transaction *t, unsigned statement
 	out->since_us = next_instant(&at);
 	out->uploaded_at_us = next_instant(&at);
 	out->uploaded_by = next_text(&at);
+	out->holds = next_bool(&at);
 }
 
 // A device that Apple had once has arrived, wherever it is now. Days end in UTC.

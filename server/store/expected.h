@@ -14,16 +14,19 @@ struct expected_row {
 	struct text instance; // its name; empty: wherever the rules send it
 };
 
+enum expected_hold { EXPECTED_HOLD_AS_IT_WAS, EXPECTED_HOLD, EXPECTED_HOLD_NOT }; // what arrives and is not on the list (guards.h)
+
 // Api scope. `replaces`: what was expected before is not any more; otherwise rows are added, or become these. An instance that the client
 // does not have makes the transaction fail with ERR_FENCED. No rows and `replaces`: nothing is expected, and nothing unexpected.
 void store_expected_put(struct pg_transaction *t, int64_t tenant_id, const struct expected_row *rows, size_t count, bool replaces,
-	struct text by);
+	enum expected_hold hold, struct text by);
 
 // Any tenant scope: one row or none.
 struct expected_list_row {
 	int64_t version;
 	int64_t since_us, uploaded_at_us;
 	struct text uploaded_by;
+	bool holds;
 };
 unsigned store_expected_list(struct pg_transaction *t, int64_t tenant_id);
 void store_expected_list_read(const struct pg_transaction *t, unsigned statement, size_t row, struct expected_list_row *out);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/routing.h"
 
+#include "store/guards_inner.h"
 #include "store/store_inner.h"
 
 #include <assert.h>
@@ -64,7 +65,7 @@ unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
 		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1),"
-		" exists (select from depbroker.reroutes where tenant_id = $1)",
+		" exists (select from depbroker.reroutes where tenant_id = $1) or exists (" GUARDED_NO_MORE ")",
 		PG_V_INT8(tenant_id));
 }
 
@@ -95,7 +96,7 @@ void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const str
 unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
-	return PG_ADD(t, "select serial_number from depbroker.reroutes where tenant_id = $1 order by serial_number limit $2",
+	return PG_ADD(t, "select serial_number from depbroker.reroutes where tenant_id = $1 union " GUARDED_NO_MORE " order by serial_number limit $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(limit));
 }
 
@@ -153,7 +154,7 @@ void store_pin_read(const struct pg_transaction *t, unsigned statement, size_t r
 
 #define ROUTED                                                                                                                  \
 	"select w.serial_number, w.model, w.description, w.color, w.asset_tag, w.device_family, w.os, w.device_assigned_by,"          \
-	" w.device_assigned_date, w.first_seen_at, " FACT
+	" w.device_assigned_date, w.first_seen_at, case when w.decider = 3 then w.hold_reason end, " FACT
 #define PRESENT "select * from depbroker.devices where tenant_id = $1 and gone_at is null "
 
 unsigned store_routed_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t seen_since_us, int limit)
@@ -186,6 +187,7 @@ void store_routed_read(const struct pg_transaction *t, unsigned statement, size_
 	out->apple.device_assigned_by = next_text(&at);
 	out->apple.device_assigned_date_us = next_instant(&at);
 	out->first_seen_us = next_instant(&at);
+	out->guard_reason = next_text(&at);
 	out->fact.serial_number = out->apple.serial_number;
 	read_fact(&at, &out->fact);
 }

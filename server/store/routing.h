@@ -48,7 +48,8 @@ void store_routing_read(const struct pg_transaction *t, unsigned statement, bool
 // Worker scope, in a fenced transaction; api scope after store_start_over (store_pins_put does it).
 void store_reroute_insert(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
 void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
-unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit); // their serial numbers
+// Their serial numbers, and those of devices that no guard (store/guards.h) holds any more.
+unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit);
 struct text store_reroute_read(const struct pg_transaction *t, unsigned statement, size_t row);
 
 struct pin_row {
@@ -72,6 +73,7 @@ struct routed_row {
 	struct device_record apple;
 	struct routing_fact fact;
 	int64_t first_seen_us;
+	struct text guard_reason; // as ruleset_device has it
 };
 enum { STORE_ROUTED_MAX = 2000 };
 // Any tenant scope, by serial number, the first `limit` after `after`.

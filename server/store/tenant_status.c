@@ -105,3 +105,8 @@ void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int
 	(void)PG_ADD(t, "update depbroker.tenant_status set missed_changes = missed_changes + $2 where tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_INT8(count));
 }
+
+void store_tenant_status_assigned(struct pg_transaction *t, int64_t tenant_id, int64_t lag_ms)
+{
+	(void)PG_ADD(t, "update depbroker.tenant_status set assign_lag_ms = $2 where tenant_id = $1", PG_V_INT8(tenant_id), PG_V_INT8(lag_ms));
+}

@@ -19,7 +19,7 @@ enum { TENANT_COLUMN_COUNT = 28, REASON_MAX = 400 };
 	"s.token_expires_at, s.token_state, s.sync_phase, s.sync_reason, s.sync_error, s.synced_at, s.sync_next_at, "        \
 	"s.devices, s.assigned, s.held, s.announced_seq, s.event_seq, s.updated_at, s.removals_held, s.missed_changes, "     \
 	"s.parked_records, s.token_since, s.token_checked_at, s.token_word, s.pending_since, s.told_token_id, s.told_days, " \
-	"s.told_admin_id, s.profile_drifts, s.profile_unusable, s.definitions_lost, s.held_since "                                           \
+	"s.told_admin_id, s.profile_drifts, s.profile_unusable, s.definitions_lost, s.held_since, s.assign_lag_ms "                          \
 	"from depbroker.tenants t join depbroker.tenant_status s on s.tenant_id = t.tenant_id "
 
 unsigned store_tenant_next_id(struct pg_transaction *t)
@@ -184,6 +184,7 @@ void store_tenant_status_read(const struct pg_transaction *t, unsigned statement
 	out->profile_unusable = next_bool(&at);
 	out->definitions_lost = next_number(&at);
 	out->held_since_us = next_instant(&at);
+	out->assign_lag_ms = next_number(&at);
 }
 
 void store_tenant_update(struct pg_transaction *t, const struct tenant_row *tenant)

@@ -102,6 +102,7 @@ struct tenant_status_row {
 	int64_t profile_drifts;      // profiles that Apple has otherwise than they were meant
 	bool profile_unusable;       // nothing is assigned: an error in its layers, or Apple refuses it
 	int64_t definitions_lost;    // answers to definitions of profiles that never came, since the client is there
+	int64_t assign_lag_ms;       // of the device that waited for longest, of those that got their first profile last
 	int64_t told_token_id, told_days; // what people were told (tenants/alert.h)
 	struct text told_admin_id;
 };
@@ -111,6 +112,7 @@ void store_tenant_status_read(const struct pg_transaction *t, unsigned statement
 unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text token_state, int64_t expires_at_us);
 // Worker scope, with the changes themselves.
 void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count);
+void store_tenant_status_assigned(struct pg_transaction *t, int64_t tenant_id, int64_t lag_ms);
 // Worker scope, at the end of a run: counts anew when `count` is set; token_state may be empty: Apple said nothing of it.
 // profile_drifts is counted.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status, bool count);

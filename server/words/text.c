@@ -322,6 +322,12 @@ static int base64_value(char c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
+static void cut(struct buffer *buffer, size_t length)
+{
+	buffer->length = length;
+	buffer->bytes[length] = '\0';
+}
+
 bool base64_decode(struct buffer *out, struct text in)
 {
 	uint32_t group = 0;
@@ -333,22 +339,25 @@ bool base64_decode(struct buffer *out, struct text in)
 	if (in.length % 4 == 1) {
 		return false;
 	}
-	for (size_t i = 0; i < in.length; i++) {
+
+	const size_t before = out->length;
+	char *at = buffer_extend(out, in.length / 4 * 3 + in.length % 4 * 3 / 4);
+
+	for (size_t i = 0; at != NULL && i < in.length; i++) {
 		const int value = base64_value(in.bytes[i]);
 
 		if (value < 0) {
+			cut(out, before);
 			return false;
 		}
 		group = group << 6 | (uint32_t)value;
 		bits += 6;
 		if (bits >= 8) {
-			const char byte = (char)(group >> (bits - 8) & 0xff);
-
-			buffer_add(out, &byte, 1);
 			bits -= 8;
+			*at++ = (char)(group >> bits & 0xff);
 		}
 	}
-	return !out->overflow && (group & ((1u << bits) - 1)) == 0;
+	return at != NULL && (group & ((1u << bits) - 1)) == 0;
 }
 
 static int hex_value(char c)
@@ -366,18 +375,21 @@ bool hex_decode(struct buffer *out, struct text in)
 	if (in.length % 2 != 0) {
 		return false;
 	}
-	for (size_t i = 0; i < in.length; i += 2) {
+
+	const size_t before = out->length;
+	char *at = buffer_extend(out, in.length / 2);
+
+	for (size_t i = 0; at != NULL && i < in.length; i += 2) {
 		const int high = hex_value(in.bytes[i]);
 		const int low = hex_value(in.bytes[i + 1]);
 
 		if (high < 0 || low < 0) {
+			cut(out, before);
 			return false;
 		}
-		const char byte = (char)(high << 4 | low);
-
-		buffer_add(out, &byte, 1);
+		*at++ = (char)(high << 4 | low);
 	}
-	return !out->overflow;
+	return at != NULL;
 }
 
 void wipe(void *memory, size_t length)

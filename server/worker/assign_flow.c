@@ -350,7 +350,7 @@ static void take_read_back(struct assign_flow *assign)
 			reconcile_unseen(&outcome, &settings, row, REMOVAL_INACCESSIBLE);
 		} else {
 			device_fingerprint(record);
-			settings = routing_decide(flow->tenant, record);
+			settings = routing_decide(flow->tenant, record, row);
 			reconcile_record(&outcome, &settings, row, record, false);
 		}
 		changes_add(&flow->changes, &outcome);

@@ -12,7 +12,7 @@ enum { JSON_LIMIT = 512 * 1024 }; // apple.h bounds each text and `extra`: escap
 
 void changes_init(struct changes *changes, struct tenant *tenant)
 {
-	*changes = (struct changes){ .tenant = tenant, .json = BUFFER(JSON_LIMIT) };
+	*changes = (struct changes){ .tenant = tenant, .json = BUFFER(JSON_LIMIT), .assign_lag_us = -1 };
 }
 
 void changes_reset(struct changes *changes)
@@ -21,6 +21,8 @@ void changes_reset(struct changes *changes)
 	changes->event_count = 0;
 	changes->news_count = 0;
 	changes->replacement_count = 0;
+	changes->claim_count = 0;
+	changes->assign_lag_us = -1;
 	changes->parked = NULL;
 }
 
@@ -29,10 +31,12 @@ void changes_fini(struct changes *changes)
 	free(changes->rows);
 	free(changes->events);
 	free(changes->replacements);
+	free(changes->claims);
 	buffer_fini(&changes->json);
 	changes->rows = NULL;
 	changes->events = NULL;
 	changes->replacements = NULL;
+	changes->claims = NULL;
 }
 
 // Fixed: an event stays in the lane that it was stored with.
@@ -158,6 +162,32 @@ static void note_replacement(struct changes *changes, const struct device_row *r
 	changes->tenant->has_facts = true;
 }
 
+static void note_claim(struct changes *changes, const struct device_row *stored, const struct device_row *row)
+{
+	const bool gone = row->gone_at_us != INSTANT_NONE;
+
+	if (stored != NULL && (stored->gone_at_us != INSTANT_NONE) == gone &&
+		stored->apple.device_assigned_date_us == row->apple.device_assigned_date_us) {
+		return;
+	}
+	changes->claims = grow(changes->claims, changes->claim_count, &changes->claim_room, sizeof *changes->claims);
+	changes->claims[changes->claim_count++] = (struct serial_claim){
+		.serial_number = row->apple.serial_number, .assigned_at_us = row->apple.device_assigned_date_us, .gone = gone,
+	};
+}
+
+// From what made it wanted, which is most often Apple's word that it is there, to Apple's word that it has the profile.
+static void note_lag(struct changes *changes, const struct device_row *stored, const struct device_row *row)
+{
+	if (stored == NULL || stored->assigned_profile_uuid.length > 0 || row->assigned_profile_uuid.length == 0 ||
+		stored->instance_id == INSTANCE_NONE || row->gone_at_us != INSTANT_NONE) {
+		return;
+	}
+	const int64_t lag_us = tenant_now_us(changes->tenant) - stored->changed_at_us;
+
+	changes->assign_lag_us = lag_us > changes->assign_lag_us ? lag_us : changes->assign_lag_us;
+}
+
 void changes_add(struct changes *changes, const struct reconcile_outcome *outcome)
 {
 	if (!outcome->write) {
@@ -170,6 +200,8 @@ void changes_add(struct changes *changes, const struct reconcile_outcome *outcom
 	if (outcome->event_count > 0) {
 		add_events(changes, outcome, row);
 	}
+	note_claim(changes, outcome->stored, row);
+	note_lag(changes, outcome->stored, row);
 	if (row->apple.is_replacement && row->gone_at_us == INSTANT_NONE) {
 		note_replacement(changes, row);
 	}
@@ -258,6 +290,12 @@ void changes_build(const struct changes *changes, struct pg_transaction *t, cons
 	}
 	if (changes->row_count > 0) {
 		(void)store_device_put(t, fence.tenant_id, changes->rows, changes->row_count);
+	}
+	if (changes->claim_count > 0) {
+		store_claims_put(t, fence.tenant_id, changes->claims, changes->claim_count);
+	}
+	if (changes->assign_lag_us >= 0) {
+		store_tenant_status_assigned(t, fence.tenant_id, changes->assign_lag_us / 1000);
 	}
 	if (changes->replacement_count > 0) {
 		store_replacement_note(t, fence.tenant_id, changes->replacements, changes->replacement_count);

@@ -21,6 +21,9 @@ struct changes {
 	size_t news_count; // rows with events
 	struct text *replacements; // serial numbers of rows that say that they are
 	size_t replacement_count, replacement_room;
+	int64_t assign_lag_us; // the longest of rows that get their first profile; -1: none does
+	struct serial_claim *claims; // of rows that come, go, or have another date
+	size_t claim_count, claim_room;
 	const struct apple_page *parked; // whose rejected records are kept; NULL: none
 	bool missed;       // the changes had not told of these: they are counted
 	struct buffer json; // scratch

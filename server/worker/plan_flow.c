@@ -6,6 +6,7 @@
 
 #include <assert.h>
 
+enum { REROUTED_DEVICES, REROUTED_FACTS, REROUTED_GUARDS }; // the statements
 enum { TEXTS_BYTES = 256 * 1024 }; // STORE_LIST_MAX serial numbers
 
 bool plan_must_run(const struct tenant *tenant)
@@ -32,7 +33,7 @@ static void reconcile_rows(struct plan_flow *plan)
 	for (size_t i = 0; i < flow->row_count; i++) {
 		const struct device_row *row = &flow->rows[i];
 		const bool gone = row->gone_at_us != INSTANT_NONE;
-		const struct reconcile_settings settings = gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, &row->apple);
+		const struct reconcile_settings settings = gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, &row->apple, row);
 
 		reconcile_again(&outcome, &settings, row);
 		changes_add(&flow->changes, &outcome);
@@ -104,6 +105,7 @@ static void read_rerouted(struct plan_flow *plan)
 	flow_begin_read(flow);
 	(void)store_device_by_serials(&flow->read, tenant_id, plan->serials, plan->serial_count);
 	(void)store_fact_by_serials(&flow->read, tenant_id, plan->serials, plan->serial_count);
+	(void)store_guard_by_serials(&flow->read, tenant_id, plan->serials, NULL, plan->serial_count);
 	flow_start_read(flow);
 }
 
@@ -163,6 +165,7 @@ static void step(struct flow *flow)
 			if (flow->read.op.rc != OK) {
 				goto read_failed;
 			}
+			routing_take_guards(flow->tenant, &flow->read, REROUTED_GUARDS);
 			reconcile_rows(plan);
 			AWAIT(plan, PLAN_WRITING_REROUTED, flow_write_with(flow, build_rerouted, entry_of(plan)));
 			if (flow_written(flow) != OK) {

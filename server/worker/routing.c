@@ -24,6 +24,8 @@ void routing_no_facts(struct tenant *tenant)
 {
 	tenant->facts = NULL;
 	tenant->fact_count = 0;
+	tenant->guards = NULL;
+	tenant->guard_count = 0;
 }
 
 void routing_take_facts(struct tenant *tenant, const struct pg_transaction *t, unsigned statement)
@@ -36,6 +38,40 @@ void routing_take_facts(struct tenant *tenant, const struct pg_transaction *t, u
 		store_fact_read(t, statement, i, &tenant->facts[i]);
 	}
 	qsort(tenant->facts, count, sizeof *tenant->facts, compare_facts);
+}
+
+static int compare_guards(const void *a, const void *b)
+{
+	return compare_texts(((const struct guard_row *)a)->serial_number, ((const struct guard_row *)b)->serial_number);
+}
+
+void routing_take_guards(struct tenant *tenant, const struct pg_transaction *t, unsigned statement)
+{
+	const size_t count = pg_row_count(t, statement);
+
+	tenant->guards = tenant_scratch(tenant, (count + 1) * sizeof *tenant->guards);
+	tenant->guard_count = count;
+	for (size_t i = 0; i < count; i++) {
+		store_guard_read(t, statement, i, &tenant->guards[i]);
+	}
+	qsort(tenant->guards, count, sizeof *tenant->guards, compare_guards);
+}
+
+// Why a guard holds the device; empty: none does.
+static struct text guard_reason(const struct tenant *tenant, struct text serial, const struct device_row *stored)
+{
+	const bool present = stored != NULL && stored->gone_at_us == INSTANT_NONE;
+	const struct guard_row wanted = { .serial_number = serial };
+
+	if (present && stored->instance_id != INSTANCE_NONE) {
+		return TEXT_NONE;
+	}
+	if (tenant->guards == NULL) {
+		return present && stored->decider == ROUTE_BY_GUARD ? stored->hold_reason : TEXT_NONE;
+	}
+	const struct guard_row *guard = bsearch(&wanted, tenant->guards, tenant->guard_count, sizeof *tenant->guards, compare_guards);
+
+	return guard != NULL ? guard->reason : TEXT_NONE;
 }
 
 static const struct routing_fact *fact_of(const struct tenant *tenant, struct text serial)
@@ -57,7 +93,19 @@ static struct reconcile_settings settings_of(const struct tenant *tenant, struct
 	};
 }
 
-struct reconcile_settings routing_decide(struct tenant *tenant, const struct device_record *apple)
+static enum route_decider decider_of(const struct ruleset_target *target)
+{
+	static const enum route_decider deciders[] = {
+		[RULESET_BY_PIN] = ROUTE_BY_PIN,
+		[RULESET_BY_RULE] = ROUTE_BY_RULE,
+		[RULESET_BY_OTHERWISE] = ROUTE_BY_RULE,
+		[RULESET_BY_GUARD] = ROUTE_BY_GUARD,
+	};
+
+	return deciders[target->decider];
+}
+
+struct reconcile_settings routing_decide(struct tenant *tenant, const struct device_record *apple, const struct device_row *stored)
 {
 	if (tenant->rules == NULL) {
 		return settings_of(tenant, (struct route_wish){ .hold_reason = TEXT("there are no rules yet") }, NULL);
@@ -66,10 +114,11 @@ struct reconcile_settings routing_decide(struct tenant *tenant, const struct dev
 
 	device.labels = tenant->labels;
 	device.label_count = tenant->label_count;
+	device.guard_reason = guard_reason(tenant, apple->serial_number, stored);
 	const struct ruleset_target target = ruleset_decide(tenant->rules, &device);
 	const struct route_wish wish = {
 		.instance_id = target.instance_id,
-		.decider = target.decider == RULESET_BY_PIN ? ROUTE_BY_PIN : ROUTE_BY_RULE,
+		.decider = decider_of(&target),
 		.rule_id = target.rule_id,
 		.hold_reason = target.hold_reason,
 	};

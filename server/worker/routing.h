@@ -13,8 +13,11 @@
 void routing_take_facts(struct tenant *tenant, const struct pg_transaction *t, unsigned statement);
 void routing_no_facts(struct tenant *tenant);
 
-// Decided now.
-struct reconcile_settings routing_decide(struct tenant *tenant, const struct device_record *apple);
+// Likewise, of a store_guard_... statement. Whoever did not ask leaves to the guards what they hold.
+void routing_take_guards(struct tenant *tenant, const struct pg_transaction *t, unsigned statement);
+
+// Decided now. `stored` NULL: the device is new. Guards hold what arrives, and take no device from where it is.
+struct reconcile_settings routing_decide(struct tenant *tenant, const struct device_record *apple, const struct device_row *stored);
 // As it was decided, for what happens to the assignment. The devices' routes are those of the loaded rules: routing_is_current.
 struct reconcile_settings routing_as_decided(struct tenant *tenant, const struct device_row *row);
 struct wanted_profile *routing_profile(struct tenant *tenant, const struct device_row *row); // NULL: it is held

@@ -161,31 +161,39 @@ static void remember_written(struct sync_flow *sync)
 	}
 }
 
+enum { PAGE_DEVICES, PAGE_GUARDS, PAGE_FACTS }; // the statements
+
 static void plan_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	struct text *serials, *decided;
+	int64_t *assigned_us;
 
 	page_plan_make(&sync->plan, flow->page.devices, flow->page.count);
 	flow_begin_read(flow);
 	serials = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *serials);
 	decided = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *decided);
+	assigned_us = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *assigned_us);
 	sync->asked_for = 0;
 	sync->decided_about = 0;
 	for (size_t i = 0; i < sync->plan.count; i++) {
 		device_fingerprint(&flow->page.devices[sync->plan.items[i].record]);
-		const struct text serial = flow->page.devices[sync->plan.items[i].record].serial_number;
+		const struct device_record *record = &flow->page.devices[sync->plan.items[i].record];
+		const struct text serial = record->serial_number;
 		const enum known_answer known = ask_known(sync, &sync->plan.items[i]);
 
 		if (known == KNOWN_PERHAPS) {
 			serials[sync->asked_for++] = serial;
 		}
-		if (known != KNOWN_SAME && flow->tenant->has_facts) {
+		if (known != KNOWN_SAME) {
+			assigned_us[sync->decided_about] = record->device_assigned_date_us;
 			decided[sync->decided_about++] = serial;
 		}
 	}
 	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, serials, sync->asked_for);
-	if (sync->decided_about > 0) {
+	(void)store_guard_by_serials(&flow->read, flow->tenant->due.tenant_id, decided, assigned_us, sync->decided_about);
+	sync->asks_facts = flow->tenant->has_facts && sync->decided_about > 0;
+	if (sync->asks_facts) {
 		(void)store_fact_by_serials(&flow->read, flow->tenant->due.tenant_id, decided, sync->decided_about);
 	}
 }
@@ -213,7 +221,10 @@ static void reconcile_page(struct sync_flow *sync)
 	struct reconcile_outcome outcome;
 
 	if (sync->decided_about > 0) {
-		routing_take_facts(flow->tenant, &flow->read, 1);
+		routing_take_guards(flow->tenant, &flow->read, PAGE_GUARDS);
+	}
+	if (sync->asks_facts) {
+		routing_take_facts(flow->tenant, &flow->read, PAGE_FACTS);
 	}
 	if (sync->asked_for > 0) {
 		flow_take_rows(flow);
@@ -224,9 +235,11 @@ static void reconcile_page(struct sync_flow *sync)
 		const struct device_record *record = &flow->page.devices[item->record];
 
 		if (ask_known(sync, item) != KNOWN_SAME) {
-			const struct reconcile_settings settings = item->gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, record);
+			const struct device_row *stored = stored_row(sync, record->serial_number);
+			const struct reconcile_settings settings =
+				item->gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, record, stored);
 
-			reconcile_record(&outcome, &settings, stored_row(sync, record->serial_number), record, item->gone);
+			reconcile_record(&outcome, &settings, stored, record, item->gone);
 			changes_add(&flow->changes, &outcome);
 		}
 	}

@@ -39,7 +39,8 @@ struct sync_flow {
 	bool known_is_open;
 	bool known_is_read; // to its end
 	size_t asked_for; // rows of the page that are read
-	size_t decided_about; // devices of it whose facts are read
+	size_t decided_about; // devices of it whose guards are read,
+	bool asks_facts;      // and facts
 	struct arena unseen_texts;
 	struct text *unseen; // serial numbers that the generation has not seen, of the marks that were read
 	size_t unseen_count;

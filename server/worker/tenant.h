@@ -14,6 +14,7 @@
 #include "store/deliveries.h"
 #include "store/endpoints.h"
 #include "store/enrolments.h"
+#include "store/guards.h"
 #include "store/instances.h"
 #include "store/routing.h"
 #include "store/secrets.h"
@@ -122,6 +123,8 @@ struct tenant {
 	bool has_reroutes; // devices are to be decided about once more
 	struct routing_fact *facts; // in scratch, of the devices of the step: see routing.h
 	size_t fact_count;
+	struct guard_row *guards;   // likewise, of those that are to be held if they arrive now; NULL: nobody asked
+	size_t guard_count;
 	struct tenant_instance *instances;
 	size_t instance_count;
 	struct tenant_endpoint *endpoints;

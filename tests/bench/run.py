@@ -248,6 +248,47 @@ def latency(options):
     return [Figure(**figure) for figure in json.loads(done.stdout)]
 
 
+# --- what rules would do ---
+
+PREVIEWED = 100000
+PLANT = """
+insert into depbroker.devices (tenant_id, serial_number, model, device_family, os, fingerprint, instance_id, rules_version, decider, rule_id,
+  first_seen_at, changed_at)
+select i.tenant_id, 'PREVIEW' || lpad(n::text, 7, '0'), 'MacBook Air', case when n %% 3 = 0 then 'iPad' else 'Mac' end, 'OSX',
+  '\\x00000000000000000000000000000000', i.instance_id, 1, 2, 'otherwise', now(), now()
+from depbroker.instances i, generate_series(1, %d) n
+"""
+
+
+def preview(options):
+    """As many devices as a large client has, and rules that move a third of them."""
+    count = PREVIEWED // (100 if options.small else 1)
+    with Installation(options.build, DEPBROKER_SYNC_INTERVAL="86400") as broker:
+        broker.add_clients(1, 0)
+        path = "/tenants/client-00001"
+        for name in ("main", "ipads"):
+            broker.api.ask("POST", path + "/instances", {"name": name, "kind": "generic", "enrolment_url": f"https://{name}.example/",
+                                                         "allowed_hosts": [f"{name}.example"], "webhook_url": "https://127.0.0.1/"})
+        broker.api.ask("PUT", path + "/rules", {"default": "main"})
+        broker.sql(PLANT % count + "where i.name = 'main'")
+        broker.sql("vacuum analyze depbroker.devices")
+        rules = {"rules": [{"name": "iPads", "when": {"device_family": ["iPad"]}, "then": {"instance": "ipads"}}], "otherwise": {"instance": "main"}}
+        taken, begin = [], broker.begin()
+        for _ in range(5):
+            start = time.monotonic()
+            answer = broker.api.ask("POST", path + "/rules/preview", rules)
+            taken.append(time.monotonic() - start)
+            if (answer["devices"], answer["changes"]) != (count, count // 3):
+                raise SystemExit(f"a preview of {count} devices says {answer['devices']}, {answer['changes']}")
+        used = broker.used_since(begin)
+    tell(f"five previews of {count} devices: {used}")
+    return [
+        Figure("a preview, by the wall", statistics.median(taken), "s", 1),
+        Figure("a preview, depbroker", used.depbroker / 5, "CPU s"),
+        Figure("a preview, PostgreSQL", used.postgres / 5, "CPU s"),
+    ]
+
+
 # --- the table ---
 
 ROWS = {
@@ -255,6 +296,7 @@ ROWS = {
     "large": (one_client, "one large client"),
     "idle": (idle, "many clients, nothing changes"),
     "latency": (latency, "a change at Apple, asked for at once"),
+    "preview": (preview, "a preview of other rules"),
     "poison": (poison, "one in a hundred is poisoned"),
 }
 

@@ -193,7 +193,7 @@ static void expect(const struct client *client, const struct expected_row *rows,
 {
 	struct pg_call call;
 
-	store_expected_put(begin(&call, store_api(client->id)), client->id, rows, count, replaces, TEXT("key"));
+	store_expected_put(begin(&call, store_api(client->id)), client->id, rows, count, replaces, EXPECTED_HOLD_AS_IT_WAS, TEXT("key"));
 	run_and_end(&call, &world);
 	store_expected_review(begin(&call, store_worker(client->id)), client->id, 1);
 	run_and_end(&call, &world);
@@ -227,7 +227,8 @@ static void what_is_expected_arrives_or_is_overdue_and_the_rest_is_unexpected(vo
 	assert_int_equal(counts.arrived, 2);
 	assert_int_equal(counts.unexpected, 0);
 	store_expected_put(begin(&call, store_api(client.id)), client.id,
-		&(struct expected_row){ .serial_number = TEXT("E"), .instance = TEXT("nowhere") }, 1, true, TEXT("key"));
+		&(struct expected_row){ .serial_number = TEXT("E"), .instance = TEXT("nowhere") }, 1, true,
+		EXPECTED_HOLD_AS_IT_WAS, TEXT("key"));
 	refuse(&call, &world, ERR_FENCED);
 	assert_int_equal(counts_of(&client).arrived, 2);
 	expect(&client, NULL, 0, true);

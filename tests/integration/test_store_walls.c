@@ -8,6 +8,7 @@
 #include "store/definitions.h"
 #include "store/deliveries.h"
 #include "store/account.h"
+#include "store/guards.h"
 #include "store/approvals.h"
 #include "store/endpoints.h"
 #include "store/instances.h"
@@ -212,6 +213,7 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 {
 	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
 	const struct device_row device = device_of(INSTANCE, assign_at_us);
+	const struct serial_claim claim = { .serial_number = SERIAL, .assigned_at_us = INSTANT_NONE };
 	const struct stored_event event = event_of(1, INSTANCE);
 	const struct ledger_entry entry = { .kind = "fetch" };
 	const struct attempt_row attempt = attempt_of(ATTEMPTS_MADE);
@@ -224,6 +226,7 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 	(void)store_profile_put(t, tenant_id, &profile);
 	store_definition_begin(t, tenant_id, INSTANCE, profile.content_digest);
 	(void)store_device_put(t, tenant_id, &device, 1);
+	store_claims_put(t, tenant_id, &claim, 1);
 	(void)store_event_insert(t, tenant_id, &event, 1);
 	store_reroute_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1); // of its pin
 	store_reroute_insert(t, tenant_id, (const struct text[]){ REROUTED }, 1);
@@ -273,6 +276,9 @@ static const char *role_for(const char *table)
 {
 	const bool directory = strcmp(table, "tenants") == 0 || strcmp(table, "sync_due") == 0 || strcmp(table, "tenant_status") == 0;
 
+	if (strcmp(table, "serial_claims") == 0) {
+		return "depbroker_worker"; // the owner compares those of all clients
+	}
 	return directory ? "depbroker_api" : "depbroker_owner";
 }
 
@@ -563,6 +569,8 @@ CHANGES(instance_update, store_api, {
 })
 CHANGES(reroute_insert, store_worker, store_reroute_insert(t, tenant_id, (const struct text[]){ TEXT("ANOTHER") }, 1))
 CHANGES(reroute_delete, store_worker, store_reroute_delete(t, tenant_id, (const struct text[]){ REROUTED }, 1))
+CHANGES(claims_put, store_worker, store_claims_put(t, tenant_id, &(struct serial_claim){ .serial_number = SERIAL, .gone = true }, 1))
+CHANGES(held_review, store_worker, store_held_review(t, tenant_id))
 CHANGES(pin_put, store_api, store_pins_put(t, tenant_id, &(struct pin_row){ .made_by = TEXT("other") }, (const struct text[]){ SERIAL }, 1))
 CHANGES(pin_delete, store_api, (void)store_pins_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1))
 CHANGES(account_spend, store_api, store_account_spend(t, &(const struct account_spending){ tenant_id, 3, 100 }, 1, TEXT("rules"), TEXT("key")))
@@ -613,7 +621,7 @@ static const struct function *const functions[] = {
 	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
-	&attempt_list, &advance, &ledger_insert, &device_put, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
+	&attempt_list, &advance, &ledger_insert, &device_put, &claims_put, &held_review, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
 	&endpoint_list_with_secrets, &parked_event_list, &endpoint_disable, &endpoint_enable, &endpoint_slow, &endpoint_succeeded, &parked_event_insert,
 	 &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
 	&template_done, &definition_begin, &definition_withdraw, &definition_lost, &profile_put, &profile_checked, &profile_forget,

@@ -13,7 +13,7 @@ trap 'rm -rf "$copy"' EXIT
 git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C "$copy"
 cd "$copy"
 cmake --preset release -DDEPBROKER_WERROR=OFF >configure.log
-export DEPBROKER_SIM_SCHEDULES=300 DEPBROKER_TEST_SEED=1
+export DEPBROKER_SIM_SCHEDULES=300 DEPBROKER_HISTORIES=5000 DEPBROKER_TEST_SEED=1
 
 # A test is a program of its name; "faults" are schedules of tests/faults; "e2e/NAME" is tests/e2e/NAME.py.
 programs_of() {

@@ -129,6 +129,7 @@ struct sim_tenant {
 	size_t failure_count;
 	int failures_heard; // by all runs
 	bool page_heard; // by that run
+	bool must_wait;  // that run, since Apple has not answered when it asked who it is or for a page
 };
 
 // --- nodes ---
@@ -249,8 +250,9 @@ void sim_scene_note(const struct sim_tenant *tenant); // a request leaves for Ap
 
 // sim_waits.c
 void sim_wait_loaded(struct sim_tenant *tenant); // by a new run
-void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum err rc, int64_t retry_after_s, bool page);
+void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum err rc, int64_t retry_after_s, bool page, bool waits);
 void sim_wait_stored(const struct sim_life *life, const struct sim_tenant *tenant, const struct stream_row *next);
+void sim_wait_asked(const struct sim_life *life, const struct sim_tenant *tenant); // Apple, who it is or for a page
 int64_t sim_wait_least_us(int failures, int64_t retry_after_s); // after so many in a row
 
 // sim_plan.c

@@ -462,9 +462,18 @@ static void on_request(void *argument)
 
 static void on_held_back(void *argument);
 
+// The client waits when it fails, with everything; what is about single devices and profiles has its own times.
+static bool backs_off(const struct sim_call *at)
+{
+	return at->what == SIGN_IN || at->what == ACCOUNT || at->what == FETCH || at->what == SYNC;
+}
+
 static void ask(struct sim_call *at, bool signing_in)
 {
 	at->signing_in = signing_in;
+	if (backs_off(at)) {
+		sim_wait_asked(at->life, at->tenant);
+	}
 	if (!apple_gate_admits(at->call)) {
 		at->retry_after_s = at->call->retry_after_s;
 		sim_at(sim.now_us, at->life, on_held_back, at);
@@ -519,7 +528,7 @@ static void finish(struct sim_call *at, enum err rc)
 	} else {
 		(void)fault_set(&call->op.fault, rc, "%s", err_text(rc));
 	}
-	sim_wait_heard(at->life, at->tenant, rc, at->retry_after_s, at->what == FETCH || at->what == SYNC);
+	sim_wait_heard(at->life, at->tenant, rc, at->retry_after_s, at->what == FETCH || at->what == SYNC, backs_off(at));
 	sim_trace("called", at->tenant->id, at->what, rc);
 	op_done(&call->op, rc);
 }

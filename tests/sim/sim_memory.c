@@ -7,56 +7,38 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { CHUNK = 1 << 20, KEPT_SLOTS_MIN = 1 << 11, CLASSES = 32, CLASS_MIN = 5 };
+#define POOL_SIZE ((size_t)1 << 32) // of addresses: memory comes as it is touched, and is kept for the next schedule
 
-struct chunk {
-	struct chunk *next;
-	size_t size, used;
-	_Alignas(16) char bytes[];
-};
+enum { KEPT_SLOTS_MIN = 1 << 11, CLASSES = 33, CLASS_MIN = 5 };
 
-struct pool { // chunks are kept for the next schedule
-	struct chunk *first, *now;
+struct pool {
+	char *bytes; // POOL_SIZE of them
+	size_t used;
 };
 
 static struct pool own;
 static struct text *kept; // a hash table of the texts that sim_keep gave
 static size_t kept_count, kept_slots;
 
-void *__real_malloc(size_t size);
-void __real_free(void *memory);
-
-#ifndef SIM_WRAP_MALLOC
-#define __real_malloc malloc
-#endif
-
 static void *take(struct pool *pool, size_t size)
 {
-	size = (size + 15) & ~(size_t)15;
-	while (pool->now == NULL || pool->now->used + size > pool->now->size) {
-		struct chunk *next = pool->now != NULL ? pool->now->next : pool->first;
-
-		if (next == NULL) {
-			const size_t room = size > CHUNK ? size : CHUNK;
-
-			next = __real_malloc(sizeof *next + room);
-			assert(next != NULL);
-			*next = (struct chunk){ .size = room };
-			if (pool->now != NULL) {
-				pool->now->next = next;
-			} else {
-				pool->first = next;
-			}
-		}
-		next->used = 0;
-		pool->now = next;
+	if (pool->bytes == NULL) {
+		pool->bytes = mmap(NULL, POOL_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		assert(pool->bytes != MAP_FAILED);
 	}
 
-	void *memory = pool->now->bytes + pool->now->used;
+	void *memory = pool->bytes + pool->used;
 
-	pool->now->used += size;
+	pool->used += (size + 15) & ~(size_t)15;
+	assert(pool->used <= POOL_SIZE);
 	return memory;
+}
+
+static bool has(const struct pool *pool, const void *memory)
+{
+	return (uintptr_t)memory - (uintptr_t)pool->bytes < pool->used;
 }
 
 void *sim_take_unset(size_t size)
@@ -109,9 +91,8 @@ static void grow_kept(void)
 
 struct text sim_keep(struct text text)
 {
-
-	if (text.bytes == NULL) {
-		return TEXT_NONE;
+	if (text.bytes == NULL || has(&own, text.bytes)) {
+		return text;
 	}
 	if (text.length > 64) { // events' bodies: each another one
 		char *copy = sim_take(text.length + 1);
@@ -175,6 +156,8 @@ struct block {
 static struct pool theirs;
 static struct block *waiting[CLASSES];
 
+void *__real_malloc(size_t size);
+void __real_free(void *memory);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
@@ -182,28 +165,15 @@ void __wrap_free(void *memory);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
 
-static bool is_ours(const void *memory)
-{
-	for (const struct chunk *chunk = theirs.first; chunk != NULL; chunk = chunk->next) {
-		if ((const char *)memory >= chunk->bytes && (const char *)memory < chunk->bytes + chunk->size) {
-			return true;
-		}
-	}
-	return false;
-}
-
 void *__wrap_malloc(size_t size)
 {
-	size_t class = CLASS_MIN;
-	struct block *block;
-
 	if (!sim.runs) {
 		return __real_malloc(size);
 	}
-	while (((size_t)1 << class) < size) {
-		class++;
-	}
-	block = waiting[class];
+
+	const size_t class = size <= (size_t)1 << CLASS_MIN ? CLASS_MIN : 64 - (size_t)__builtin_clzl(size - 1);
+	struct block *block = waiting[class];
+
 	if (block != NULL) {
 		waiting[class] = block->next;
 	} else {
@@ -222,7 +192,7 @@ void *__wrap_calloc(size_t count, size_t size)
 
 void __wrap_free(void *memory)
 {
-	if (memory == NULL || !is_ours(memory)) {
+	if (memory == NULL || !has(&theirs, memory)) {
 		__real_free(memory);
 		return;
 	}
@@ -238,7 +208,7 @@ void *__wrap_realloc(void *memory, size_t size)
 	if (memory == NULL) {
 		return __wrap_malloc(size);
 	}
-	if (!is_ours(memory)) {
+	if (!has(&theirs, memory)) {
 		return __real_realloc(memory, size);
 	}
 
@@ -258,7 +228,7 @@ void *__wrap_realloc(void *memory, size_t size)
 static void forget_theirs(void)
 {
 	memset(waiting, 0, sizeof waiting);
-	theirs.now = NULL;
+	theirs.used = 0;
 }
 
 #else
@@ -271,7 +241,7 @@ static void forget_theirs(void)
 
 void sim_memory_reset(void)
 {
-	own.now = NULL;
+	own.used = 0;
 	kept = NULL;
 	kept_count = 0;
 	kept_slots = 0;

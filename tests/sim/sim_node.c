@@ -26,6 +26,7 @@ struct sim_node {
 	struct sim_life *life; // NULL: it does not run
 	int number, starts;
 	char id[32], replaces[32];
+	struct text id_text; // of id
 	struct config config;
 	int64_t skew_us, paused_until_us, cut_off_until_us;
 	struct stop_signals *signals;
@@ -56,7 +57,7 @@ int64_t sim_paused_until_us(const struct sim_life *life)
 
 struct text sim_node_id(const struct sim_life *life)
 {
-	return text_of(life->node->id);
+	return life->node->id_text;
 }
 
 int64_t sim_node_skew_us(const struct sim_life *life)
@@ -131,6 +132,7 @@ static void start(void *argument)
 	}
 	memcpy(node->replaces, node->id, sizeof node->replaces);
 	(void)snprintf(node->id, sizeof node->id, "node%d-%d", node->number, ++node->starts);
+	node->id_text = text_of(node->id);
 	node->config.node_id = node->id;
 	node->config.replaces_node = node->starts > 1 && node->config.parent_pid != 0 ? node->replaces : NULL;
 	node->paused_until_us = 0;

@@ -7,6 +7,7 @@
 #include "store/alerts.h"
 #include "store/definitions.h"
 #include "store/endpoints.h"
+#include "store/guards.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/replacements.h"
@@ -1062,6 +1063,38 @@ void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const str
 	(void)no_facts(t, tenant_id);
 }
 
+// No two clients list the same device, and nobody expects any.
+
+void store_claims_put(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count)
+{
+	(void)tenant_id;
+	(void)claims;
+	(void)count;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+unsigned store_guard_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *assigned_us,
+	size_t count)
+{
+	(void)tenant_id;
+	(void)serials;
+	(void)assigned_us;
+	(void)count;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_guard_read(const struct pg_transaction *t, unsigned statement, size_t row, struct guard_row *out)
+{
+	LAW(t == NULL, "statement %u has guard %zu", statement, row);
+	*out = (struct guard_row){ .reason = TEXT_NONE };
+}
+
+void store_held_review(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	(void)add_simple(t, OP_NOTHING);
+}
+
 // The simulated Apple lists no replacements and no records that cannot be read.
 
 void store_replacement_note(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
@@ -1117,6 +1150,12 @@ void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int
 {
 	(void)tenant_id;
 	(void)count;
+	(void)add_simple(t, OP_NOTHING);
+}
+
+void store_tenant_status_assigned(struct pg_transaction *t, int64_t tenant_id, int64_t lag_ms)
+{
+	LAW(lag_ms >= 0, "client %lld assigned a device before it came", (long long)tenant_id);
 	(void)add_simple(t, OP_NOTHING);
 }
 

@@ -19,13 +19,26 @@ void sim_wait_loaded(struct sim_tenant *tenant)
 {
 	tenant->failure_count = 0;
 	tenant->page_heard = false;
+	tenant->must_wait = false;
 }
 
-void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum err rc, int64_t retry_after_s, bool page)
+void sim_wait_asked(const struct sim_life *life, const struct sim_tenant *tenant)
+{
+	LAW(tenant->owner_life != life->number || !tenant->must_wait, "client %lld has failed, and asks Apple again in the same run",
+		(long long)tenant->id);
+}
+
+static bool is_trouble(enum err rc)
+{
+	return rc == ERR_UNAVAILABLE || rc == ERR_THROTTLED || rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER;
+}
+
+void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum err rc, int64_t retry_after_s, bool page, bool waits)
 {
 	if (tenant->owner_life != life->number) {
 		return;
 	}
+	tenant->must_wait = tenant->must_wait || (waits && is_trouble(rc));
 	if (rc == OK) {
 		tenant->page_heard = tenant->page_heard || page;
 	} else if (tenant->failure_count < SIM_FAILURES_MAX) {
@@ -35,12 +48,13 @@ void sim_wait_heard(const struct sim_life *life, struct sim_tenant *tenant, enum
 	}
 }
 
+// It was decided at some time between the failure and now: what the call was for may have had to be written first.
 static bool follows_from(const struct sim_failure *failure, const struct stream_row *next, int64_t behind_us)
 {
 	const int64_t least_us = sim_wait_least_us(next->sync.failures, failure->retry_after_s);
-	const int64_t wait_us = next->sync_next_at_us - (failure->at_us - behind_us);
+	const int64_t at_us = next->sync_next_at_us + behind_us;
 
-	return wait_us >= least_us && wait_us <= least_us + least_us / 2;
+	return at_us >= failure->at_us + least_us && at_us <= sim.now_us + least_us + least_us / 2;
 }
 
 void sim_wait_stored(const struct sim_life *life, const struct sim_tenant *tenant, const struct stream_row *next)

@@ -7,14 +7,11 @@
 //   test_sim SEED SCENE  the same, of a world in which one thing happens: see scenes
 #include "sim/sim.h"
 #include "support/cmocka_all.h"
+#include "support/seeds.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #ifndef SIM_SCHEDULES
 #define SIM_SCHEDULES 20000
@@ -33,13 +30,6 @@ const char *__asan_default_options(void)
 	return "detect_leaks=0:detect_stack_use_after_return=0";
 }
 #endif
-
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-	const char *value = getenv(name);
-
-	return value != NULL && value[0] != '\0' ? strtoull(value, NULL, 10) : otherwise;
-}
 
 static void run_world(const struct sim_shape *shape, uint64_t seed, bool verbose)
 {
@@ -68,7 +58,7 @@ static void run_world(const struct sim_shape *shape, uint64_t seed, bool verbose
 
 static void a_seed_gives_the_same_world_twice(void **state)
 {
-	const uint64_t first = number_from("DEPBROKER_TEST_SEED", 1) * 1000000;
+	const uint64_t first = seeds_number("DEPBROKER_TEST_SEED", 1) * 1000000;
 
 	(void)state;
 	for (uint64_t seed = first; seed < first + SAMPLE; seed++) {
@@ -86,6 +76,7 @@ static void worlds_that_broke_a_law_once_keep_them_now(void **state)
 {
 	static const uint64_t seeds[] = {
 		40, 53, // an owner that did not know that it was one
+		8888016797, // what an assignment that failed had done was written late, and its back-off began then
 		1000218, // a run that had been stopped went on without deliveries, and did not come back for them
 	};
 
@@ -98,12 +89,12 @@ static void worlds_that_broke_a_law_once_keep_them_now(void **state)
 static void an_outage_of_apple_for_all_is_no_storm_and_its_end_is_none_either(void **state)
 {
 	(void)state;
-	run_world(&sim_shape_outage, number_from("DEPBROKER_TEST_SEED", 1), false);
+	run_world(&sim_shape_outage, seeds_number("DEPBROKER_TEST_SEED", 1), false);
 }
 
 static void run_scene(const struct sim_shape *scene)
 {
-	const uint64_t first = number_from("DEPBROKER_TEST_SEED", 1);
+	const uint64_t first = seeds_number("DEPBROKER_TEST_SEED", 1);
 
 	for (uint64_t seed = first; seed < first + SCENE_SAMPLE; seed++) {
 		run_world(scene, seed, false);
@@ -144,61 +135,18 @@ static void run_scenes(uint64_t seed)
 	}
 }
 
-static pid_t start_worlds(uint64_t first, uint64_t count, uint64_t step)
+static void run_seed(uint64_t seed)
 {
-	const pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		for (uint64_t at = 0; at < count; at += step) {
-			run_world(&usual, first + at, false);
-			run_scenes(first + at);
-		}
-		_exit(0);
-	}
-	return pid;
-}
-
-static double seconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static void report(uint64_t count, double took_s)
-{
-	struct rusage usage;
-	double cpu_s;
-
-	getrusage(RUSAGE_CHILDREN, &usage);
-	cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-	printf("%llu worlds in %.1f s, %.0f a second of processor time\n", (unsigned long long)count, took_s, (double)count / cpu_s);
+	run_world(&usual, seed, false);
+	run_scenes(seed);
 }
 
 static void worlds_keep_every_law_and_come_to_rest(void **state)
 {
-	const uint64_t first = number_from("DEPBROKER_TEST_SEED", 1) * 1000000;
-	const uint64_t count = number_from("DEPBROKER_SIM_SCHEDULES", SIM_SCHEDULES);
-	const uint64_t processes = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
-	const double started_s = seconds_now();
-	bool held = true;
+	const uint64_t count = seeds_number("DEPBROKER_SIM_SCHEDULES", SIM_SCHEDULES);
 
 	(void)state;
-	printf("%llu worlds from seed %llu\n", (unsigned long long)count, (unsigned long long)first);
-	fflush(NULL);
-	for (uint64_t i = 0; i < processes; i++) {
-		(void)start_worlds(first + i, count > i ? count - i : 0, processes);
-	}
-	for (uint64_t i = 0; i < processes; i++) {
-		int status;
-
-		assert_true(wait(&status) > 0);
-		held = held && status == 0;
-	}
-	report(count, seconds_now() - started_s);
-	assert_true(held);
+	assert_true(seeds_run("worlds", seeds_number("DEPBROKER_TEST_SEED", 1) * 1000000, count, run_seed));
 }
 
 static const struct sim_shape *shape_of(const char *name)

@@ -60,7 +60,7 @@ int64_t ask_number(const struct store_world *world, const char *sql)
 	return number;
 }
 
-const char *const client_tables[] = { "tenants", "sync_due", "tenant_status", "data_keys", "secrets", "key_pairs", "server_tokens",
+const char *const client_tables[] = { "serial_claims", "tenants", "sync_due", "tenant_status", "data_keys", "secrets", "key_pairs", "server_tokens",
 	"instances", "endpoints", "parked_events", "resends", "rules", "pins", "reroutes", "approvals", "profiles", "sync_stream", "devices", "events", "page_ledger", "positions", "attempts",
 	"bypass_codes", "pending_tokens", "renewal_links", "alerts", "tenant_profiles", "instance_profiles", "profile_definitions", NULL };
 

@@ -235,6 +235,45 @@ static void a_pin_comes_before_every_rule(void **state)
 	ruleset_free(ruleset);
 }
 
+static void a_guard_holds_whatever_the_rules_say_but_not_what_a_person_decided(void **state)
+{
+	struct ruleset *ruleset = valid("{\"default\":\"main\"}");
+	struct ruleset_device device = { .apple = &ipad, .guard_reason = TEXT("somebody else has it") };
+	struct ruleset_target target = ruleset_decide(ruleset, &device);
+	struct buffer why CLEANUP(buffer_fini) = BUFFER(4096);
+
+	(void)state;
+	assert_int_equal(target.decider, RULESET_BY_GUARD);
+	assert_int_equal(target.instance_id, RULESET_INSTANCE_NONE);
+	assert_true(text_equal(target.hold_reason, device.guard_reason));
+	ruleset_explain(&why, ruleset, &device);
+	assert_true(text_equal(buffer_text(&why), TEXT("{\"decided_by\":\"guard\",\"instance\":null,\"held\":\"somebody else has it\",\"rules\":[]}")));
+	device.is_pinned = true;
+	device.pin_instance_id = SCHOOL;
+	assert_int_equal(ruleset_decide(ruleset, &device).instance_id, SCHOOL);
+	ruleset_free(ruleset);
+}
+
+static void what_a_guard_holds_does_not_move_in_a_preview(void **state)
+{
+	struct ruleset *before = valid("{\"default\":\"main\"}");
+	struct ruleset *after = valid("{\"default\":\"school\"}");
+	const struct ruleset_device device = { .apple = &ipad, .guard_reason = TEXT("somebody else has it") };
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		struct ruleset_preview *preview = ruleset_preview_new(round == 0 ? before : NULL, after);
+		size_t count;
+
+		ruleset_preview_add(preview, &device);
+		(void)ruleset_preview_moved(preview, &count);
+		assert_int_equal(count, 0);
+		ruleset_preview_free(preview);
+	}
+	ruleset_free(before);
+	ruleset_free(after);
+}
+
 static void a_replacement_inherits_where_the_old_device_is(void **state)
 {
 	struct ruleset *ruleset = valid("{\"rules\":[{\"when\":{\"is_replacement_device\":true},\"then\":{\"inherit\":true}}],"
@@ -559,6 +598,8 @@ int main(void)
 		cmocka_unit_test(the_share_of_a_serial_number_never_changes),
 		cmocka_unit_test(the_first_rule_that_matches_decides),
 		cmocka_unit_test(a_pin_comes_before_every_rule),
+		cmocka_unit_test(a_guard_holds_whatever_the_rules_say_but_not_what_a_person_decided),
+		cmocka_unit_test(what_a_guard_holds_does_not_move_in_a_preview),
 		cmocka_unit_test(a_replacement_inherits_where_the_old_device_is),
 		cmocka_unit_test(rules_in_force_hold_devices_of_a_retired_instance),
 		cmocka_unit_test(the_answer_says_what_each_rule_saw),
