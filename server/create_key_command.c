@@ -16,13 +16,14 @@
 enum { DAYS_MAX = 366, NAME_MAX_LENGTH = 200 };
 
 const char create_key_usage[] =
-	"usage: depbroker admin create-key [--name NAME] [--role ROLE] [--tenant SLUG]... [--expires-days N]\n"
+	"usage: depbroker admin create-key [--name NAME] [--role ROLE] [--tenant SLUG]... [--scope SCOPE] [--expires-days N]\n"
 	"\n"
 	"Makes a key of the REST API and prints it on standard output, this one time: stored is only its hash.\n"
 	"\n"
 	"  --name NAME        to recognise it by [admin]\n"
 	"  --role ROLE        admin, operator, technician or viewer [admin]\n"
 	"  --tenant SLUG      a tenant that a technician or viewer may see, once for each; none: all tenants\n"
+	"  --scope SCOPE      tokens:read: it may read the secrets of server tokens, with the NanoDEP API [none]\n"
 	"  --expires-days N   1 to 366 [365]\n"
 	"\n"
 	"Without DEPBROKER_DATABASE_URL it asks the embedded PostgreSQL of a running depbroker serve.\n";
@@ -31,6 +32,7 @@ struct wish {
 	const char *name;
 	const char *role;
 	long days;
+	bool reads_tokens;
 	const char *tenants[STORE_KEY_TENANTS_MAX];
 	size_t tenant_count;
 };
@@ -76,6 +78,7 @@ static const char *read_arguments(struct wish *wish, int argc, char **argv)
 		{ "name", required_argument, NULL, 'n' },
 		{ "role", required_argument, NULL, 'r' },
 		{ "tenant", required_argument, NULL, 't' },
+		{ "scope", required_argument, NULL, 's' },
 		{ "expires-days", required_argument, NULL, 'd' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -91,6 +94,12 @@ static const char *read_arguments(struct wish *wish, int argc, char **argv)
 				return "too many tenants";
 			}
 			wish->tenants[wish->tenant_count++] = optarg;
+			break;
+		case 's':
+			if (strcmp(optarg, "tokens:read") != 0) {
+				return "the one scope is tokens:read";
+			}
+			wish->reads_tokens = true;
 			break;
 		case 'd':
 			if (!parse_days(&wish->days, optarg)) {
@@ -139,6 +148,7 @@ static enum err make(struct database *database, const struct wish *wish, struct 
 	struct api_key_row row = {
 		.name = text_of(wish->name),
 		.role = text_of(wish->role),
+		.reads_tokens = wish->reads_tokens,
 		.all_tenants = wish->tenant_count == 0,
 		.created_at_us = now_us,
 		.expires_at_us = now_us + wish->days * DAY_S * SECOND_US,

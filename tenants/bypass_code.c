@@ -2,6 +2,7 @@
 #include "tenants/bypass_code.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum { ROUNDS = 50000, SYMBOL_BITS = 5, RAW_BITS = 8 * BYPASS_RAW_SIZE };
 
@@ -48,6 +49,42 @@ void bypass_code_spell(char out[BYPASS_SPELLING_SIZE], const struct bypass_code 
 	}
 	assert(bit == RAW_BITS && at == BYPASS_SPELLING_SIZE - 1);
 	out[at] = '\0';
+}
+
+static bool put_bits(unsigned char *bytes, size_t first, size_t count, unsigned value)
+{
+	for (size_t i = 0; i < count; i++) {
+		const size_t bit = first + i;
+
+		bytes[bit / 8] |= (unsigned char)((value >> (count - 1 - i) & 1u) << (7 - bit % 8));
+	}
+	return value >> count == 0;
+}
+
+bool bypass_code_read(struct bypass_code *out, struct text spelling)
+{
+	size_t bit = 0;
+	size_t at = 0;
+
+	*out = (struct bypass_code){ 0 };
+	if (spelling.length != BYPASS_SPELLING_SIZE - 1) {
+		return false;
+	}
+	for (size_t group = 0; group < sizeof group_sizes / sizeof *group_sizes; group++) {
+		if (group > 0 && spelling.bytes[at++] != '-') {
+			return false;
+		}
+		for (size_t i = 0; i < group_sizes[group]; i++, at++) {
+			const size_t count = RAW_BITS - bit < SYMBOL_BITS ? RAW_BITS - bit : SYMBOL_BITS;
+			const char *symbol = spelling.bytes[at] != '\0' ? strchr(symbols, spelling.bytes[at]) : NULL;
+
+			if (symbol == NULL || !put_bits(out->raw, bit, count, (unsigned)(symbol - symbols))) {
+				return false;
+			}
+			bit += count;
+		}
+	}
+	return true;
 }
 
 void bypass_code_escrow_key(char out[BYPASS_ESCROW_KEY_SIZE], const struct bypass_code *code)

@@ -20,5 +20,8 @@ void bypass_code_derive(struct bypass_code *code);
 // "8LNYD-DVNKU-GYRC-E6GU-3YFD-CT86": what unlocks.
 void bypass_code_spell(char out[BYPASS_SPELLING_SIZE], const struct bypass_code *code);
 
+// The other way: raw only. False: it is none, spelled as above.
+MUST_USE bool bypass_code_read(struct bypass_code *out, struct text spelling);
+
 // 64 hexadecimal digits: what locks.
 void bypass_code_escrow_key(char out[BYPASS_ESCROW_KEY_SIZE], const struct bypass_code *code);

@@ -4,6 +4,8 @@
 #include "api/admin.h"
 #include "api/call.h"
 #include "api/housekeeping.h"
+#include "api/nanodep/nanodep.h"
+#include "api/nanodep/proxy_session.h"
 #include "api/rate_limit.h"
 #include "api/readiness.h"
 #include "api/routes.h"
@@ -13,6 +15,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30, HOOKS = 12000 }; // a minute
 
@@ -20,6 +23,7 @@ enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, BODY_MAX = 64 * 1024 };
 
 struct process {
 	struct service service;
+	struct http_route *routes; // of all faces
 	struct stop_signals signals;
 	unsigned left_to_close;
 	bool is_closing;
@@ -139,12 +143,22 @@ static enum err open_apple(struct service *service, struct fault *fault)
 	return http_client_open(&service->apple, &service->loop, &config, fault);
 }
 
-static enum err open_listeners(struct service *service, struct fault *fault)
+// REST first, then the NanoDEP API.
+static struct http_route *join_routes(void)
+{
+	struct http_route *routes = allocate_array(api_route_count + nanodep_route_count, sizeof *routes);
+
+	memcpy(routes, api_routes, api_route_count * sizeof *routes);
+	memcpy(routes + api_route_count, nanodep_routes, nanodep_route_count * sizeof *routes);
+	return routes;
+}
+
+static enum err open_listeners(struct service *service, const struct http_route *routes, struct fault *fault)
 {
 	const struct http_server_config config = {
 		.listen = service->config->listen,
-		.routes = api_routes,
-		.route_count = api_route_count,
+		.routes = routes,
+		.route_count = api_route_count + nanodep_route_count,
 		.admit = call_admit,
 		.finished = call_finished,
 		.context = service,
@@ -169,7 +183,7 @@ static enum err open_all(struct process *process, struct fault *fault)
 		return rc;
 	}
 	service->readiness = readiness_open(service);
-	rc = open_listeners(service, fault);
+	rc = open_listeners(service, process->routes, fault);
 	if (rc != OK) {
 		close_all(process);
 		return rc;
@@ -189,6 +203,8 @@ int api_main(const struct config *config)
 	}
 	loop_init(&process.service.loop);
 	process.signals = (struct stop_signals){ .stop = on_signal, .again = on_signal_again, .owner = &process };
+	process.routes = join_routes();
+	process.service.proxy_sessions = proxy_sessions_open();
 	process.service.address_rates = rate_limit_open(RENEWALS_PER_ADDRESS);
 	process.service.link_rates = rate_limit_open(RENEWALS_PER_LINK);
 	process.service.hook_rates = rate_limit_open(HOOKS);
@@ -208,6 +224,8 @@ int api_main(const struct config *config)
 	loop_run(&process.service.loop);
 	loop_fini(&process.service.loop);
 	key_provider_close(process.service.keys);
+	proxy_sessions_close(process.service.proxy_sessions);
+	free(process.routes);
 	rate_limit_close(process.service.address_rates);
 	rate_limit_close(process.service.link_rates);
 	rate_limit_close(process.service.hook_rates);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DETAIL_SIZE = 512 };
+enum { DETAIL_SIZE = 512, BASIC_PAIR_MAX = 1024 };
 
 static const char *const role_names[] = {
 	[ROLE_ANYBODY] = "anybody",
@@ -118,7 +118,7 @@ static void hint_workers(const struct call *call, unsigned status)
 	}
 }
 
-void call_answer(struct call *call, unsigned status, struct buffer *body)
+void call_answer_as(struct call *call, unsigned status, const char *content_type, struct buffer *body)
 {
 	if (body->overflow) {
 		buffer_fini(body);
@@ -131,7 +131,12 @@ void call_answer(struct call *call, unsigned status, struct buffer *body)
 		return;
 	}
 	hint_workers(call, status);
-	http_answer_buffer(call->request, status, "application/json", body);
+	http_answer_buffer(call->request, status, content_type, body);
+}
+
+void call_answer(struct call *call, unsigned status, struct buffer *body)
+{
+	call_answer_as(call, status, "application/json", body);
 }
 
 void call_answer_empty(struct call *call, unsigned status)
@@ -299,7 +304,7 @@ static void refuse_key(struct call *call)
 
 static bool query_is_known(struct call *call)
 {
-	for (size_t i = 0; i < http_request_query_count(call->request); i++) {
+	for (size_t i = 0; i < http_request_query_count(call->request) && !call->endpoint->any_query; i++) {
 		const struct text name = http_request_query_name(call->request, i);
 		bool known = false;
 
@@ -363,18 +368,40 @@ static void on_admission(struct op *op)
 	http_admit(call->request);
 }
 
-static void ask_for_key(struct call *call)
+// What follows the scheme in the header; empty when it has another scheme.
+static struct text credentials(const struct call *call, struct text scheme)
 {
-	struct text header = http_request_header(call->request, "Authorization");
-	static const struct text scheme = { "Bearer ", 7 };
+	const struct text header = http_request_header(call->request, "Authorization");
 
 	if (header.length < scheme.length || !text_equal_ignoring_case((struct text){ header.bytes, scheme.length }, scheme)) {
-		refuse_key(call);
-		return;
+		return TEXT_NONE;
 	}
-	header.bytes += scheme.length;
-	header.length -= scheme.length;
-	if (!api_key_parse(&call->presented, header)) {
+	return (struct text){ header.bytes + scheme.length, header.length - scheme.length };
+}
+
+static bool take_bearer_key(struct call *call)
+{
+	return api_key_parse(&call->presented, credentials(call, TEXT("Bearer ")));
+}
+
+static bool take_basic_key(struct call *call)
+{
+	struct buffer pair CLEANUP(buffer_fini_wiped) = BUFFER(BASIC_PAIR_MAX);
+	const struct text user = text_of(call->endpoint->basic_user);
+	const struct text encoded = text_trim(credentials(call, TEXT("Basic ")));
+
+	pair.capacity = BASIC_PAIR_MAX + 1; // all at once: growing would leave copies behind
+	pair.bytes = allocate(pair.capacity);
+	if (!base64_decode(&pair, encoded) || pair.overflow || pair.length <= user.length || pair.bytes[user.length] != ':' ||
+		!text_starts_with(buffer_text(&pair), user)) {
+		return false;
+	}
+	return api_key_parse(&call->presented, (struct text){ pair.bytes + user.length + 1, pair.length - user.length - 1 });
+}
+
+static void ask_for_key(struct call *call)
+{
+	if (call->endpoint->basic_user != NULL ? !take_basic_key(call) : !take_bearer_key(call)) {
 		refuse_key(call);
 		return;
 	}

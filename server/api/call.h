@@ -39,9 +39,12 @@ struct endpoint { // the tag of a route
 	const char *query[ENDPOINT_QUERY_MAX]; // the query parameters it knows
 	bool of_hook;      // ROLE_ANYBODY: an MDM server's message, which brings its own proof
 	bool of_link;      // ROLE_ANYBODY: the first parameter is a renewal link's secret, which names the tenant
-	// For people, not for programs: answers every refusal in place of a problem document. NULL: the document
+	// For people, or for programs of others: answers every refusal in place of a problem document. NULL: the document
 	void (*refuse)(struct call *call, enum api_problem which, const char *detail);
 	void (*answer)(struct call *call); // hears of each good answer in place of the client (change.h). NULL: the client
+	const char *basic_user; // the key is the password of this user (HTTP Basic); NULL: it is a bearer's
+	bool any_query;         // parameters that it does not know are ignored
+	const struct token_bringer *bringer; // of a token, other than the REST API's (token_upload.h)
 };
 
 struct call {
@@ -102,6 +105,7 @@ MUST_USE bool call_flag(struct call *call, const char *name, bool *out);
 // --- answers ---
 
 void call_answer(struct call *call, unsigned status, struct buffer *body); // takes the body; too large a one becomes a problem
+void call_answer_as(struct call *call, unsigned status, const char *content_type, struct buffer *body); // likewise; the type may be NULL
 void call_answer_empty(struct call *call, unsigned status);
 void call_problem(struct call *call, enum api_problem which, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void call_problem_with(struct call *call, enum api_problem which, struct text extra, const char *format, ...)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // GET /tenants/{tenant}/instances/{instance}/maidjwt: what an MDM server hands to a device that asks for a com.apple.maid
-// token.
+// token. The NanoDEP API has it of the tenant alone.
 #include "api/call.h"
 #include "api/resources.h"
 #include "crypto/maid_jwt.h"
@@ -42,17 +42,24 @@ static bool begin(struct call *call)
 	return true;
 }
 
-enum { INSTANCE, TOKEN, DATA_KEY, PRIVATE_KEYS };
+enum { TOKEN, DATA_KEY, PRIVATE_KEYS, INSTANCE };
+
+static bool names_instance(const struct call *call)
+{
+	return call->request->parameters[1].bytes != NULL;
+}
 
 static void ask(struct call *call)
 {
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	(void)store_instance_by_name(transaction, tenant_id, call->request->parameters[1]);
 	(void)store_token_current(transaction, tenant_id);
 	(void)store_data_key_current(transaction, tenant_id);
 	(void)store_secret_select(transaction, tenant_id, SECRET_PRIVATE_KEY, 0);
+	if (names_instance(call)) {
+		(void)store_instance_by_name(transaction, tenant_id, call->request->parameters[1]);
+	}
 	call_start(call);
 }
 
@@ -78,7 +85,7 @@ static bool take_key(struct call *call)
 	struct fault fault = { 0 };
 	struct token_row token;
 
-	if (pg_row_count(&call->transaction, INSTANCE) == 0) {
+	if (names_instance(call) && pg_row_count(&call->transaction, INSTANCE) == 0) {
 		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
 		return false;
 	}

@@ -3,15 +3,15 @@
 
 #include "store/secrets.h"
 
+#include <stdio.h>
+
 enum { PAIR_DAYS = 1096 }; // Apple does not look at it after the upload; a token lives a year
 
 void key_making_init(struct key_making *making, struct call *call)
 {
 	making->call = call;
-	making->name = call->tenant.slug;
-	if (making->name.length > KEY_PAIR_NAME_MAX) {
-		making->name.length = KEY_PAIR_NAME_MAX;
-	}
+	making->days = PAIR_DAYS;
+	(void)snprintf(making->common_name, sizeof making->common_name, "depbroker %.*s", TEXT_ARGS(call->tenant.slug));
 }
 
 void key_making_fini(struct key_making *making)
@@ -50,7 +50,7 @@ static enum err work_make(struct offload *offload)
 {
 	struct key_making *making = CONTAINER_OF(offload, struct key_making, offload);
 
-	return key_pair_make(&making->pair, making->name, making->now_us, PAIR_DAYS, &making->fault);
+	return key_pair_make(&making->pair, text_of(making->common_name), making->now_us, making->days, &making->fault);
 }
 
 static void on_made(struct op *op)

@@ -14,7 +14,8 @@
 struct key_making {
 	struct call *call;
 	struct offload offload;
-	struct text name;
+	char common_name[KEY_PAIR_NAME_MAX + 1]; // of the certificate; key_making_init sets both for whoever has no wish
+	int days;
 	int64_t now_us;
 	struct fault fault;
 	struct key_pair pair;

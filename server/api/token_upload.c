@@ -17,6 +17,8 @@
 #include "api/token_json.h"
 #include "api/token_opening.h"
 #include "api/token_override.h"
+#include "api/token_secret.h"
+#include "api/token_upload.h"
 #include "apple/apple.h"
 #include "store/secrets.h"
 #include "store/stream.h"
@@ -27,9 +29,9 @@ enum { PATIENCE_MS = 20000, SERVER_UUID_MAX = 200, EXTRA_MAX = 65536, NAME_SHOWN
 struct upload {
 	struct call *call;
 	struct alarm *alarm;
-	bool dry_run;
-	struct text file;
+	struct token_brought brought;
 	int64_t token_id;
+	int64_t key_pair_id; // that it was opened with; 0: none
 	struct data_key data_key;
 	struct token_opening opening;
 	struct apple_server server;
@@ -64,16 +66,19 @@ static bool begin(struct call *call)
 	upload->call = call;
 	token_override_init(&upload->override);
 	call_on_finish(call, finish);
-	if (call->endpoint->of_link) {
-		return renewal_read_file(call, &upload->file);
+	if (call->endpoint->bringer != NULL) {
+		return call->endpoint->bringer->read(call, &upload->brought);
 	}
-	upload->file = call->request->body;
-	return token_override_read(call, &upload->override, &upload->file) && call_flag(call, "dry_run", &upload->dry_run);
+	if (call->endpoint->of_link) {
+		return renewal_read_file(call, &upload->brought.file);
+	}
+	upload->brought.file = call->request->body;
+	return token_override_read(call, &upload->override, &upload->brought.file) && call_flag(call, "dry_run", &upload->brought.dry_run);
 }
 
 // --- the keys ---
 
-enum { NEXT_ID, DATA_KEY, PAIRS, PRIVATE_KEYS }; // the statements
+enum { NEXT_ID, DATA_KEY, PAIRS, PRIVATE_KEYS, CURRENT, TOKENS }; // the statements; the last two for a bringer
 
 static void ask_keys(struct call *call)
 {
@@ -84,6 +89,10 @@ static void ask_keys(struct call *call)
 	(void)store_data_key_current(transaction, tenant_id);
 	(void)store_key_pair_list(transaction, tenant_id);
 	(void)store_secret_select(transaction, tenant_id, SECRET_PRIVATE_KEY, 0);
+	if (call->endpoint->bringer != NULL) {
+		(void)store_token_current(transaction, tenant_id);
+		(void)store_secret_select(transaction, tenant_id, SECRET_SERVER_TOKEN, 0);
+	}
 	call_start(call);
 }
 
@@ -136,10 +145,10 @@ static bool has_candidates(struct call *call)
 
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);
-	} else if (upload->opening.count == 0) {
+	} else if (upload->opening.count == 0 && !upload->brought.is_plain) {
 		call_problem(call, PROBLEM_NO_KEY_PAIR, "%s", "");
 	}
-	return rc == OK && upload->opening.count > 0;
+	return rc == OK && (upload->opening.count > 0 || upload->brought.is_plain);
 }
 
 // --- the file ---
@@ -149,6 +158,7 @@ static void on_opened(struct op *op)
 	struct token_opening *opening = CONTAINER_OF(CONTAINER_OF(op, struct offload, op), struct token_opening, offload);
 	struct upload *upload = CONTAINER_OF(opening, struct upload, opening);
 
+	upload->key_pair_id = opening->verdict == TOKEN_OPENED ? opening->candidates[opening->opened_by].key_pair_id : 0;
 	upload->call->endpoint->step(upload->call);
 }
 
@@ -157,8 +167,17 @@ static void open_file(struct call *call)
 	struct upload *upload = call->own;
 
 	op_init(&upload->opening.offload.op, on_opened);
-	upload->opening.file = upload->file;
+	upload->opening.file = upload->brought.file;
 	token_opening_start(&upload->opening, &call->service->loop);
+}
+
+// A token that came without its envelope.
+static void take_plain(struct call *call)
+{
+	struct upload *upload = call->own;
+	struct token_opening *opening = &upload->opening;
+
+	opening->verdict = token_parse(&opening->token, upload->brought.file, &opening->fault) == OK ? TOKEN_OPENED : TOKEN_CONTENT_IS_NONE;
 }
 
 static void refuse_wrong_key(struct call *call)
@@ -212,6 +231,37 @@ static bool file_was_opened(struct call *call)
 		return false;
 	}
 	return true;
+}
+
+// --- the one in use ---
+
+// Nobody knows which key a plain token was opened with. One of the same consumer key goes on with the present one's.
+static bool bringer_accepts(struct call *call)
+{
+	struct upload *upload = call->own;
+	const struct token_bringer *bringer = call->endpoint->bringer;
+	struct server_token current = { 0 };
+	struct fault fault = { 0 };
+	struct token_row row;
+
+	if (bringer == NULL || pg_row_count(&call->transaction, CURRENT) == 0) {
+		return bringer == NULL || bringer->accepts(call, NULL, &upload->opening.token);
+	}
+	store_token_read(&call->transaction, CURRENT, 0, &row);
+	const enum err rc = server_token_open(call, (struct token_statements){ .data_key = DATA_KEY, .secrets = TOKENS }, row.token_id, &current,
+		&fault);
+
+	if (rc != OK) {
+		call_problem_of(call, rc, &fault);
+		return false;
+	}
+	if (upload->brought.is_plain && text_equal(current.consumer_key, upload->opening.token.consumer_key)) {
+		upload->key_pair_id = row.key_pair_id;
+	}
+	const bool good = bringer->accepts(call, &current, &upload->opening.token);
+
+	server_token_fini(&current);
+	return good;
 }
 
 // --- Apple's word ---
@@ -268,7 +318,7 @@ static bool is_away(const struct call *call)
 	const struct upload *upload = call->own;
 	const enum err rc = upload->apple.op.rc;
 
-	return rc != OK && problem_of_apple(rc) == PROBLEM_APPLE_UNREACHABLE && !upload->dry_run && !upload->override.asked;
+	return rc != OK && problem_of_apple(rc) == PROBLEM_APPLE_UNREACHABLE && !upload->brought.dry_run && !upload->override.asked;
 }
 
 static bool apple_knows_it(struct call *call)
@@ -335,7 +385,7 @@ static bool identity_fits(struct call *call)
 		call_problem(call, PROBLEM_PRECONDITION_FAILED, "the tenant is pinned to this server already");
 		return false;
 	}
-	if (is_other && (!upload->override.asked || upload->dry_run)) {
+	if (is_other && (!upload->override.asked || upload->brought.dry_run)) {
 		const struct text organisation = clipped(upload->account.org_name);
 		const struct text server = clipped(upload->account.server_name);
 
@@ -362,7 +412,7 @@ static void fill_token(struct upload *upload)
 
 	upload->token = (struct token_row){
 		.token_id = upload->token_id,
-		.key_pair_id = upload->opening.candidates[upload->opening.opened_by].key_pair_id,
+		.key_pair_id = upload->key_pair_id,
 		.consumer_key_end = server_token_key_end(token),
 		.expires_at_us = token->expires_at_us,
 		.server_uuid = account->server_uuid,
@@ -500,6 +550,10 @@ static void answer_stored(struct call *call, bool is_pending)
 	struct tenant_row tenant;
 	struct token_row token;
 
+	if (call->endpoint->bringer != NULL) {
+		call->endpoint->bringer->answer(call, &upload->opening.token, is_pending);
+		return;
+	}
 	if (call->endpoint->of_link) {
 		renewal_answer_done(call, is_pending);
 		return;
@@ -564,8 +618,12 @@ void token_upload(struct call *call)
 		if (call_failed(call) || !has_candidates(call)) {
 			return;
 		}
-		AWAIT(call, OPENING, open_file(call));
-		if (!file_was_opened(call)) {
+		if (((const struct upload *)call->own)->brought.is_plain) {
+			take_plain(call);
+		} else {
+			AWAIT(call, OPENING, open_file(call));
+		}
+		if (!file_was_opened(call) || !bringer_accepts(call)) {
 			return;
 		}
 		AWAIT(call, ASKING_APPLE, ask_apple(call));
@@ -584,7 +642,7 @@ void token_upload(struct call *call)
 			return;
 		}
 		fill_token(upload);
-		if (upload->dry_run) {
+		if (upload->brought.dry_run) {
 			answer_dry_run(call);
 			return;
 		}
@@ -593,7 +651,7 @@ void token_upload(struct call *call)
 			if (call_failed(call)) {
 				return;
 			}
-			token_override_describe(call, &upload->override, upload->account.server_uuid, upload->file);
+			token_override_describe(call, &upload->override, upload->account.server_uuid, upload->brought.file);
 			if (change_needs_approval(call, &upload->override.change)) {
 				AWAIT(call, REQUESTING, change_request(call, &upload->override.change));
 				change_answer_requested(call);

@@ -18,6 +18,7 @@
 //            4. no token, session or answer body is ever part of a fault; Apple's own word (80 bytes of ASCII) is
 #pragma once
 
+#include "depbroker/arena.h"
 #include "depbroker/device.h"
 #include "loop/http_client.h"
 #include "tenants/assign.h"
@@ -68,6 +69,7 @@ void apple_session_fini(struct apple_session *session); // wipes
 struct apple_call {
 	struct op op;
 	bool keeps_session; // input, false after apple_call_init; stays as it is set
+	struct buffer *refusal; // input, likewise: where the body of a last answer other than 200 goes; NULL: nowhere
 
 	// Output, valid from op.done to the next start
 	unsigned status;                        // of Apple's last answer; 0: none
@@ -100,6 +102,7 @@ struct apple_call {
 	bool nonce_renewed;       // GET /session was refused once already
 	bool cancelled;
 	bool once; // Apple counts it: whoever carries it must not repeat it
+	const struct apple_passed *passed; // somebody else's request; NULL: one of this room's
 	int64_t timeout_ms; // of each request; apple_call_init sets it
 	enum err (*read)(struct apple_call *call); // turns the answer into the output
 	void *output;
@@ -209,3 +212,28 @@ struct apple_replacement {
 // GET /device/replacementDetails, only of a device that says that it is a replacement. ERR_REFUSED with DEVICE_NOT_FOUND: Apple knows of none.
 void apple_replacement_details(struct apple_call *call, struct apple_session *session, struct text serial,
 	struct apple_replacement *out);
+
+// --- a request of somebody else's, passed on with our session ---
+
+enum { APPLE_PASSED_FIELDS_MAX = 8, APPLE_PASSED_TYPE_MAX = 127 };
+
+struct apple_passed {
+	const char *method;
+	struct text target; // path and query, from the slash on
+	struct text body;
+	bool once;          // it must not reach Apple twice
+	bool takes_refusal; // of the session: it is an answer like others
+	const char *fields[APPLE_PASSED_FIELDS_MAX]; // lines, by apple_passed_field
+	size_t field_count;
+
+	// Output
+	struct buffer answer;
+	char content_type[APPLE_PASSED_TYPE_MAX + 1]; // empty: none
+};
+
+// Takes a header field of the other one's request when it is one that Apple may see; the others are dropped. Lines live in the arena.
+void apple_passed_field(struct apple_passed *passed, struct arena *arena, struct text name, struct text value);
+// OK: Apple has answered, with whatever status; call->status. A refused session is renewed once, and the request repeated, unless the call
+// keeps its session (law 2).
+void apple_pass(struct apple_call *call, struct apple_session *session, struct apple_passed *passed);
+void apple_passed_fini(struct apple_passed *passed); // wipes

@@ -94,10 +94,14 @@ static void send_request(struct apple_call *call, const char *method, const char
 	http->once = call->once;
 	http->headers[count++] = call->credentials.bytes;
 	http->headers[count++] = call->version_header;
-	http->headers[count++] = ACCEPT;
-	if (body.length > 0 || call->state == APPLE_SIGNING_IN) {
+	count += apple_pass_headers(call, &http->headers[count]);
+	if (call->passed == NULL || call->state == APPLE_SIGNING_IN) {
+		http->headers[count++] = ACCEPT;
+	}
+	if (call->state == APPLE_SIGNING_IN || (call->passed == NULL && body.length > 0)) {
 		http->headers[count++] = CONTENT_TYPE;
 	}
+	assert(count < HTTP_CALL_HEADERS_MAX);
 	http_call_start(http, call->session->server->client);
 }
 
@@ -112,7 +116,7 @@ static void ask(struct apple_call *call)
 	buffer_add_string(&call->credentials, call->session->token);
 	call->sent_generation = call->session->generation;
 	call->state = APPLE_ASKING;
-	send_request(call, call->method, call->url.bytes, buffer_text(&call->body));
+	send_request(call, call->method, call->url.bytes, call->passed != NULL ? call->passed->body : buffer_text(&call->body));
 }
 
 static void end_signing_in(struct apple_call *call, enum err rc);
@@ -264,7 +268,7 @@ static enum step judge_request(struct apple_call *call, enum err rc)
 		call->op.rc = explain_failure(call, call->method, call->endpoint->path, rc);
 		return STEP_FINISH;
 	}
-	if (call->status != 200) {
+	if (call->status != 200 && (call->passed == NULL || apple_pass_needs_session(call))) {
 		return judge_refusal(call);
 	}
 	take_rotation(call);
@@ -282,6 +286,9 @@ static void on_answer(struct op *op)
 	apple_answer_observe(call);
 	apple_gate_observe(call, rc);
 	step = was_signing_in ? judge_session(call, rc) : judge_request(call, rc);
+	if (step == STEP_FINISH && call->refusal != NULL && rc == OK && call->status != 200) {
+		buffer_add_text(call->refusal, buffer_text(&call->http.answer));
+	}
 	http_call_fini(&call->http);
 	if (was_signing_in && step != STEP_SIGN_IN) {
 		end_signing_in(call, call->op.rc);
@@ -317,6 +324,7 @@ void apple_call_prepare(struct apple_call *call, struct apple_session *session, 
 	call->nonce_renewed = false;
 	call->cancelled = false;
 	call->once = false;
+	call->passed = NULL;
 	call->asked_uuid = TEXT_NONE;
 	call->asked_serials = NULL;
 	call->asked_count = 0;

@@ -29,6 +29,10 @@ MUST_USE enum err apple_add_serials(struct apple_call *call, const struct text *
 // ERR_BAD_INPUT: it cannot be one.
 MUST_USE enum err apple_check_profile_uuid(struct apple_call *call, struct text uuid);
 
+// Of a request that is passed on (apple_pass.c): its header lines; 0 of any other. And whether Apple has refused its session, for the first time.
+size_t apple_pass_headers(const struct apple_call *call, const char **lines);
+bool apple_pass_needs_session(const struct apple_call *call);
+
 bool apple_session_is_usable(struct text token); // it may stand in a header line
 void apple_session_adopt(struct apple_session *session, struct text token);
 void apple_session_forget(struct apple_session *session);

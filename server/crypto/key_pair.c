@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { KEY_BITS = 2048, SERIAL_SIZE = 16, EARLIER_S = 600, DAYS_MAX = 36500, DER_MAX = 16 * 1024, PEM_MAX = 64 * 1024 };
+enum { KEY_BITS = 2048, SERIAL_SIZE = 16, EARLIER_S = 600, DER_MAX = 16 * 1024, PEM_MAX = 64 * 1024 };
 
 static void free_key(EVP_PKEY **key)
 {
@@ -46,13 +46,10 @@ static bool set_serial(X509 *certificate)
 
 static bool set_names(X509 *certificate, struct text name)
 {
-	struct buffer common_name CLEANUP(buffer_fini) = BUFFER(128);
 	X509_NAME *subject = X509_get_subject_name(certificate);
 
-	buffer_add_string(&common_name, "depbroker ");
-	buffer_add_text(&common_name, name);
-	return X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, (const unsigned char *)common_name.bytes,
-			   (int)common_name.length, -1, 0) == 1 &&
+	return X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, (const unsigned char *)name.bytes, (int)name.length, -1,
+			   0) == 1 &&
 		X509_set_issuer_name(certificate, subject) == 1;
 }
 
@@ -136,8 +133,8 @@ enum err key_pair_make(struct key_pair *pair, struct text name, int64_t now_us, 
 		return fault_set(fault, ERR_BAD_INPUT, "the name in a certificate must have 1 to %d bytes of UTF-8",
 			(int)KEY_PAIR_NAME_MAX);
 	}
-	if (days < 1 || days > DAYS_MAX) {
-		return fault_set(fault, ERR_BAD_INPUT, "a certificate can be valid for 1 to %d days", (int)DAYS_MAX);
+	if (days < 1 || days > KEY_PAIR_DAYS_MAX) {
+		return fault_set(fault, ERR_BAD_INPUT, "a certificate can be valid for 1 to %d days", (int)KEY_PAIR_DAYS_MAX);
 	}
 	const int64_t second_us = now_us - now_us % SECOND_US; // certificates know whole seconds only
 

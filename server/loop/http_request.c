@@ -486,6 +486,23 @@ size_t http_request_query_count(const struct http_request *request)
 	return live_to_read(request)->query.count;
 }
 
+struct text http_request_raw_query(const struct http_request *request)
+{
+	return live_to_read(request)->head.query;
+}
+
+bool http_request_field(const struct http_request *request, size_t index, struct text *name, struct text *value)
+{
+	const struct gate_head *head = &live_to_read(request)->head;
+
+	if (index >= head->field_count) {
+		return false;
+	}
+	*name = head->fields[index].name;
+	*value = head->fields[index].value;
+	return true;
+}
+
 struct text http_request_query_name(const struct http_request *request, size_t index)
 {
 	return index < live_to_read(request)->query.count ? live_to_read(request)->query.names[index] : TEXT_NONE;

@@ -86,7 +86,7 @@ const struct http_route *route_find(const struct http_route *routes, size_t coun
 		if (!matches(routes[i].pattern, path, found)) {
 			continue;
 		}
-		if (text_equal_string(wanted, routes[i].method)) {
+		if (routes[i].method == NULL || text_equal_string(wanted, routes[i].method)) {
 			memcpy(parameters, found, sizeof found);
 			return &routes[i];
 		}

@@ -25,7 +25,7 @@ struct http_request;
 enum { HTTP_PARAMETERS_MAX = 4 };
 
 struct http_route {
-	const char *method;  // "GET"; a HEAD request is served by the GET route without its body
+	const char *method;  // "GET"; a HEAD request is served by the GET route without its body. NULL: any
 	const char *pattern; // "/api/v1/tenants/{tenant}/devices/{serial}"; a pattern ending in "/*" takes everything below
 	void (*handle)(struct http_request *request);
 	size_t body_limit; // bytes; 0: the server's default
@@ -80,6 +80,11 @@ struct text http_request_header(const struct http_request *request, const char *
 struct text http_request_query(const struct http_request *request, const char *name);
 size_t http_request_query_count(const struct http_request *request);
 struct text http_request_query_name(const struct http_request *request, size_t index);
+
+// The query as it came, without "?"; TEXT_NONE when there is none.
+struct text http_request_raw_query(const struct http_request *request);
+// The header fields as they came, by number. False: there are no more.
+MUST_USE bool http_request_field(const struct http_request *request, size_t index, struct text *name, struct text *value);
 
 // Adds a header to the coming answer. Values with CR, LF or NUL are a bug (asserted).
 void http_answer_header(struct http_request *request, const char *name, const char *value);

@@ -92,6 +92,8 @@ unsigned pg_add(struct pg_transaction *transaction, const char *sql, const struc
 #define PG_ADD(transaction, sql, ...)                                                        \
 	pg_add((transaction), (sql), (const struct pg_value[]){ __VA_ARGS__ },                   \
 		sizeof((const struct pg_value[]){ __VA_ARGS__ }) / sizeof(struct pg_value))
+// Its commit does not wait for the server's disk. One after it that does wait makes it last, too.
+void pg_commit_lazily(struct pg_transaction *transaction);
 void pg_start(struct pg_transaction *transaction, struct pg_pool *pool, int64_t timeout_ms); // the deadline counts waiting
 // Completes soon with ERR_CANCELLED, or with its own result when that is there already. What was sent is not called back.
 void pg_cancel(struct pg_transaction *transaction);

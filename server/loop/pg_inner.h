@@ -63,6 +63,7 @@ struct pg_inner {
 	struct pg_statement statements[PG_STATEMENTS_MAX];
 	unsigned count;
 	struct buffer encoded; // of all statements' values
+	bool commits_lazily;
 	enum err refused;      // a value cannot be sent: told at the start
 	enum pg_stage stage;
 	struct pg_pool *pool;

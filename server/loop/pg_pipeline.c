@@ -28,12 +28,13 @@
 // depending on statistics, which lag while a table is being filled, and from the values that the first transaction happened to
 // have: every statement of ours follows an index in its order, and a planner that takes a client's 100,000 rows for 40 would read
 // the table or collect and sort them all for each page instead, or compile code for it.
-static const char settings[] = "select pg_catalog.set_config('role', $1, true), "
-	"pg_catalog.set_config('statement_timeout', $2, true), "
-	"pg_catalog.set_config('datestyle', 'ISO', true), pg_catalog.set_config('timezone', 'UTC', true), "
-	"pg_catalog.set_config('bytea_output', 'hex', true), "
-	"pg_catalog.set_config('enable_bitmapscan', 'off', true), pg_catalog.set_config('enable_seqscan', 'off', true), "
-	"pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true), pg_catalog.set_config('jit', 'off', true)";
+#define SETTINGS "select pg_catalog.set_config('role', $1, true), " \
+	"pg_catalog.set_config('statement_timeout', $2, true), " \
+	"pg_catalog.set_config('datestyle', 'ISO', true), pg_catalog.set_config('timezone', 'UTC', true), " \
+	"pg_catalog.set_config('bytea_output', 'hex', true), " \
+	"pg_catalog.set_config('enable_bitmapscan', 'off', true), pg_catalog.set_config('enable_seqscan', 'off', true), " \
+	"pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true), pg_catalog.set_config('jit', 'off', true)"
+#define SETTINGS_OF_LAZY SETTINGS ", pg_catalog.set_config('synchronous_commit', 'off', true)"
 
 static void expect(struct pg_connection *connection, enum pg_expected_kind kind, int statement, struct pg_prepared *prepared)
 {
@@ -98,7 +99,8 @@ static bool send_settings(struct pg_connection *connection, const struct pg_inne
 	const char *const values[] = { transaction->scope.role, timeout };
 
 	(void)snprintf(timeout, sizeof timeout, "%" PRId64, statement_timeout_ms(transaction));
-	return send_one(connection, "", settings, &(struct values){ .count = 2, .types = types, .values = values }, PG_OF_FRAME, -1);
+	return send_one(connection, "", transaction->commits_lazily ? SETTINGS_OF_LAZY : SETTINGS,
+		&(struct values){ .count = 2, .types = types, .values = values }, PG_OF_FRAME, -1);
 }
 
 // SET LOCAL and not set_config(): Citus hands only the former on to the nodes that hold the rows. It takes no parameters, but

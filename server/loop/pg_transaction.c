@@ -91,6 +91,14 @@ unsigned pg_add(struct pg_transaction *transaction, const char *sql, const struc
 	return inner->count++;
 }
 
+void pg_commit_lazily(struct pg_transaction *transaction)
+{
+	struct pg_inner *inner = transaction->inner;
+
+	assert(inner->stage == PG_DRAFT);
+	inner->commits_lazily = true;
+}
+
 void pg_start(struct pg_transaction *transaction, struct pg_pool *pool, int64_t timeout_ms)
 {
 	struct pg_inner *inner = transaction->inner;

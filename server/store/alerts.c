@@ -27,16 +27,6 @@ unsigned store_alerts_seen(struct pg_transaction *t, int64_t tenant_id)
 	return PG_ADD(t, "update depbroker.alerts set last_seen_at = now() where tenant_id = $1 and cleared_at is null", PG_V_INT8(tenant_id));
 }
 
-unsigned store_alert_open_kinds(struct pg_transaction *t, int64_t tenant_id)
-{
-	return PG_ADD(t, "select kind from depbroker.alerts where tenant_id = $1 and cleared_at is null", PG_V_INT8(tenant_id));
-}
-
-struct text store_alert_open_kind(const struct pg_transaction *t, unsigned statement, size_t row)
-{
-	return pg_text(t, statement, row, 0);
-}
-
 #define ALERT                                                                                                                 \
 	"select a.alert_id, a.tenant_id, t.slug, a.kind, a.detail, a.since, a.last_seen_at, a.cleared_at, a.acked_at, a.acked_by " \
 	"from depbroker.alerts a join depbroker.tenants t on t.tenant_id = a.tenant_id "

@@ -19,8 +19,6 @@ struct alert_row {
 unsigned store_alert_raise(struct pg_transaction *t, int64_t tenant_id, struct text kind, struct text detail);
 unsigned store_alert_clear(struct pg_transaction *t, int64_t tenant_id, struct text kind);
 unsigned store_alerts_seen(struct pg_transaction *t, int64_t tenant_id); // they are still so
-unsigned store_alert_open_kinds(struct pg_transaction *t, int64_t tenant_id); // column 0
-struct text store_alert_open_kind(const struct pg_transaction *t, unsigned statement, size_t row);
 
 // Directory scope: by number, the first `limit` after `after_id`. `tenant_ids` NULL: of all clients.
 unsigned store_alert_list(struct pg_transaction *t, int64_t after_id, bool only_open, const int64_t *tenant_ids, size_t count, int limit);

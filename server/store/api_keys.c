@@ -13,18 +13,18 @@ unsigned store_api_key_insert(struct pg_transaction *t, const struct api_key_row
 
 	assert(key->tenant_count <= STORE_KEY_TENANTS_MAX);
 	return PG_ADD(t,
-		"insert into depbroker.api_keys (key_id, hash, name, role, tenant_ids, created_at, expires_at, revoked_at)"
-		" values ($1, $2, $3, $4, $5::bigint[], $6, $7, $8)",
+		"insert into depbroker.api_keys (key_id, hash, name, role, tenant_ids, created_at, expires_at, revoked_at, scopes)"
+		" values ($1, $2, $3, $4, $5::bigint[], $6, $7, $8, case when $9 then array['tokens:read'] else '{}' end)",
 		PG_V_TEXT(key->key_id), PG_V_BYTEA(((struct text){ (const char *)key->hash, sizeof key->hash })),
 		PG_V_TEXT(key->name), PG_V_TEXT(key->role), key->all_tenants ? all : these, PG_V_INSTANT(key->created_at_us),
-		PG_V_INSTANT(key->expires_at_us), PG_V_INSTANT(key->revoked_at_us));
+		PG_V_INSTANT(key->expires_at_us), PG_V_INSTANT(key->revoked_at_us), PG_V_BOOL(key->reads_tokens));
 }
 
 unsigned store_api_key_by_id(struct pg_transaction *t, struct text key_id)
 {
 	return PG_ADD(t,
 		"select key_id, hash, name, role, tenant_ids is null, array_to_string(tenant_ids, ','), created_at, expires_at,"
-		" revoked_at from depbroker.api_keys where key_id = $1",
+		" revoked_at, 'tokens:read' = any (scopes) from depbroker.api_keys where key_id = $1",
 		PG_V_TEXT(key_id));
 }
 
@@ -54,6 +54,7 @@ void store_api_key_read(const struct pg_transaction *t, unsigned statement, size
 	out->created_at_us = next_instant(&at);
 	out->expires_at_us = next_instant(&at);
 	out->revoked_at_us = next_instant(&at);
+	out->reads_tokens = next_bool(&at);
 	out->tenant_count = 0;
 	while (store_next_item(&ids, ',', &id)) {
 		assert(out->tenant_count < STORE_KEY_TENANTS_MAX); // the schema's limit, too

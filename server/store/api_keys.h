@@ -13,6 +13,7 @@ struct api_key_row {
 	unsigned char hash[SHA256_SIZE];
 	struct text name;
 	struct text role; // "admin", "operator", "technician", "viewer"
+	bool reads_tokens; // scope "tokens:read": it may be told the secrets of server tokens
 	bool all_tenants;
 	int64_t tenant_ids[STORE_KEY_TENANTS_MAX]; // when not all
 	size_t tenant_count;

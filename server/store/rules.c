@@ -30,15 +30,10 @@ int64_t store_rules_put_read(const struct pg_transaction *t, unsigned statement)
 	return store_number(t, statement);
 }
 
-// The document of a version from before there were any.
-#define DOCUMENT                                                                                     \
-	"coalesce(r.document, '{\"default\":' || coalesce((select to_json(i.name)::text"                 \
-	" from depbroker.instances i where i.tenant_id = $1 and i.instance_id = r.default_instance_id), 'null') || '}')"
-
 unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select r.version, " DOCUMENT ", r.made_at, r.made_by, r.reason"
+		"select r.version, " RULES_DOCUMENT ", r.made_at, r.made_by, r.reason"
 		" from depbroker.sync_stream s join depbroker.rules r on r.tenant_id = $1 and r.version = s.rules_version where s.tenant_id = $1",
 		PG_V_INT8(tenant_id));
 }
@@ -46,7 +41,7 @@ unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id)
 unsigned store_rules_by_version(struct pg_transaction *t, int64_t tenant_id, int64_t version)
 {
 	return PG_ADD(t,
-		"select r.version, " DOCUMENT ", r.made_at, r.made_by, r.reason from depbroker.rules r where r.tenant_id = $1 and r.version = $2",
+		"select r.version, " RULES_DOCUMENT ", r.made_at, r.made_by, r.reason from depbroker.rules r where r.tenant_id = $1 and r.version = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(version));
 }
 

@@ -32,7 +32,7 @@ enum err store_data_key_read(const struct pg_transaction *t, unsigned statement,
 {
 	struct buffer wrapped CLEANUP(buffer_fini_wiped) = BUFFER(STORE_WRAPPED_MAX);
 
-	if (pg_row_count(t, statement) == 0) {
+	if (pg_row_count(t, statement) == 0 || pg_is_null(t, statement, 0, 0)) {
 		return fault_set(fault, ERR_NOT_FOUND, "tenant %lld has no data key", (long long)tenant_id);
 	}
 	if (!pg_bytes(t, statement, 0, 1, &wrapped)) {
@@ -74,6 +74,20 @@ unsigned store_secret_select(struct pg_transaction *t, int64_t tenant_id, enum s
 		"select distinct on (s.object_id) " SECRET_COLUMNS " where s.tenant_id = $1 and k.tenant_id = $1 and s.kind = $2"
 		" and ($3 = 0 or s.object_id = $3) order by s.object_id, s.version desc",
 		PG_V_INT8(tenant_id), PG_V_INT8(kind), PG_V_INT8(object_id));
+}
+
+// The private key is not among them, nor are bypass codes, of which there may be many.
+unsigned store_secret_select_for_run(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select distinct on (s.kind, s.object_id) " SECRET_COLUMNS " where s.tenant_id = $1 and k.tenant_id = $1"
+		" and s.kind in ($2, $3) order by s.kind, s.object_id, s.version desc",
+		PG_V_INT8(tenant_id), PG_V_INT8(SECRET_SERVER_TOKEN), PG_V_INT8(SECRET_APPLE_SESSION));
+}
+
+bool store_secret_is(const struct pg_transaction *t, unsigned statement, size_t row, enum secret_kind kind, int64_t object_id)
+{
+	return pg_int8(t, statement, row, SECRET_KIND) == (int64_t)kind && store_secret_object_id(t, statement, row) == object_id;
 }
 
 int64_t store_secret_object_id(const struct pg_transaction *t, unsigned statement, size_t row)

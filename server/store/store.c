@@ -36,7 +36,7 @@ void store_start_over(struct pg_transaction *t, int64_t tenant_id, bool routes)
 
 void store_commit_lazily(struct pg_transaction *t)
 {
-	(void)pg_add(t, "set local synchronous_commit = off", NULL, 0);
+	pg_commit_lazily(t);
 }
 
 struct text store_nullable(struct text value)

@@ -23,6 +23,22 @@ void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struc
 #define STORE_SECRET_COLUMNS \
 	"s.object_id, s.version, s.data_key_version, s.nonce, s.ciphertext, k.wrapped, k.master_key_id, s.kind"
 enum { STORE_SECRET_COLUMN_COUNT = 8 };
+// The document of the rules r, also of a version from before there were any.
+#define RULES_DOCUMENT                                                                               \
+	"coalesce(r.document, '{\"default\":' || coalesce((select to_json(i.name)::text"                 \
+	" from depbroker.instances i where i.tenant_id = $1 and i.instance_id = r.default_instance_id), 'null') || '}')"
+
+// What the end of a run says of the client in lists. Parameters: phase, reason, error, when it was synced, when it is next, what Apple said of
+// the token (empty: nothing), its word, and whether the profile is unusable.
+#define STATUS_OF_RUN(phase, reason, error, synced, next, state, word, unusable)                                               \
+	"sync_phase = " phase ", sync_reason = " reason ", sync_error = " error ", synced_at = " synced ", sync_next_at = " next   \
+	", token_state = coalesce(nullif(" state ", ''), s.token_state)"                                                        \
+	", token_since = case when " state " in ('', s.token_state) then s.token_since else now() end"                          \
+	", token_checked_at = case when " state " = '' then s.token_checked_at else now() end"                                  \
+	", token_word = case when " state " = '' then s.token_word else " word " end, profile_unusable = " unusable ", updated_at = now()"
+enum { STATUS_OF_RUN_VALUES = 8 };
+struct tenant_status_row;
+void store_set_status_of_run(struct pg_value values[STATUS_OF_RUN_VALUES], const struct tenant_status_row *status);
 
 // --- values in ---
 

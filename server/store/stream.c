@@ -99,11 +99,12 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 
 // --- fenced writes ---
 
-#define FENCED(changes)                                                                                               \
+// `further` are parts that change other rows, after the stream's.
+#define FENCED(changes, further)                                                                                      \
 	"with moved as ("                                                                                                 \
 	"  update depbroker.sync_stream set write_seq = write_seq + 1, event_seq = event_seq + $7, updated_at = now()" changes \
 	"  where tenant_id = $1 and owner = $2 and epoch = $3 and write_seq = $4 and event_seq = $5 and config_version = $6" \
-	"  returning 1)"                                                                                                  \
+	"  returning 1)" further                                                                                          \
 	" select depbroker.require_fence(exists (select from moved))"
 
 #define NEXT                                                                                                          \
@@ -149,11 +150,11 @@ void store_stream_advance(struct pg_transaction *t, const struct stream_fence *f
 
 	set_fence(values, fence, events);
 	if (next == NULL) {
-		(void)pg_add(t, FENCED(""), values, FENCE_VALUES);
+		(void)pg_add(t, FENCED("", ""), values, FENCE_VALUES);
 		return;
 	}
 	set_next(values + FENCE_VALUES, next);
-	(void)pg_add(t, FENCED(NEXT), values, FENCE_VALUES + NEXT_VALUES);
+	(void)pg_add(t, FENCED(NEXT, ""), values, FENCE_VALUES + NEXT_VALUES);
 }
 
 void store_stream_require(struct pg_transaction *t, const struct stream_fence *fence)
@@ -164,22 +165,47 @@ void store_stream_require(struct pg_transaction *t, const struct stream_fence *f
 		PG_V_INT8(fence->tenant_id), PG_V_TEXT(fence->node_id), PG_V_INT8(fence->epoch), PG_V_INT8(fence->config_version));
 }
 
+#define DUE(wake, at)                                                                                                  \
+	", due as ("                                                                                                       \
+	"  update depbroker.sync_due set claimed_by = null,"                                                               \
+	"    due_at = case when wake = " wake " then coalesce(" at ", now()) else now() end"                               \
+	"  where tenant_id = $1 and claimed_by = $2 and exists (select from moved))"
+
+enum { DUE_VALUES = 2 };
+
 void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
 	int64_t due_at_us, int64_t wake)
 {
-	struct pg_value values[FENCE_VALUES + NEXT_VALUES];
+	const size_t count = next != NULL ? FENCE_VALUES + NEXT_VALUES : FENCE_VALUES;
+	struct pg_value values[FENCE_VALUES + NEXT_VALUES + DUE_VALUES];
 
 	set_fence(values, fence, 0);
-	if (next == NULL) {
-		(void)pg_add(t, FENCED(", owner = null"), values, FENCE_VALUES);
-	} else {
+	if (next != NULL) {
 		set_next(values + FENCE_VALUES, next);
-		(void)pg_add(t, FENCED(", owner = null" NEXT), values, FENCE_VALUES + NEXT_VALUES);
 	}
-	(void)PG_ADD(t,
-		"update depbroker.sync_due set claimed_by = null, due_at = case when wake = $3 then coalesce($4, now()) else now() end"
-		" where tenant_id = $1 and claimed_by = $2",
-		PG_V_INT8(fence->tenant_id), PG_V_TEXT(fence->node_id), PG_V_INT8(wake), PG_V_INSTANT(due_at_us));
+	values[count] = PG_V_INT8(wake);
+	values[count + 1] = PG_V_INSTANT(due_at_us);
+	(void)pg_add(t, next != NULL ? FENCED(", owner = null" NEXT, DUE("$30", "$31")) : FENCED(", owner = null", DUE("$8", "$9")), values,
+		count + DUE_VALUES);
+}
+
+void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
+	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status)
+{
+	struct pg_value values[FENCE_VALUES + NEXT_VALUES + DUE_VALUES + STATUS_OF_RUN_VALUES];
+	struct pg_value *due = values + FENCE_VALUES + NEXT_VALUES;
+
+	set_fence(values, fence, 0);
+	set_next(values + FENCE_VALUES, next);
+	due[0] = PG_V_INT8(wake);
+	due[1] = PG_V_INSTANT(due_at_us);
+	store_set_status_of_run(due + DUE_VALUES, status);
+	(void)pg_add(t,
+		FENCED(", owner = null" NEXT, DUE("$30", "$31")
+			", told as (update depbroker.tenant_status as s set "
+			STATUS_OF_RUN("$32", "$33", "$34", "$35", "$36", "$37", "$38", "$39")
+			" where s.tenant_id = $1 and exists (select from moved))"),
+		values, sizeof values / sizeof *values);
 }
 
 unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events,

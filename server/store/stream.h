@@ -119,6 +119,12 @@ void store_removals_allow(struct pg_transaction *t, int64_t tenant_id, int64_t c
 void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
 	int64_t due_at_us, int64_t wake);
 
+// The same of a run that changed nothing, and after which nothing waits to be delivered that did not before it: the client's status is
+// written along, and no event is looked for. Otherwise store_tenant_status_run is due.
+struct tenant_status_row;
+void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
+	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status);
+
 struct ledger_entry {
 	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "told", "replacement", "enrolment"
 	int64_t generation;

@@ -3,6 +3,8 @@
 #include "store/tenants.h"
 #include "tenants/assign.h"
 
+#include <string.h>
+
 enum { ERROR_MAX = 400, WORD_MAX = 80 };
 
 unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text token_state,
@@ -28,15 +30,28 @@ static void count_devices(struct pg_transaction *t, int64_t tenant_id)
 		PG_V_INT8(tenant_id), PG_V_INT8(ASSIGN_SETTLED));
 }
 
+void store_set_status_of_run(struct pg_value values[STATUS_OF_RUN_VALUES], const struct tenant_status_row *status)
+{
+	memcpy(values, (const struct pg_value[STATUS_OF_RUN_VALUES]){
+		PG_V_TEXT(store_not_null(status->sync_phase)), PG_V_TEXT(store_not_null(status->sync_reason)),
+		PG_V_TEXT(store_clipped(status->sync_error, ERROR_MAX)), PG_V_INSTANT(status->synced_at_us),
+		PG_V_INSTANT(status->sync_next_at_us), PG_V_TEXT(store_not_null(status->token_state)),
+		PG_V_TEXT(store_clipped(status->token_word, WORD_MAX)), PG_V_BOOL(status->profile_unusable),
+	}, STATUS_OF_RUN_VALUES * sizeof *values);
+}
+
 // Announced is everything before the first event that still waits in a lane of an endpoint that is in use; where the position of a
 // lane stands says little, since the next event of its lane may be much later.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status,
 	bool count)
 {
+	struct pg_value values[1 + STATUS_OF_RUN_VALUES] = { PG_V_INT8(tenant_id) };
+
+	store_set_status_of_run(values + 1, status);
 	if (count) {
 		count_devices(t, tenant_id);
 	}
-	return PG_ADD(t,
+	return pg_add(t,
 		"with log as (select event_seq from depbroker.sync_stream where tenant_id = $1),"
 		" waiting as ("
 		"  select case when n.instance_id is null then (select e.seq from depbroker.events e where e.tenant_id = $1 and e.lane = p.lane"
@@ -45,18 +60,12 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 		"    and e.seq > p.acked_seq order by e.seq limit 1) end as seq"
 		"  from depbroker.positions p join depbroker.endpoints n on n.tenant_id = $1 and n.endpoint_id = p.endpoint_id"
 		"  where p.tenant_id = $1 and n.url is not null and n.disabled_at is null)"
-		" update depbroker.tenant_status as s set sync_phase = $2, sync_reason = $3, sync_error = $4, synced_at = $5,"
-		"  sync_next_at = $6, token_state = coalesce(nullif($7, ''), s.token_state), event_seq = log.event_seq,"
-		"  token_since = case when $7 in ('', s.token_state) then s.token_since else now() end,"
-		"  token_checked_at = case when $7 = '' then s.token_checked_at else now() end,"
-		"  token_word = case when $7 = '' then s.token_word else $8 end,"
-		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq), updated_at = now(), profile_unusable = $9,"
-		"  profile_drifts = (select count(*) from depbroker.profiles where tenant_id = $1 and drift_count > 0)"
+		" update depbroker.tenant_status as s set event_seq = log.event_seq,"
+		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq),"
+		"  profile_drifts = (select count(*) from depbroker.profiles where tenant_id = $1 and drift_count > 0), "
+		STATUS_OF_RUN("$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9")
 		" from log where s.tenant_id = $1",
-		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(status->sync_phase)), PG_V_TEXT(store_not_null(status->sync_reason)),
-		PG_V_TEXT(store_clipped(status->sync_error, ERROR_MAX)), PG_V_INSTANT(status->synced_at_us),
-		PG_V_INSTANT(status->sync_next_at_us), PG_V_TEXT(store_not_null(status->token_state)),
-		PG_V_TEXT(store_clipped(status->token_word, WORD_MAX)), PG_V_BOOL(status->profile_unusable));
+		values, 1 + STATUS_OF_RUN_VALUES);
 }
 
 unsigned store_tenant_status_told(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, int64_t days, struct text admin_id)

@@ -104,6 +104,24 @@ unsigned store_tenant_list(struct pg_transaction *t, struct text after_slug, con
 		PG_V_TEXT(store_not_null(after_slug)), tenant_ids == NULL ? all : these, PG_V_INT8(limit));
 }
 
+unsigned store_tenant_names(struct pg_transaction *t, const struct text *names, size_t name_count, const int64_t *tenant_ids, size_t count,
+	int64_t limit, int64_t offset)
+{
+	const struct pg_value all = { .kind = PG_NULL };
+	const struct pg_value these = PG_V_NUMBERS(PG_INT8_ARRAY, tenant_ids, count);
+	const struct pg_value named = PG_V_TEXTS(PG_TEXT_ARRAY, names, name_count);
+
+	return PG_ADD(t,
+		"select slug from depbroker.tenants where ($1::text[] is null or slug = any ($1::text[]))"
+		" and ($2::bigint[] is null or tenant_id = any ($2::bigint[])) and state <> 'deleting' order by slug limit $3 offset $4",
+		names == NULL ? all : named, tenant_ids == NULL ? all : these, PG_V_INT8(limit), PG_V_INT8(offset));
+}
+
+struct text store_tenant_names_read(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_text(t, statement, row, 0);
+}
+
 unsigned store_tenant_list_by_expiry(struct pg_transaction *t, int64_t after_us, struct text after_slug, const int64_t *tenant_ids,
 	size_t count, int limit)
 {

@@ -49,6 +49,10 @@ unsigned store_tenant_by_slug(struct pg_transaction *t, struct text slug);
 unsigned store_tenant_by_id(struct pg_transaction *t, int64_t tenant_id);
 // Directory scope: by slug, the first `limit` after `after_slug` (empty: from the first). `tenant_ids` NULL: all, else these only.
 unsigned store_tenant_list(struct pg_transaction *t, struct text after_slug, const int64_t *tenant_ids, size_t count, int limit);
+// Directory scope: slugs alone, sorted, `limit` after the first `offset`. `names` NULL: all, else of these only.
+unsigned store_tenant_names(struct pg_transaction *t, const struct text *names, size_t name_count, const int64_t *tenant_ids, size_t count,
+	int64_t limit, int64_t offset);
+struct text store_tenant_names_read(const struct pg_transaction *t, unsigned statement, size_t row);
 // The same by the time at which tokens expire, earliest first, without a token last.
 unsigned store_tenant_list_by_expiry(struct pg_transaction *t, int64_t after_us, struct text after_slug, const int64_t *tenant_ids,
 	size_t count, int limit);

@@ -165,7 +165,7 @@ static void add_socket_setting(struct embedded_postgres *postgres)
 
 static void start_server(struct embedded_postgres *postgres)
 {
-	static const char *const settings[] = { "listen_addresses=", "unix_socket_permissions=0700", "port=5432", "shared_buffers=128MB",
+	static const char *const settings[] = { "listen_addresses=", "unix_socket_permissions=0700", "port=5432", "shared_buffers=64MB",
 		"max_connections=50", "wal_compression=on", "fsync=on", "synchronous_commit=on", "full_page_writes=on",
 		"logging_collector=off", "log_destination=stderr", "log_line_prefix=%m postgres[%p] ", "timezone=UTC" };
 	const struct child_config config = { .name = "postgres", .stop_signal = SIGINT, .stop_timeout_ms = STOP_TIMEOUT_MS,

@@ -25,6 +25,7 @@ struct fenced_write {
 	const struct stream_row *next;  // NULL: the stream stays as it is, but for its numbers
 	bool finish;                    // the last write of a run
 	int64_t due_at_us;              // of the finish
+	const struct tenant_status_row *status; // of a finish in which nothing else is written; NULL: `build` writes it
 	// Inside
 	struct pg_transaction transaction;
 	struct delay pause;

@@ -65,6 +65,23 @@ void flow_fini(struct flow *flow)
 	apple_call_fini(&flow->call);
 }
 
+void flow_let_go(struct flow *flow)
+{
+	const bool missed = flow->changes.missed;
+
+	apple_page_fini(&flow->page);
+	changes_fini(&flow->changes);
+	changes_init(&flow->changes, flow->tenant);
+	flow->changes.missed = missed;
+	if (flow->read_is_open) {
+		flow->read_is_open = false;
+		pg_transaction_fini(&flow->read);
+	}
+	flow->rows = NULL;
+	flow->row_count = 0;
+	arena_reset(&flow->tenant->scratch);
+}
+
 void flow_end(struct flow *flow, enum err rc)
 {
 	op_done(&flow->op, rc);

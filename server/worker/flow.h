@@ -40,6 +40,7 @@ struct flow {
 void flow_init(struct flow *flow, struct tenant *tenant, void (*step)(struct flow *flow));
 void flow_start(struct flow *flow, void (*done)(struct op *op)); // the first step is taken later
 void flow_fini(struct flow *flow);
+void flow_let_go(struct flow *flow); // of the page, its rows and what follows from them: the run may go on for long, and others do their part
 void flow_end(struct flow *flow, enum err rc);
 bool flow_must_stop(const struct flow *flow);
 

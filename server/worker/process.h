@@ -32,5 +32,5 @@ struct worker_process {
 	struct fair_queue pages; // whose turn it is to read one
 	bool stopping;
 	int64_t hint_missed_at_ms; // when a hint led to a client that was not due; 0: never
-	void (*run_ended)(struct worker_process *process);
+	void (*run_ended)(struct worker_process *process, bool is_due_again); // perhaps: somebody asked for it while it ran
 };

@@ -41,6 +41,7 @@ struct run {
 	struct enrolment_flow enrolment;
 	struct delivery delivery;
 	struct tell tell;
+	struct tenant_status_row status; // as the end of the run writes it
 	bool flows_are_open;
 
 	enum run_state {
@@ -52,12 +53,15 @@ struct run {
 	int rounds;       // of plan, sync and assign with what was loaded
 	int64_t retry_at_us; // of what planning or assigning could not do
 	bool stopped;     // its calls and deliveries: the process lost touch with the database, which it may have found again since
+	bool was_hinted_at; // since it began
+	struct run *next; // the client's next one, which begins when this one has ended: it was claimed meanwhile
 	bool asked_for;   // something else came up meanwhile: end, to begin anew
 	enum err failure; // of the database: what was loaded is not to be relied on any more
 	unsigned closing;
 };
 
 static void step(struct run *run);
+static void begin(struct run *run);
 
 // --- completions ---
 
@@ -505,11 +509,9 @@ static void put_session(const struct tenant *tenant, struct pg_transaction *t)
 	sealed_fini(&sealed);
 }
 
-static void build_end(struct fenced_write *write, struct pg_transaction *t)
+static struct tenant_status_row status_of(const struct tenant *tenant)
 {
-	const struct run *run = write->owner;
-	const struct tenant *tenant = &run->tenant;
-	const struct tenant_status_row status = {
+	return (struct tenant_status_row){
 		.token_state = tenant->has_token ? tell_token_state(tenant) : TEXT_NONE,
 		.token_word = text_of(tenant->apple_error),
 		.sync_phase = tenant->stream.sync.phase == SYNC_PHASE_FETCH ? TEXT("fetch") : TEXT("changes"),
@@ -520,9 +522,24 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 		.event_seq = tenant->stream.event_seq,
 		.profile_unusable = wanted_profile_unusable(tenant) != NULL,
 	};
+}
 
-	(void)store_tenant_status_run(t, tenant->due.tenant_id, &status, tenant->counts_changed);
-	(void)store_alerts_seen(t, tenant->due.tenant_id);
+static bool was_quiet(const struct tenant *tenant)
+{
+	return !tenant->counts_changed && !tenant->events_wait && tenant->stream.write_seq == tenant->loaded_write_seq;
+}
+
+static void build_end(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct run *run = write->owner;
+	const struct tenant *tenant = &run->tenant;
+
+	if (write->status == NULL) {
+		(void)store_tenant_status_run(t, tenant->due.tenant_id, &run->status, tenant->counts_changed);
+	}
+	if (tenant->alerts_are_open) {
+		(void)store_alerts_seen(t, tenant->due.tenant_id);
+	}
 	if (tenant->enrolments.expects && (tenant->enrolments.list_is_new || tenant->enrolments.reviewed_seq != tenant->stream.event_seq)) {
 		store_expected_review(t, tenant->due.tenant_id, tenant->stream.event_seq);
 	}
@@ -564,6 +581,8 @@ static void finish(struct run *run)
 	run->write.next = next;
 	run->write.finish = true;
 	run->write.due_at_us = due_at(run);
+	run->status = status_of(tenant);
+	run->write.status = was_quiet(tenant) ? &run->status : NULL;
 	fenced_write_start(&run->write, on_written);
 }
 
@@ -580,11 +599,16 @@ static void log_end(const struct run *run)
 static void on_all_closed(struct run *run)
 {
 	struct worker_process *process = run->process;
+	const bool is_due_again = run->was_hinted_at || run->asked_for;
+	struct run *next = run->next;
 
 	list_remove(&run->link);
 	process->run_count--;
 	free(run);
-	process->run_ended(process);
+	if (next != NULL) {
+		begin(next);
+	}
+	process->run_ended(process, is_due_again);
 }
 
 static void on_write_closed(struct fenced_write *write)
@@ -732,6 +756,9 @@ bool run_look(struct worker_process *process, int64_t tenant_id)
 	if (run != NULL && run->state == RUN_WAITING) {
 		delay_start(&run->tick, 0);
 	}
+	if (run != NULL) {
+		run->was_hinted_at = true;
+	}
 	return run != NULL;
 }
 
@@ -747,32 +774,52 @@ bool run_has_suspect(const struct worker_process *process)
 	return false;
 }
 
-static void start(struct worker_process *process, const struct due_row *due, bool is_hinted)
+static struct run *make(struct worker_process *process, const struct due_row *due)
 {
 	struct run *run = allocate(sizeof *run);
 
 	run->process = process;
+	tenant_init(&run->tenant, process, &run->write, due);
+	return run;
+}
+
+static void begin(struct run *run)
+{
+	struct worker_process *process = run->process;
+
 	run->started_at_ms = clock_monotonic_ms();
 	process->run_count++;
 	list_add_last(&process->runs, &run->link);
-	tenant_init(&run->tenant, process, &run->write, due);
-	run->tenant.is_hinted = is_hinted;
 	fenced_write_init(&run->write, &run->tenant);
 	delay_init(&run->tick, &process->loop, on_tick);
 	step(run);
 }
 
+// A run that has yet to see whether it may take the client, or that has given it back as far as it knows: the claim is another run's. To any
+// other one it says nothing: a client in a long run is due, and claimed, again and again.
+static bool is_another_ones(const struct run *run)
+{
+	return run->tenant.is_hinted || run->state == RUN_FINISHING || run->state == RUN_IDLE;
+}
+
 void run_start(struct worker_process *process, const struct due_row *due)
 {
-	if (find_run(process, due->tenant_id) == NULL) {
-		start(process, due, false);
+	struct run *run = find_run(process, due->tenant_id);
+
+	if (run == NULL) {
+		begin(make(process, due));
+	} else if (run->next == NULL && is_another_ones(run)) {
+		run->next = make(process, due);
 	}
 }
 
 void run_start_hinted(struct worker_process *process, int64_t tenant_id)
 {
 	if (find_run(process, tenant_id) == NULL) {
-		start(process, &(struct due_row){ .tenant_id = tenant_id }, true);
+		struct run *run = make(process, &(struct due_row){ .tenant_id = tenant_id });
+
+		run->tenant.is_hinted = true;
+		begin(run);
 	}
 }
 

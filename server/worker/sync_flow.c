@@ -517,6 +517,8 @@ static void end(struct sync_flow *sync, enum err rc)
 			tenant->stream.synced_at_us = tenant_now_us(tenant);
 		}
 	}
+	page_plan_fini(&sync->plan);
+	flow_let_go(&sync->flow);
 	flow_end(&sync->flow, rc);
 }
 

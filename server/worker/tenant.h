@@ -151,6 +151,9 @@ struct tenant {
 	char error_text[401];
 	char apple_error[APPLE_ERROR_MAX + 1];
 	bool counts_changed;
+	bool alerts_are_open;    // any, when the client was loaded
+	bool events_wait;        // to be delivered, or did when the client was loaded
+	int64_t loaded_write_seq;
 };
 
 void tenant_init(struct tenant *tenant, struct worker_process *process, struct fenced_write *write, const struct due_row *due);

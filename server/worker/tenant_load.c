@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
-#include "store/alerts.h"
+#include "store/run_row.h"
 #include "tenants/profile_render.h"
 #include "worker/profile_content.h"
 #include "worker/wanted_profile.h"
@@ -10,11 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-// The statements, in their order.
+// The statements, in their order. What there is one of belongs into the row (run_row.h), lists are statements of their own.
 enum {
-	LOAD_STREAM, LOAD_TENANT, LOAD_DATA_KEY, LOAD_TOKEN, LOAD_TOKEN_SECRET, LOAD_SESSION_SECRET, LOAD_INSTANCES, LOAD_ENDPOINTS,
-	LOAD_RULES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_NEXT_ASSIGN, LOAD_PENDING, LOAD_ALERTS, LOAD_ROUTING, LOAD_TENANT_PROFILE, LOAD_DEFINITIONS,
-	LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_INCARNATION, LOAD_COUNT,
+	LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_ENDPOINTS, LOAD_PROFILES, LOAD_POSITIONS, LOAD_ROUTING, LOAD_TENANT_PROFILE,
+	LOAD_DEFINITIONS, LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -23,25 +22,17 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	unsigned last;
 
 	(void)(tenant->is_hinted ? store_stream_take_due : store_stream_take)(t, id, text_of(tenant->process->node_id));
-	(void)store_tenant_by_id(t, id);
-	(void)store_data_key_current(t, id);
-	(void)store_token_current(t, id);
-	(void)store_secret_select(t, id, SECRET_SERVER_TOKEN, 0);
-	(void)store_secret_select(t, id, SECRET_APPLE_SESSION, 0);
+	(void)store_run_select(t, id);
+	(void)store_secret_select_for_run(t, id);
 	(void)store_instance_list(t, id);
 	(void)store_endpoint_list_with_secrets(t, id);
-	(void)store_rules_current(t, id);
 	(void)store_profile_list(t, id);
 	(void)store_position_list(t, id);
-	(void)store_device_next_assign(t, id);
-	(void)store_pending_select(t, id);
-	(void)store_alert_open_kinds(t, id);
 	(void)store_routing_select(t, id);
 	(void)store_tenant_profile_select(t, id);
 	(void)store_definition_list(t, id);
 	(void)store_profile_next_check(t, id);
-	(void)store_enrolment_work(t, id);
-	last = store_incarnation(t);
+	last = store_enrolment_work(t, id);
 	assert(last == LOAD_COUNT - 1);
 }
 
@@ -82,45 +73,71 @@ static void read_stream(struct tenant *tenant, const struct pg_transaction *t)
 	tenant->clock_offset_us = row.now_us - clock_wall_us();
 }
 
-// The status was counted up to event_seq. A run that was cut off after a write has left it behind; this one makes up for it.
-static void read_status(struct tenant *tenant, const struct pg_transaction *t)
+static void read_alerts(struct tenant *tenant, struct text open_alerts)
 {
-	struct tenant_status_row status;
+	struct text name;
 
-	store_tenant_status_read(t, LOAD_TENANT, 0, &status);
-	tenant->counts_changed = status.event_seq != tenant->stream.event_seq;
+	tenant->alerts_are_open = open_alerts.length > 0;
+	while (store_run_next_alert(&open_alerts, &name)) {
+		enum alert_kind kind;
+
+		if (alert_of(name, &kind)) {
+			tenant->told.open[kind] = true;
+		}
+	}
 }
 
-static void read_tenant(struct tenant *tenant, const struct pg_transaction *t)
+// The status was counted up to event_seq. A run that was cut off after a write has left it behind; this one makes up for it.
+static void read_status(struct tenant *tenant, const struct run_row *run)
+{
+	const struct tenant_status_row *status = &run->status;
+
+	tenant->counts_changed = status->event_seq != tenant->stream.event_seq;
+	tenant->events_wait = status->announced_seq != status->event_seq;
+	tenant->loaded_write_seq = tenant->stream.write_seq;
+	tenant->token_facts = store_token_facts(&run->tenant, status);
+	tenant->told = (struct alert_told){ .token_id = status->told_token_id, .days = (int)status->told_days,
+		.admin_id = tenant_keep(tenant, status->told_admin_id) };
+	read_alerts(tenant, run->open_alerts);
+}
+
+static void read_tenant(struct tenant *tenant, const struct tenant_row *row)
 {
 	const struct config *config = tenant->process->config;
-	struct tenant_status_row status;
-	struct tenant_row row;
 	struct text url;
 
-	store_tenant_read(t, LOAD_TENANT, 0, &row);
-	store_tenant_status_read(t, LOAD_TENANT, 0, &status);
-	tenant->token_facts = store_token_facts(&row, &status);
-	tenant->told = (struct alert_told){ .token_id = status.told_token_id, .days = (int)status.told_days,
-		.admin_id = tenant_keep(tenant, status.told_admin_id) };
-	tenant->is_active = text_equal_string(row.state, "active");
-	tenant->pinned = (struct identity){ tenant_keep(tenant, row.server_uuid), tenant_keep(tenant, row.org_id),
-		tenant_keep(tenant, row.org_id_hash), tenant_keep(tenant, row.org_type) };
+	tenant->is_active = text_equal_string(row->state, "active");
+	tenant->pinned = (struct identity){ tenant_keep(tenant, row->server_uuid), tenant_keep(tenant, row->org_id),
+		tenant_keep(tenant, row->org_id_hash), tenant_keep(tenant, row->org_type) };
 	tenant->settings = (struct sync_settings){
-		.tenant_id = row.tenant_id,
-		.interval_s = row.sync_interval_s > 0 ? row.sync_interval_s : config->sync_interval_s,
+		.tenant_id = row->tenant_id,
+		.interval_s = row->sync_interval_s > 0 ? row->sync_interval_s : config->sync_interval_s,
 	};
-	tenant->brake = (struct brake_limits){ row.brake_percent, row.brake_devices };
-	url = tenant_keep(tenant, row.apple_url.length > 0 ? row.apple_url : text_of(config->apple_url));
+	tenant->brake = (struct brake_limits){ row->brake_percent, row->brake_devices };
+	url = tenant_keep(tenant, row->apple_url.length > 0 ? row->apple_url : text_of(config->apple_url));
 	tenant->apple_server = (struct apple_server){
 		.loop = &tenant->process->loop,
 		.client = tenant->process->apple,
 		.base_url = url.bytes,
-		.protocol_version = (int)row.protocol_version,
-		.lane_key = row.tenant_id,
+		.protocol_version = (int)row->protocol_version,
+		.lane_key = row->tenant_id,
 		.answer_limit = (size_t)config->page_memory_kib << 10,
 		.breaker = breakers_of(&tenant->process->breakers, url.bytes),
 	};
+}
+
+// ERR_NOT_FOUND: there is none. `version` is set when there is one, whether it opens or not.
+static enum err open_secret(const struct tenant *tenant, const struct pg_transaction *t, enum secret_kind kind, int64_t object_id,
+	int *version, struct buffer *plain, struct fault *fault)
+{
+	for (size_t i = 0; i < pg_row_count(t, LOAD_SECRETS); i++) {
+		if (store_secret_is(t, LOAD_SECRETS, i, kind, object_id)) {
+			*version = store_secret_version(t, LOAD_SECRETS, i);
+			return store_secret_open(t, LOAD_SECRETS, i, tenant->due.tenant_id, kind, tenant->process->keys, &tenant->data_key, plain,
+				fault);
+		}
+	}
+	return ERR_NOT_FOUND;
 }
 
 // Only what Apple gave us, so a session that does not open is forgotten and got anew.
@@ -130,16 +147,9 @@ static void read_session(struct tenant *tenant, const struct pg_transaction *t)
 
 	apple_session_init(&tenant->session, &tenant->apple_server, &tenant->token);
 	tenant->session_is_open = true;
-	for (size_t row = 0; row < pg_row_count(t, LOAD_SESSION_SECRET); row++) {
-		if (store_secret_object_id(t, LOAD_SESSION_SECRET, row) != tenant->token_id) {
-			continue;
-		}
-		tenant->session_version = store_secret_version(t, LOAD_SESSION_SECRET, row);
-		if (store_secret_open(t, LOAD_SESSION_SECRET, row, tenant->due.tenant_id, SECRET_APPLE_SESSION, tenant->process->keys,
-				&tenant->data_key, &plain, NULL) == OK) {
-			memcpy(tenant->session.token, plain.bytes, plain.length);
-			tenant->session.token[plain.length] = '\0';
-		}
+	if (open_secret(tenant, t, SECRET_APPLE_SESSION, tenant->token_id, &tenant->session_version, &plain, NULL) == OK) {
+		memcpy(tenant->session.token, plain.bytes, plain.length);
+		tenant->session.token[plain.length] = '\0';
 	}
 	tenant->session_generation = tenant->session.generation;
 }
@@ -148,59 +158,42 @@ static enum err open_token(const struct tenant *tenant, const struct pg_transact
 	struct fault *fault)
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
+	int version;
+	enum err rc = open_secret(tenant, t, SECRET_SERVER_TOKEN, token_id, &version, &plain, fault);
 
-	for (size_t i = 0; i < pg_row_count(t, LOAD_TOKEN_SECRET); i++) {
-		if (store_secret_object_id(t, LOAD_TOKEN_SECRET, i) == token_id) {
-			TRY(store_secret_open(t, LOAD_TOKEN_SECRET, i, tenant->due.tenant_id, SECRET_SERVER_TOKEN, tenant->process->keys,
-				&tenant->data_key, &plain, fault));
-			return token_parse(out, buffer_text(&plain), fault);
-		}
+	if (rc == ERR_NOT_FOUND) {
+		return fault_set(fault, ERR_BUG, "the secret of server token %lld is missing", (long long)token_id);
 	}
-	return fault_set(fault, ERR_BUG, "the secret of server token %lld is missing", (long long)token_id);
+	TRY(rc);
+	return token_parse(out, buffer_text(&plain), fault);
 }
 
-static enum err read_token(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+static enum err read_token(struct tenant *tenant, const struct pg_transaction *t, const struct token_row *row, struct fault *fault)
 {
-	struct token_row row;
-
-	if (pg_row_count(t, LOAD_TOKEN) == 0) {
+	if (row->token_id == 0) {
 		return OK;
 	}
-	store_token_read(t, LOAD_TOKEN, 0, &row);
-	TRY(open_token(tenant, t, row.token_id, &tenant->token, fault));
+	TRY(open_token(tenant, t, row->token_id, &tenant->token, fault));
 	tenant->has_token = true;
-	tenant->token_id = row.token_id;
-	tenant->admin_id = tenant_keep(tenant, row.admin_id);
-	tenant->taken_by = tenant_keep(tenant, row.taken_by);
+	tenant->token_id = row->token_id;
+	tenant->admin_id = tenant_keep(tenant, row->admin_id);
+	tenant->taken_by = tenant_keep(tenant, row->taken_by);
 	read_session(tenant, t);
 	return OK;
 }
 
-static enum err read_pending(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+static enum err read_pending(struct tenant *tenant, const struct pg_transaction *t, const struct pending_token_row *row,
+	struct fault *fault)
 {
-	struct pending_token_row *row = &tenant->pending;
-
-	if (pg_row_count(t, LOAD_PENDING) == 0) {
+	if (row->token_id == 0) {
 		return OK;
 	}
-	store_pending_read(t, LOAD_PENDING, 0, row);
-	row->consumer_key_end = tenant_keep(tenant, row->consumer_key_end);
-	row->uploaded_by = tenant_keep(tenant, row->uploaded_by);
-	row->error = TEXT_NONE;
+	tenant->pending = *row;
+	tenant->pending.consumer_key_end = tenant_keep(tenant, row->consumer_key_end);
+	tenant->pending.uploaded_by = tenant_keep(tenant, row->uploaded_by);
 	TRY(open_token(tenant, t, row->token_id, &tenant->pending_token, fault));
 	tenant->has_pending = true;
 	return OK;
-}
-
-static void read_alerts(struct tenant *tenant, const struct pg_transaction *t)
-{
-	for (size_t i = 0; i < pg_row_count(t, LOAD_ALERTS); i++) {
-		enum alert_kind kind;
-
-		if (alert_of(store_alert_open_kind(t, LOAD_ALERTS, i), &kind)) {
-			tenant->told.open[kind] = true;
-		}
-	}
 }
 
 static enum err read_webhook_secret(struct tenant *tenant, const struct pg_transaction *t, size_t row, struct tenant_endpoint *endpoint,
@@ -283,32 +276,21 @@ static void read_instances(struct tenant *tenant, const struct pg_transaction *t
 	tenant->instance_count = count;
 }
 
-static void read_labels(struct tenant *tenant, const struct pg_transaction *t)
-{
-	struct tenant_row row;
-
-	store_tenant_read(t, LOAD_TENANT, 0, &row);
-	tenant->label_count = ruleset_labels_read(tenant->labels, tenant_keep(tenant, row.labels));
-}
-
-static enum err read_rules(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+static enum err read_rules(struct tenant *tenant, const struct rules_row *row, struct fault *fault)
 {
 	struct ruleset_instance *instances = room(tenant, tenant->instance_count, sizeof *instances);
-	struct rules_row row;
 
-	read_labels(tenant, t);
-	if (pg_row_count(t, LOAD_RULES) != 1) {
+	if (row->version == 0) {
 		return OK;
 	}
 	for (size_t i = 0; i < tenant->instance_count; i++) {
 		instances[i] = (struct ruleset_instance){ .instance_id = tenant->instances[i].instance_id, .name = tenant->instances[i].name,
 			.state = tenant->instances[i].state };
 	}
-	store_rules_read(t, LOAD_RULES, 0, &row);
-	tenant->rules_version = row.version;
-	tenant->rules = ruleset_read(row.document, instances, tenant->instance_count, RULESET_IN_FORCE);
+	tenant->rules_version = row->version;
+	tenant->rules = ruleset_read(row->document, instances, tenant->instance_count, RULESET_IN_FORCE);
 	if (!ruleset_is_valid(tenant->rules)) {
-		return fault_set(fault, ERR_BUG, "the stored rules of version %lld cannot be read", (long long)row.version);
+		return fault_set(fault, ERR_BUG, "the stored rules of version %lld cannot be read", (long long)row->version);
 	}
 	return OK;
 }
@@ -319,14 +301,12 @@ static void read_routing(struct tenant *tenant, const struct pg_transaction *t)
 }
 
 // With another version of the template than the one that devices were looked at with, they are looked at again.
-static void read_layers(struct tenant *tenant, const struct pg_transaction *t)
+static void read_layers(struct tenant *tenant, const struct pg_transaction *t, const struct tenant_row *row)
 {
 	struct tenant_profile_row profile;
-	struct tenant_row row;
 
-	store_tenant_read(t, LOAD_TENANT, 0, &row);
 	store_tenant_profile_read(t, LOAD_TENANT_PROFILE, 0, &profile);
-	profile_content_load(tenant, &row, &profile);
+	profile_content_load(tenant, row, &profile);
 	tenant->profile_looked_at_us = store_profile_next_check_read(t, LOAD_NEXT_CHECK);
 	if (profile.template_version != profile.template_done) {
 		tenant->stream.profile_needed = true;
@@ -392,36 +372,39 @@ static void read_positions(struct tenant *tenant, const struct pg_transaction *t
 	tenant->positions = room(tenant, tenant->position_count, sizeof *tenant->positions);
 	for (size_t i = 0; i < tenant->position_count; i++) {
 		store_position_read(t, LOAD_POSITIONS, i, &tenant->positions[i]);
+		tenant->events_wait = tenant->events_wait || tenant->positions[i].pending;
 	}
 }
 
 enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
 {
 	const int64_t id = tenant->due.tenant_id;
+	struct run_row row;
 
-	if (pg_row_count(t, LOAD_STREAM) != 1 || pg_row_count(t, LOAD_TENANT) != 1) {
+	if (pg_row_count(t, LOAD_STREAM) != 1 || pg_row_count(t, LOAD_ROW) != 1) {
 		return fault_set(fault, ERR_FENCED, "another worker has it");
 	}
+	store_run_read(t, LOAD_ROW, &row);
 	read_stream(tenant, t);
-	read_tenant(tenant, t);
-	read_status(tenant, t);
-	TRY(store_data_key_read(t, LOAD_DATA_KEY, tenant->process->keys, id, &tenant->data_key, fault));
+	read_tenant(tenant, &row.tenant);
+	read_status(tenant, &row);
+	TRY(store_data_key_read(t, LOAD_ROW, tenant->process->keys, id, &tenant->data_key, fault));
 	tenant->has_data_key = true;
-	TRY(read_token(tenant, t, fault));
-	TRY(read_pending(tenant, t, fault));
-	read_alerts(tenant, t);
+	TRY(read_token(tenant, t, &row.token, fault));
+	TRY(read_pending(tenant, t, &row.pending, fault));
 	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
 	read_instances(tenant, t);
 	TRY(read_endpoints(tenant, t, fault));
-	TRY(read_rules(tenant, t, fault));
-	read_layers(tenant, t);
+	tenant->label_count = ruleset_labels_read(tenant->labels, tenant_keep(tenant, row.tenant.labels));
+	TRY(read_rules(tenant, &row.rules, fault));
+	read_layers(tenant, t, &row.tenant);
 	TRY(read_profiles(tenant, t, fault));
 	TRY(read_definitions(tenant, t, fault));
 	read_routing(tenant, t);
 	wanted_profile_all(tenant);
 	read_positions(tenant, t);
-	tenant->next_assign_us = store_device_next_assign_read(t, LOAD_NEXT_ASSIGN);
+	tenant->next_assign_us = row.next_assign_us;
 	tenant->next_assign_seq = tenant->stream.write_seq;
-	tenant->incarnation = store_incarnation_read(t, LOAD_INCARNATION);
+	tenant->incarnation = row.incarnation;
 	return OK;
 }

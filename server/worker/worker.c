@@ -9,6 +9,7 @@
 #include "store/stream.h"
 #include "worker/run.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +18,14 @@
 enum {
 	CLAIM_EVERY_MS = 250,
 	DISTRUST_MS = 1000, // of hints, after one that led to nothing
-	CLAIM_SOON_MS = 5, // a run has ended: its place is free
+	CLAIM_SOON_MS = 5, // a run has ended, and others wait for its place, or the client itself is due again
 	BEAT_EVERY_MS = NODE_ALIVE_S * 1000 / 3,
 	BEAT_AGAIN_MS = 500, // after one that failed
 	BEAT_TIMEOUT_MS = 3000,
 	BEATS_PER_PARTITIONS = 1000, // about an hour
-	POOL_SIZE = 6,
+	POOL_SIZE = 4, // each keeps what its largest write needed, in libpq and in the server
 	REASON_MAX = 300,
+	SPARE_MEMORY_MAX = 8 << 20, // that the allocator may keep
 };
 
 #define USER_AGENT "depbroker/" DEPBROKER_VERSION
@@ -51,6 +53,8 @@ struct worker {
 	size_t hinted_count;
 	int64_t look_at_ms; // when all that are due are claimed next, hints or not
 	bool claim_was_hinted;
+	size_t claim_most; // that the claim asks for
+	bool more_are_due; // the last claim, hints apart, gave as many as it had asked for
 	bool ending; // asked to stop
 	bool released;
 	unsigned closing;
@@ -89,6 +93,7 @@ static void on_claimed(struct op *op)
 	}
 	pg_transaction_fini(&worker->claim);
 	if (!worker->claim_was_hinted) {
+		worker->more_are_due = op->rc == OK && count == worker->claim_most;
 		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
 	}
 	claim_later(worker);
@@ -126,6 +131,7 @@ static void claim(struct worker *worker)
 	const size_t most = room(worker);
 
 	worker->claim_runs = true;
+	worker->claim_most = most;
 	worker->claim_was_hinted = is_hints_turn(worker);
 	pg_transaction_init(&worker->claim, store_directory(), on_claimed);
 	if (worker->claim_was_hinted) {
@@ -154,18 +160,21 @@ static void on_claim_time(struct delay *timer)
 	if (may_claim(worker)) {
 		claim(worker);
 	} else if (!worker->claim_runs) {
+		worker->more_are_due = true; // as far as we know
 		worker->hinted_count = 0;
 		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
 		claim_later(worker);
 	}
 }
 
-static void on_run_ended(struct worker_process *process)
+static void on_run_ended(struct worker_process *process, bool is_due_again)
 {
 	struct worker *worker = worker_of(process);
 
-	worker->look_at_ms = clock_monotonic_ms() + CLAIM_SOON_MS;
-	claim_later(worker);
+	if (worker->more_are_due || is_due_again) {
+		worker->look_at_ms = clock_monotonic_ms() + CLAIM_SOON_MS;
+		claim_later(worker);
+	}
 	try_to_end(worker);
 }
 
@@ -261,6 +270,14 @@ static void stop_when_cut_off(struct worker *worker)
 	}
 }
 
+// Pages of a long list leave the allocator with much that nobody uses, between little that somebody does: it gives none of it back by itself.
+static void return_spare_memory(void)
+{
+	if (mallinfo2().fordblks > SPARE_MEMORY_MAX) {
+		(void)malloc_trim(0);
+	}
+}
+
 static void on_beat(struct op *op)
 {
 	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, beat);
@@ -277,6 +294,7 @@ static void on_beat(struct op *op)
 		stop_when_cut_off(worker);
 	}
 	pg_transaction_fini(&worker->beat);
+	return_spare_memory();
 	if (!worker->ending) {
 		delay_start(&worker->beat_timer, op->rc == OK ? BEAT_EVERY_MS : BEAT_AGAIN_MS);
 	}

@@ -24,8 +24,10 @@ sys.dont_write_bytecode = True
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
 from installation import MIB, Installation, MemoryWatch, tell, wait_until  # noqa: E402
+from latency import TARGETS  # noqa: E402
 
 PAGE = 1000
+REST_S = 10  # after a first sync: workers give spare memory back with a heart-beat
 Figure = collections.namedtuple("Figure", "what value unit target most", defaults=(None, True))  # most: at most the target, else at least
 
 
@@ -46,6 +48,9 @@ def first_sync(options):
         stored = broker.number("select count(*) from depbroker.devices")
         if stored != clients * devices:
             raise SystemExit(f"{stored} devices are stored of {clients * devices}")
+        time.sleep(REST_S)
+        rest = MemoryWatch(broker.serve.pid)
+        rest.look()
         millions = clients * devices / 1e6
     tell(f"first sync of {clients} x {devices}: {used}")
     return [
@@ -53,6 +58,8 @@ def first_sync(options):
         Figure("PostgreSQL, per million devices", used.postgres / millions, "CPU s"),
         Figure("depbroker's processes, peak", memory.depbroker, "MiB", 96),
         Figure("all processes, peak", memory.all, "MiB"),
+        Figure(f"depbroker's processes, {REST_S} s later", rest.depbroker, "MiB"),
+        Figure(f"all processes, {REST_S} s later", rest.all, "MiB"),
         Figure("devices a second", clients * devices / used.seconds, "/s", 55000, False),
         Figure("devices a second, by CPU on 2 cores", 2 * clients * devices / sum(used.cpu.values()), "/s"),
         Figure("WAL of a device", used.wal / clients / devices, "B"),
@@ -237,15 +244,16 @@ def poison(options):
 
 
 def latency(options):
-    """What latency.py prints: a JSON object, or a list of objects with the members of Figure."""
+    """latency.py in a process of its own, since it waits in threads; its targets are here, too."""
     program = os.path.join(FOLDER, "latency.py")
-    if not os.path.exists(program):
-        tell("latency: there is no latency.py")
-        return []
     done = subprocess.run([program, "--build", options.build, "--json"], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"latency.py ended with {done.returncode}")
-    return [Figure(**figure) for figure in json.loads(done.stdout)]
+    figures = json.loads(done.stdout)["figures"]
+    return [
+        Figure(f"{name}, {share}", figures[name][share + "_ms"], "ms", target)
+        for name, targets in TARGETS.items() for share, target in zip(("p50", "p99"), targets)
+    ]
 
 
 # --- what rules would do ---

@@ -248,10 +248,11 @@ def terms_that_are_unsigned_from_the_beginning_are_waited_for():
 def an_expired_cursor_leads_to_a_full_fetch_that_removes_nothing_wrongly():
     client = settled(devices=50, page_maximum=10)
     gone = next(iter(client.stored()))
+    before = client.stream()["generation"]  # 1, or 2 when the rules came in the middle of the first list, which is then read again
     client.remove(gone, "?quiet=1")
     client.fail_apple(endpoint="/devices/sync", status=400, body="EXPIRED_CURSOR")
     equal(until_synced(client), "up_to_date", "reason")
-    equal(client.stream()["generation"], 2, "generation")
+    equal(client.stream()["generation"], before + 1, "generation")
     WORLD.until_equal(client)
     removed = [event["serial_number"] for event in client.events() if event["type"] == EVENT_REMOVED]
     equal(removed, [gone], "removed devices")

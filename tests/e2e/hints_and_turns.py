@@ -3,6 +3,7 @@
 #
 # A worker acts at once on what the API has changed, by a hint; without one within a second. And a client with a long list leaves the
 # others their turns.
+import datetime
 import os
 import statistics
 import subprocess
@@ -21,6 +22,20 @@ LISTS = ("/server/devices", "/devices/sync")
 def hints_followed():
     """A run that began with a hint, or a claim for hints."""
     return WORLD.broker.log("run.hinted") + WORLD.broker.log("worker.claimed", hinted=True)
+
+
+AT_ONCE_S = 0.03
+
+
+def instant(record):
+    return datetime.datetime.fromisoformat(record["ts"].replace("Z", "+00:00")).timestamp()
+
+
+def clock_met(client):
+    """Whether a claim by the clock came just when the API had stored the last wish: it says nothing of the hint, which was on its way."""
+    wish = [asked for asked in WORLD.broker.log("api.request", tenant=client.slug, method="POST") if asked["route"].endswith("/sync")][-1]
+    claims = WORLD.broker.log("worker.claimed", hinted=False)
+    return any(abs(instant(claim) - instant(wish)) < AT_ONCE_S for claim in claims[-5:])
 
 
 def acts_after(client, api):
@@ -44,8 +59,14 @@ def what_the_api_changes_is_acted_on_by_a_hint():
     # Asked again and again: that the device is assigned is told by Apple's next list.
     wait_until(lambda: client.sync_now() or not WORLD.unequal(client), lambda: WORLD.unequal(client), every=0.5)
     wait_until(lambda: not client.stream()["owner"], "the last run is over")
-    for _ in range(5):
-        equal(acts_after(client, WORLD.technician)[1], True, "brought about by a hint")
+    found = 0
+    for _ in range(10):
+        hinted = acts_after(client, WORLD.technician)[1]
+        if hinted or not clock_met(client):
+            equal(hinted, True, "brought about by a hint")
+            found += 1
+    if found < 5:
+        raise Failure(f"{found} of 10 were brought about by hints, and claims by the clock met the others")
 
 
 @test

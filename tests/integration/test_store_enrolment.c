@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The inbox, enrolments, misroutes and expected devices as the database keeps them.
-#include "store/alerts.h"
+#include "store/run_row.h"
 #include "store/devices.h"
 #include "store/enrolments.h"
 #include "store/expected.h"
@@ -103,12 +103,15 @@ static bool alert_is_open(const struct client *client, const char *kind)
 {
 	struct pg_call call;
 	struct pg_transaction *t = begin(&call, store_worker(client->id));
-	const unsigned statement = store_alert_open_kinds(t, client->id);
+	const unsigned statement = store_run_select(t, client->id);
+	struct run_row row;
+	struct text found_kind;
 	bool found = false;
 
 	run(&call, &world);
-	for (size_t i = 0; i < pg_row_count(t, statement); i++) {
-		found = found || text_equal_string(store_alert_open_kind(t, statement, i), kind);
+	store_run_read(t, statement, &row);
+	while (store_run_next_alert(&row.open_alerts, &found_kind)) {
+		found = found || text_equal_string(found_kind, kind);
 	}
 	end(&call);
 	return found;

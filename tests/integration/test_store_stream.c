@@ -3,6 +3,7 @@
 // Who runs a client: claims, takes, heart-beats, and the fence before every write.
 #include "store/deliveries.h"
 #include "store/instances.h"
+#include "store/run_row.h"
 #include "store/tokens.h"
 #include "support/cmocka_all.h"
 #include "support/store_world.h"
@@ -109,6 +110,15 @@ static void add_page(struct pg_transaction *t, const struct stream_fence *fence)
 	(void)store_ledger_insert(t, fence, 1, &entry);
 }
 
+static const struct stream_row quiet_next = {
+	.cursor = { "as before", 9 }, .sync = { .phase = SYNC_PHASE_CHANGES, .has_cursor = true }, .sync_next_at_us = 7 * SECOND_US,
+	.run_started_at_us = INSTANT_NONE, .synced_at_us = INSTANT_NONE,
+};
+static const struct tenant_status_row quiet_status = {
+	.token_state = { "active", 6 }, .sync_phase = { "changes", 7 }, .sync_reason = { "up_to_date", 10 }, .synced_at_us = 5 * SECOND_US,
+	.sync_next_at_us = 7 * SECOND_US,
+};
+
 static void expect_fenced(const struct stream_fence *fence)
 {
 	char *before = rows_of_tenant(&world, fence->tenant_id);
@@ -118,6 +128,8 @@ static void expect_fenced(const struct stream_fence *fence)
 	add_page(begin(&call, store_worker(fence->tenant_id)), fence);
 	refuse(&call, &world, ERR_FENCED);
 	store_stream_finish(begin(&call, store_worker(fence->tenant_id)), fence, NULL, SECOND_US, 0);
+	refuse(&call, &world, ERR_FENCED);
+	store_stream_finish_quietly(begin(&call, store_worker(fence->tenant_id)), fence, &quiet_next, SECOND_US, 0, &quiet_status);
 	refuse(&call, &world, ERR_FENCED);
 	after = rows_of_tenant(&world, fence->tenant_id);
 	assert_string_equal(before, after);
@@ -215,6 +227,44 @@ static void nobody_owns_a_finished_client(void **state)
 	assert_int_equal(take(&world, fence.tenant_id, "b").epoch, fence.epoch + 1);
 }
 
+static void a_quiet_end_is_told_with_the_stream_and_the_due_row(void **state)
+{
+	struct stream_fence fence = take(&world, fresh_tenant(), "a");
+	char sql[600];
+	struct pg_call call;
+
+	(void)state;
+	(void)snprintf(sql, sizeof sql, "update depbroker.sync_due set claimed_by = 'a' where tenant_id = %lld", (long long)fence.tenant_id);
+	test_postgres_run(world.postgres, sql);
+	store_stream_finish_quietly(begin(&call, store_worker(fence.tenant_id)), &fence, &quiet_next, 9 * SECOND_US, 0, &quiet_status);
+	run_and_end(&call, &world);
+	(void)snprintf(sql, sizeof sql, "select count(*) from depbroker.sync_stream s join depbroker.sync_due d using (tenant_id)"
+		" join depbroker.tenant_status t using (tenant_id) where tenant_id = %lld and s.owner is null and s.write_seq = %lld"
+		" and s.cursor = 'as before' and d.claimed_by is null and extract(epoch from d.due_at) = 9 and t.token_state = 'active'"
+		" and t.sync_reason = 'up_to_date' and extract(epoch from t.synced_at) = 5 and extract(epoch from t.sync_next_at) = 7",
+		(long long)fence.tenant_id, (long long)fence.write_seq + 1);
+	assert_int_equal(ask_number(&world, sql), 1);
+	fence.write_seq++;
+	expect_fenced(&fence); // it is nobody's
+}
+
+static void a_quiet_end_after_a_wish_is_due_at_once(void **state)
+{
+	const struct stream_fence fence = take(&world, fresh_tenant(), "a");
+	char sql[200];
+	struct pg_call call;
+
+	(void)state;
+	(void)snprintf(sql, sizeof sql, "update depbroker.sync_due set claimed_by = 'a', wake = 1 where tenant_id = %lld", (long long)fence.tenant_id);
+	test_postgres_run(world.postgres, sql);
+	store_stream_finish_quietly(begin(&call, store_worker(fence.tenant_id)), &fence, &quiet_next, clock_wall_us() + 3600 * SECOND_US, 0,
+		&quiet_status);
+	run_and_end(&call, &world);
+	(void)snprintf(sql, sizeof sql, "select count(*) from depbroker.sync_due where tenant_id = %lld and due_at between"
+		" now() - interval '1 minute' and now()", (long long)fence.tenant_id);
+	assert_int_equal(ask_number(&world, sql), 1);
+}
+
 static void update_tenant(struct pg_transaction *t, int64_t tenant_id)
 {
 	const struct tenant_row tenant = { .tenant_id = tenant_id, .display_name = TEXT("New"), .state = TEXT("active") };
@@ -278,6 +328,36 @@ static void a_living_owner_is_not_replaced(void **state)
 	(void)state;
 	assert_int_equal(try_to_take(fence.tenant_id, "b"), 0);
 	assert_int_equal(stream_of(fence.tenant_id).epoch, fence.epoch);
+}
+
+#define WAIT_UNTIL_ANOTHERS_LOCK(condition)                                                                        \
+	"do $$ begin while not exists (select from pg_locks where pid <> pg_backend_pid() and " condition ") loop"       \
+	" perform pg_sleep(0.001); end loop; end $$"
+
+// run_row.h: the take waits for whoever changes the rules, and a statement sees only what was there when it began.
+static void what_the_take_waited_for_is_in_the_row_that_is_read_after_it(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct pg_call change, load;
+	struct run_row row;
+	unsigned taken, read;
+
+	(void)state;
+	put_rules(begin(&change, store_api(tenant_id)), tenant_id);
+	(void)pg_add(&change.transaction, WAIT_UNTIL_ANOTHERS_LOCK("locktype = 'transactionid' and not granted"), NULL, 0);
+	(void)pg_add(begin(&load, store_worker(tenant_id)),
+		WAIT_UNTIL_ANOTHERS_LOCK("relation = 'depbroker.sync_stream'::regclass and mode = 'RowExclusiveLock'"), NULL, 0);
+	taken = store_stream_take(&load.transaction, tenant_id, TEXT("a"));
+	read = store_run_select(&load.transaction, tenant_id);
+	pg_call_start(&change, &world.pg, 30000);
+	pg_call_start(&load, &world.pg, 30000);
+	assert_int_equal(pg_call_wait(&change, &world.pg), OK);
+	assert_int_equal(pg_call_wait(&load, &world.pg), OK);
+	assert_int_equal(pg_row_count(&load.transaction, taken), 1);
+	store_run_read(&load.transaction, read, &row);
+	assert_int_equal(row.rules.version, 1);
+	end(&change);
+	end(&load);
 }
 
 static void a_client_whose_owner_lost_its_heart_beat_is_taken(void **state)
@@ -945,9 +1025,12 @@ int main(void)
 		cmocka_unit_test(a_stale_owner_writes_nothing),
 		cmocka_unit_test(the_former_owner_is_fenced_after_a_take),
 		cmocka_unit_test(nobody_owns_a_finished_client),
+		cmocka_unit_test(a_quiet_end_is_told_with_the_stream_and_the_due_row),
+		cmocka_unit_test(a_quiet_end_after_a_wish_is_due_at_once),
 		cmocka_unit_test(every_change_of_the_configuration_stops_a_run),
 		cmocka_unit_test(a_write_that_was_made_is_seen_in_the_row),
 		cmocka_unit_test(a_living_owner_is_not_replaced),
+		cmocka_unit_test(what_the_take_waited_for_is_in_the_row_that_is_read_after_it),
 		cmocka_unit_test(a_client_whose_owner_lost_its_heart_beat_is_taken),
 		cmocka_unit_test(an_owner_without_a_heart_beat_may_write_until_somebody_takes),
 		cmocka_unit_test(a_client_of_a_released_node_is_taken_at_once),

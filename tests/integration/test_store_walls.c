@@ -2,6 +2,7 @@
 //
 // One client's transactions see and change nothing of another one: by the policies alone, by the statements alone, and by the
 // references. Two clients have the same numbers, names and serial numbers, so that only the client tells their rows apart.
+#include "store/run_row.h"
 #include "store/alerts.h"
 #include "store/api_keys.h"
 #include "store/bypass_codes.h"
@@ -375,6 +376,8 @@ READS(data_key_list, store_api, store_data_key_list(t, tenant_id))
 READS(secret_list, store_api, store_secret_list(t, tenant_id, &(struct seal_binding){ 0 }, 0, 10))
 READS(secret_select, store_worker, store_secret_select(t, tenant_id, SECRET_WEBHOOK, INSTANCE))
 READS(secret_select_all, store_worker, store_secret_select(t, tenant_id, SECRET_WEBHOOK, 0))
+READS(secret_select_for_run, store_worker, store_secret_select_for_run(t, tenant_id))
+READS(run_select, store_worker, store_run_select(t, tenant_id))
 READS(key_pair_list, store_api, store_key_pair_list(t, tenant_id))
 READS(key_pair_by_id, store_api, store_key_pair_by_id(t, tenant_id, PAIR))
 READS(token_current, store_worker, store_token_current(t, tenant_id))
@@ -418,6 +421,16 @@ CHANGES(finish, store_worker, {
 	fence.write_seq += tenant_id == mine ? 1 : 0; // after the advance above
 	fence.event_seq += tenant_id == mine ? 1 : 0;
 	store_stream_finish(t, &fence, NULL, SECOND_US, 0);
+})
+CHANGES(finish_quietly, store_worker, {
+	const struct tenant_status_row status = { .token_state = TEXT("active") };
+	const struct stream_row next = { .sync_next_at_us = SECOND_US };
+	struct stream_fence fence = fence_of(tenant_id);
+
+	fence.epoch += tenant_id == mine ? 1 : 0; // after the take above, of what the finish had let go
+	fence.write_seq += tenant_id == mine ? 2 : 0;
+	fence.event_seq += tenant_id == mine ? 1 : 0;
+	store_stream_finish_quietly(t, &fence, &next, SECOND_US, 0, &status);
 })
 CHANGES(stream_take, store_worker, (void)store_stream_take(t, tenant_id, NODE))
 CHANGES(ledger_insert, store_worker, {
@@ -589,7 +602,6 @@ CHANGES(bypass_code_answered, store_api, (void)store_bypass_code_answered(t, ten
 CHANGES(tenant_quarantine, store_worker, (void)store_tenant_quarantine(t, tenant_id, TEXT("why")))
 
 READS(pending_select, store_worker, store_pending_select(t, tenant_id))
-READS(alert_open_kinds, store_worker, store_alert_open_kinds(t, tenant_id))
 CHANGES(pending_put, store_api, {
 	const struct pending_token_row pending = pending_of(PENDING + 10);
 
@@ -616,7 +628,8 @@ CHANGES(link_use, store_api, store_renewal_link_use(t, tenant_id, PENDING))
 CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 
 static const struct function *const functions[] = {
-	&pending_select, &alert_open_kinds, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all, &key_pair_list, &key_pair_by_id, &token_current,
+	&pending_select, &run_select, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all,
+	&secret_select_for_run, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
 	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
@@ -628,8 +641,9 @@ static const struct function *const functions[] = {
 	&status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
-	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &tenant_update, &instance_update,
-	&instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &account_spend, &account_note, &token_take, &token_remove,
+	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &finish_quietly, &tenant_update,
+	&instance_update, &instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &account_spend, &account_note,
+	&token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &resend_list, &resend_order, &resend_order_serial, &resend_order_time, &resend_order_parked, &resend_ping, &resend_done,
 	&endpoint_insert, &endpoint_update, &endpoint_delete, &begin_erase,

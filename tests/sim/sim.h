@@ -102,7 +102,7 @@ struct sim_tenant {
 	size_t crash_count;
 	int64_t removals_allowed, removals_allowed_for;
 	struct text claimed_by;
-	int64_t counted_seq;
+	int64_t counted_seq, announced_seq; // of the status
 	int64_t token_id;
 	struct text token_state; // what Apple said of the token last
 	bool alerts[ALERT_KINDS]; // that are open
@@ -157,6 +157,7 @@ struct sim_shape { // of a world
 	int tenants;
 	int interval_s; // between two syncs of a client
 	int pages_at_once; // of a process; 0: so few that they wait for each other
+	bool hints; // are heard by all processes, and said with sim_hint
 	unsigned faults, changes;
 	int64_t duration_us;
 	void (*begin)(void), (*check)(void); // of a scene
@@ -187,6 +188,7 @@ bool sim_chance(int percent);
 void sim_due_changed(void);    // when a client may be claimed, or by whom
 void sim_claims(void);         // the timer whose call runs starts claims
 void sim_beats(void);          // the timer whose call runs starts heart-beats
+void sim_hint(int64_t tenant_id); // the API process does
 void sim_claimed(bool any);    // whether the last claim of the process that runs found anything
 void sim_beaten(bool worked);  // whether its last heart-beat reached the database
 
@@ -245,7 +247,7 @@ extern const struct sim_shape sim_shape_outage;
 void sim_outage_note(void); // a request leaves for Apple
 
 // sim_scenes.c
-extern const struct sim_shape sim_shape_poison, sim_shape_brake, sim_shape_backoff;
+extern const struct sim_shape sim_shape_poison, sim_shape_brake, sim_shape_backoff, sim_shape_hints;
 void sim_scene_note(const struct sim_tenant *tenant); // a request leaves for Apple
 
 // sim_waits.c

@@ -44,6 +44,8 @@ static struct {
 		int64_t next_us, step_us;
 	} idle[SIM_NODES];
 	bool last_claim_empty[SIM_NODES], last_beat_worked[SIM_NODES];
+	struct hint_listener *listeners[SIM_NODES];
+	struct sim_life *hears[SIM_NODES]; // whose listener it is
 	bool first_is_known; // of the idle claims: nothing has happened since that could change it
 	struct idle_claim *first;
 	int64_t first_us;
@@ -292,7 +294,7 @@ void delay_start(struct delay *delay, int64_t after_ms)
 	int64_t at_us = sim.now_us + step_us;
 
 	delay_stop(delay);
-	if (delay == loops.claims[number] && loops.last_claim_empty[number]) {
+	if (delay == loops.claims[number] && loops.last_claim_empty[number] && !sim.shape->hints) {
 		loops.idle[number] = (struct idle_claim){ delay, life_of(delay), at_us, step_us };
 		loops.first_is_known = false;
 		return;
@@ -472,19 +474,50 @@ void sim_end(void)
 	sim_memory_reset();
 }
 
-// --- hints: nobody has any ---
+// --- hints ---
+
+enum { HINT_TAKES_US = 10 * MS_US }; // at most
+
+struct hint {
+	struct hint_listener *listener;
+	int64_t number;
+};
+
+static void on_hint(void *argument)
+{
+	const struct hint *hint = argument;
+
+	if (loops.listeners[sim_node_number(sim.life)] == hint->listener) {
+		hint->listener->heard(hint->listener, &hint->number, 1);
+	}
+}
+
+void sim_hint(int64_t tenant_id)
+{
+	for (size_t i = 0; i < SIM_NODES; i++) {
+		struct hint_listener *listener = loops.listeners[i];
+
+		if (listener != NULL && !loops.hears[i]->dead) {
+			struct hint *hint = sim_take(sizeof *hint);
+
+			*hint = (struct hint){ listener, tenant_id };
+			sim_at(sim.now_us + sim_between(0, HINT_TAKES_US), loops.hears[i], on_hint, hint);
+		}
+	}
+}
 
 void hint_listener_open(struct hint_listener *listener, struct loop *loop, int socket)
 {
-	(void)listener;
-	(void)loop;
+	const int number = sim_node_number(loop->uv.data);
+
 	(void)socket;
-	abort();
+	loops.listeners[number] = listener;
+	loops.hears[number] = loop->uv.data;
 }
 
 void hint_listener_close(struct hint_listener *listener, void (*closed)(struct hint_listener *listener))
 {
 	(void)listener;
 	(void)closed;
-	abort();
+	loops.listeners[sim_node_number(sim.life)] = NULL;
 }

@@ -217,7 +217,7 @@ void sim_nodes_begin(void)
 		nodes[i].number = i;
 		nodes[i].config = (struct config){
 			.sync_interval_s = sim.shape->interval_s, .apple_url = apple_url, .parent_pid = 1, .tenant_memory_mib = 64, .page_memory_kib = 4096,
-			.pages_at_once = sim.shape->pages_at_once > 0 ? sim.shape->pages_at_once : 2,
+			.pages_at_once = sim.shape->pages_at_once > 0 ? sim.shape->pages_at_once : 2, .workers = 1, .hint_sockets = sim.shape->hints ? 1 : 0,
 		};
 		sim_at(sim.now_us + sim_between(0, SECOND_US), NULL, start, &nodes[i]);
 	}

@@ -2,6 +2,7 @@
 //
 // sim_rows.c - a model of the rows: what the SQL of server/store does, in C, with the laws that every write must keep.
 #include "sim/sim_transaction.h"
+#include "store/run_row.h"
 #include "tenants/history.h"
 
 #include <assert.h>
@@ -144,11 +145,24 @@ static struct sim_tenant *first_claimable(struct text node_id, bool suspect, con
 	return first;
 }
 
+static bool is_among(int64_t number, const int64_t *numbers, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (numbers[i] == number) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void claim(struct sim_life *life, struct sim_op *op)
 {
 	struct due_row *rows = answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
 	bool claimed[SIM_TENANTS_MAX] = { false }, wants_suspect = op->other != 0;
 
+	for (int i = 0; i < sim.shape->tenants; i++) {
+		claimed[i] = op->in_count > 0 && !is_among(i + 1, op->in, op->in_count); // of no interest
+	}
 	op->out_count = 0;
 	sim_due_changed();
 	while ((int64_t)op->out_count < op->number) {
@@ -452,45 +466,42 @@ static void take_stream(struct sim_transaction *transaction, struct sim_op *op, 
 	read_stream(op, tenant);
 }
 
-static void read_tenant(struct sim_op *op, const struct sim_tenant *tenant)
+static void take_due_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant)
 {
-	const struct tenant_row row = {
-		.tenant_id = tenant->id,
-		.slug = text_of(tenant->slug),
-		.state = tenant->active ? TEXT("active") : tenant->quarantined ? TEXT("quarantined") : TEXT("paused"),
-		.server_uuid = text_of(tenant->server_uuid),
-		.brake_devices = SIM_BRAKE_DEVICES,
-		.brake_percent = SIM_BRAKE_PERCENT,
-	};
-
-	const struct tenant_and_status both = { row, { .token_state = tenant->token_state, .event_seq = tenant->counted_seq,
-		.told_token_id = tenant->told_token_id, .told_days = tenant->told_days } };
-
-	read_one(op, &both, sizeof both);
+	if (tenant->active && tenant->due_at_us <= sim.now_us && tenant->crash_count == 0 &&
+		(text_equal(tenant->claimed_by, op->text) || !is_alive(tenant->claimed_by))) {
+		take_stream(transaction, op, tenant);
+		if (op->out_count > 0) {
+			transaction->life->claimed_at_us[tenant->id - 1] = sim.now_us;
+			tenant->claimed_by = op->text;
+			tenant->due_at_us = sim.now_us + FORGOTTEN_AFTER_S * SECOND_US;
+			sim_due_changed();
+		}
+	}
 }
 
-struct secret_row { // as sim_store.c reads it
-	int64_t object_id;
-	int version;
-	struct text plain;
-	struct sim_instance instance;
-};
+static void read_webhook_secrets(struct secret_row *rows, struct sim_op *op, const struct sim_tenant *tenant)
+{
+	for (int64_t i = 1; i <= SIM_INSTANCES; i++) {
+		rows[op->out_count++] = (struct secret_row){ SECRET_WEBHOOK, i, 1, TEXT("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
+			tenant->instances[i - 1] };
+	}
+}
 
 static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
 {
-	struct secret_row *rows = answer_rows(op, SIM_INSTANCES, sizeof *rows);
+	struct secret_row *rows = answer_rows(op, SIM_INSTANCES + 2, sizeof *rows);
 
 	op->out_count = 0;
-	if (op->number == SECRET_SERVER_TOKEN) {
-		rows[op->out_count++] = (struct secret_row){ tenant->token_id, 1, TEXT("{\"consumer_key\":\"CK_1\",\"consumer_secret\":\"CS_1\","
+	if (op->number == SECRET_WEBHOOK) {
+		read_webhook_secrets(rows, op, tenant);
+		return;
+	}
+	rows[op->out_count++] = (struct secret_row){ SECRET_SERVER_TOKEN, tenant->token_id, 1,
+		TEXT("{\"consumer_key\":\"CK_1\",\"consumer_secret\":\"CS_1\","
 			"\"access_token\":\"AT_1\",\"access_secret\":\"AS_1\",\"access_token_expiry\":\"2028-01-01T00:00:00Z\"}"), { 0 } };
-	} else if (op->number == SECRET_APPLE_SESSION && tenant->session.length > 0) {
-		rows[op->out_count++] = (struct secret_row){ tenant->token_id, tenant->session_version, tenant->session, { 0 } };
-	} else if (op->number == SECRET_WEBHOOK) {
-		for (int64_t i = 1; i <= SIM_INSTANCES; i++) {
-			rows[op->out_count++] = (struct secret_row){ i, 1, TEXT("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
-				tenant->instances[i - 1] };
-		}
+	if (tenant->session.length > 0) {
+		rows[op->out_count++] = (struct secret_row){ SECRET_APPLE_SESSION, tenant->token_id, tenant->session_version, tenant->session, { 0 } };
 	}
 }
 
@@ -564,39 +575,70 @@ static void read_devices(struct sim_op *op, const struct sim_tenant *tenant)
 	}
 }
 
-static void read_next_assign(struct sim_op *op, const struct sim_tenant *tenant)
+static int64_t next_assign(const struct sim_tenant *tenant)
 {
-	op->number = INSTANT_NONE;
+	int64_t next_us = INSTANT_NONE;
+
 	for (size_t i = 0; i < SIM_DEVICES; i++) {
 		const int64_t at_us = tenant->devices[i].used ? tenant->devices[i].row.assign_at_us : INSTANT_NONE;
 
-		if (at_us != INSTANT_NONE && (op->number == INSTANT_NONE || at_us < op->number)) {
-			op->number = at_us;
+		if (at_us != INSTANT_NONE && (next_us == INSTANT_NONE || at_us < next_us)) {
+			next_us = at_us;
 		}
 	}
+	return next_us;
+}
+
+static void read_next_assign(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	op->number = next_assign(tenant);
 	op->out_count = 1;
 }
 
-static void read_rules(struct sim_op *op, const struct sim_tenant *tenant)
+static struct text open_alerts(const struct sim_tenant *tenant)
 {
-	const struct rules_row row = { .version = tenant->stream.rules_version, .document = sim_rules_document(tenant->rules) };
+	struct buffer names CLEANUP(buffer_fini) = BUFFER(ALERT_KINDS * 40);
 
-	if (row.version > 0) {
-		read_one(op, &row, sizeof row);
+	for (enum alert_kind kind = 0; kind < ALERT_KINDS; kind++) {
+		if (tenant->alerts[kind]) {
+			buffer_add_string(&names, names.length > 0 ? "," : "");
+			buffer_add_string(&names, alert_name(kind));
+		}
 	}
+	return sim_keep(buffer_text(&names));
+}
+
+static void read_run_row(struct sim_op *op, const struct sim_tenant *tenant)
+{
+	const struct run_row row = {
+		.tenant = {
+			.tenant_id = tenant->id,
+			.state = tenant->active ? TEXT("active") : tenant->quarantined ? TEXT("quarantined") : TEXT("paused"),
+			.server_uuid = text_of(tenant->server_uuid),
+			.brake_devices = SIM_BRAKE_DEVICES,
+			.brake_percent = SIM_BRAKE_PERCENT,
+		},
+		.status = {
+			.token_state = tenant->token_state,
+			.event_seq = tenant->counted_seq,
+			.announced_seq = tenant->announced_seq,
+			.told_token_id = tenant->told_token_id,
+			.told_days = tenant->told_days,
+		},
+		.token = { .token_id = tenant->token_id },
+		.rules = { .version = tenant->stream.rules_version, .document = sim_rules_document(tenant->rules) },
+		.next_assign_us = next_assign(tenant),
+		.open_alerts = open_alerts(tenant),
+		.incarnation = 1,
+	};
+
+	read_one(op, &row, sizeof row);
 }
 
 static void read_profiles(struct sim_op *op, const struct sim_tenant *tenant)
 {
 	memcpy(answer_rows(op, tenant->profile_count, sizeof *tenant->profiles), tenant->profiles,
 		tenant->profile_count * sizeof *tenant->profiles);
-}
-
-static void read_token(struct sim_op *op, const struct sim_tenant *tenant)
-{
-	const struct token_row row = { .token_id = tenant->token_id };
-
-	read_one(op, &row, sizeof row);
 }
 
 static void read_due(struct sim_op *op, const struct sim_tenant *tenant)
@@ -911,23 +953,38 @@ static void settle(const struct op_fence *fence, struct sim_tenant *tenant)
 	*position = fence->position;
 }
 
+// Everything before the first event that waits for an instance that is told.
+static int64_t announced(const struct sim_tenant *tenant)
+{
+	int64_t all_until = tenant->stream.event_seq;
+
+	for (size_t i = 0; i < SIM_LANES; i++) {
+		const struct position_row *position = &tenant->positions[i];
+
+		if (tenant->instances[position->endpoint_id - 1].disabled || !has_pending(tenant, position)) {
+			continue;
+		}
+		for (int64_t seq = position->acked_seq + 1; seq <= all_until; seq++) {
+			const struct stored_event *event = &tenant->events[seq - 1];
+
+			if (event->instance_id == position->endpoint_id && event->lane == position->lane) {
+				all_until = seq - 1;
+			}
+		}
+	}
+	return all_until;
+}
+
+static void put_token_state(const struct sim_op *op, struct sim_tenant *tenant)
+{
+	tenant->token_state = op->text.length > 0 ? op->text : tenant->token_state;
+}
+
 static void put_secret(const struct sim_op *op, struct sim_tenant *tenant)
 {
 	if (op->number == tenant->token_id) {
 		tenant->session_version = (int)op->other;
 		tenant->session = op->text;
-	}
-}
-
-static void read_alerts(struct sim_op *op, const struct sim_tenant *tenant)
-{
-	struct text *names = answer_rows(op, ALERT_KINDS, sizeof *names);
-
-	op->out_count = 0;
-	for (enum alert_kind kind = 0; kind < ALERT_KINDS; kind++) {
-		if (tenant->alerts[kind]) {
-			names[op->out_count++] = text_of(alert_name(kind));
-		}
 	}
 }
 
@@ -948,7 +1005,7 @@ static void put_alert(const struct sim_op *op, struct sim_tenant *tenant)
 static bool writes(enum op_kind kind)
 {
 	return kind == OP_LEDGER || kind == OP_DEVICE_PUT || kind == OP_EVENT_INSERT || kind == OP_PROFILE_PUT || kind == OP_PROFILE_FORGET ||
-		kind == OP_SECRET_PUT || kind == OP_SECRET_DELETE || kind == OP_QUARANTINE || kind == OP_STATUS || kind == OP_ALERT || kind == OP_TOLD || kind == OP_REMOVALS;
+		kind == OP_SECRET_PUT || kind == OP_SECRET_DELETE || kind == OP_QUARANTINE || kind == OP_STATUS || kind == OP_QUIET_STATUS || kind == OP_ALERT || kind == OP_TOLD || kind == OP_REMOVALS;
 }
 
 static bool may_commit(struct sim_transaction *transaction, struct sim_tenant *tenant)
@@ -998,16 +1055,19 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 {
 	switch (op->kind) {
 	case OP_STREAM_TAKE: take_stream(transaction, op, tenant); break;
+	case OP_STREAM_TAKE_DUE: take_due_stream(transaction, op, tenant); break;
 	case OP_STREAM_SELECT: read_stream(op, tenant); break;
 	case OP_DUE_SELECT: read_due(op, tenant); break;
 	case OP_HAND_OVER: hand_over(op, tenant); break;
-	case OP_TENANT: read_tenant(op, tenant); break;
-	case OP_TOKEN: read_token(op, tenant); break;
+	case OP_RUN_ROW:
+		LAW(op > transaction->ops && (op[-1].kind == OP_STREAM_TAKE || op[-1].kind == OP_STREAM_TAKE_DUE),
+			"client %lld: what its run goes by is read before it is taken", (long long)tenant->id);
+		read_run_row(op, tenant);
+		break;
 	case OP_SECRETS: read_secrets(op, tenant); break;
 	case OP_INSTANCES:
 		memcpy(answer_rows(op, SIM_INSTANCES, sizeof *tenant->instances), tenant->instances, sizeof tenant->instances);
 		break;
-	case OP_RULES: read_rules(op, tenant); break;
 	case OP_PROFILES: read_profiles(op, tenant); break;
 	case OP_POSITIONS: read_positions(op, tenant); break;
 	case OP_NEXT_ASSIGN: read_next_assign(op, tenant); break;
@@ -1039,10 +1099,16 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 		break;
 	case OP_STATUS:
 		tenant->counted_seq = tenant->stream.event_seq;
-		tenant->token_state = op->text.length > 0 ? op->text : tenant->token_state;
+		tenant->announced_seq = announced(tenant);
+		put_token_state(op, tenant);
+		break;
+	case OP_QUIET_STATUS:
+		LAW(tenant->counted_seq == tenant->stream.event_seq && tenant->announced_seq == announced(tenant),
+			"client %lld: a run ends quietly at event %lld of %lld, and %lld of %lld are announced", (long long)tenant->id,
+			(long long)tenant->counted_seq, (long long)tenant->stream.event_seq, (long long)tenant->announced_seq, (long long)announced(tenant));
+		put_token_state(op, tenant);
 		break;
 	case OP_SECRET_DELETE: tenant->session = TEXT_NONE; break;
-	case OP_ALERTS: read_alerts(op, tenant); break;
 	case OP_ALERT: put_alert(op, tenant); break;
 	case OP_TOLD:
 		tenant->told_token_id = op->number;

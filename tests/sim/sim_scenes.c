@@ -179,3 +179,51 @@ const struct sim_shape sim_shape_backoff = {
 	.name = "backoff", .tenants = 6, .interval_s = 900, .duration_us = 12 * HOUR_US, .begin = backoff_begin, .check = backoff_check,
 	.worlds = 100,
 };
+
+// --- a client that is wished for again and again: hints, claims by the clock and ends of runs meet in all ways ---
+
+enum { WISH_GAP_MS = 700, ACTED_ON_S = 5, REST_MS = 8000 };
+
+static int64_t wishes;
+
+static void look_at_a_wish(void *argument)
+{
+	const int64_t *wish = argument;
+
+	LAW(victim->stream.sync_requests_done >= *wish, "client %lld was wished for %d s ago, and nobody has acted on it",
+		(long long)victim->id, ACTED_ON_S);
+}
+
+static void wish(void *argument)
+{
+	int64_t *number = sim_take(sizeof *number);
+
+	(void)argument;
+	sim_rows_fault(FAULT_SYNC_NOW, victim);
+	*number = victim->sync_requests;
+	wishes++;
+	if (sim_chance(90)) {
+		sim_hint(victim->id);
+	}
+	sim_at(sim.now_us + ACTED_ON_S * SECOND_US, NULL, look_at_a_wish, number);
+	// While a run of the last one goes on or ends; or after a rest, in which no other wish makes up for one that is lost.
+	sim_at(sim.now_us + (sim_chance(50) ? sim_between(0, WISH_GAP_MS) : sim_between(ACTED_ON_S * 1000, REST_MS)) * SECOND_US / 1000, NULL, wish,
+		NULL);
+}
+
+static void hints_begin(void)
+{
+	wishes = 0;
+	victim = &sim.tenants[sim_between(0, sim.shape->tenants - 1)];
+	sim_at(sim.now_us + 10 * MINUTE_US, NULL, wish, NULL);
+}
+
+static void hints_check(void)
+{
+	LAW(wishes > 200, "client %lld was wished for %lld times", (long long)victim->id, (long long)wishes);
+}
+
+const struct sim_shape sim_shape_hints = {
+	.name = "hints", .tenants = 6, .interval_s = 900, .hints = true, .duration_us = HOUR_US / 2, .begin = hints_begin, .check = hints_check,
+	.worlds = 100,
+};

@@ -12,6 +12,7 @@
 #include "store/parked.h"
 #include "store/replacements.h"
 #include "store/routing.h"
+#include "store/run_row.h"
 #include "store/templates.h"
 #include "store/enrolments.h"
 #include "store/expected.h"
@@ -207,6 +208,11 @@ static struct sim_op *add(struct pg_transaction *t, enum op_kind kind)
 	return op;
 }
 
+static void *copy_of(const void *items, size_t count, size_t size)
+{
+	return memcpy(sim_take(count * size), items, count * size);
+}
+
 static unsigned added(struct pg_transaction *t)
 {
 	return (unsigned)((struct sim_transaction *)t->inner)->count - 1;
@@ -294,16 +300,22 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 	return added(t);
 }
 
-// Nobody hints here.
 unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
-	return store_stream_take(t, tenant_id, node_id);
+	(void)tenant_id;
+	add(t, OP_STREAM_TAKE_DUE)->text = sim_keep(node_id);
+	return added(t);
 }
 
 unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count)
 {
-	(void)tenant_ids;
-	return store_due_claim(t, node_id, (int)count, false);
+	struct sim_op *op = add(t, OP_DUE_CLAIM);
+
+	op->text = sim_keep(node_id);
+	op->number = (int64_t)count;
+	op->in = copy_of(tenant_ids, count, sizeof *tenant_ids);
+	op->in_count = count;
+	return added(t);
 }
 
 void store_commit_lazily(struct pg_transaction *t)
@@ -348,26 +360,24 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 	memcpy(out, row_of(t, statement, row), sizeof *out);
 }
 
-unsigned store_tenant_by_id(struct pg_transaction *t, int64_t tenant_id)
+unsigned store_run_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)tenant_id;
-	return add_simple(t, OP_TENANT);
+	return add_simple(t, OP_RUN_ROW);
 }
 
-void store_tenant_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_row *out)
+void store_run_read(const struct pg_transaction *t, unsigned statement, struct run_row *out)
 {
-	*out = ((const struct tenant_and_status *)row_of(t, statement, row))->tenant;
+	memcpy(out, row_of(t, statement, 0), sizeof *out);
 }
 
-void store_tenant_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_status_row *out)
+bool store_run_next_alert(struct text *rest, struct text *kind)
 {
-	*out = ((const struct tenant_and_status *)row_of(t, statement, row))->status;
-}
+	const char *comma = rest->length > 0 ? memchr(rest->bytes, ',', rest->length) : NULL;
 
-unsigned store_data_key_current(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	return add_simple(t, OP_NOTHING);
+	*kind = (struct text){ rest->bytes, comma != NULL ? (size_t)(comma - rest->bytes) : rest->length };
+	*rest = comma != NULL ? (struct text){ comma + 1, rest->length - kind->length - 1 } : TEXT_NONE;
+	return kind->length > 0;
 }
 
 enum err store_data_key_read(const struct pg_transaction *t, unsigned statement, struct key_provider *keys, int64_t tenant_id,
@@ -387,35 +397,17 @@ void data_key_fini(struct data_key *key)
 	(void)key;
 }
 
-unsigned store_token_current(struct pg_transaction *t, int64_t tenant_id)
+unsigned store_secret_select_for_run(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)tenant_id;
-	return add_simple(t, OP_TOKEN);
+	return add_simple(t, OP_SECRETS);
 }
 
-void store_token_read(const struct pg_transaction *t, unsigned statement, size_t row, struct token_row *out)
+bool store_secret_is(const struct pg_transaction *t, unsigned statement, size_t row, enum secret_kind kind, int64_t object_id)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
-}
+	const struct secret_row *secret = row_of(t, statement, row);
 
-unsigned store_secret_select(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id)
-{
-	(void)tenant_id;
-	(void)object_id;
-	add(t, OP_SECRETS)->number = kind;
-	return added(t);
-}
-
-struct secret_row {
-	int64_t object_id;
-	int version;
-	struct text plain;
-	struct sim_instance instance; // of an endpoint's secret
-};
-
-int64_t store_secret_object_id(const struct pg_transaction *t, unsigned statement, size_t row)
-{
-	return ((const struct secret_row *)row_of(t, statement, row))->object_id;
+	return secret->kind == kind && secret->object_id == object_id;
 }
 
 int store_secret_version(const struct pg_transaction *t, unsigned statement, size_t row)
@@ -482,7 +474,9 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 // Each instance has its first endpoint, and no other.
 unsigned store_endpoint_list_with_secrets(struct pg_transaction *t, int64_t tenant_id)
 {
-	return store_secret_select(t, tenant_id, SECRET_WEBHOOK, 0);
+	(void)tenant_id;
+	add(t, OP_SECRETS)->number = SECRET_WEBHOOK;
+	return added(t);
 }
 
 void store_endpoint_read_with_secret(const struct pg_transaction *t, unsigned statement, size_t row, struct endpoint_row *out)
@@ -555,17 +549,6 @@ unsigned store_parked_event_insert(struct pg_transaction *t, int64_t tenant_id, 
 	return add_simple(t, OP_NOTHING);
 }
 
-unsigned store_rules_current(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	return add_simple(t, OP_RULES);
-}
-
-void store_rules_read(const struct pg_transaction *t, unsigned statement, size_t row, struct rules_row *out)
-{
-	memcpy(out, row_of(t, statement, row), sizeof *out);
-}
-
 unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)tenant_id;
@@ -608,16 +591,6 @@ int64_t store_device_next_assign_read(const struct pg_transaction *t, unsigned s
 	return number_of(t, statement);
 }
 
-unsigned store_incarnation(struct pg_transaction *t)
-{
-	return add_number(t, 1);
-}
-
-int64_t store_incarnation_read(const struct pg_transaction *t, unsigned statement)
-{
-	return number_of(t, statement);
-}
-
 // Devices and events
 
 static struct text keep_nullable(struct text text)
@@ -638,11 +611,6 @@ static void keep_row(struct device_row *row)
 	}
 	apple->operation = DEVICE_PRESENT;
 	apple->response_status = TEXT_NONE;
-}
-
-static void *copy_of(const void *items, size_t count, size_t size)
-{
-	return memcpy(sim_take(count * size), items, count * size);
 }
 
 unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
@@ -800,6 +768,13 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 	copy->due_at_us = due_at_us;
 	copy->wake = wake;
 	set_next(copy, next);
+}
+
+void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
+	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status)
+{
+	store_stream_finish(t, fence, next, due_at_us, wake);
+	add(t, OP_QUIET_STATUS)->text = sim_keep(status->token_state);
 }
 
 unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct ledger_entry *entry)
@@ -1161,17 +1136,6 @@ void store_tenant_status_assigned(struct pg_transaction *t, int64_t tenant_id, i
 
 // --- what people are told ---
 
-unsigned store_alert_open_kinds(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	return add_simple(t, OP_ALERTS);
-}
-
-struct text store_alert_open_kind(const struct pg_transaction *t, unsigned statement, size_t row)
-{
-	return *(const struct text *)row_of(t, statement, row);
-}
-
 static unsigned add_alert(struct pg_transaction *t, struct text kind, bool raised)
 {
 	struct sim_op *op = add(t, OP_ALERT);
@@ -1234,12 +1198,6 @@ unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum s
 
 // --- tokens that wait: the simulation has none ---
 
-unsigned store_pending_select(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	return add_simple(t, OP_NOTHING);
-}
-
 #define NOBODY_CALLS(declaration, ...)                                          \
 	__attribute__((noreturn)) declaration                                         \
 	{                                                                             \
@@ -1247,8 +1205,6 @@ unsigned store_pending_select(struct pg_transaction *t, int64_t tenant_id)
                                                                                 \
 		sim_law_broken(__func__, "the simulation has no such rows, with %zu", sizeof given);          \
 	}
-NOBODY_CALLS(void store_pending_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pending_token_row *out), t, &statement,
-	&row, out)
 NOBODY_CALLS(unsigned store_pending_retry(struct pg_transaction *t, int64_t tenant_id, const struct pending_token_row *row), t, &tenant_id, row)
 NOBODY_CALLS(void store_pending_drop(struct pg_transaction *t, int64_t tenant_id, int64_t token_id), t, &tenant_id, &token_id)
 NOBODY_CALLS(unsigned store_token_set_admin(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, struct text admin_id), t, &tenant_id,

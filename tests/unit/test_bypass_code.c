@@ -54,7 +54,7 @@ static void every_vector_gives_its_code_and_its_escrow_key(void **state)
 	(void)state;
 	assert_int_equal(json_array_size(vectors), 11);
 	json_array_foreach(vectors, index, vector) {
-		struct bypass_code code;
+		struct bypass_code code, again;
 		char spelling[BYPASS_SPELLING_SIZE];
 		char escrow_key[BYPASS_ESCROW_KEY_SIZE];
 
@@ -64,6 +64,8 @@ static void every_vector_gives_its_code_and_its_escrow_key(void **state)
 		bypass_code_escrow_key(escrow_key, &code);
 		assert_string_equal(spelling, member(vector, "code"));
 		assert_string_equal(escrow_key, member(vector, "hash"));
+		assert_true(bypass_code_read(&again, text_of(spelling)));
+		assert_memory_equal(again.raw, code.raw, sizeof code.raw);
 	}
 }
 
@@ -81,11 +83,28 @@ static void each_bit_changes_the_code(void **state)
 	}
 }
 
+static void what_is_spelled_otherwise_is_no_code(void **state)
+{
+	static const char *const wrong[] = {
+		"", "00000-00000-0000-0000-0000-000", "00000-00000-0000-0000-0000-00000", "B0000-00000-0000-0000-0000-0000",
+		"00000000000-0000-0000-0000-0000", "00000-00000-0000-0000-0000-000Z", "a0000-00000-0000-0000-0000-0000",
+	};
+	struct bypass_code code;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		assert_false(bypass_code_read(&code, text_of(wrong[i])));
+	}
+	assert_false(bypass_code_read(&code, (struct text){ "0000\0-00000-0000-0000-0000-0000", 31 }));
+	assert_true(bypass_code_read(&code, TEXT("00000-00000-0000-0000-0000-0007")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_vector_gives_its_code_and_its_escrow_key),
 		cmocka_unit_test(each_bit_changes_the_code),
+		cmocka_unit_test(what_is_spelled_otherwise_is_no_code),
 	};
 
 	return cmocka_run_group_tests_name("bypass_code", tests, read_vectors, free_vectors);
