@@ -56,6 +56,7 @@ unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const s
 // Any tenant scope, by number, the first `limit` after `after_seq`.
 unsigned store_event_list(struct pg_transaction *t, int64_t tenant_id, int64_t after_seq, int limit);
 unsigned store_event_by_serial(struct pg_transaction *t, int64_t tenant_id, struct text serial, int64_t after_seq, int limit);
+// Of one instance; 0: of all, and of none.
 unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int lane, int64_t after_seq, int limit);
 // What happened to devices of the instance, by number: added, changed, removed, assigned. As above, at most one more than STORE_LIST_MAX.
 unsigned store_event_of_instance(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit);

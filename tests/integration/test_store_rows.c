@@ -592,9 +592,9 @@ static void an_instance_comes_back(void **state)
 	same_instance(&row, &instance);
 	assert_int_equal(row.webhook_disabled_at_us, INSTANT_NONE);
 	assert_true(is_recent(row.created_at_us));
-	assert_int_equal(pg_row_count(&call.transaction, 1), EVENT_LANES);
+	assert_int_equal(pg_row_count(&call.transaction, 1), DELIVERY_LANES);
 	store_position_read(&call.transaction, 1, 7, &position);
-	assert_int_equal(position.instance_id, instance.instance_id);
+	assert_int_equal(position.endpoint_id, instance.instance_id);
 	assert_int_equal(position.lane, 7);
 	end(&call);
 
@@ -605,7 +605,7 @@ static void an_instance_comes_back(void **state)
 	(void)store_instance_update(begin(&call, store_api(tenant_id)), tenant_id, &instance);
 	(void)store_instance_list(&call.transaction, tenant_id);
 	run(&call, &world);
-	store_instance_read(&call.transaction, 2, 0, &row);
+	store_instance_read(&call.transaction, 3, 0, &row);
 	same_instance(&row, &instance);
 	end(&call);
 	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);

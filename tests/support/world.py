@@ -410,8 +410,9 @@ class Client:
 
     def pending(self):
         """Events that are not delivered yet."""
-        return self.row("select count(*) as n from depbroker.positions p join depbroker.events e on e.tenant_id = p.tenant_id"
-                        " and e.instance_id = p.instance_id and e.lane = p.lane and e.seq > p.acked_seq where p.tenant_id = {id}")["n"]
+        return self.row("select count(*) as n from depbroker.positions p join depbroker.endpoints n on n.tenant_id = p.tenant_id"
+                        " and n.endpoint_id = p.endpoint_id join depbroker.events e on e.tenant_id = p.tenant_id and e.lane = p.lane"
+                        " and (n.instance_id is null or e.instance_id = n.instance_id) and e.seq > p.acked_seq where p.tenant_id = {id}")["n"]
 
     def attempts(self):
         return self.rows("select seq, attempt, status, error from depbroker.attempts where tenant_id = {id} order by at, seq")
