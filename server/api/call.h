@@ -73,6 +73,9 @@ void call_admit(struct http_request *request);
 void call_handle(struct http_request *request);
 void call_finished(struct http_request *request, unsigned status, int64_t took_us);
 
+// For faces with an admission of their own, which end in call_finished all the same.
+struct call *call_begin(struct http_request *request, const struct endpoint *endpoint);
+
 // --- for endpoints ---
 
 void *call_own(struct call *call, size_t size); // zeroed; call->own from now on

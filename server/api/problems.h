@@ -22,6 +22,8 @@
 		"Upload the .p7m from Apple with PUT .../token.")                                                             \
 	X(INSTANCE_NOT_FOUND, 404, "There is no such instance",                                                           \
 		"List the tenant's instances with GET .../instances.")                                                        \
+	X(DEP_TOKEN_NOT_FOUND, 404, "The instance has no server token of depbroker's",                                    \
+		"Make one with POST .../dep-token and the certificate of its MDM server.")                                    \
 	X(DEVICE_NOT_FOUND, 404, "There is no such device",                                                               \
 		"Check the serial number; a device shows up after the next sync.")                                            \
 	X(BAD_JSON, 400, "The body is not acceptable JSON",                                                               \
@@ -40,6 +42,16 @@
 		"Choose another name.")                                                                                       \
 	X(TOO_MANY_INSTANCES, 409, "The tenant has as many instances as there can be",                                    \
 		"Reuse one of them with PATCH.")                                                                              \
+	X(ENDPOINT_NOT_FOUND, 404, "There is no such endpoint",                                                           \
+		"List the tenant's endpoints with GET .../endpoints.")                                                        \
+	X(TOO_MANY_ENDPOINTS, 409, "There are as many endpoints as there can be",                                         \
+		"Change one with PATCH, or delete one: five for each instance, and one for the tenant itself.")               \
+	X(ENDPOINT_STAYS, 409, "An instance's first endpoint stays as long as the instance",                              \
+		"Set webhook_url of the instance to null: nothing is sent then.")                                             \
+	X(TOO_MANY_SECRETS, 409, "The endpoint has as many valid secrets as there can be",                                \
+		"Wait until the oldest ends, or send overlap_s 0, which ends all of them now.")                               \
+	X(REPLAY_TOO_LARGE, 409, "More events would wait to be sent once more than may wait",                             \
+		"Wait until those are sent, or ask for a shorter time.")                                                      \
 	X(TENANT_NOT_ACTIVE, 409, "The tenant is paused or quarantined",                                                  \
 		"Set its state to active with PATCH first.")                                                                  \
 	X(REMOVALS_DIFFER, 409, "Another number of removals waits to be allowed",                                         \

@@ -41,6 +41,11 @@ void status_show(struct call *call);
 void token_keys_list(struct call *call);
 void token_keys_create(struct call *call);
 void token_key_certificate(struct call *call);
+// dep_tokens.c
+void dep_token_make(struct call *call);
+void dep_token_show(struct call *call);
+void dep_token_revoke(struct call *call);
+void dep_tokens_list(struct call *call);
 // token.c
 void token_show(struct call *call);
 void token_remove(struct call *call);
@@ -59,6 +64,22 @@ void instance_deliveries(struct call *call);
 // instance_write.c
 void instances_create(struct call *call);
 void instance_change(struct call *call);
+// endpoints.c
+void endpoints_list(struct call *call);
+void endpoint_show(struct call *call);
+void endpoint_enable(struct call *call);
+void endpoint_delete(struct call *call);
+void endpoint_deliveries(struct call *call);
+// endpoint_write.c
+void endpoints_create(struct call *call);
+void endpoint_change(struct call *call);
+// endpoint_secret.c
+void endpoint_rotate(struct call *call);
+// endpoint_replay.c
+void endpoint_replay(struct call *call);
+void endpoint_test(struct call *call);
+// event_types.c
+void event_types_list(struct call *call);
 // hook_secret.c
 void hook_secret_make(struct call *call);
 void hook_secret_remove(struct call *call);

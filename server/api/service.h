@@ -16,6 +16,7 @@ struct service {
 	struct key_provider *keys;
 	struct http_client *apple;
 	struct http_server *public_listener; // NULL: not open yet, or closed
+	struct http_server *dep_listener; // virtual DEP servers; NULL as above
 	struct http_server *admin_listener;
 	struct readiness *readiness;
 	struct housekeeping *housekeeping; // NULL: not open yet
@@ -25,5 +26,6 @@ struct service {
 	struct proxy_sessions *proxy_sessions; // of the NanoDEP API
 	struct rate_limit *address_rates; // of the pages that need no key: by address, and by link
 	struct rate_limit *link_rates;
+	struct rate_limit *dep_rates; // by address
 	struct rate_limit *hook_rates; // by address, and by the instance that a message is for
 };

@@ -12,7 +12,7 @@
 #define FACT                                                                                                                     \
 	"p.serial_number is not null, p.instance_id, p.reason, r.serial_number is not null,"                                          \
 	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id,"                             \
-	" array_to_string(l.labels, E'\\n')"
+	" array_to_string(l.labels, E'\\n'), f.instance_id, f.profile_uuid"
 // `wanted` has serial numbers. Each is looked up by primary key.
 #define WITH_FACT(wanted)                                                                                                        \
 	" from (" wanted ") as w"                                                                                                     \
@@ -21,9 +21,12 @@
 	" left join depbroker.device_labels l on l.tenant_id = $1 and l.serial_number = w.serial_number"                              \
 	" left join lateral (select d.serial_number, case when d.gone_at is null then d.instance_id else d.last_instance_id end"       \
 	"  as instance_id from depbroker.devices d where d.tenant_id = $1 and d.serial_number = r.original_serial_number offset 0) as o" \
-	" on true"
+	" on true"                                                                                                                    \
+	" left join lateral (select h.instance_id, h.profile_uuid from depbroker.dep_wishes h join depbroker.dep_profiles k"           \
+	"  on k.tenant_id = $1 and k.instance_id = h.instance_id and k.profile_uuid = h.profile_uuid and k.lost_at is null"            \
+	"  where h.tenant_id = $1 and h.serial_number = w.serial_number offset 0) as f on true"
 #define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) \
-	" where p.serial_number is not null or r.serial_number is not null or l.serial_number is not null"
+	" where p.serial_number is not null or r.serial_number is not null or l.serial_number is not null or f.profile_uuid is not null"
 
 #define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
 
@@ -56,6 +59,8 @@ static void read_fact(struct columns *at, struct routing_fact *out)
 	out->original_is_known = next_bool(at);
 	out->original_instance_id = next_number(at);
 	out->labels = next_text(at);
+	out->wish_instance_id = next_number(at);
+	out->wished_profile_uuid = next_text(at);
 }
 
 static void read_routed(struct columns *at, struct routed_row *out)
@@ -88,7 +93,7 @@ unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
 		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1)"
-		" or exists (select from depbroker.device_labels where tenant_id = $1),"
+		" or exists (select from depbroker.device_labels where tenant_id = $1) or exists (select from depbroker.dep_wishes where tenant_id = $1),"
 		" exists (select from depbroker.reroutes where tenant_id = $1) or exists (" GUARDED_NO_MORE ")",
 		PG_V_INT8(tenant_id));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// routing.h - what decides about single devices besides the rules: pins by hand, replacements; and the devices that are to be decided about
+// routing.h - what decides about single devices besides the rules: pins by hand, replacements, profiles that their MDM server wants; and the devices that are to be decided about
 // once more.
 #pragma once
 
@@ -17,6 +17,8 @@ struct routing_fact { // about one serial number, whether such a device is known
 	bool original_is_known;     // as a device of this client,
 	int64_t original_instance_id; // which is or was there; 0: held
 	struct text labels; // of the device itself, a line each; empty: none
+	int64_t wish_instance_id;     // whose MDM server wants another profile for it than the instance's; 0: none
+	struct text wished_profile_uuid;
 };
 
 // Any tenant scope. Only serial numbers about which there is a fact give a row.

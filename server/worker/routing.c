@@ -93,6 +93,18 @@ static struct reconcile_settings settings_of(const struct tenant *tenant, struct
 	};
 }
 
+// Of the instance that the device goes to: what its MDM server wants, or what depbroker has for it. No other instance's wish counts.
+static struct wanted_profile *profile_at(struct tenant *tenant, struct text serial, int64_t instance_id, struct text rule_id,
+	struct text override)
+{
+	const struct routing_fact *fact = fact_of(tenant, serial);
+
+	if (fact != NULL && fact->wish_instance_id != INSTANCE_NONE && fact->wish_instance_id == instance_id) {
+		return wanted_profile_of_server(tenant, instance_id, fact->wished_profile_uuid);
+	}
+	return wanted_profile_of(tenant, instance_id, rule_id, override);
+}
+
 static enum route_decider decider_of(const struct ruleset_target *target)
 {
 	static const enum route_decider deciders[] = {
@@ -124,7 +136,7 @@ struct reconcile_settings routing_decide(struct tenant *tenant, const struct dev
 		.hold_reason = target.hold_reason,
 	};
 
-	return settings_of(tenant, wish, wanted_profile_of(tenant, target.instance_id, target.rule_id, target.profile));
+	return settings_of(tenant, wish, profile_at(tenant, apple->serial_number, target.instance_id, target.rule_id, target.profile));
 }
 
 struct wanted_profile *routing_profile(struct tenant *tenant, const struct device_row *row)
@@ -132,7 +144,7 @@ struct wanted_profile *routing_profile(struct tenant *tenant, const struct devic
 	if (row->instance_id == INSTANCE_NONE) {
 		return NULL;
 	}
-	return wanted_profile_of(tenant, row->instance_id, row->rule_id,
+	return profile_at(tenant, row->apple.serial_number, row->instance_id, row->rule_id,
 		row->decider == ROUTE_BY_RULE ? ruleset_profile(tenant->rules, row->rule_id) : TEXT_NONE);
 }
 
