@@ -34,18 +34,71 @@ static void read_due(struct assign_flow *assign)
 	flow_start_read(flow);
 }
 
-static void take_due(struct assign_flow *assign)
+// The rules that lead to the profile, and that of the device for which it is looked for.
+static size_t rules_of(const struct assign_flow *assign, struct text own, struct text *out)
+{
+	const struct tenant *tenant = assign->flow.tenant;
+	size_t count = 0;
+
+	out[count++] = own;
+	if (assign->profile->override.length == 0) {
+		out[count++] = TEXT("");
+	}
+	for (size_t i = 0; i <= ruleset_count(tenant->rules); i++) {
+		const struct text id = ruleset_id(tenant->rules, i);
+
+		if (text_equal(ruleset_profile(tenant->rules, id), assign->profile->override)) {
+			out[count++] = id;
+		}
+	}
+	return count;
+}
+
+// Among all that are due there may be more of the profile than among those that were read.
+static void read_alike(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+	const struct stream_fence fence = tenant_fence(flow->tenant);
+	struct text rules[RULESET_RULES_MAX + 3];
+	char own[RULESET_TEXT_MAX + 1]; // the row goes with the read
+	const int length = snprintf(own, sizeof own, "%.*s", TEXT_ARGS(flow->rows[assign->at].rule_id));
+	const size_t count = rules_of(assign, (struct text){ own, (size_t)length }, rules);
+
+	flow_begin_read(flow);
+	(void)store_device_to_assign_alike(&flow->read, flow->tenant->due.tenant_id, tenant_now_us(flow->tenant), APPLE_SERIALS_MAX,
+		assign->profile->instance->instance_id, rules, count);
+	store_stream_require(&flow->read, &fence);
+	flow_start_read(flow);
+}
+
+static void take_rows(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
 
 	flow_take_rows(flow);
+	assign->serials = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->serials);
+	assign->picked = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->picked);
+}
+
+static void take_due(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+
+	take_rows(assign);
 	if (flow->tenant->has_facts) {
 		routing_take_facts(flow->tenant, &flow->read, 1);
 	}
-	assign->serials = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->serials);
-	assign->picked = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->picked);
+	assign->is_alike = false;
 	assign->batch++;
 	assign->at = 0;
+}
+
+// The next profile is looked for among what is due then.
+static void take_alike(struct assign_flow *assign)
+{
+	take_rows(assign);
+	assign->is_alike = true;
+	assign->at = assign->flow.row_count;
 }
 
 static enum assign_need need_of(struct tenant *tenant, const struct device_row *row)
@@ -472,7 +525,26 @@ static void step(struct flow *flow)
 						continue;
 					}
 				}
+				if (!flow_read_all(flow)) {
+					AWAIT(assign, ASSIGN_READING_ALIKE, read_alike(assign));
+					if (flow->read.op.rc != OK) {
+						goto read_failed;
+					}
+					take_alike(assign);
+				}
 				if (pick(assign, ASSIGN_NEED_CALL, assign->profile) == 0) {
+					if (!assign->is_alike) {
+						continue;
+					}
+					settle_others(assign); // so that others are read next time
+					if (flow->changes.row_count == 0) {
+						end(assign, OK);
+						return;
+					}
+					AWAIT(assign, ASSIGN_WRITING_ALIKE_SETTLED, write_changes(assign, "assign"));
+					if (flow_written(flow) != OK) {
+						goto write_failed;
+					}
 					continue;
 				}
 				AWAIT(assign, ASSIGN_ASKING, assign_picked(assign));
@@ -499,7 +571,7 @@ static void step(struct flow *flow)
 			if (flow->session_lost) {
 				break;
 			}
-			if (flow->failure == OK && pick(assign, ASSIGN_NEED_READ, NULL) > 0) {
+			if (flow->failure == OK && !assign->is_alike && pick(assign, ASSIGN_NEED_READ, NULL) > 0) {
 				AWAIT(assign, ASSIGN_READING_BACK, read_back_picked(assign));
 				if (flow_has_lost_session(flow)) {
 					break;
