@@ -67,7 +67,7 @@ const char *removal_reason_name(enum removal_reason reason)
 }
 
 // Always with six digits: the length is part of the format.
-static void add_timestamp(struct buffer *out, int64_t at_us)
+void event_timestamp_write(struct buffer *out, int64_t at_us)
 {
 	char seconds[INSTANT_TEXT_SIZE];
 	const size_t length = strlen(instant_format(seconds, at_us, false));
@@ -93,7 +93,7 @@ void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incar
 	buffer_add_string(out, "{\"type\":\"");
 	buffer_add_string(out, name);
 	buffer_add_string(out, "\",\"timestamp\":\"");
-	add_timestamp(out, row->at_us);
+	event_timestamp_write(out, row->at_us);
 	buffer_add_string(out, "\",\"data\":{\"tenant\":");
 	buffer_add_json(out, tenant_slug);
 	buffer_add_format(out, ",\"seq\":%" PRId64 ",\"incarnation\":%" PRId64, row->seq, incarnation);

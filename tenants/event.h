@@ -64,6 +64,8 @@ struct event_row {
 	struct text changes;       // old and new values as JSON (tenants/history.h), not part of the body; empty: none
 };
 
+void event_timestamp_write(struct buffer *out, int64_t at_us); // 2026-11-24T13:00:00.000000Z
+
 // Appends {"type":"device.added","timestamp":"2026-11-24T13:00:00.000000Z","data":{"tenant":"acme","seq":17,"incarnation":1,
 // "serial_number":"C02XK1ABCD","instance":"main","device":{...}}}, without line breaks; a removal has "reason" before "device".
 void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incarnation, const struct event_row *row);

@@ -35,6 +35,7 @@ void endpoint_json(struct json_out *json, const char *name, const struct endpoin
 	}
 	put_list_end(json);
 	headers_json(json, row);
+	put_int(json, "batch_size", row->batch_size);
 	if (secret.length > 0) {
 		put_text(json, "secret", secret);
 	}
@@ -113,6 +114,7 @@ static void attempts_json(struct json_out *json, const struct call *call)
 		store_attempt_read(&call->transaction, ATTEMPTS, i, &row);
 		put_object(json, NULL);
 		put_int(json, "seq", row.seq);
+		put_int(json, "events", row.events);
 		put_int(json, "attempt", row.attempt);
 		put_instant(json, "at", row.at_us);
 		put_int_or_null(json, "status", row.status);

@@ -41,11 +41,12 @@ static struct writing *begin(struct call *call)
 
 // --- what both accept ---
 
-enum { URL, EVENTS, HEADERS, COMMON };
+enum { URL, EVENTS, HEADERS, BATCH_SIZE, COMMON };
 #define COMMON_MEMBERS(is_required)                                                                                    \
 	[URL] = { "url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },                \
 	[EVENTS] = { "events", BODY_TEXTS, .maximum = STORE_ENDPOINT_EVENTS_MAX },                                          \
-	[HEADERS] = { .name = "headers", .kind = BODY_OBJECT }
+	[HEADERS] = { .name = "headers", .kind = BODY_OBJECT },                                                             \
+	[BATCH_SIZE] = { "batch_size", BODY_INTEGER, .minimum = 1, .maximum = STORE_ENDPOINT_BATCH_MAX }
 
 static bool take_url(struct call *call, struct endpoint_row *row, struct text url)
 {
@@ -102,6 +103,9 @@ static bool take_headers(struct call *call, struct endpoint_row *row, json_t *he
 
 static bool take_common(struct call *call, struct endpoint_row *row, const struct body_value *values)
 {
+	if (values[BATCH_SIZE].given) {
+		row->batch_size = (int)values[BATCH_SIZE].number;
+	}
 	return (!values[URL].given || take_url(call, row, values[URL].text)) && (!values[EVENTS].given || take_events(call, row, &values[EVENTS])) &&
 		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object));
 }

@@ -11,7 +11,7 @@
 unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select p.endpoint_id, p.lane, p.acked_seq, p.attempts, p.next_try_at, p.first_failed_at,"
+		"select p.endpoint_id, p.lane, p.acked_seq, p.attempts, p.next_try_at, p.first_failed_at, p.single_until,"
 		" case when n.url is null or n.disabled_at is not null then false"
 		"  when p.lane = $2 then exists (select from depbroker.resends r where r.tenant_id = $1 and r.endpoint_id = p.endpoint_id)"
 		"  when n.instance_id is null then exists ("
@@ -34,6 +34,7 @@ void store_position_read(const struct pg_transaction *t, unsigned statement, siz
 	out->attempts = (int)next_number(&at);
 	out->next_try_at_us = next_instant(&at);
 	out->first_failed_at_us = next_instant(&at);
+	out->single_until = next_number(&at);
 	out->pending = next_bool(&at);
 }
 
@@ -43,20 +44,20 @@ void store_position_settle(struct pg_transaction *t, const struct stream_fence *
 	(void)PG_ADD(t,
 		"with moved as ("
 		"  update depbroker.positions set acked_seq = $7, attempts = $8, next_try_at = coalesce($9, '-infinity'),"
-		"    first_failed_at = $10"
+		"    first_failed_at = $10, single_until = $11"
 		"  where tenant_id = $1 and endpoint_id = $4 and lane = $5 and acked_seq = $6 and acked_seq <= $7 and exists ("
 		"    select from depbroker.sync_stream s where s.tenant_id = $1 and s.owner = $2 and s.epoch = $3)"
 		"  returning 1)"
 		" select depbroker.require_fence(exists (select from moved))",
 		PG_V_INT8(fence->tenant_id), PG_V_TEXT(fence->node_id), PG_V_INT8(fence->epoch), PG_V_INT8(next->endpoint_id),
 		PG_V_INT8(next->lane), PG_V_INT8(was_acked_seq), PG_V_INT8(next->acked_seq), PG_V_INT8(next->attempts),
-		PG_V_INSTANT(next->next_try_at_us), PG_V_INSTANT(next->first_failed_at_us));
+		PG_V_INSTANT(next->next_try_at_us), PG_V_INSTANT(next->first_failed_at_us), PG_V_INT8(next->single_until));
 }
 
 // --- attempts ---
 
 enum { ERROR_MAX = 400 };
-enum { ENDPOINT, SEQ, ATTEMPT, AT, STATUS, TOOK, NUMBER_COLUMNS };
+enum { ENDPOINT, SEQ, EVENTS, ATTEMPT, AT, STATUS, TOOK, NUMBER_COLUMNS };
 
 unsigned store_attempt_insert(struct pg_transaction *t, int64_t tenant_id, const struct attempt_row *attempts, size_t count)
 {
@@ -68,6 +69,7 @@ unsigned store_attempt_insert(struct pg_transaction *t, int64_t tenant_id, const
 	for (size_t i = 0; i < count; i++) {
 		numbers[ENDPOINT * count + i] = attempts[i].endpoint_id;
 		numbers[SEQ * count + i] = attempts[i].seq;
+		numbers[EVENTS * count + i] = attempts[i].events;
 		numbers[ATTEMPT * count + i] = attempts[i].attempt;
 		numbers[AT * count + i] = attempts[i].at_us;
 		numbers[STATUS * count + i] = attempts[i].status;
@@ -76,17 +78,17 @@ unsigned store_attempt_insert(struct pg_transaction *t, int64_t tenant_id, const
 		answers[i] = store_nullable(attempts[i].answer);
 	}
 	statement = PG_ADD(t,
-		"insert into depbroker.attempts (tenant_id, endpoint_id, seq, attempt, at, status, took_ms, error, answer)"
-		" select $1, n.endpoint_id, n.seq, n.attempt, n.at, n.status, n.took_ms, n.error, n.answer"
+		"insert into depbroker.attempts (tenant_id, endpoint_id, seq, attempt, at, status, took_ms, error, answer, events)"
+		" select $1, n.endpoint_id, n.seq, n.attempt, n.at, n.status, n.took_ms, n.error, n.answer, n.events"
 		" from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bigint[], $7::bigint[], $8::text[],"
-		" $9::text[]) as n (endpoint_id, seq, attempt, at, status, took_ms, error, answer)",
+		" $9::text[], $10::bigint[]) as n (endpoint_id, seq, attempt, at, status, took_ms, error, answer, events)",
 		PG_V_INT8(tenant_id), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + ENDPOINT * count, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + SEQ * count, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + ATTEMPT * count, count),
 		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, numbers + AT * count, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + STATUS * count, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + TOOK * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, errors, count),
-		PG_V_TEXTS(PG_TEXT_ARRAY, answers, count));
+		PG_V_TEXTS(PG_TEXT_ARRAY, answers, count), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + EVENTS * count, count));
 	free(numbers);
 	free(errors);
 	free(answers);
@@ -97,7 +99,7 @@ unsigned store_attempt_list(struct pg_transaction *t, int64_t tenant_id, int64_t
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
 	return PG_ADD(t,
-		"select endpoint_id, seq, attempt, at, status, error, took_ms, answer from depbroker.attempts"
+		"select endpoint_id, seq, events, attempt, at, status, error, took_ms, answer from depbroker.attempts"
 		" where tenant_id = $1 and endpoint_id = $2 order by at desc, seq desc limit $3",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id), PG_V_INT8(limit));
 }
@@ -108,6 +110,7 @@ void store_attempt_read(const struct pg_transaction *t, unsigned statement, size
 
 	out->endpoint_id = next_number(&at);
 	out->seq = next_number(&at);
+	out->events = (int)next_number(&at);
 	out->attempt = (int)next_number(&at);
 	out->at_us = next_instant(&at);
 	out->status = (int)next_number(&at);

@@ -18,6 +18,7 @@ struct position_row {
 	int attempts; // failed ones of the next event
 	int64_t next_try_at_us;
 	int64_t first_failed_at_us;
+	int64_t single_until; // events up to this one are sent one by one
 	bool pending; // read only: there is something to deliver, and the endpoint is in use
 };
 
@@ -45,7 +46,8 @@ unsigned store_resend_list(struct pg_transaction *t, int64_t tenant_id, int64_t 
 unsigned store_resend_done(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const int64_t *seqs, size_t count);
 
 struct attempt_row {
-	int64_t endpoint_id, seq;
+	int64_t endpoint_id, seq; // of the first event of the request
+	int events; // of the request
 	int attempt; // from 1
 	int64_t at_us;
 	int status; // 0: no answer

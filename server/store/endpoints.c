@@ -32,10 +32,10 @@ static struct pg_value instance_of(const struct endpoint_row *endpoint)
 void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint)
 {
 	(void)PG_ADD(t,
-		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version)"
-		" values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1))",
+		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size)"
+		" values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1))",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), instance_of(endpoint), PG_V_TEXT(store_nullable(endpoint->url)),
-		events_of(endpoint), headers_of(endpoint), PG_V_INT8(endpoint->secret_version));
+		events_of(endpoint), headers_of(endpoint), PG_V_INT8(endpoint->secret_version), PG_V_INT8(endpoint->batch_size));
 	// Events before now cannot concern it.
 	(void)PG_ADD(t,
 		"insert into depbroker.positions (tenant_id, endpoint_id, lane, acked_seq)"
@@ -58,10 +58,10 @@ unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, cons
 {
 	store_start_over(t, tenant_id, false);
 	return PG_ADD(t,
-		"update depbroker.endpoints set url = $3, events = $4, headers = $5, updated_at = now()"
+		"update depbroker.endpoints set url = $3, events = $4, headers = $5, batch_size = $6, updated_at = now()"
 		" where tenant_id = $1 and endpoint_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), PG_V_TEXT(store_nullable(endpoint->url)), events_of(endpoint),
-		headers_of(endpoint));
+		headers_of(endpoint), PG_V_INT8(endpoint->batch_size));
 }
 
 void store_endpoint_delete(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id)
@@ -108,7 +108,7 @@ void store_endpoint_enable(struct pg_transaction *t, int64_t tenant_id, int64_t 
 		"update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = $1",
 		PG_V_INT8(tenant_id));
 	(void)PG_ADD(t,
-		"update depbroker.positions set attempts = 0, next_try_at = '-infinity', first_failed_at = null"
+		"update depbroker.positions set attempts = 0, next_try_at = '-infinity', first_failed_at = null, single_until = 0"
 		" where tenant_id = $1 and endpoint_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id));
 	(void)PG_ADD(t,
@@ -143,7 +143,7 @@ unsigned store_endpoint_succeeded(struct pg_transaction *t, int64_t tenant_id, i
 
 #define ENDPOINT                                                                                                              \
 	"n.endpoint_id, n.instance_id, i.name, n.url, array_to_string(n.events, ' '), array_to_string(n.headers, E'\\n'), "        \
-	"n.secret_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
+	"n.batch_size, n.secret_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
 #define FROM_ENDPOINTS                                                                                                        \
 	" from depbroker.endpoints n left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = n.instance_id"
 
@@ -163,6 +163,7 @@ static void read_from(struct columns at, struct endpoint_row *out)
 	out->url = next_text(&at);
 	events = next_text(&at);
 	headers = next_text(&at);
+	out->batch_size = (int)next_number(&at);
 	out->secret_version = next_number(&at);
 	out->disabled_at_us = next_instant(&at);
 	out->disabled_reason = next_text(&at);

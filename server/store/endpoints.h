@@ -10,7 +10,7 @@
 #include "crypto/seal.h"
 #include "store/store.h"
 
-enum { STORE_ENDPOINTS_OF_INSTANCE_MAX = 5, STORE_ENDPOINT_EVENTS_MAX = 64, STORE_ENDPOINT_HEADERS_MAX = 8 };
+enum { STORE_ENDPOINT_BATCH_MAX = 500, STORE_ENDPOINTS_OF_INSTANCE_MAX = 5, STORE_ENDPOINT_EVENTS_MAX = 64, STORE_ENDPOINT_HEADERS_MAX = 8 };
 
 struct endpoint_row {
 	int64_t endpoint_id;
@@ -21,6 +21,7 @@ struct endpoint_row {
 	size_t event_count;                            // 0: all
 	struct text headers[STORE_ENDPOINT_HEADERS_MAX]; // "name: value", sent besides our own
 	size_t header_count;
+	int batch_size; // events in one request; 1: an event as it is
 	int64_t secret_version; // of the newest one
 	int64_t disabled_at_us;
 	struct text disabled_reason;
@@ -33,7 +34,7 @@ struct endpoint_row {
 // Its positions begin at the end of the log. Of an instance that has as many as there can be: ERR_FENCED. A second one of the client:
 // ERR_CONFLICT.
 void store_endpoint_insert(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint);
-unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint); // url, events, headers
+unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint); // url, events, headers, batch_size
 void store_endpoint_delete(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id); // its secrets, too
 // The new version of its secret signs first; those before it for `overlap_s` longer, at most. With as many as can be valid: ERR_FENCED.
 void store_endpoint_rotate(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed, int64_t overlap_s);

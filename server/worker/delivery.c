@@ -3,6 +3,7 @@
 
 #include "depbroker/log.h"
 #include "tenants/endpoint_health.h"
+#include "tenants/event_batch.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,10 +11,11 @@
 #include <string.h>
 
 enum {
-	BATCH = 32, // events read, and settled, at a time
+	REQUESTS = 32, // that are settled at a time
 	TIMEOUT_MS = 15000,
 	ANSWER_MAX = 16 * 1024,
-	BODY_MAX = 256 * 1024,
+	BODY_MAX = 256 * 1024, // of an event
+	BATCHES_AFTER = 2, // failures in a row that a batch may cause
 	SIGNATURE_MAX = 512,
 	REASON_MAX = 300,
 };
@@ -42,15 +44,16 @@ struct lane_work {
 	struct pg_transaction read;
 	bool read_is_open;
 	struct pg_transaction settle;
-	size_t at, count; // of the events that were read
-	struct stored_event event;
+	size_t at, end, count; // of the events that were read: the request has what is wanted of those before end
+	struct stored_event event; // the first one of the request
+	int events; // of the request
 	struct position_row next;
-	struct attempt_row attempts[BATCH];
+	struct attempt_row attempts[REQUESTS];
 	size_t attempt_count;
 	struct buffer answers; // what they were answered: it may move until they are settled
-	struct parked_event_row parked[BATCH];
+	struct parked_event_row parked[REQUESTS];
 	size_t parked_count;
-	int64_t resent[BATCH]; // of the resend lane
+	int64_t resent[STORE_ENDPOINT_BATCH_MAX]; // of the resend lane
 	size_t resent_count;
 	bool has_failed; // the event that was sent last
 	bool gives_up;   // the endpoint is to be disabled
@@ -59,7 +62,7 @@ struct lane_work {
 	char reason[REASON_MAX];
 
 	struct http_call call;
-	struct buffer body;
+	struct buffer body, event_body;
 	char id_header[64];
 	char timestamp_header[64];
 	struct buffer signature_header;
@@ -86,8 +89,9 @@ static void begin_work(struct delivery_lane *lane)
 {
 	lane->work = allocate(sizeof *lane->work);
 	lane->work->lane = lane;
-	lane->work->body = BUFFER(BODY_MAX);
-	lane->work->answers = BUFFER(BATCH * WEBHOOK_EXCERPT_MAX);
+	lane->work->body = BUFFER(BODY_MAX + 1024);
+	lane->work->event_body = BUFFER(BODY_MAX);
+	lane->work->answers = BUFFER(REQUESTS * WEBHOOK_EXCERPT_MAX);
 	lane->work->signature_header = BUFFER(SIGNATURE_MAX);
 }
 
@@ -97,6 +101,7 @@ static void end_work(struct delivery_lane *lane)
 		pg_transaction_fini(&lane->work->read);
 	}
 	buffer_fini(&lane->work->body);
+	buffer_fini(&lane->work->event_body);
 	buffer_fini(&lane->work->answers);
 	buffer_fini(&lane->work->signature_header);
 	free(lane->work);
@@ -115,6 +120,14 @@ static bool is_resending(const struct delivery_lane *lane)
 	return lane->position.lane == RESEND_LANE;
 }
 
+// Whole requests.
+static int events_at_a_time(const struct delivery_lane *lane)
+{
+	const int batch = lane->endpoint->own->batch_size;
+
+	return batch <= 1 ? REQUESTS : batch >= REQUESTS ? batch : REQUESTS / batch * batch;
+}
+
 static void read_events(struct delivery_lane *lane)
 {
 	struct lane_work *work = lane->work;
@@ -129,10 +142,10 @@ static void read_events(struct delivery_lane *lane)
 	work->count = 0;
 	pg_transaction_init(&work->read, store_worker(tenant->due.tenant_id), on_read);
 	if (is_resending(lane)) {
-		(void)store_resend_list(&work->read, tenant->due.tenant_id, lane->position.endpoint_id, BATCH);
+		(void)store_resend_list(&work->read, tenant->due.tenant_id, lane->position.endpoint_id, events_at_a_time(lane));
 	} else {
 		(void)store_event_to_deliver(&work->read, tenant->due.tenant_id, lane->endpoint->own->instance_id, lane->position.lane,
-			lane->position.acked_seq, BATCH);
+			lane->position.acked_seq, events_at_a_time(lane));
 	}
 	(void)store_stream_select(&work->read, tenant->due.tenant_id);
 	pg_start(&work->read, tenant->process->pool, STORE_TIMEOUT_MS);
@@ -186,26 +199,30 @@ static bool wants(const struct delivery_endpoint *endpoint, enum event_type type
 	return type == EVENT_PING || endpoint->own->event_types == 0 || (endpoint->own->event_types >> type & 1) != 0;
 }
 
+// Past all before end.
 static void move_on(struct delivery_lane *lane)
 {
 	struct lane_work *work = lane->work;
+	struct stored_event event;
 
-	if (is_resending(lane)) {
-		work->resent[work->resent_count++] = work->event.event.seq;
-	} else {
-		work->next.acked_seq = work->event.event.seq;
+	for (; work->at < work->end; work->at++) {
+		store_event_read(&work->read, 0, work->at, &event);
+		if (is_resending(lane)) {
+			work->resent[work->resent_count++] = event.event.seq;
+		} else {
+			work->next.acked_seq = event.event.seq;
+		}
 	}
 	work->next.attempts = 0;
 	work->next.first_failed_at_us = INSTANT_NONE;
 	work->next.next_try_at_us = now_us(lane);
-	work->at++;
 }
 
 static bool may_send(const struct delivery_lane *lane)
 {
 	const struct lane_work *work = lane->work;
 
-	return work->at < work->count && !work->has_failed && !is_disabled(lane->endpoint) && !lane->delivery->stopping &&
+	return work->at < work->count && work->attempt_count < REQUESTS && !work->has_failed && !is_disabled(lane->endpoint) && !lane->delivery->stopping &&
 		!lane->delivery->tenant->process->stopping && has_its_turn(lane);
 }
 
@@ -216,6 +233,8 @@ static bool find_event(struct delivery_lane *lane)
 
 	while (may_send(lane)) {
 		store_event_read(&work->read, 0, work->at, &work->event);
+		work->end = work->at + 1;
+		work->events = 1;
 		if (wants(lane->endpoint, work->event.event.type)) {
 			return true;
 		}
@@ -249,15 +268,61 @@ static void sign(struct http_call *call)
 	call->headers[count] = NULL;
 }
 
+static void write_event(struct delivery_lane *lane, struct buffer *out, const struct event_row *event, char id[WEBHOOK_ID_SIZE + 1])
+{
+	const struct tenant *tenant = lane->delivery->tenant;
+
+	buffer_clear(out);
+	event_body_write(out, tenant->due.slug, tenant->incarnation, event);
+	webhook_message_id(id, tenant->due.tenant_id, tenant->incarnation, event->seq, buffer_text(out));
+}
+
+// Events one by one after what was refused twice: the one that is to blame is found, and parked alone. A ping is nobody's company.
+static int most_events(const struct delivery_lane *lane)
+{
+	const struct lane_work *work = lane->work;
+	const bool is_single = work->event.event.type == EVENT_PING || work->event.event.seq <= work->next.single_until ||
+		work->next.attempts >= BATCHES_AFTER;
+
+	return is_single ? 1 : lane->endpoint->own->batch_size;
+}
+
+static void write_batch(struct delivery_lane *lane, char id[WEBHOOK_ID_SIZE + 1])
+{
+	struct lane_work *work = lane->work;
+	const struct tenant *tenant = lane->delivery->tenant;
+	const int most = most_events(lane);
+	struct event_batch batch;
+	struct stored_event event;
+
+	buffer_clear(&work->body);
+	event_batch_begin(&batch, &work->body);
+	for (size_t at = work->at; at < work->count && batch.count < (size_t)most; at++) {
+		store_event_read(&work->read, 0, at, &event);
+		if (wants(lane->endpoint, event.event.type)) {
+			write_event(lane, &work->event_body, &event.event, id);
+			if (!event_batch_add(&batch, (struct text){ id, WEBHOOK_ID_SIZE }, buffer_text(&work->event_body), event.event.at_us)) {
+				break;
+			}
+			work->end = at + 1;
+		}
+	}
+	event_batch_end(&batch);
+	work->events = (int)batch.count;
+	webhook_message_id(id, tenant->due.tenant_id, tenant->incarnation, work->event.event.seq, buffer_text(&work->body));
+}
+
 static void send_event(struct delivery_lane *lane)
 {
 	struct lane_work *work = lane->work;
 	const struct tenant *tenant = lane->delivery->tenant;
 	char id[WEBHOOK_ID_SIZE + 1];
 
-	buffer_clear(&work->body);
-	event_body_write(&work->body, tenant->due.slug, tenant->incarnation, &work->event.event);
-	webhook_message_id(id, tenant->due.tenant_id, tenant->incarnation, work->event.event.seq, buffer_text(&work->body));
+	if (lane->endpoint->own->batch_size > 1) {
+		write_batch(lane, id);
+	} else {
+		write_event(lane, &work->body, &work->event.event, id);
+	}
 	(void)snprintf(work->id_header, sizeof work->id_header, "webhook-id: %s", id);
 	http_call_init(&work->call, on_sent);
 	http_call_on_sending(&work->call, sign);
@@ -289,6 +354,7 @@ static void note_attempt(struct delivery_lane *lane, int status)
 	work->attempts[work->attempt_count++] = (struct attempt_row){
 		.endpoint_id = lane->position.endpoint_id,
 		.seq = work->event.event.seq,
+		.events = work->events,
 		.attempt = work->next.attempts + 1,
 		.at_us = now_us(lane),
 		.status = status,
@@ -302,6 +368,7 @@ static void park(struct delivery_lane *lane, int status)
 {
 	struct lane_work *work = lane->work;
 
+	assert(work->events == 1);
 	work->parked[work->parked_count++] = (struct parked_event_row){
 		.endpoint_id = lane->position.endpoint_id,
 		.seq = work->event.event.seq,
@@ -351,6 +418,14 @@ static void log_failure(const struct delivery_lane *lane, int status)
 		LOG_INT("wait_ms", work->gives_up ? -1 : (work->next.next_try_at_us - now_us(lane)) / 1000));
 }
 
+static int64_t newest_of_request(const struct delivery_lane *lane)
+{
+	struct stored_event event;
+
+	store_event_read(&lane->work->read, 0, lane->work->end - 1, &event);
+	return event.event.seq;
+}
+
 static void take_failure(struct delivery_lane *lane, int status, enum retry_outcome outcome)
 {
 	struct lane_work *work = lane->work;
@@ -363,6 +438,9 @@ static void take_failure(struct delivery_lane *lane, int status, enum retry_outc
 		return;
 	}
 	work->next.attempts++;
+	if (work->events > 1 && work->next.attempts >= BATCHES_AFTER) {
+		work->next.single_until = newest_of_request(lane);
+	}
 	if (work->next.first_failed_at_us == INSTANT_NONE) {
 		work->next.first_failed_at_us = now;
 	}
@@ -400,7 +478,7 @@ static bool is_news_of_success(const struct delivery_lane *lane)
 static void take_success(struct delivery_lane *lane)
 {
 	endpoint_took(&lane->endpoint->health, now_us(lane));
-	lane->delivery->delivered++;
+	lane->delivery->delivered += (uint64_t)lane->work->events;
 	if (is_news_of_success(lane)) {
 		lane->work->success_us = lane->endpoint->health.succeeded_at_us;
 	}
@@ -577,7 +655,7 @@ static void step(struct delivery_lane *lane)
 				AWAIT(lane, LANE_SETTLING, settle(lane));
 				take_settled(lane);
 			}
-			if (lane->work->has_failed || lane->work->count == BATCH || lane->work->at < lane->work->count) {
+			if (lane->work->has_failed || lane->work->count == (size_t)events_at_a_time(lane) || lane->work->at < lane->work->count) {
 				lane->dirty = true; // there is more
 			}
 		}

@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -265,6 +266,105 @@ def an_event_that_is_refused_while_others_are_taken_is_parked_and_its_lane_goes_
     equal(answers, {"no  thanks? "}, "what it said")
 
 
+def batched(path, first=0):
+    """The events of each request."""
+    return [body["data"]["events"] for body in SINK.events(path)[first:]]
+
+
+def replay_all(client, made):
+    """Of its instance's log, in one lane."""
+    WORLD.until_equal(client)
+    wait_until(lambda: client.pending() == 0, "something is pending", 60)
+    wanted = log_of(client, "instance_id is not null")
+    equal(WORLD.technician.post(path_of(client, made) + "/replay", {"from": "2020-01-01T00:00:00Z"})["events"], len(wanted), "ordered")
+    return wanted
+
+
+@test
+def a_batch_has_consecutive_events_each_with_the_id_that_it_has_alone():
+    client = onboard()
+    made, path = add_endpoint(client, "batches", batch_size=5)
+    _, alone = add_endpoint(client, "alone")
+    equal(made["batch_size"], 5, "shown")
+    sync(client, 9)
+    wanted = replay_all(client, made)
+    wait_until(lambda: sum(map(len, batched(path))) >= 2 * len(wanted), "not everything arrives", 60)
+    ids = {json.loads(message.body)["data"]["seq"]: dict(message.headers)["webhook-id"] for message in SINK.messages[alone]}
+    bodies = {json.loads(message.body)["data"]["seq"]: json.loads(message.body) for message in SINK.messages[alone]}
+    last = collections.defaultdict(int)
+    replayed = []
+    for request in batched(path):
+        for event in request:
+            seq, serial = event["data"]["seq"], event["data"]["serial_number"]
+            equal(event, {"id": ids[seq], **bodies[seq]}, "an event of a batch")
+            if seq <= last[serial] and seq not in [each for each, _ in replayed]:
+                replayed.append((seq, len(request)))
+            last[serial] = max(last[serial], seq)
+    equal(sorted(seq for seq, _ in replayed), wanted, "once more")
+    equal(max(map(len, batched(path))), 5, "most events of a request")
+    lengths = [len(request) for request in batched(path)][-(-(-len(wanted) // 5)):]
+    equal(lengths, [5] * (len(wanted) // 5) + [len(wanted) % 5] * (len(wanted) % 5 > 0), "whole requests, in a row")
+    for message in SINK.messages[path]:
+        equal(signed_by(made["secret"], message), [True], "signed")
+    equal(len({dict(message.headers)["webhook-id"] for message in SINK.messages[path]}), len({message.body for message in SINK.messages[path]}),
+          "an id for each body")
+
+    def attempts():
+        return [item["events"] for item in WORLD.technician.get(path_of(client, made) + "/deliveries?limit=100")["items"]]
+    wait_until(lambda: sum(attempts()) == 2 * len(wanted), lambda: f"attempts: {attempts()}")
+    equal(WORLD.technician.call("PATCH", path_of(client, made), {"events": []})["batch_size"], 5, "it stays")
+    equal(WORLD.technician.call("PATCH", path_of(client, made), {"batch_size": 1})["batch_size"], 1, "changed")
+    for size in (0, 501, "5"):
+        refused("bad_body", "PATCH", path_of(client, made), {"batch_size": size})
+    WORLD.technician.post(path_of(client, made) + "/test")
+    wait_until(lambda: SINK.events(path)[-1]["type"] == "ping", "an event is not as it is")
+
+
+@test
+def one_event_that_is_refused_takes_no_other_of_its_batch_with_it():
+    client = onboard()
+    made, path = add_endpoint(client, "one-bad", batch_size=500)
+    serials = client.add(6)
+    client.sync_now()
+    wanted = replay_all(client, made)
+    wait_until(lambda: sum(map(len, batched(path))) >= 2 * len(wanted), "not everything arrives", 60)
+    bad = wanted[4]
+    sizes = []
+
+    def refuse(body):
+        seqs_of_it = [event["data"]["seq"] for event in body["data"]["events"]]
+        if bad in seqs_of_it:
+            sizes.append(len(seqs_of_it))
+            return 422
+        return None
+    SINK.refuses[path] = refuse
+    first = len(SINK.events(path))
+    replay_all(client, made)
+    lane = "from depbroker.positions where tenant_id = {id} and lane = 8 and attempts > 0 and endpoint_id = " + made["id"]
+    try_again = ("update depbroker.positions set next_try_at = now() where tenant_id = {id} and attempts > 0",
+                 "update depbroker.sync_due set wake = wake + 1, due_at = now() where tenant_id = {id}")
+    wait_until(lambda: client.rows("select 1 " + lane + " and single_until > 0"), "a batch is tried for ever", 60)
+    for statement in try_again:
+        client.sql(statement)
+    wait_until(lambda: sizes[-1] == 1 and client.rows("select 1 " + lane), lambda: f"it is not sent alone: {sizes}", 60)
+    equal(sizes, [len(wanted), len(wanted), 1], "requests with it")
+    before = len(SINK.events(path))
+    sync(client, 4)
+    wait_until(lambda: len(SINK.events(path)) > before, "other lanes wait, too")
+    wait_until(lambda: client.row(f"select succeeded_at from depbroker.endpoints where tenant_id = {{id}} and endpoint_id = {made['id']}")["succeeded_at"],
+               "that it took others is not noted")
+    client.sql("update depbroker.positions set attempts = 9 where tenant_id = {id} and attempts > 0")
+    for statement in try_again:
+        client.sql(statement)
+    parked = wait_until(lambda: WORLD.technician.get(path_of(client, made) + "/deliveries")["parked"], "it is not parked", 60)
+    equal([event["seq"] for event in parked], [bad], "parked")
+
+    def again():
+        return [event["data"]["seq"] for request in batched(path, first) for event in request if event["data"]["serial_number"] in serials]
+    wait_until(lambda: len(again()) >= len(wanted) - 1, lambda: f"{again()} of {wanted}", 60)
+    equal(again(), [seq for seq in wanted if seq != bad], "all others, once and in their order")
+
+
 @test
 def an_endpoint_that_asks_to_slow_down_is_left_alone_also_by_the_next_run():
     client = onboard()
@@ -353,16 +453,22 @@ def a_replay_that_fails_is_tried_again():
 def a_compromised_secret_is_not_used_by_a_run_that_is_under_way_either():
     client = onboard()
     made, path = add_endpoint(client, "compromised")
-    SINK.refuses[path] = lambda body: time.sleep(0.1)
-    sync(client, 400)
-    wait_until(lambda: client.row("select count(*) as n from depbroker.events where tenant_id = {id}")["n"] >= 800, "not all is assigned", 60)
+    sync(client, 40)
+    first = len(replay_all(client, made))  # in one lane, of which 32 are read at a time
+    wait_for(client, path, 2 * first, 90)
+    gate = threading.Event()
+    SINK.refuses[path] = lambda body: gate.wait(10) and None
+    before, under_way = len(SINK.messages[path]), SINK.requests[path]
+    replay_all(client, made)
+    wait_until(lambda: SINK.requests[path] > under_way, "nothing is sent once more")
     last = WORLD.technician.post(path_of(client, made) + "/secret", {"overlap_s": 0})
-    before = len(SINK.messages[path])
-    wait_until(lambda: client.pending() == 0, "not all is delivered", 120)
-    old = sum(signed_by(made["secret"], message) == [True] for message in SINK.messages[path][before:])
-    if old > 8 * 32:  # what the eight lanes had read when it was replaced
-        raise AssertionError(f"{old} of {len(SINK.messages[path]) - before} messages are signed with the former secret")
-    equal(signed_by(last["secret"], SINK.messages[path][-1]), [True], "the last one")
+    gate.set()
+    wait_for(client, path, before + first, 60)
+    messages = SINK.messages[path][before:]
+    old = sum(signed_by(made["secret"], message) == [True] for message in messages)
+    if not 1 <= old <= 32:  # what the lane had read when it was replaced
+        raise AssertionError(f"{old} of {len(messages)} messages are signed with the former secret")
+    equal([signed_by(last["secret"], message) for message in messages[old:]], [[True]] * (len(messages) - old), "the others")
 
 
 @test

@@ -122,7 +122,7 @@ static void a_position_comes_back(void **state)
 {
 	const int64_t tenant_id = fresh_tenant();
 	const struct position_row failed = { .endpoint_id = new_instance(&world, tenant_id, "main"), .lane = 7, .attempts = 3,
-		.next_try_at_us = MOMENT, .first_failed_at_us = MOMENT - 1 };
+		.next_try_at_us = MOMENT, .first_failed_at_us = MOMENT - 1, .single_until = 17 };
 	struct stream_fence fence = take(&world, tenant_id, "a");
 	struct position_row row = position_of(tenant_id, failed.endpoint_id, 7);
 	struct pg_call call;
@@ -137,6 +137,7 @@ static void a_position_comes_back(void **state)
 	assert_int_equal(row.attempts, 3);
 	assert_int_equal(row.next_try_at_us, MOMENT);
 	assert_int_equal(row.first_failed_at_us, MOMENT - 1);
+	assert_int_equal(row.single_until, 17);
 	store_endpoint_enable(begin(&call, store_api(tenant_id)), tenant_id, failed.endpoint_id);
 	run_and_end(&call, &world);
 	row = position_of(tenant_id, failed.endpoint_id, 7);
@@ -202,10 +203,10 @@ static void attempts_come_back_newest_first(void **state)
 	const int64_t now_us = clock_wall_us();
 	char long_error[500];
 	const struct attempt_row attempts[] = {
-		{ .endpoint_id = 1, .seq = 9, .attempt = 1, .at_us = now_us, .status = 0, .error = { long_error, sizeof long_error },
+		{ .endpoint_id = 1, .seq = 9, .events = 1, .attempt = 1, .at_us = now_us, .status = 0, .error = { long_error, sizeof long_error },
 			.took_ms = 30000 },
-		{ .endpoint_id = 1, .seq = 8, .attempt = 2, .at_us = now_us + 1, .status = 200, .took_ms = 12 },
-		{ .endpoint_id = 2, .seq = 8, .attempt = 1, .at_us = now_us + 2, .status = 200, .took_ms = 12 },
+		{ .endpoint_id = 1, .seq = 8, .events = 500, .attempt = 2, .at_us = now_us + 1, .status = 200, .took_ms = 12 },
+		{ .endpoint_id = 2, .seq = 8, .events = 1, .attempt = 1, .at_us = now_us + 2, .status = 200, .took_ms = 12 },
 	};
 	struct attempt_row row;
 	struct pg_call call;
@@ -221,6 +222,7 @@ static void attempts_come_back_newest_first(void **state)
 	store_attempt_read(&call.transaction, 1, 0, &row);
 	assert_int_equal(row.endpoint_id, 1);
 	assert_int_equal(row.seq, 8);
+	assert_int_equal(row.events, 500);
 	assert_int_equal(row.attempt, 2);
 	assert_int_equal(row.at_us, now_us + 1);
 	assert_int_equal(row.status, 200);
