@@ -170,7 +170,7 @@ static struct parked_event_row parked_event_of(int64_t seq)
 
 static struct attempt_row attempt_of(int attempt)
 {
-	return (struct attempt_row){ .endpoint_id = INSTANCE, .seq = 1, .attempt = attempt, .at_us = clock_wall_us(), .status = 500 };
+	return (struct attempt_row){ .endpoint_id = INSTANCE, .seq = 1, .attempt = attempt, .events = 1, .at_us = clock_wall_us(), .status = 500 };
 }
 
 static void put_secret(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int version)
