@@ -78,7 +78,9 @@ void apple_activation_lock(struct apple_call *call, struct apple_session *sessio
 	call->asked_serials = &call->asked_serial;
 	call->asked_count = 1;
 	add_member(&call->body, "device", serial);
-	add_member(&call->body, "escrow_key", escrow_key);
+	if (escrow_key.length > 0) {
+		add_member(&call->body, "escrow_key", escrow_key);
+	}
 	if (lost_message.length > 0) {
 		add_member(&call->body, "lost_message", lost_message);
 	}

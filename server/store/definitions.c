@@ -7,17 +7,36 @@ void store_definition_begin(struct pg_transaction *t, int64_t tenant_id, int64_t
 {
 	(void)PG_ADD(t,
 		"insert into depbroker.profile_definitions as d (tenant_id, instance_id, content_digest, attempts) values ($1, $2, $3, 1)"
-		" on conflict (tenant_id, instance_id, content_digest) do update set last_at = now(),"
+		" on conflict (tenant_id, instance_id, content_digest) do update set last_at = now(), wait_until = null,"
 		"  attempts = case when d.last_at < now() - make_interval(secs => $4) then 1 else d.attempts + 1 end",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_BYTEA(content_digest), PG_V_INT8(DEFINITIONS_FORGOTTEN_S));
 }
 
-void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
+void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest,
+	int64_t wait_until_us)
 {
 	(void)PG_ADD(t,
-		"update depbroker.profile_definitions set attempts = greatest(attempts - 1, 0)"
+		"update depbroker.profile_definitions set attempts = greatest(attempts - 1, 0), wait_until = $4,"
+		" refusals = refusals + case when $4::timestamptz is null then 0 else 1 end"
 		" where tenant_id = $1 and instance_id = $2 and content_digest = $3",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_BYTEA(content_digest), PG_V_INSTANT(wait_until_us));
+}
+
+void store_definition_taken(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
+{
+	(void)PG_ADD(t,
+		"update depbroker.profile_definitions set refusals = 0 where tenant_id = $1 and instance_id = $2 and content_digest = $3",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_BYTEA(content_digest));
+}
+
+// The devices are those that assign_flow.c put off to the very instant.
+void store_definition_end_waits(struct pg_transaction *t, int64_t tenant_id, int64_t now_us)
+{
+	(void)PG_ADD(t,
+		"with waits as (select wait_until from depbroker.profile_definitions where tenant_id = $1 and wait_until > $2),"
+		" due as (update depbroker.devices set assign_at = $2 where tenant_id = $1 and assign_at in (select wait_until from waits))"
+		" update depbroker.profile_definitions set wait_until = null where tenant_id = $1 and wait_until > $2",
+		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us));
 }
 
 void store_definition_lost(struct pg_transaction *t, int64_t tenant_id)
@@ -28,7 +47,7 @@ void store_definition_lost(struct pg_transaction *t, int64_t tenant_id)
 unsigned store_definition_list(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select instance_id, encode(content_digest, 'hex'), attempts, last_at from depbroker.profile_definitions"
+		"select instance_id, encode(content_digest, 'hex'), attempts, last_at, refusals, wait_until from depbroker.profile_definitions"
 		" where tenant_id = $1 and last_at >= now() - make_interval(secs => $2) order by last_at desc limit $3",
 		PG_V_INT8(tenant_id), PG_V_INT8(DEFINITIONS_FORGOTTEN_S), PG_V_INT8(STORE_LIST_MAX));
 }
@@ -41,6 +60,8 @@ void store_definition_read(const struct pg_transaction *t, unsigned statement, s
 	out->content_digest = next_text(&at);
 	out->attempts = next_number(&at);
 	out->last_at_us = next_instant(&at);
+	out->refusals = next_number(&at);
+	out->wait_until_us = next_instant(&at);
 }
 
 // --- reading back ---

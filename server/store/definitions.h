@@ -12,11 +12,17 @@ struct definition_row {
 	struct text content_digest; // SHA-256, hexadecimal
 	int64_t attempts;
 	int64_t last_at_us;
+	int64_t refusals;      // in a row
+	int64_t wait_until_us; // of them; INSTANT_NONE: it does not wait for them
 };
 
 // Worker scope, all in fenced writes. content_digest: 32 bytes.
 void store_definition_begin(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest); // before Apple is asked
-void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest); // Apple said no
+// Apple did not take it now, and is asked again at wait_until_us; or it was not asked at all: INSTANT_NONE.
+void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest,
+	int64_t wait_until_us);
+void store_definition_taken(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest);
+void store_definition_end_waits(struct pg_transaction *t, int64_t tenant_id, int64_t now_us); // of what Apple did not take; its devices are due
 void store_definition_lost(struct pg_transaction *t, int64_t tenant_id); // no answer came; counted for people
 unsigned store_definition_list(struct pg_transaction *t, int64_t tenant_id); // of the last DEFINITIONS_FORGOTTEN_S, the newest first
 void store_definition_read(const struct pg_transaction *t, unsigned statement, size_t row, struct definition_row *out);

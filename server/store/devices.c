@@ -300,6 +300,19 @@ unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int
 		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us), PG_V_INT8(limit));
 }
 
+#define ALIKE                                                                                                                    \
+	DEVICE "and instance_id = $4 and case decider when 2 then coalesce(rule_id, '') else '' end = any ($5::text[])"                 \
+	" and assign_state not in (2, 5) "
+
+unsigned store_device_to_assign_alike(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit, int64_t instance_id,
+	const struct text *rule_ids, size_t count)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		"select * from (" STORE_TO_ASSIGN(ALIKE, "is null") ") as urgent union all select * from (" STORE_TO_ASSIGN(ALIKE, "is not null") ") as bulk limit $3",
+		PG_V_INT8(tenant_id), PG_V_INSTANT(now_us), PG_V_INT8(limit), PG_V_INT8(instance_id), PG_V_TEXTS(PG_TEXT_ARRAY, rule_ids, count));
+}
+
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,

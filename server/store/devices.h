@@ -38,6 +38,9 @@ struct device_status {
 };
 void store_device_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_status *out); // of store_device_shown...
 unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit); // assign_at reached, new ones first
+// Those of them that are not to be read back, of an instance, that one of the rules chose; an empty text among them: those that no rule chose.
+unsigned store_device_to_assign_alike(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit, int64_t instance_id,
+	const struct text *rule_ids, size_t count);
 void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out);
 // The earliest assign_at; INSTANT_NONE when there is none.
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id);

@@ -6,6 +6,7 @@
 #include "store/dep_profiles.h"
 #include "tenants/device.h"
 #include "tenants/profile_render.h"
+#include "tenants/retry.h"
 #include "worker/routing.h"
 #include "worker/wanted_profile.h"
 
@@ -13,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFINITION_WAIT_S = 300 }; // after one that Apple did not take
+enum { DEFINITION_REFUSALS_COUNTED = 3 }; // the waits after more of them are like that after so many (retry.h)
 
 // --- who needs what ---
 
@@ -33,18 +34,71 @@ static void read_due(struct assign_flow *assign)
 	flow_start_read(flow);
 }
 
-static void take_due(struct assign_flow *assign)
+// The rules that lead to the profile, and that of the device for which it is looked for.
+static size_t rules_of(const struct assign_flow *assign, struct text own, struct text *out)
+{
+	const struct tenant *tenant = assign->flow.tenant;
+	size_t count = 0;
+
+	out[count++] = own;
+	if (assign->profile->override.length == 0) {
+		out[count++] = TEXT("");
+	}
+	for (size_t i = 0; i <= ruleset_count(tenant->rules); i++) {
+		const struct text id = ruleset_id(tenant->rules, i);
+
+		if (text_equal(ruleset_profile(tenant->rules, id), assign->profile->override)) {
+			out[count++] = id;
+		}
+	}
+	return count;
+}
+
+// Among all that are due there may be more of the profile than among those that were read.
+static void read_alike(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+	const struct stream_fence fence = tenant_fence(flow->tenant);
+	struct text rules[RULESET_RULES_MAX + 3];
+	char own[RULESET_TEXT_MAX + 1]; // the row goes with the read
+	const int length = snprintf(own, sizeof own, "%.*s", TEXT_ARGS(flow->rows[assign->at].rule_id));
+	const size_t count = rules_of(assign, (struct text){ own, (size_t)length }, rules);
+
+	flow_begin_read(flow);
+	(void)store_device_to_assign_alike(&flow->read, flow->tenant->due.tenant_id, tenant_now_us(flow->tenant), APPLE_SERIALS_MAX,
+		assign->profile->instance->instance_id, rules, count);
+	store_stream_require(&flow->read, &fence);
+	flow_start_read(flow);
+}
+
+static void take_rows(struct assign_flow *assign)
 {
 	struct flow *flow = &assign->flow;
 
 	flow_take_rows(flow);
+	assign->serials = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->serials);
+	assign->picked = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->picked);
+}
+
+static void take_due(struct assign_flow *assign)
+{
+	struct flow *flow = &assign->flow;
+
+	take_rows(assign);
 	if (flow->tenant->has_facts) {
 		routing_take_facts(flow->tenant, &flow->read, 1);
 	}
-	assign->serials = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->serials);
-	assign->picked = tenant_scratch(flow->tenant, (flow->row_count + 1) * sizeof *assign->picked);
+	assign->is_alike = false;
 	assign->batch++;
 	assign->at = 0;
+}
+
+// The next profile is looked for among what is due then.
+static void take_alike(struct assign_flow *assign)
+{
+	take_rows(assign);
+	assign->is_alike = true;
+	assign->at = assign->flow.row_count;
 }
 
 static enum assign_need need_of(struct tenant *tenant, const struct device_row *row)
@@ -169,6 +223,21 @@ static bool answer_was_lost(const struct assign_flow *assign)
 	return rc == ERR_TIMEOUT || rc == ERR_NETWORK || rc == ERR_BAD_ANSWER || rc == ERR_CANCELLED;
 }
 
+// Without a session, or while Apple is left alone, nothing was asked: it is, as soon as there is one.
+static int64_t refusal_wait_until_us(const struct assign_flow *assign)
+{
+	const struct flow *flow = &assign->flow;
+	const int64_t refusals = assign->profile->refusals + 1;
+	uint64_t random;
+
+	if (flow->session_lost || flow->call.op.rc == ERR_HELD_BACK) {
+		return INSTANT_NONE;
+	}
+	random_bytes(&random, sizeof random);
+	return tenant_now_us(flow->tenant) + 1000 * retry_delay_ms(refusals < DEFINITION_REFUSALS_COUNTED ? (int)refusals
+		: DEFINITION_REFUSALS_COUNTED, random, flow->call.retry_after_s);
+}
+
 static void build_failure(struct fenced_write *write, struct pg_transaction *t)
 {
 	const struct assign_flow *assign = assign_of(write);
@@ -176,7 +245,8 @@ static void build_failure(struct fenced_write *write, struct pg_transaction *t)
 	if (answer_was_lost(assign)) {
 		store_definition_lost(t, write->tenant->due.tenant_id);
 	} else {
-		store_definition_withdraw(t, write->tenant->due.tenant_id, assign->profile->instance->instance_id, digest_of(assign));
+		store_definition_withdraw(t, write->tenant->due.tenant_id, assign->profile->instance->instance_id, digest_of(assign),
+			assign->wait_until_us);
 	}
 }
 
@@ -199,6 +269,7 @@ static void build_profile(struct fenced_write *write, struct pg_transaction *t)
 	};
 
 	(void)store_profile_put(t, write->tenant->due.tenant_id, &row);
+	store_definition_taken(t, write->tenant->due.tenant_id, row.instance_id, row.content_digest);
 }
 
 static void profile_is_written(struct assign_flow *assign)
@@ -206,6 +277,7 @@ static void profile_is_written(struct assign_flow *assign)
 	struct wanted_profile *profile = assign->profile;
 
 	profile->is_refused = was_refused(assign);
+	profile->refusals = 0;
 	profile->drifts = false;
 	if (profile->is_refused) {
 		(void)snprintf(profile->why, sizeof profile->why, "Apple refuses the profile (%s).", assign->flow.call.apple_error);
@@ -229,16 +301,26 @@ static void definition_failed(struct assign_flow *assign)
 	}
 }
 
-// Without a session nothing was asked: it is, with the next one.
+static void write_failure(struct assign_flow *assign)
+{
+	assign->wait_until_us = refusal_wait_until_us(assign);
+	flow_write(&assign->flow, build_failure, NULL);
+}
+
 static void failure_is_written(const struct assign_flow *assign)
 {
 	struct wanted_profile *profile = assign->profile;
 
 	if (!answer_was_lost(assign)) {
 		profile->attempts--;
-		profile->wait_until_us = assign->flow.session_lost ? INSTANT_NONE
-			: tenant_now_us(assign->flow.tenant) + DEFINITION_WAIT_S * SECOND_US;
+		profile->wait_until_us = assign->wait_until_us;
+		profile->refusals += assign->wait_until_us != INSTANT_NONE;
 	}
+}
+
+static void build_no_waits(struct fenced_write *write, struct pg_transaction *t)
+{
+	store_definition_end_waits(t, write->tenant->due.tenant_id, tenant_now_us(write->tenant));
 }
 
 // --- assigning ---
@@ -385,6 +467,14 @@ static void step(struct flow *flow)
 	case ASSIGN_IDLE:
 		assign->profile_lost = false;
 		assign->definition_failed = false;
+		if (assign->asks_at_once && may_go_on(assign) && wanted_profile_any_waits(flow->tenant)) {
+			AWAIT(assign, ASSIGN_ENDING_WAITS, flow_write(flow, build_no_waits, NULL));
+			if (flow_written(flow) != OK) {
+				goto write_failed;
+			}
+			wanted_profile_end_waits(flow->tenant);
+		}
+		assign->asks_at_once = false;
 		while (may_go_on(assign)) {
 			AWAIT(assign, ASSIGN_READING_DUE, read_due(assign));
 			if (flow->read.op.rc != OK) {
@@ -416,7 +506,7 @@ static void step(struct flow *flow)
 						definition_failed(assign);
 					}
 					if (flow->call.op.rc != OK && !was_refused(assign)) {
-						AWAIT(assign, ASSIGN_WRITING_FAILURE, flow_write(flow, build_failure, NULL));
+						AWAIT(assign, ASSIGN_WRITING_FAILURE, write_failure(assign));
 						if (flow_written(flow) != OK) {
 							goto write_failed;
 						}
@@ -435,7 +525,26 @@ static void step(struct flow *flow)
 						continue;
 					}
 				}
+				if (!flow_read_all(flow)) {
+					AWAIT(assign, ASSIGN_READING_ALIKE, read_alike(assign));
+					if (flow->read.op.rc != OK) {
+						goto read_failed;
+					}
+					take_alike(assign);
+				}
 				if (pick(assign, ASSIGN_NEED_CALL, assign->profile) == 0) {
+					if (!assign->is_alike) {
+						continue;
+					}
+					settle_others(assign); // so that others are read next time
+					if (flow->changes.row_count == 0) {
+						end(assign, OK);
+						return;
+					}
+					AWAIT(assign, ASSIGN_WRITING_ALIKE_SETTLED, write_changes(assign, "assign"));
+					if (flow_written(flow) != OK) {
+						goto write_failed;
+					}
 					continue;
 				}
 				AWAIT(assign, ASSIGN_ASKING, assign_picked(assign));
@@ -462,7 +571,7 @@ static void step(struct flow *flow)
 			if (flow->session_lost) {
 				break;
 			}
-			if (flow->failure == OK && pick(assign, ASSIGN_NEED_READ, NULL) > 0) {
+			if (flow->failure == OK && !assign->is_alike && pick(assign, ASSIGN_NEED_READ, NULL) > 0) {
 				AWAIT(assign, ASSIGN_READING_BACK, read_back_picked(assign));
 				if (flow_has_lost_session(flow)) {
 					break;

@@ -7,8 +7,9 @@
 // Laws       1. HTTP 200 says nothing about devices: each one's result is walked and stored
 //            2. no session is opened: one that Apple refuses ends the flow (session_lost of flow.h)
 //            3. nothing is assigned as long as a device may be routed by other rules than those that were loaded (routing_is_current)
-//            4. a batch is of one profile. A profile that Apple refuses is not tried again with the same content. Before Apple is
-//               asked for one, it is written down: answers that are lost, and workers that die, do not lead to ever new ones (profile_content.h)
+//            4. a batch is of one profile, and as large as Apple allows when so many devices are due. A profile that Apple refuses is not tried again with the same content. Before Apple is
+//               asked for one, it is written down: answers that are lost, and workers that die, do not lead to ever new ones (profile_content.h).
+//               One that Apple says it does not take now is asked for after a wait that grows, or when somebody wants a sync
 //            5. after an answer that was lost, devices are read back before anything is assigned again
 #pragma once
 
@@ -18,10 +19,11 @@ struct assign_flow {
 	struct flow flow;
 	bool profile_lost; // Apple does not know a profile any more: it is to be defined anew
 	bool definition_failed; // of a profile
+	bool asks_at_once; // set by the run: what Apple did not take is asked for again without a wait, once
 
 	// Inside
 	enum assign_flow_state {
-		ASSIGN_IDLE, ASSIGN_READING_DUE, ASSIGN_WRITING_SETTLED, ASSIGN_NOTING, ASSIGN_DEFINING, ASSIGN_WRITING_FAILURE, ASSIGN_WRITING_PROFILE, ASSIGN_ASKING, ASSIGN_WRITING_RESULTS, ASSIGN_FORGETTING_PROFILE,
+		ASSIGN_IDLE, ASSIGN_ENDING_WAITS, ASSIGN_READING_DUE, ASSIGN_WRITING_SETTLED, ASSIGN_NOTING, ASSIGN_DEFINING, ASSIGN_WRITING_FAILURE, ASSIGN_WRITING_PROFILE, ASSIGN_READING_ALIKE, ASSIGN_WRITING_ALIKE_SETTLED, ASSIGN_ASKING, ASSIGN_WRITING_RESULTS, ASSIGN_FORGETTING_PROFILE,
 		ASSIGN_READING_BACK, ASSIGN_WRITING_READ_BACK,
 	} state;
 	struct apple_assignment assignment;
@@ -31,7 +33,9 @@ struct assign_flow {
 	struct wanted_profile *profile; // under way
 	unsigned batch; // of devices that were read at a time
 	size_t at;      // in it
+	bool is_alike;  // the rows are those of one profile, read without facts: nothing is decided about them
 	struct buffer content;
+	int64_t wait_until_us; // of the definition that Apple did not take
 	char defined_uuid[APPLE_PROFILE_UUID_MAX + 1];
 	char asked_uuid[APPLE_PROFILE_UUID_MAX + 1];
 };

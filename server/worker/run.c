@@ -221,6 +221,12 @@ static bool take_hinted(struct run *run)
 	return true;
 }
 
+static bool is_requested(const struct run *run)
+{
+	return run->tenant.due.sync_requests > run->tenant.stream.sync_requests_done ||
+		run->tenant.due.full_requests > run->tenant.stream.full_requests_done;
+}
+
 // Otherwise somebody else has the client (ERR_FENCED), or it cannot be loaded, which the log says.
 static enum err take_loaded(struct run *run)
 {
@@ -232,6 +238,7 @@ static enum err take_loaded(struct run *run)
 	}
 	if (rc == OK) {
 		open_flows(run);
+		run->assign.asks_at_once = is_requested(run);
 		return OK;
 	}
 	log_event(rc == ERR_FENCED ? LOG_INFO : LOG_ERROR, "run.not_loaded", LOG_STRING("tenant", run->tenant.slug),
@@ -240,12 +247,6 @@ static enum err take_loaded(struct run *run)
 }
 
 // --- what is due ---
-
-static bool is_requested(const struct run *run)
-{
-	return run->tenant.due.sync_requests > run->tenant.stream.sync_requests_done ||
-		run->tenant.due.full_requests > run->tenant.stream.full_requests_done;
-}
 
 static bool is_sync_time(const struct run *run)
 {

@@ -72,6 +72,7 @@ struct profile_definitions { // how often a content was defined
 	int64_t instance_id;
 	unsigned char digest[SHA256_SIZE];
 	int64_t attempts, last_at_us;
+	int64_t refusals, wait_until_us; // see definitions.h
 };
 
 struct tenant {

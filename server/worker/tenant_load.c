@@ -364,6 +364,8 @@ static enum err read_definitions(struct tenant *tenant, const struct pg_transact
 		tenant->definitions[i].instance_id = row.instance_id;
 		tenant->definitions[i].attempts = row.attempts;
 		tenant->definitions[i].last_at_us = row.last_at_us;
+		tenant->definitions[i].refusals = row.refusals;
+		tenant->definitions[i].wait_until_us = row.wait_until_us;
 	}
 	tenant->definition_count = count;
 	return OK;

@@ -33,6 +33,8 @@ static void find_definitions(const struct tenant *tenant, struct wanted_profile 
 		if (row->instance_id == profile->instance->instance_id && memcmp(row->digest, profile->digest, SHA256_SIZE) == 0) {
 			profile->attempts = row->attempts;
 			profile->last_at_us = row->last_at_us;
+			profile->refusals = row->refusals;
+			profile->wait_until_us = row->wait_until_us;
 			return;
 		}
 	}
@@ -140,6 +142,26 @@ int64_t wanted_profile_define_at_us(const struct wanted_profile *profile)
 	const int64_t at_us = profile_content_define_at_us(profile->attempts, profile->last_at_us);
 
 	return profile->wait_until_us > at_us ? profile->wait_until_us : at_us; // INSTANT_NONE is less than any
+}
+
+bool wanted_profile_any_waits(const struct tenant *tenant)
+{
+	for (size_t i = 0; i < tenant->definition_count; i++) {
+		if (tenant->definitions[i].wait_until_us != INSTANT_NONE) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void wanted_profile_end_waits(struct tenant *tenant)
+{
+	for (size_t i = 0; i < tenant->definition_count; i++) {
+		tenant->definitions[i].wait_until_us = INSTANT_NONE;
+	}
+	for (struct wanted_profile *profile = tenant->wanted; profile != NULL; profile = profile->next) {
+		profile->wait_until_us = INSTANT_NONE;
+	}
 }
 
 struct text wanted_profile_content(const struct tenant *tenant, const struct wanted_profile *profile, struct arena *arena)

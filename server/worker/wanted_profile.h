@@ -24,7 +24,8 @@ struct wanted_profile {
 	bool is_lost;      // Apple does not know such a one any more, and nobody wants it
 	bool drifts;   // Apple has it otherwise than it was meant
 	int64_t attempts, last_at_us; // of definitions of this content
-	int64_t wait_until_us; // after a definition that Apple did not take, in this run
+	int64_t refusals;      // in a row: definitions that Apple did not take
+	int64_t wait_until_us; // after the last of them
 	unsigned batch; // of assign_flow.h: that it was looked at in
 };
 
@@ -38,6 +39,8 @@ struct wanted_profile *wanted_profile_with(const struct tenant *tenant, struct t
 // As assign.h wants it: its UUID, ASSIGN_PROFILE_UNDEFINED, or nothing. `profile` may be NULL.
 struct text wanted_profile_uuid(const struct wanted_profile *profile);
 int64_t wanted_profile_define_at_us(const struct wanted_profile *profile); // not before; INSTANT_NONE: at once
+bool wanted_profile_any_waits(const struct tenant *tenant); // after a definition that Apple did not take
+void wanted_profile_end_waits(struct tenant *tenant);
 // Its bytes, in the arena: there are some, since it was not refused.
 struct text wanted_profile_content(const struct tenant *tenant, const struct wanted_profile *profile, struct arena *arena);
 

@@ -22,6 +22,7 @@ INSTANCES = ["main", "school", "lab"]
 # A request that was under way when the rules changed was sent by the ones before. How long one may take: a planted delay, and a busy machine.
 UNDER_WAY_S = 3
 DELAY_MS = 300
+DEFINITIONS_THAT_FAIL = [{"endpoint": "POST /profile", "status": 500}, {"endpoint": "POST /profile", "reset": True}]
 CALENDAR_S = 48 * 3600  # past every cool-down
 
 
@@ -57,6 +58,7 @@ class Site:
             self.world.technician.post(f"{client.path}/instances", {
                 "name": name, "kind": "generic", "enrolment_url": f"https://{name}.{client.slug}.example/enroll",
                 "allowed_hosts": [f"{name}.{client.slug}.example"]})
+        client.fail_apple(**self.chance.choice(DEFINITIONS_THAT_FAIL))  # of the client's first profile
 
     def instance_of(self, url):
         name = url.split("//")[1].split(".")[0]
@@ -114,8 +116,7 @@ class Site:
             {"endpoint": "/profile/devices", "status": 503, "perform": True, "times": 2},
             {"endpoint": "/profile/devices", "reset": True},
             {"endpoint": "/profile/devices", "delay_ms": DELAY_MS, "times": 3},
-            {"endpoint": "POST /profile", "status": 500},
-            {"endpoint": "POST /profile", "reset": True},
+            *DEFINITIONS_THAT_FAIL,
             {"endpoint": "/devices/sync", "status": 429, "retry_after": "1"},
             {"endpoint": "/devices", "reset": True},
             {"status": 401, "body": "UNAUTHORIZED"},
@@ -154,9 +155,12 @@ class Site:
                               f"rules changed at {[span[:2] for span in self.rules.spans]}")
 
     def end_waits(self):
-        """Devices that wait for Apple, or after an error, are due now: as superuser, behind depbroker's back."""
-        self.client.sql("update depbroker.devices set assign_at = now() where tenant_id = {id} and assign_at > now();"
+        """Devices that wait for Apple, or after an error, are due now: as superuser, behind depbroker's back. Definitions whose answers were
+        lost are long ago; those that Apple did not take are asked for by whoever wants a sync."""
+        self.client.sql("update depbroker.profile_definitions set last_at = last_at - interval '2 days' where tenant_id = {id};"
+                        "update depbroker.devices set assign_at = now() where tenant_id = {id} and assign_at > now();"
                         "update depbroker.sync_due set wake = wake + 1, due_at = now() where tenant_id = {id}")
+        self.client.sync_now()
 
     def unsettled(self):
         """Devices that are not where the last rules say."""
@@ -244,6 +248,31 @@ def check_runs_that_waited(world, chance):
     change_while_a_run_waits(site, serial, lambda: world.technician.call("PUT", pin, {"instance": "lab"}), "lab")
 
 
+def definitions(world, after=0):
+    return sum(1 for one in world.apple.get(f"/requests?after={after}")["requests"] if (one["method"], one["path"]) == ("POST", "/profile"))
+
+
+def check_definitions_that_fail(world):
+    """A profile that Apple does not take now holds its devices up for some seconds, then for longer, and a sync that somebody wants ends the wait."""
+    last = world.apple.get("/requests")["last"]
+    client = world.onboard(devices=3, interval_s=3600, before_rules=lambda client: client.fail_apple(endpoint="POST /profile", status=500, times=0))
+    waits = "select refusals, extract(epoch from wait_until - now())::int as wait_s from depbroker.profile_definitions where tenant_id = {id}"
+    wait_until(lambda: client.rows(waits) and client.row(waits)["refusals"] == 2, "it is not asked for again by itself", 30)
+    if not 200 < client.row(waits)["wait_s"] <= 360:
+        raise Failure(f"after the second refusal: {client.row(waits)}")
+    for count in (3, 4):
+        client.sync_now()
+        wait_until(lambda count=count: client.row(waits)["refusals"] == count, "a sync that somebody wants does not ask for it", 30)
+        wait_until(lambda: not client.stream()["owner"], "the run does not end", 30)
+        if definitions(world, last) != count:
+            raise Failure(f"{count} refusals after {definitions(world, last)} requests")
+    world.apple.call("DELETE", "/faults")
+    client.sync_now()
+    wait_until(lambda: all(device.get("profile_uuid") for device in client.truth()["devices"]), "the devices still wait", 30)
+    if definitions(world, last) != 5 or client.row("select refusals as n from depbroker.profile_definitions where tenant_id = {id}")["n"] != 0:
+        raise Failure("one definition did it, and there are no refusals any more")
+
+
 def settle(site):
     wait_until(lambda: not site.unsettled(), site.unsettled)
     site.client.sync_now()  # so that the rows, too, know that Apple did it
@@ -278,6 +307,7 @@ def check(world, chance):
 def main():
     chance, seed = seeded("nobody_goes_astray")
     with World(workers=2, seed=seed % 1000 + 1, own_postgres=True) as world:
+        check_definitions_that_fail(world)
         check_runs_that_waited(world, chance)
         check(world, chance)
     print("ok", flush=True)

@@ -23,8 +23,8 @@ SHARED = [conforms.a_right_signature_gives_a_session, conforms.a_nonce_serves_on
           conforms.a_malformed_authorization_is_a_bad_request, conforms.sessions_of_two_tenants_are_apart,
           conforms.paths_and_methods_are_told_apart, conforms.pages_have_limits_and_cursors_like_apples, conforms.details_are_per_device,
           conforms.a_profile_is_checked, conforms.a_profile_is_given_back_with_defaults,
-          conforms.more_than_a_thousand_devices_are_not_assigned]
-HOSTS = ["mdm.example.com", "m.example", "a"]  # where the profiles of these tests lead
+          conforms.more_than_a_thousand_devices_are_not_assigned, conforms.beta_tokens_can_be_turned_off, conforms.service_discovery_is_kept]
+HOSTS = ["mdm.example.com", "m.example", "a", "a.example"]  # where the profiles of these tests lead
 
 apple_rig.stop()
 programs.TESTS[:] = []  # importing registered all of them
@@ -65,7 +65,7 @@ def in_our_order(tenant):
 
 
 def take_over():
-    conforms.new_tenant, conforms.APPLE, conforms.truth = new_tenant, DEP, in_our_order
+    conforms.new_tenant, conforms.APPLE, conforms.truth, conforms.CONTROL = new_tenant, DEP, in_our_order, WORLD.apple
     programs.TESTS[:] = SHARED + programs.TESTS
 
 
@@ -366,6 +366,81 @@ def nobody_disowns():
     client, mine, theirs, main, _ = two_instances()
     equal(main.ask("POST", "/devices/disown", {"devices": [mine, theirs]})["devices"], {mine: "FAILED", theirs: "NOT_ACCESSIBLE"}, "results")
     equal(len(client.truth()["devices"]), 2, "all there")
+
+
+def audited(client):
+    """What MDM servers of the client had Apple do, oldest first."""
+    return [(line["actor"], line["target"], line["detail"]["method"], line["detail"]["path"])
+            for line in WORLD.admin.get("/audit?limit=1000")["items"] if line["action"] == "dep.pass" and line["detail"]["tenant"] == client.slug]
+
+
+@test
+def an_mdm_server_locks_its_own_devices_only():
+    client, _, theirs, main, school = two_instances()
+    path, key = "/device/activationlock", "0123456789abcdefABCDEF" + "0" * 42
+    families = {device["serial_number"]: device["device_family"] for apple in (main, school) for device in apple.fetch()[0]}
+    serials = sorted(families)
+    for serial in serials:
+        other = main if serial == theirs else school
+        equal(other.ask("POST", path, {"device": serial, "escrow_key": key}), {"serial_number": serial, "response_status": "NOT_ACCESSIBLE"}, "another's")
+    equal(audited(client), [], "nothing was passed on")
+    for serial in serials:
+        name, owner = ("school", school) if serial == theirs else ("main", main)
+        for wanted in ("SUCCESS", "DEVICE_ALREADY_LOCKED"):  # so Apple had not locked it before
+            wanted = "DEVICE_NOT_SUPPORTED" if families[serial] == "AppleTV" else wanted
+            answer = owner.ask("POST", path, {"device": serial, "escrow_key": key, "lost_message": "call \"us\""})
+            conforms.check_named("ActivationLockStatusResponse", answer)
+            equal(answer, {"serial_number": serial, "response_status": wanted}, "lock")
+            equal(audited(client)[-1], (f"dep:{name}", serial, "POST", path), "audit")
+    equal(len(audited(client)), 2 * len(serials), "each is in the audit")
+    equal(main.ask("POST", path, {"device": "ELSEWHERE"})["response_status"], "NOT_ACCESSIBLE", "nobody's")
+    for bad in ({}, {"device": ""}, {"device": 1}, {"device": "A", "escrow_key": "short"}, {"device": "A", "escrow_key": "g" * 64},
+                {"device": "A", "escrow_key": ""}, {"device": "A", "escrow_key": None}, {"device": "A", "lost_message": 5}, {"device": "A" * 65}):
+        expect(main.call("POST", path, bad), 400, "MALFORMED_REQUEST_BODY")
+    dump = client.rows("select detail::text as d from depbroker.audit where action = 'dep.pass'")
+    equal(any(key in row["d"] for row in dump), False, "no escrow key is kept")
+
+
+@test
+def a_lock_needs_no_escrow_key():
+    client = new_client(devices=6)
+    apple = virtual_dep.sign_on(client)
+    serial = next(device["serial_number"] for device in apple.fetch()[0] if device["device_family"] != "AppleTV")
+    equal(apple.ask("POST", "/device/activationlock", {"device": serial})["response_status"], "SUCCESS", "lock")
+
+
+@test
+def accounts_are_sent_to_the_instances_hosts_only():
+    client, _, _, main, school = two_instances()
+    path, member = "/account-driven-enrollment/profile", "mdm_service_discovery_url"
+    own, foreign = "https://mdm.example.com/discover", "https://mdm.school.example/discover"
+    for bad in (foreign, "http://mdm.example.com/", "https://mdm.example.com@evil.example/", "https://mdm.example.com.evil.example/", "", 5):
+        expect(main.call("POST", path, {member: bad}), 400, "MDM_SERVICE_DISCOVERY_URL_NOT_VALID")
+    equal(audited(client), [], "nothing was passed on")
+    equal(main.call("POST", path, {member: own, "more": 1}).status, 200, "set")
+    equal(audited(client), [("dep:main", client.slug, "POST", path)], "audit")
+    equal(main.ask("GET", path)[member], own, "its own")
+    expect(school.call("GET", path), 404, "NOT_FOUND")
+    expect(school.call("DELETE", path), 404, "NOT_FOUND")
+    expect(school.call("POST", path, {member: foreign}), 400, "ORG_NOT_SUPPORTED")
+    equal(main.ask("GET", path)[member], own, "the other server has changed nothing")
+    equal(main.call("DELETE", path).status, 200, "deleted")
+    equal(school.call("POST", path, {member: foreign}).status, 200, "free again")
+    expect(main.call("GET", path), 404, "NOT_FOUND")
+    equal([line[0] for line in audited(client)], ["dep:main", "dep:main", "dep:school"], "audit")
+
+
+@test
+def what_apple_says_of_the_token_is_not_told():
+    client = new_client()
+    apple = virtual_dep.sign_on(client)
+    path = "/os-beta-enrollment/tokens"
+    for fault, status, word in (({"status": 403, "body": "FORBIDDEN"}, 503, "SERVICE_UNAVAILABLE"), ({"status": 500, "body": "x"}, 503, "SERVICE_UNAVAILABLE"),
+                                ({"status": 429, "body": "x"}, 429, "TOO_MANY_REQUESTS")):
+        WORLD.apple.post("/faults", {"tenant": client.apple, "endpoint": path, "times": 2, **fault})  # a session is renewed once
+        expect(apple.call("GET", path), status, word)
+        WORLD.apple.call("DELETE", "/faults")
+    equal(apple.call("GET", path).status, 200, "afterwards")
 
 
 @test

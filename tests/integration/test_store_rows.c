@@ -354,6 +354,42 @@ static void devices_are_found_by_what_is_to_be_done(void **state)
 	end(&call);
 }
 
+static void devices_to_be_assigned_are_found_by_what_decided_about_them(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t instance_id = new_instance(&world, tenant_id, "main");
+	const int64_t other_id = new_instance(&world, tenant_id, "other");
+	struct device_row rows[] = { empty_device(TEXT("A")), empty_device(TEXT("B")), empty_device(TEXT("C")), empty_device(TEXT("D")),
+		empty_device(TEXT("E")), empty_device(TEXT("F")) };
+	struct pg_call call;
+	struct pg_transaction *t;
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++) {
+		rows[i].assign_at_us = MOMENT - (int64_t)i;
+		rows[i].assign_state = ASSIGN_PENDING;
+		rows[i].instance_id = instance_id;
+		rows[i].decider = ROUTE_BY_RULE;
+		rows[i].rule_id = TEXT("some");
+	}
+	rows[1].instance_id = other_id;
+	rows[2].rule_id = TEXT("else");
+	rows[3].decider = ROUTE_BY_PIN;
+	rows[3].rule_id = TEXT_NONE;
+	rows[4].assign_state = ASSIGN_CONFIRMING;
+	rows[5].assigned_profile_uuid = TEXT("before"); // has one already: after those that have none
+	put_devices(tenant_id, rows, 6);
+	t = begin(&call, store_worker(tenant_id));
+	(void)store_device_to_assign_alike(t, tenant_id, MOMENT, 10, instance_id, (const struct text[]){ TEXT("some") }, 1);
+	(void)store_device_to_assign_alike(t, tenant_id, MOMENT, 10, instance_id, (const struct text[]){ TEXT("some"), TEXT("") }, 2);
+	(void)store_device_to_assign_alike(t, tenant_id, MOMENT, 1, other_id, (const struct text[]){ TEXT("some") }, 1);
+	run(&call, &world);
+	expect_serials(t, 0, "AF");
+	expect_serials(t, 1, "DAF");
+	expect_serials(t, 2, "B");
+	end(&call);
+}
+
 static void many_devices_are_one_statement(void **state)
 {
 	enum { MANY = 3000 };
@@ -1313,6 +1349,7 @@ int main(void)
 		cmocka_unit_test(lists_of_clients_are_by_slug_and_in_pages),
 		cmocka_unit_test(devices_come_back),
 		cmocka_unit_test(devices_are_found_by_what_is_to_be_done),
+		cmocka_unit_test(devices_to_be_assigned_are_found_by_what_decided_about_them),
 		cmocka_unit_test(many_devices_are_one_statement),
 		cmocka_unit_test(events_come_back),
 		cmocka_unit_test(devices_are_found_as_they_were),

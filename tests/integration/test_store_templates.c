@@ -146,7 +146,7 @@ static void definitions_are_counted_for_a_week(void **state)
 		run_and_end(&call, &world);
 		assert_int_equal(definition_of(tenant_id).attempts, i);
 	}
-	store_definition_withdraw(begin(&call, store_worker(tenant_id)), tenant_id, instance_id, digest);
+	store_definition_withdraw(begin(&call, store_worker(tenant_id)), tenant_id, instance_id, digest, INSTANT_NONE);
 	run_and_end(&call, &world);
 	assert_int_equal(definition_of(tenant_id).attempts, 2);
 	test_postgres_run(world.postgres, "update depbroker.profile_definitions set last_at = now() - interval '8 days'");
@@ -154,6 +154,36 @@ static void definitions_are_counted_for_a_week(void **state)
 	store_definition_begin(begin(&call, store_worker(tenant_id)), tenant_id, instance_id, digest);
 	run_and_end(&call, &world);
 	assert_int_equal(definition_of(tenant_id).attempts, 1);
+}
+
+static void a_definition_that_was_not_taken_waits_until_somebody_ends_it(void **state)
+{
+	static const struct text digest = { "0123456789abcdef0123456789abcdef", 32 };
+	const int64_t tenant_id = new_tenant(&world, "waits");
+	const int64_t instance_id = new_instance(&world, tenant_id, "main");
+	const int64_t until_us = clock_wall_us() + DAY_S * SECOND_US;
+	struct pg_call call;
+
+	(void)state;
+	store_definition_begin(begin(&call, store_worker(tenant_id)), tenant_id, instance_id, digest);
+	store_definition_withdraw(&call.transaction, tenant_id, instance_id, digest, until_us);
+	run_and_end(&call, &world);
+	assert_int_equal(definition_of(tenant_id).refusals, 1);
+	assert_int_equal(definition_of(tenant_id).wait_until_us, until_us);
+	store_definition_end_waits(begin(&call, store_worker(tenant_id)), tenant_id, until_us); // it is over by then
+	run_and_end(&call, &world);
+	assert_int_equal(definition_of(tenant_id).wait_until_us, until_us);
+	store_definition_end_waits(begin(&call, store_worker(tenant_id)), tenant_id, until_us - 1);
+	run_and_end(&call, &world);
+	assert_int_equal(definition_of(tenant_id).wait_until_us, INSTANT_NONE);
+	assert_int_equal(definition_of(tenant_id).refusals, 1);
+	store_definition_begin(begin(&call, store_worker(tenant_id)), tenant_id, instance_id, digest);
+	store_definition_withdraw(&call.transaction, tenant_id, instance_id, digest, INSTANT_NONE); // it was not asked for
+	run_and_end(&call, &world);
+	assert_int_equal(definition_of(tenant_id).refusals, 1);
+	store_definition_taken(begin(&call, store_worker(tenant_id)), tenant_id, instance_id, digest);
+	run_and_end(&call, &world);
+	assert_int_equal(definition_of(tenant_id).refusals, 0);
 }
 
 static int open_world(void **state)
@@ -177,6 +207,7 @@ int main(void)
 		cmocka_unit_test(who_uses_a_template_is_woken_by_its_change_and_nobody_else),
 		cmocka_unit_test(a_layer_is_not_put_over_another_version),
 		cmocka_unit_test(definitions_are_counted_for_a_week),
+		cmocka_unit_test(a_definition_that_was_not_taken_waits_until_somebody_ends_it),
 	};
 
 	return cmocka_run_group_tests_name("store_templates", tests, open_world, close_world);

@@ -466,6 +466,8 @@ READS(stream_select, store_worker, store_stream_select(t, tenant_id))
 READS(device_by_serials, store_worker, store_device_by_serials(t, tenant_id, (const struct text[]){ SERIAL }, 1))
 READS(device_fingerprints, store_worker, store_device_fingerprints(t, tenant_id, TEXT_NONE, 10))
 READS(device_list, store_api, store_device_list(t, tenant_id, TEXT_NONE, true, -1, 10))
+READS(device_to_assign_alike, store_worker,
+	store_device_to_assign_alike(t, tenant_id, clock_wall_us(), 10, INSTANCE, (const struct text[]){ TEXT("") , TEXT("otherwise") }, 2))
 READS(device_to_assign, store_worker, store_device_to_assign(t, tenant_id, clock_wall_us(), 10))
 READS(event_list, store_api, store_event_list(t, tenant_id, 0, 10))
 READS(event_by_serial, store_api, store_event_by_serial(t, tenant_id, SERIAL, 0, 10))
@@ -592,7 +594,19 @@ CHANGES(definition_begin, store_worker, {
 CHANGES(definition_withdraw, store_worker, {
 	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
 
-	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest);
+	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest, SECOND_US);
+})
+CHANGES(definition_taken, store_worker, {
+	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
+
+	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest, INT64_C(4102444800) * SECOND_US);
+	store_definition_taken(t, tenant_id, INSTANCE, profile.content_digest);
+})
+CHANGES(definition_end_waits, store_worker, {
+	const struct profile_row profile = profile_of(INSTANCE, TOKEN);
+
+	store_definition_withdraw(t, tenant_id, INSTANCE, profile.content_digest, INT64_C(4102444800) * SECOND_US);
+	store_definition_end_waits(t, tenant_id, clock_wall_us());
 })
 CHANGES(definition_lost, store_worker, store_definition_lost(t, tenant_id))
 CHANGES(profile_checked, store_worker, store_profile_checked(t, tenant_id, &drifted))
@@ -758,11 +772,11 @@ static const struct function *const functions[] = {
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
 	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
-	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
+	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &device_to_assign_alike, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &claims_put, &held_review, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
 	&endpoint_list_with_secrets, &parked_event_list, &endpoint_disable, &endpoint_enable, &endpoint_slow, &endpoint_succeeded, &parked_event_insert,
 	 &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
-	&template_done, &definition_begin, &definition_withdraw, &definition_lost, &profile_put, &profile_checked, &profile_forget,
+	&template_done, &definition_begin, &definition_withdraw, &definition_taken, &definition_end_waits, &definition_lost, &profile_put, &profile_checked, &profile_forget,
 	&status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,

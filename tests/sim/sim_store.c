@@ -681,6 +681,15 @@ unsigned store_device_to_assign(struct pg_transaction *t, int64_t tenant_id, int
 	return add_list(t, OP_TO_ASSIGN, TEXT_NONE, now_us, limit);
 }
 
+unsigned store_device_to_assign_alike(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit, int64_t instance_id,
+	const struct text *rule_ids, size_t count)
+{
+	(void)instance_id;
+	(void)rule_ids;
+	(void)count;
+	return store_device_to_assign(t, tenant_id, now_us, limit); // more than asked for: the flow takes what it needs
+}
+
 void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out)
 {
 	memcpy(out, row_of(t, statement, row), sizeof *out);
@@ -855,9 +864,23 @@ void store_definition_begin(struct pg_transaction *t, int64_t tenant_id, int64_t
 	(void)add_simple(t, OP_NOTHING);
 }
 
-void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
+void store_definition_withdraw(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest,
+	int64_t wait_until_us)
+{
+	(void)wait_until_us;
+	store_definition_begin(t, tenant_id, instance_id, content_digest);
+}
+
+void store_definition_taken(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text content_digest)
 {
 	store_definition_begin(t, tenant_id, instance_id, content_digest);
+}
+
+void store_definition_end_waits(struct pg_transaction *t, int64_t tenant_id, int64_t now_us)
+{
+	(void)tenant_id;
+	(void)now_us;
+	(void)add_simple(t, OP_NOTHING);
 }
 
 void store_definition_lost(struct pg_transaction *t, int64_t tenant_id)

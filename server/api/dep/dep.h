@@ -64,6 +64,9 @@ void dep_answer_json(struct call *call, struct buffer *body); // takes it
 // A member of the body. TEXT_NONE: absent, or something else than a text.
 struct text dep_member(const struct call *call, const char *name);
 
+// A line of the audit before a change at Apple: dep:<instance> has asked for the endpoint.
+void dep_audit(struct call *call, struct pg_transaction *transaction, struct text target);
+
 struct dep_serials { // of the request, each once, in the request's arena
 	struct text *items;
 	size_t count;
@@ -82,6 +85,9 @@ void dep_profile(struct call *call);  // dep_profile.c
 void dep_assign(struct call *call);   // dep_assign.c
 void dep_remove(struct call *call);
 void dep_disown(struct call *call);
+void dep_lock(struct call *call);        // dep_lock.c
+void dep_beta_tokens(struct call *call); // dep_pass.c
+void dep_discovery(struct call *call);
 
 // dep_sign_on.c: whose signature it claims to be. False: malformed or nobody's, and that has been answered.
 MUST_USE bool dep_claim_take(struct call *call);

@@ -3,8 +3,13 @@
 // What endpoints of virtual DEP servers have in common: their state, and members of bodies.
 #include "api/dep/dep.h"
 #include "api/dep/dep_device_json.h"
+#include "api/json_out.h"
+#include "store/audit.h"
 
+#include <assert.h>
 #include <stdlib.h>
+
+enum { DETAIL_MAX = 8192 };
 
 void *dep_state(struct dep_call *dep, size_t size, void (*release)(struct dep_call *dep))
 {
@@ -21,6 +26,22 @@ struct text dep_member(const struct call *call, const char *name)
 	const json_t *value = json_object_get(call->body, name);
 
 	return json_is_string(value) ? (struct text){ json_string_value(value), json_string_length(value) } : TEXT_NONE;
+}
+
+void dep_audit(struct call *call, struct pg_transaction *transaction, struct text target)
+{
+	const struct dep_call *dep = dep_of(call);
+	struct buffer detail CLEANUP(buffer_fini) = BUFFER(DETAIL_MAX);
+	struct json_out json = { .out = &detail };
+	const char *actor = arena_format(&call->request->arena, "dep:%.*s", TEXT_ARGS(dep->server.instance));
+
+	assert(actor != NULL);
+	put_object(&json, NULL);
+	put_text(&json, "tenant", call->tenant.slug);
+	put_string(&json, "method", dep->endpoint->method);
+	put_string(&json, "path", dep->endpoint->path);
+	put_object_end(&json);
+	(void)store_audit(transaction, text_of(actor), TEXT("dep.pass"), target, buffer_text(&detail));
 }
 
 static int compare(const void *a, const void *b)

@@ -62,6 +62,11 @@ const struct dep_endpoint dep_endpoints[] = {
 	ENDPOINT("POST", "/profile/devices", dep_assign, true, 1),
 	ENDPOINT("PUT", "/profile/devices", dep_assign, true, 1),
 	ENDPOINT("DELETE", "/profile/devices", dep_remove, true, 1),
+	ENDPOINT("POST", "/device/activationlock", dep_lock, true, 1),
+	ENDPOINT("GET", "/os-beta-enrollment/tokens", dep_beta_tokens, false, 1),
+	ENDPOINT("POST", "/account-driven-enrollment/profile", dep_discovery, true, 1),
+	ENDPOINT("GET", "/account-driven-enrollment/profile", dep_discovery, false, 1),
+	ENDPOINT("DELETE", "/account-driven-enrollment/profile", dep_discovery, false, 1),
 };
 const size_t dep_endpoint_count = sizeof dep_endpoints / sizeof *dep_endpoints;
 
