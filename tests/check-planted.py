@@ -20,7 +20,7 @@ RED = re.compile(r"^Red: (\S+)\n\S", re.MULTILINE)  # and then what is wrong, in
 
 def exists(root, test):
     programs = [f"tests/{folder}/{test}.c" for folder in ("unit", "integration", "sim", "property")]
-    scripts = ["tests/faults/run.py"] if test == "faults" else [f"tests/{test}.py"] if test.startswith("e2e/") else []
+    scripts = ["tests/faults/run.py"] if test in ("faults", "deliveries") else [f"tests/{test}.py"] if test.startswith("e2e/") else []
     return any(os.path.isfile(os.path.join(root, path)) for path in programs + scripts)
 
 

@@ -17,6 +17,7 @@ from world import Api, Client, Failure, Problem, Psql, World, difference, end_wi
 TENANTS = ("alder", "birch", "cedar", "dogwood")
 HARMS = (6, 12)
 SETTLES_S = 150
+HURRIES_EVERY_S = 1.5
 TAKEN_WITHIN_S = 0.8
 ADDED, CHANGED, REMOVED, ASSIGNED = 1, 2, 3, 4
 
@@ -36,9 +37,13 @@ class Template:
             for slug in TENANTS:
                 client = world.onboard(slug, devices=0, interval_s=1)
                 self.clients[slug] = (client.apple, client.secret)
+                self.add_endpoints(client)
             self.key = world.technician.key
             self.receiver_url = world.receiver_url
             world.until_equal()
+
+    def add_endpoints(self, client):
+        """Besides the one that it has."""
 
 
 class Node:
@@ -84,6 +89,8 @@ class Node:
 
 
 class Schedule:
+    settles_s, hurries_every_s = SETTLES_S, HURRIES_EVERY_S
+
     def __init__(self, template, seed, seconds=None):
         self.template, self.seed = template, seed
         self.chance = random.Random(seed)
@@ -110,9 +117,7 @@ class Schedule:
     def __enter__(self):
         os.mkdir(self.folder)
         self.log = open(self.log_path, "ab")  # pylint: disable=consider-using-with
-        with self.template.lock:
-            self.template.maker.ask(f"create database {self.database} template depbroker")
-        self.psql = Psql(self.template.postgres.folder, self.database)
+        self.make_database()
         self.wiring = Control(self.program("wire").ready["control"])
         state = os.path.join(self.folder, "applesim.json")
         shutil.copyfile(self.template.apple_state, state)
@@ -126,18 +131,36 @@ class Schedule:
             self.clients[slug] = Client(self, slug, number)
             self.receiver.call("PUT", f"/secret/{slug}", secret.encode())
             self.apple.call("PATCH", f"/tenants/{number}", {"page_maximum": self.chance.choice((5, 10, 20, 100))})
-            self.add(slug, self.chance.randint(5, 60))
+            self.add(slug, self.first_devices())
         self.nodes = [Node(self, index) for index in range(self.chance.choice((2, 2, 3)))]
-        if self.chance.random() < 0.25:
+        if self.has_api():
             self.start_api()
         return self
+
+    def make_database(self):
+        with self.template.lock:
+            self.template.maker.ask(f"create database {self.database} template depbroker")
+        self.psql = Psql(self.template.postgres.folder, self.database)
+
+    def drop_database(self):
+        with self.template.lock:
+            self.template.maker.ask(f"drop database if exists {self.database} with (force)")
+
+    def first_devices(self):
+        return self.chance.randint(5, 60)
+
+    def has_api(self):
+        return self.chance.random() < 0.25
 
     def start_api(self):
         """Some schedules ask for syncs through the REST API, whose link to the database is as bad as the nodes' are."""
         self.api_port = self.route("pg-api", self.postgres_socket, postgres=True)
         self.api = Api(free_address(), self.template.key)
-        self.leaving.append(self.spawn("api", dict(self.environment(self.api_port), DEPBROKER_LISTEN=self.api.listen,
-                                                   DEPBROKER_ADMIN_LISTEN=free_address())))
+        self.leaving.append(self.spawn_api())
+
+    def spawn_api(self):
+        return self.spawn("api", dict(self.environment(self.api_port), DEPBROKER_LISTEN=self.api.listen, DEPBROKER_DEP_LISTEN=free_address(),
+                                      DEPBROKER_ADMIN_LISTEN=free_address()))
 
     def __exit__(self, kind, error, trace):
         for process in [node.process for node in self.nodes if node.process] + self.leaving:
@@ -149,8 +172,7 @@ class Schedule:
             program.process.stdout.close()
         if self.psql:
             self.psql.close()
-        with self.template.lock:
-            self.template.maker.ask(f"drop database if exists {self.database} with (force)")
+        self.drop_database()
         self.log.close()
         if kind is not None:
             shutil.copyfile(self.log_path, os.path.join(BUILD, f"faults-{self.seed}.log"))
@@ -239,6 +261,9 @@ class Schedule:
     def owned_by(self, name):
         return self.rows(f"select count(*) as n from depbroker.sync_stream where owner = '{name}'")[0]["n"]
 
+    def harm(self):
+        self.harm_a_node()
+
     def harm_a_node(self):
         node = self.chance.choice(self.nodes)
         what = self.chance.choices(("killed", "lost", "stopped", "outlived", "left"), (25, 10, 20, 35, 10))[0]
@@ -299,7 +324,7 @@ class Schedule:
             now = time.monotonic()
             if now >= next_harm:
                 self.harms_left -= 1
-                self.harm_a_node()
+                self.harm()
                 next_harm = time.monotonic() + self.chance.uniform(0.02, 0.2)
             if now >= next_change:
                 self.change_apple()
@@ -333,17 +358,17 @@ class Schedule:
     def settle(self):
         if self.api:
             wait_until(lambda: self.ask_api("GET", "/status"), "the API does not answer again", 30, 0.05)
-        end = time.monotonic() + SETTLES_S
+        end = time.monotonic() + self.settles_s
         next_hurry = 0
         while True:
             if time.monotonic() >= next_hurry:
                 self.hurry()
-                next_hurry = time.monotonic() + 1.5
+                next_hurry = time.monotonic() + self.hurries_every_s
             unequal = next(filter(None, (self.unequal(client) for client in self.clients.values())), "")
             if not unequal:
                 return
             if time.monotonic() > end:
-                raise Failure(f"lost, or not settled within {SETTLES_S} s: {unequal}")
+                raise Failure(f"lost, or not settled within {self.settles_s} s: {unequal}")
             time.sleep(0.15)
 
     def unequal(self, client):

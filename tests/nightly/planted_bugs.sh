@@ -15,10 +15,10 @@ cd "$copy"
 cmake --preset release -DDEPBROKER_WERROR=OFF >configure.log
 export DEPBROKER_SIM_SCHEDULES=300 DEPBROKER_HISTORIES=5000 DEPBROKER_TEST_SEED=1
 
-# A test is a program of its name; "faults" are schedules of tests/faults; "e2e/NAME" is tests/e2e/NAME.py.
+# A test is a program of its name; "faults" and "deliveries" are schedules of tests/faults; "e2e/NAME" is tests/e2e/NAME.py.
 programs_of() {
 	case $1 in
-	faults) echo depbroker applesim receiver wire ;;
+	faults | deliveries) echo depbroker applesim receiver wire ;;
 	e2e/*) echo depbroker applesim receiver ;;
 	*) echo "$1" ;;
 	esac
@@ -26,6 +26,7 @@ programs_of() {
 run_test() {
 	case $1 in
 	faults) BUILD_DIR=$copy/build/release timeout 1200 tests/faults/run.py --seed 500 --schedules 60 --stop-early ;;
+	deliveries) BUILD_DIR=$copy/build/release timeout 1200 tests/faults/run.py --deliveries --seed 500 --schedules 12 --stop-early ;;
 	e2e/*) BUILD_DIR=$copy/build/release timeout 600 "tests/$1.py" ;;
 	*) timeout 300 "build/release/$1" ;;
 	esac

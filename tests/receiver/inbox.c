@@ -143,6 +143,7 @@ static void keep_event(struct receiver *receiver, const struct inbox *inbox, str
 	free(event->body);
 	*event = (struct event){
 		.number = ++receiver->event_count,
+		.inbox = inbox->name,
 		.body = duplicate(body),
 		.outcome = outcome,
 		.at_ms = clock_wall_us() / 1000,
@@ -214,12 +215,71 @@ static void apply_fault(struct inbox *inbox, struct web_answer *answer)
 	}
 }
 
+// The ways in which receivers fail, and one in which they only are slow.
+static const struct mixed_fault {
+	unsigned status; // 0: what it would answer
+	const char *retry_after;
+	int64_t delay_ms;
+	bool reset;
+	bool perform;
+} mixed_faults[] = {
+	{ .status = 500 },
+	{ .status = 503, .retry_after = "1" },
+	{ .reset = true },
+	{ .delay_ms = 200, .perform = true },
+	{ .reset = true, .perform = true }, // taken in, but the answer is lost
+	{ .status = 502, .perform = true },
+};
+
+static uint64_t next_random(uint64_t *random) // splitmix64
+{
+	uint64_t mixed = *random += 0x9e3779b97f4a7c15;
+
+	mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+	mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+	return mixed ^ (mixed >> 31);
+}
+
+static const struct mixed_fault *choose_mixed_fault(struct planted_fault *fault)
+{
+	if (next_random(&fault->random) % 1000 >= (uint64_t)fault->mixed_permille) {
+		return NULL;
+	}
+	return &mixed_faults[next_random(&fault->random) % (sizeof mixed_faults / sizeof *mixed_faults)];
+}
+
+static void receive_in_the_mix(struct receiver *receiver, struct inbox *inbox, struct web_request *request,
+	struct web_answer *answer)
+{
+	const struct mixed_fault *fault = choose_mixed_fault(&inbox->fault);
+
+	if (fault == NULL || fault->perform) {
+		take_in(receiver, inbox, request, answer);
+	}
+	if (fault == NULL) {
+		return;
+	}
+	inbox->counters.faults++;
+	answer->delay_ms = fault->delay_ms;
+	answer->reset = fault->reset;
+	if (fault->status != 0) {
+		web_answer_text(answer, fault->status, "");
+	}
+	if (fault->retry_after != NULL) {
+		web_answer_header(answer, "Retry-After", fault->retry_after);
+	}
+}
+
 void inbox_receive(struct receiver *receiver, struct inbox *inbox, struct web_request *request, struct web_answer *answer)
 {
 	const struct planted_fault *fault = &inbox->fault;
 	const bool is_faulty = fault->times != 0;
 
 	inbox->counters.received++;
+	if (is_faulty && fault->mixed_permille > 0) {
+		receive_in_the_mix(receiver, inbox, request, answer);
+		return;
+	}
 	if (!is_faulty || fault->perform || (fault->status == 0 && !fault->reset)) {
 		take_in(receiver, inbox, request, answer);
 	}

@@ -63,6 +63,8 @@ static void set_fault(struct planted_fault *fault, yyjson_val *json)
 		.retry_after = yyjson_is_int(retry_after) ? yyjson_val_write(retry_after, 0, NULL)
 												  : json_duplicate(json, "retry_after"),
 		.body_bytes = json_number(json, "body_bytes", 0),
+		.mixed_permille = json_number(json, "mixed_permille", 0),
+		.random = (uint64_t)json_number(json, "seed", 1),
 	};
 	fault->times = fault->times == 0 ? -1 : fault->times;
 }
@@ -229,6 +231,8 @@ static void show_events(struct receiver *receiver, struct web_request *request, 
 		buffer_add_format(&answer->body, "%s{\"number\":%llu,\"at_ms\":%lld,\"outcome\":\"%s\",\"id\":", between,
 			(unsigned long long)event->number, (long long)event->at_ms, event->outcome);
 		buffer_add_json(&answer->body, text_of(event->id));
+		buffer_add_string(&answer->body, ",\"inbox\":");
+		buffer_add_json(&answer->body, text_of(event->inbox));
 		buffer_add_string(&answer->body, ",\"body\":");
 		buffer_add_json(&answer->body, text_of(event->body));
 		buffer_add_string(&answer->body, "}");

@@ -40,6 +40,7 @@ struct known_device {
 
 struct event { // one accepted message
 	uint64_t number;
+	const char *inbox;
 	char id[64];
 	char *body;
 	const char *outcome; // "applied", "inversion", "ignored"
@@ -55,6 +56,8 @@ struct planted_fault {
 	char *retry_after;
 	char *location;
 	int64_t body_bytes;
+	int64_t mixed_permille; // otherwise, so many of a thousand messages fail, each in one of several ways
+	uint64_t random;
 };
 
 struct inbox { // of /webhook, or of /webhook/{name}
