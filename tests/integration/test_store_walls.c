@@ -160,7 +160,8 @@ static struct stored_event event_of(int64_t seq, int64_t instance_id)
 
 static struct endpoint_row endpoint_of(int64_t endpoint_id)
 {
-	return (struct endpoint_row){ .endpoint_id = endpoint_id, .instance_id = INSTANCE, .url = TEXT("https://mdm.example.com/2") };
+	return (struct endpoint_row){ .endpoint_id = endpoint_id, .instance_id = INSTANCE, .url = TEXT("https://mdm.example.com/2"),
+		.batch_size = 1 };
 }
 
 static struct parked_event_row parked_event_of(int64_t seq)
