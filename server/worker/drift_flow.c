@@ -79,7 +79,7 @@ static void write_differences(struct buffer *out, const struct profile_differenc
 // Only a profile that is wanted is worth mending: devices leave the others.
 static bool must_mend(const struct drift_flow *drift)
 {
-	const struct tenant *tenant = drift->flow.tenant;
+	struct tenant *tenant = drift->flow.tenant;
 
 	return tenant->mends_profiles && drift->profile.mended_at_us == INSTANT_NONE &&
 		wanted_profile_with(tenant, drift->profile.profile_uuid) != NULL;
@@ -144,8 +144,7 @@ static void write_result(struct drift_flow *drift)
 
 static void take_result(const struct drift_flow *drift)
 {
-	const struct tenant *tenant = drift->flow.tenant;
-	struct wanted_profile *wanted = wanted_profile_with(tenant, drift->profile.profile_uuid);
+	struct wanted_profile *wanted = wanted_profile_with(drift->flow.tenant, drift->profile.profile_uuid);
 
 	if (wanted != NULL) {
 		wanted->drifts = drift->result.drift_count > 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/routing.h"
 
+#include "worker/rules_load.h"
 #include "worker/wanted_profile.h"
 
 #include <stdlib.h>
@@ -107,6 +108,7 @@ static enum route_decider decider_of(const struct ruleset_target *target)
 
 struct reconcile_settings routing_decide(struct tenant *tenant, const struct device_record *apple, const struct device_row *stored)
 {
+	rules_need(tenant);
 	if (tenant->rules == NULL) {
 		return settings_of(tenant, (struct route_wish){ .hold_reason = TEXT("there are no rules yet") }, NULL);
 	}
@@ -131,6 +133,7 @@ struct wanted_profile *routing_profile(struct tenant *tenant, const struct devic
 	if (row->instance_id == INSTANCE_NONE) {
 		return NULL;
 	}
+	rules_need(tenant);
 	return wanted_profile_of(tenant, row->instance_id, row->rule_id,
 		row->decider == ROUTE_BY_RULE ? ruleset_profile(tenant->rules, row->rule_id) : TEXT_NONE);
 }

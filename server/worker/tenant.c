@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MEMORY_BYTES = 64 << 20 };
@@ -57,6 +58,7 @@ void tenant_clear(struct tenant *tenant)
 	arena_fini(&tenant->scratch);
 	buffer_fini(&tenant->cursor_text);
 	ruleset_free(tenant->rules);
+	free(tenant->rules_document);
 	set_up(tenant, tenant->process, tenant->write, &due);
 	memcpy(tenant->slug, slug, sizeof slug);
 }

@@ -102,8 +102,10 @@ struct tenant {
 
 	int64_t incarnation;
 	int64_t rules_version;
-	struct ruleset *rules; // NULL: none yet, everything is held
-	struct ruleset_label labels[RULESET_LABELS_MAX]; // of the client
+	char *rules_document;  // not read yet: see rules_load.h. NULL: read, or there are none
+	size_t rules_document_length;
+	struct ruleset *rules; // NULL after rules_need: none yet, everything is held
+	struct ruleset_label labels[RULESET_LABELS_MAX]; // of the client, after rules_need
 	size_t label_count;
 	bool has_facts;    // about single devices (store/routing.h)
 	bool has_reroutes; // devices are to be decided about once more

@@ -4,7 +4,7 @@
 #include "store/run_row.h"
 #include "tenants/profile_render.h"
 #include "worker/profile_content.h"
-#include "worker/wanted_profile.h"
+#include "worker/rules_load.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -237,25 +237,6 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 	return OK;
 }
 
-static enum err read_rules(struct tenant *tenant, const struct rules_row *row, struct fault *fault)
-{
-	struct ruleset_instance *instances = room(tenant, tenant->instance_count, sizeof *instances);
-
-	if (row->version == 0) {
-		return OK;
-	}
-	for (size_t i = 0; i < tenant->instance_count; i++) {
-		instances[i] = (struct ruleset_instance){ .instance_id = tenant->instances[i].instance_id, .name = tenant->instances[i].name,
-			.state = tenant->instances[i].state };
-	}
-	tenant->rules_version = row->version;
-	tenant->rules = ruleset_read(row->document, instances, tenant->instance_count, RULESET_IN_FORCE);
-	if (!ruleset_is_valid(tenant->rules)) {
-		return fault_set(fault, ERR_BUG, "the stored rules of version %lld cannot be read", (long long)row->version);
-	}
-	return OK;
-}
-
 static void read_routing(struct tenant *tenant, const struct pg_transaction *t)
 {
 	store_routing_read(t, LOAD_ROUTING, &tenant->has_facts, &tenant->has_reroutes);
@@ -355,13 +336,12 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	TRY(read_pending(tenant, t, &row.pending, fault));
 	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
 	TRY(read_instances(tenant, t, fault));
-	tenant->label_count = ruleset_labels_read(tenant->labels, tenant_keep(tenant, row.tenant.labels));
-	TRY(read_rules(tenant, &row.rules, fault));
 	read_layers(tenant, t, &row.tenant);
 	TRY(read_profiles(tenant, t, fault));
 	TRY(read_definitions(tenant, t, fault));
 	read_routing(tenant, t);
-	wanted_profile_all(tenant);
+	tenant->rules_version = row.rules.version;
+	TRY(rules_load(tenant, row.rules.document, fault));
 	read_positions(tenant, t);
 	tenant->next_assign_us = row.next_assign_us;
 	tenant->next_assign_seq = tenant->stream.write_seq;

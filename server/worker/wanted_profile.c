@@ -3,6 +3,7 @@
 
 #include "tenants/profile_render.h"
 #include "worker/profile_content.h"
+#include "worker/rules_load.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -74,6 +75,7 @@ static struct wanted_profile *add(struct tenant *tenant, const struct tenant_ins
 
 struct wanted_profile *wanted_profile_of(struct tenant *tenant, int64_t instance_id, struct text rule_id, struct text override)
 {
+	rules_need(tenant);
 	for (struct wanted_profile *profile = tenant->wanted; profile != NULL; profile = profile->next) {
 		if (profile->instance->instance_id == instance_id &&
 			(profile->override.bytes == override.bytes || text_equal(profile->override, override))) {
@@ -94,8 +96,9 @@ void wanted_profile_all(struct tenant *tenant)
 	}
 }
 
-struct wanted_profile *wanted_profile_with(const struct tenant *tenant, struct text uuid)
+struct wanted_profile *wanted_profile_with(struct tenant *tenant, struct text uuid)
 {
+	rules_need(tenant);
 	struct wanted_profile *profile = tenant->wanted;
 
 	while (profile != NULL && !text_equal_string(uuid, profile->uuid)) {

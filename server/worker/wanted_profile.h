@@ -29,14 +29,14 @@ struct wanted_profile {
 void wanted_profile_all(struct tenant *tenant);
 // NULL: the client has no such instance. `override` lives with the rules.
 struct wanted_profile *wanted_profile_of(struct tenant *tenant, int64_t instance_id, struct text rule_id, struct text override);
-struct wanted_profile *wanted_profile_with(const struct tenant *tenant, struct text uuid); // NULL: none has it
+struct wanted_profile *wanted_profile_with(struct tenant *tenant, struct text uuid); // NULL: none has it
 // As assign.h wants it: its UUID, ASSIGN_PROFILE_UNDEFINED, or nothing. `profile` may be NULL.
 struct text wanted_profile_uuid(const struct wanted_profile *profile);
 int64_t wanted_profile_define_at_us(const struct wanted_profile *profile); // not before; INSTANT_NONE: at once
 // Its bytes, in the arena: there are some, since it was not refused.
 struct text wanted_profile_content(const struct tenant *tenant, const struct wanted_profile *profile, struct arena *arena);
 
-// What people are told about: the first one of each kind; NULL: none.
+// What people are told about: the first one of each kind; NULL: none. As long as rules are not read, there is none (rules_load.h).
 const struct wanted_profile *wanted_profile_unusable(const struct tenant *tenant);
 const struct wanted_profile *wanted_profile_undefined(const struct tenant *tenant); // after DEFINITIONS_TOLD definitions
 const struct wanted_profile *wanted_profile_drifting(const struct tenant *tenant);

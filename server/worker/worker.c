@@ -478,6 +478,7 @@ int worker_main(const struct config *config)
 	loop_fini(&worker.process.loop);
 	key_provider_close(worker.process.keys);
 	breakers_free(&worker.process.breakers);
+	settled_free(&worker.process.settled);
 	free(worker.allowed);
 	return EXIT_SUCCESS;
 }
