@@ -8,6 +8,7 @@
 #   deploy/dependencies.sh demo     the above and what deploy/quickstart.sh uses
 #   deploy/dependencies.sh test     the above and what tests/run.sh uses
 #   deploy/dependencies.sh browser  what the test in a browser needs (tests/run.sh --nightly); node only when there is none
+#   deploy/dependencies.sh node     node and npm, only when there are none: tests with other people's programs in JavaScript
 #   deploy/dependencies.sh image    what the image test needs (tests/run.sh --nightly)
 #
 # Works as root or with sudo, on Debian 12 and 13. Quiet unless something has to be installed.
@@ -20,8 +21,9 @@ compile_packages=(
 build_packages=("${compile_packages[@]}" postgresql)
 demo_packages=(libcmocka-dev curl jq)
 test_packages=(patch pgbouncer clang libclang-rt-dev binutils openssl procps python3 spin)
-browser_packages=(chromium)
-command -v npm >/dev/null 2>&1 || browser_packages+=(nodejs npm)
+node_packages=()
+command -v npm >/dev/null 2>&1 || node_packages+=(nodejs npm)
+browser_packages=(chromium "${node_packages[@]}")
 image_packages=(docker.io docker-compose debootstrap curl jq)
 
 as_root() {
@@ -99,9 +101,10 @@ build) wanted=("${build_packages[@]}") ;;
 demo) wanted=("${build_packages[@]}" "${demo_packages[@]}") ;;
 test) wanted=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}") ;;
 browser) wanted=("${browser_packages[@]}") ;;
+node) wanted=("${node_packages[@]}") ;;
 image) wanted=("${image_packages[@]}") ;;
 *)
-	echo "usage: deploy/dependencies.sh compile|build|demo|test|browser|image" >&2
+	echo "usage: deploy/dependencies.sh compile|build|demo|test|browser|node|image" >&2
 	exit 2
 	;;
 esac
@@ -112,6 +115,6 @@ if [ "${#missing[@]}" -gt 0 ]; then
 	install_packages "${missing[@]}"
 fi
 case "$1" in
-image | browser) ;;
+image | browser | node) ;;
 *) install_yyjson ;;
 esac

@@ -192,6 +192,7 @@ start_receivers() {
 
 start_depbroker() {
 	export DEPBROKER_STATE_DIR=$state DEPBROKER_LISTEN=127.0.0.1:${port[api]} DEPBROKER_ADMIN_LISTEN=127.0.0.1:${port[admin]}
+	export DEPBROKER_DEP_LISTEN=127.0.0.1:0 # any: nobody is shown it
 	export DEPBROKER_WEBHOOK_ALLOW=127.0.0.0/8 DEPBROKER_SYNC_INTERVAL=5
 	start depbroker build/release/depbroker serve
 	await depbroker "$start_limit_s" curl -fsS --noproxy '*' --max-time 5 "http://127.0.0.1:${port[admin]}/readyz"

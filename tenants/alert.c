@@ -11,6 +11,7 @@ static const enum event_type events[ALERT_KINDS] = {
 	[ALERT_PROFILE_UNUSABLE] = EVENT_PROFILE_UNUSABLE,
 	[ALERT_PROFILE_UNDEFINED] = EVENT_PROFILE_UNDEFINED,
 	[ALERT_PROFILE_DRIFTED] = EVENT_PROFILE_DRIFTED,
+	[ALERT_ENDPOINT_DISABLED] = EVENT_ENDPOINT_DISABLED,
 	[ALERT_TOKEN_RENEWED] = EVENT_TOKEN_RENEWED,
 	[ALERT_ADMIN_CHANGED] = EVENT_TOKEN_ADMIN_CHANGED,
 	[ALERT_TOKEN_REFUSED] = EVENT_TOKEN_REFUSED,
@@ -103,6 +104,7 @@ void alert_decide(struct alert_outcome *outcome, const struct alert_facts *facts
 	set(outcome, ALERT_PROFILE_UNUSABLE, facts->profile_unusable);
 	set(outcome, ALERT_PROFILE_UNDEFINED, facts->profile_undefined);
 	set(outcome, ALERT_PROFILE_DRIFTED, facts->profile_drifts);
+	set(outcome, ALERT_ENDPOINT_DISABLED, facts->endpoint_disabled);
 	if (facts->pending_refused) {
 		notice(outcome, ALERT_TOKEN_REFUSED);
 	}

@@ -13,7 +13,7 @@
 enum alert_kind {
 	// Conditions
 	ALERT_TOKEN_EXPIRING, ALERT_TOKEN_EXPIRED, ALERT_TOKEN_REJECTED, ALERT_TERMS_UNSIGNED, ALERT_SYNC_FAILING, ALERT_QUARANTINED,
-	ALERT_PROFILE_UNUSABLE, ALERT_PROFILE_UNDEFINED, ALERT_PROFILE_DRIFTED,
+	ALERT_PROFILE_UNUSABLE, ALERT_PROFILE_UNDEFINED, ALERT_PROFILE_DRIFTED, ALERT_ENDPOINT_DISABLED,
 	ALERT_CONDITIONS,
 	// Notices
 	ALERT_TOKEN_RENEWED = ALERT_CONDITIONS, ALERT_ADMIN_CHANGED, ALERT_TOKEN_REFUSED,
@@ -34,6 +34,7 @@ struct alert_facts {
 	bool profile_unusable;   // an error in its layers, or Apple refuses it
 	bool profile_undefined;  // defined again and again, and no answer came
 	bool profile_drifts;     // Apple has it otherwise
+	bool endpoint_disabled;  // one of its webhook endpoints
 	bool pending_refused;    // a token that waited turned out to be none for this client
 };
 

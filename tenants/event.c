@@ -21,6 +21,7 @@ static const char *const names[] = {
 	[EVENT_TOKEN_RENEWED] = "token.renewed",
 	[EVENT_TOKEN_ADMIN_CHANGED] = "token.admin_changed",
 	[EVENT_TOKEN_REFUSED] = "token.refused",
+	[EVENT_ENDPOINT_DISABLED] = "endpoint.disabled",
 	[EVENT_PROFILE_UNUSABLE] = "profile.unusable",
 	[EVENT_PROFILE_UNDEFINED] = "profile.undefined",
 	[EVENT_PROFILE_DRIFTED] = "profile.drifted",
@@ -32,13 +33,24 @@ static const char *const names[] = {
 
 bool event_is_of_client(enum event_type type)
 {
-	return (type >= EVENT_TOKEN_EXPIRING && type <= EVENT_TOKEN_REFUSED) ||
+	return (type >= EVENT_TOKEN_EXPIRING && type <= EVENT_ENDPOINT_DISABLED) ||
 		(type >= EVENT_PROFILE_UNUSABLE && type <= EVENT_PROFILE_DRIFTED);
 }
 
 const char *event_type_name(enum event_type type)
 {
 	return (size_t)type < sizeof names / sizeof *names ? names[type] : NULL;
+}
+
+bool event_type_of(struct text name, enum event_type *out)
+{
+	for (size_t type = 0; type < sizeof names / sizeof *names; type++) {
+		if (names[type] != NULL && text_equal_string(name, names[type])) {
+			*out = (enum event_type)type;
+			return true;
+		}
+	}
+	return false;
 }
 
 const char *removal_reason_name(enum removal_reason reason)

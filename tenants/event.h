@@ -26,6 +26,7 @@ enum event_type { // numbers are stored: never change them
 	EVENT_TOKEN_RENEWED = 13,
 	EVENT_TOKEN_ADMIN_CHANGED = 14,
 	EVENT_TOKEN_REFUSED = 15,
+	EVENT_ENDPOINT_DISABLED = 16,
 	// 48 to 50: of the client itself, too
 	EVENT_PROFILE_UNUSABLE = 48,  // nothing is assigned: its layers have an error, or Apple refuses it
 	EVENT_PROFILE_UNDEFINED = 49, // defined again and again, and no answer comes
@@ -49,6 +50,7 @@ enum removal_reason {
 };
 const char *removal_reason_name(enum removal_reason reason); // "deleted"; NULL for REMOVAL_NONE and numbers that are none
 
+bool event_type_of(struct text name, enum event_type *out); // false: there is no such type
 const char *event_type_name(enum event_type type); // "device.added"; NULL for a number that is none of them
 
 struct event_row {

@@ -36,6 +36,11 @@ enum token_mistake { // what a file is that is no token file
 // ERR_BAD_INPUT: `mistake` and the sentence say what was given instead.
 MUST_USE enum err token_file_read(struct buffer *cms_der, struct text file, enum token_mistake *mistake, struct fault *fault);
 
+// The way back, for a token of our own, whose end is known: what goes into the envelope, and the file around it. `out` of the first
+// should be ended with buffer_fini_wiped.
+void token_message_write(struct buffer *out, const struct server_token *token);
+void token_file_write(struct buffer *out, struct text cms);
+
 // Reads the decrypted content (with or without MIME headers, with or without BEGIN/END MESSAGE lines, line breaks
 // anywhere), or what server_token_write wrote. `token` need not be initialised, and needs server_token_fini only after OK.
 // ERR_BAD_INPUT: not a token, or a member is missing (also what a wrong key's random bytes give).

@@ -121,6 +121,38 @@ void webhook_signature(struct buffer *out, const struct webhook_secret *secrets,
 	}
 }
 
+// Bytes of the well-formed character at the beginning; 0: there is none.
+static size_t character(struct text t)
+{
+	for (size_t length = 1; length <= 4 && length <= t.length; length++) {
+		if (text_is_utf8((struct text){ t.bytes, length })) {
+			return length;
+		}
+	}
+	return 0;
+}
+
+void webhook_excerpt(struct buffer *out, struct text answer)
+{
+	for (size_t at = 0; at < answer.length; ) {
+		const size_t length = character((struct text){ answer.bytes + at, answer.length - at });
+		const unsigned char first = (unsigned char)answer.bytes[at];
+		const bool is_control = first < ' ' || first == 0x7f || (first == 0xc2 && length == 2 && (unsigned char)answer.bytes[at + 1] < 0xa0);
+
+		if (out->length + (length > 0 ? length : 1) > WEBHOOK_EXCERPT_MAX) {
+			return;
+		}
+		if (is_control) {
+			buffer_add_string(out, " ");
+		} else if (length == 0) {
+			buffer_add_string(out, "?");
+		} else {
+			buffer_add(out, answer.bytes + at, length);
+		}
+		at += length > 0 ? length : 1;
+	}
+}
+
 static bool refuse(struct fault *fault, const char *why)
 {
 	(void)fault_set(fault, ERR_REFUSED, "%s", why);

@@ -34,6 +34,11 @@ void webhook_secret_fini(struct webhook_secret *secret);
 void webhook_signature(struct buffer *out, const struct webhook_secret *secrets, size_t count, struct text id,
 	int64_t timestamp_s, struct text body);
 
+// The beginning of what an endpoint answered, for people: at most WEBHOOK_EXCERPT_MAX bytes of well-formed UTF-8. What is neither visible nor a
+// blank becomes a blank, and what is no UTF-8 a question mark.
+enum { WEBHOOK_EXCERPT_MAX = 1024 };
+void webhook_excerpt(struct buffer *out, struct text answer);
+
 enum { WEBHOOK_TOLERANCE_S = 300 };
 
 struct webhook_headers { // as received, each exactly once; TEXT_NONE when absent

@@ -3,7 +3,9 @@
 
 #include "api/admin.h"
 #include "api/call.h"
+#include "api/dep/dep.h"
 #include "api/housekeeping.h"
+#include "api/job_runner.h"
 #include "api/nanodep/nanodep.h"
 #include "api/nanodep/proxy_session.h"
 #include "api/rate_limit.h"
@@ -17,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30, HOOKS = 12000 }; // a minute
+enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30, HOOKS = 12000, DEP_REQUESTS = 12000 }; // a minute
 
 enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, BODY_MAX = 64 * 1024 };
 
@@ -50,6 +52,9 @@ static void close_rest(struct service *service)
 	if (service->housekeeping != NULL) {
 		housekeeping_close(service->housekeeping);
 	}
+	if (service->job_runner != NULL) {
+		job_runner_close(service->job_runner);
+	}
 	process->left_to_close = 2;
 	pg_pool_close(service->pool, on_closed, process);
 	http_client_close(service->apple, on_closed, process);
@@ -75,15 +80,27 @@ static void on_admin_closed(void *argument)
 	on_listeners_closed(process);
 }
 
+static void on_dep_closed(void *argument)
+{
+	struct process *process = argument;
+
+	process->service.dep_listener = NULL;
+	if (process->service.admin_listener != NULL) {
+		http_server_close(process->service.admin_listener, 0, on_admin_closed, process);
+	} else {
+		on_listeners_closed(process);
+	}
+}
+
 static void on_public_closed(void *argument)
 {
 	struct process *process = argument;
 
 	process->service.public_listener = NULL;
-	if (process->service.admin_listener != NULL) {
-		http_server_close(process->service.admin_listener, 0, on_admin_closed, process);
+	if (process->service.dep_listener != NULL) {
+		http_server_close(process->service.dep_listener, DRAIN_MS, on_dep_closed, process);
 	} else {
-		on_listeners_closed(process);
+		on_dep_closed(process);
 	}
 }
 
@@ -165,7 +182,18 @@ static enum err open_listeners(struct service *service, const struct http_route 
 		.body_limit = BODY_MAX,
 	};
 
+	const struct http_server_config dep_config = {
+		.listen = service->config->dep_listen,
+		.routes = dep_routes,
+		.route_count = dep_route_count,
+		.admit = dep_admit,
+		.finished = call_finished,
+		.context = service,
+		.body_limit = DEP_BODY_MAX,
+	};
+
 	TRY(admin_open(service, fault));
+	TRY(http_server_open(&service->dep_listener, &service->loop, &dep_config, fault));
 	return http_server_open(&service->public_listener, &service->loop, &config, fault);
 }
 
@@ -189,6 +217,7 @@ static enum err open_all(struct process *process, struct fault *fault)
 		return rc;
 	}
 	service->housekeeping = housekeeping_open(service);
+	service->job_runner = job_runner_open(service);
 	return OK;
 }
 
@@ -208,12 +237,14 @@ int api_main(const struct config *config)
 	process.service.address_rates = rate_limit_open(RENEWALS_PER_ADDRESS);
 	process.service.link_rates = rate_limit_open(RENEWALS_PER_LINK);
 	process.service.hook_rates = rate_limit_open(HOOKS);
+	process.service.dep_rates = rate_limit_open(DEP_REQUESTS);
 	stop_signals_open(&process.signals, &process.service.loop);
 	rc = open_all(&process, &fault);
 	if (rc == OK) {
 		log_event(LOG_INFO, "api.started", LOG_STRING("listen", config->listen),
-			LOG_STRING("admin_listen", config->admin_listen),
+			LOG_STRING("dep_listen", config->dep_listen), LOG_STRING("admin_listen", config->admin_listen),
 			LOG_INT("port", http_server_port(process.service.public_listener)),
+			LOG_INT("dep_port", http_server_port(process.service.dep_listener)),
 			LOG_INT("admin_port", http_server_port(process.service.admin_listener)));
 	} else {
 		log_event(LOG_ERROR, "api.failed", LOG_STRING("reason", fault.text));
@@ -229,5 +260,6 @@ int api_main(const struct config *config)
 	rate_limit_close(process.service.address_rates);
 	rate_limit_close(process.service.link_rates);
 	rate_limit_close(process.service.hook_rates);
+	rate_limit_close(process.service.dep_rates);
 	return rc == OK ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include "api/change.h"
 #include "api/paging.h"
 #include "api/resources.h"
+#include "store/jobs.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -259,6 +260,7 @@ static void close_as(struct call *call, const struct approval_row *row, const ch
 	const int64_t tenant_id = row->tenant_id, approval_id = row->approval_id;
 	struct buffer detail CLEANUP(buffer_fini) = BUFFER(256);
 	struct json_out json = { .out = &detail };
+	const bool is_job = text_equal(row->kind, TEXT("job"));
 	const struct text target = tenant_id > 0 ? row->slug : row->target;
 	const char *copy = arena_copy(&call->request->arena, target); // the row goes with its transaction
 
@@ -269,6 +271,9 @@ static void close_as(struct call *call, const struct approval_row *row, const ch
 	struct pg_transaction *t = call_transaction(call, tenant_id > 0 ? store_api(tenant_id) : store_directory());
 
 	store_approval_close(t, tenant_id, approval_id, text_of(state), call->key.key_id);
+	if (is_job) {
+		store_job_rejected(t, tenant_id, approval_id);
+	}
 	call_audit(call, t, action, (struct text){ copy, target.length }, buffer_text(&detail));
 	call_start(call);
 }

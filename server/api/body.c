@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-bool body_is_modest(struct text json)
+static bool is_modest(struct text json, size_t values_max)
 {
 	size_t depth = 0;
 	size_t values = 1;
@@ -26,20 +26,25 @@ bool body_is_modest(struct text json)
 		} else if (c == ',') {
 			values++;
 		}
-		if (depth > BODY_DEPTH_MAX || values > BODY_VALUES_MAX) {
+		if (depth > BODY_DEPTH_MAX || values > values_max) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool parse(struct call *call)
+bool body_is_modest(struct text json)
+{
+	return is_modest(json, BODY_VALUES_MAX);
+}
+
+static bool parse(struct call *call, size_t values_max)
 {
 	const struct text body = call->request->body;
 	json_error_t error;
 
-	if (!body_is_modest(body)) {
-		call_problem(call, PROBLEM_BAD_JSON, "it has more than %d levels or %d values", BODY_DEPTH_MAX, BODY_VALUES_MAX);
+	if (!is_modest(body, values_max)) {
+		call_problem(call, PROBLEM_BAD_JSON, "it has more than %d levels or %zu values", BODY_DEPTH_MAX, values_max);
 		return false;
 	}
 	call->body = json_loadb(body.bytes != NULL ? body.bytes : "", body.length, JSON_REJECT_DUPLICATES, &error);
@@ -180,10 +185,15 @@ static const struct body_member *find(const struct body_member *members, size_t 
 
 bool body_read(struct call *call, const struct body_member *members, struct body_value *values, size_t count)
 {
+	return body_read_large(call, members, values, count, BODY_VALUES_MAX);
+}
+
+bool body_read_large(struct call *call, const struct body_member *members, struct body_value *values, size_t count, size_t values_max)
+{
 	const char *name;
 	json_t *json;
 
-	if (!parse(call)) {
+	if (!parse(call, values_max)) {
 		return false;
 	}
 	memset(values, 0, count * sizeof *values);

@@ -39,6 +39,8 @@ struct body_value {
 
 // Fills values[i] for members[i]. False: refused, and that has been answered.
 MUST_USE bool body_read(struct call *call, const struct body_member *members, struct body_value *values, size_t count);
+// The same with more values than usual.
+MUST_USE bool body_read_large(struct call *call, const struct body_member *members, struct body_value *values, size_t count, size_t values_max);
 
 // True when JSON this deep and with this many values may be parsed at all. Says nothing about its form.
 bool body_is_modest(struct text json);

@@ -73,6 +73,9 @@ void call_admit(struct http_request *request);
 void call_handle(struct http_request *request);
 void call_finished(struct http_request *request, unsigned status, int64_t took_us);
 
+// For faces with an admission of their own, which end in call_finished all the same.
+struct call *call_begin(struct http_request *request, const struct endpoint *endpoint);
+
 // --- for endpoints ---
 
 void *call_own(struct call *call, size_t size); // zeroed; call->own from now on
@@ -101,6 +104,9 @@ MUST_USE bool call_parameter_id(const struct call *call, size_t parameter, int64
 
 // A flag such as ?dry_run=true. False: it has another value, and that has been answered.
 MUST_USE bool call_flag(struct call *call, const char *name, bool *out);
+
+// Workers had better look at the client now. Lost hints are harmless.
+void call_hint_workers(const struct service *service, int64_t tenant_id);
 
 // --- answers ---
 

@@ -100,7 +100,7 @@ static struct ruleset *read_rules(const struct pg_transaction *t, struct rules_r
 static void explain(struct buffer *out, const struct pg_transaction *t, const struct tenant_row *tenant, const struct ruleset *rules,
 	const struct device_row *row)
 {
-	struct ruleset_label labels[RULESET_LABELS_MAX];
+	struct ruleset_label labels[RULESET_LABELS_MAX], all[FACT_LABELS_MAX];
 	struct routing_fact fact = { 0 };
 
 	if (pg_row_count(t, FACTS) == 1) {
@@ -109,8 +109,7 @@ static void explain(struct buffer *out, const struct pg_transaction *t, const st
 	struct ruleset_device device = store_fact_device(&row->apple, pg_row_count(t, FACTS) == 1 ? &fact : NULL);
 
 	device.guard_reason = row->decider == ROUTE_BY_GUARD ? row->hold_reason : TEXT_NONE;
-	device.labels = labels;
-	device.label_count = ruleset_labels_read(labels, tenant->labels);
+	store_fact_label(&device, all, fact.labels, labels, ruleset_labels_read(labels, tenant->labels));
 	ruleset_explain(out, rules, &device);
 }
 

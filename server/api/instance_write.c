@@ -2,6 +2,7 @@
 //
 // POST /tenants/{tenant}/instances, PATCH .../{instance}
 #include "api/body.h"
+#include "api/endpoint_json.h"
 #include "api/instance_json.h"
 #include "api/layer_change.h"
 #include "api/resources.h"
@@ -10,7 +11,6 @@
 #include "store/stream.h"
 #include "store/tokens.h"
 #include "tenants/url_guard.h"
-#include "tenants/webhook.h"
 
 #include <assert.h>
 
@@ -45,7 +45,7 @@ static struct writing *begin(struct call *call)
 {
 	struct writing *writing = (struct writing *)layer_change_begin(call, sizeof *writing, PROFILE_LEVEL_INSTANCE);
 
-	writing->webhook_secret = BUFFER(128);
+	writing->webhook_secret = BUFFER(ENDPOINT_SECRET_SPELLING);
 	writing->row.profile = TEXT("{}");
 	call_on_finish(call, finish);
 	return writing;
@@ -246,18 +246,6 @@ static bool take_number_and_key(struct call *call)
 	return rc == OK;
 }
 
-static void make_webhook_secret(struct writing *writing)
-{
-	unsigned char random[WEBHOOK_SECRET_NEW];
-	struct webhook_secret secret CLEANUP(webhook_secret_fini);
-
-	random_bytes(random, sizeof random);
-	webhook_secret_make(&secret, random);
-	wipe(random, sizeof random);
-	webhook_secret_write(&writing->webhook_secret, &secret);
-	assert(!writing->webhook_secret.overflow);
-}
-
 // A version of its own, with who and when.
 static void put_layer(struct call *call, struct pg_transaction *t)
 {
@@ -283,7 +271,7 @@ static void insert_instance(struct call *call)
 	};
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	make_webhook_secret(writing);
+	endpoint_secret_make(&writing->webhook_secret);
 	seal(&sealed, &writing->data_key, &binding, buffer_text(&writing->webhook_secret));
 	store_instance_insert(transaction, tenant_id, &writing->row);
 	store_secret_put(transaction, &binding, &sealed);
@@ -397,7 +385,7 @@ static void count_use(struct call *call)
 
 static void refuse_for_use(struct call *call)
 {
-	struct buffer extra CLEANUP(buffer_fini) = BUFFER(128);
+	struct buffer extra CLEANUP(buffer_fini) = BUFFER(ENDPOINT_SECRET_SPELLING);
 	struct json_out json = { .out = &extra };
 	int64_t devices;
 	bool is_named;

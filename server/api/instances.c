@@ -2,10 +2,10 @@
 //
 // /tenants/{tenant}/instances: reading, enabling, deliveries; writing is in instance_write.c
 #include "api/call.h"
+#include "api/endpoint_json.h"
 #include "api/instance_json.h"
 #include "api/paging.h"
 #include "api/resources.h"
-#include "store/deliveries.h"
 #include "store/instances.h"
 
 #include <string.h>
@@ -155,7 +155,7 @@ static void enable(struct call *call)
 	store_instance_read(&call->transaction, 0, 0, &row);
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	store_instance_enable(transaction, tenant_id, row.instance_id);
+	store_endpoint_enable(transaction, tenant_id, row.instance_id);
 	call_audit(call, transaction, "instance.enable", call->tenant.slug, TEXT_NONE);
 	*read_back = store_instance_by_name(transaction, tenant_id, call->request->parameters[1]);
 	call_start(call);
@@ -180,11 +180,9 @@ void instance_enable(struct call *call)
 
 // --- GET .../deliveries ---
 
-enum { POSITIONS, ATTEMPTS };
-
 struct deliveries {
 	struct paging paging;
-	int64_t instance_id;
+	int64_t endpoint_id; // its first one
 };
 
 static void ask_deliveries(struct call *call)
@@ -194,63 +192,11 @@ static void ask_deliveries(struct call *call)
 	struct instance_row row;
 
 	store_instance_read(&call->transaction, 0, 0, &row);
-	deliveries->instance_id = row.instance_id;
+	deliveries->endpoint_id = row.instance_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	(void)store_position_list(transaction, tenant_id);
-	(void)store_attempt_list(transaction, tenant_id, deliveries->instance_id, deliveries->paging.limit);
+	endpoint_deliveries_ask(transaction, tenant_id, deliveries->endpoint_id, deliveries->paging.limit);
 	call_start(call);
-}
-
-static void positions_json(struct json_out *json, const struct call *call)
-{
-	put_list(json, "lanes");
-	for (size_t i = 0; i < pg_row_count(&call->transaction, POSITIONS); i++) {
-		struct position_row row;
-
-		store_position_read(&call->transaction, POSITIONS, i, &row);
-		if (row.instance_id == ((const struct deliveries *)call->own)->instance_id) {
-			put_object(json, NULL);
-			put_int(json, "lane", row.lane);
-			put_int(json, "acked_seq", row.acked_seq);
-			put_int(json, "failed_attempts", row.attempts);
-			put_instant(json, "next_try_at", row.next_try_at_us);
-			put_instant(json, "first_failed_at", row.first_failed_at_us);
-			put_object_end(json);
-		}
-	}
-	put_list_end(json);
-}
-
-static void attempts_json(struct json_out *json, const struct call *call)
-{
-	put_list(json, "items");
-	for (size_t i = 0; i < pg_row_count(&call->transaction, ATTEMPTS); i++) {
-		struct attempt_row row;
-
-		store_attempt_read(&call->transaction, ATTEMPTS, i, &row);
-		put_object(json, NULL);
-		put_int(json, "seq", row.seq);
-		put_int(json, "attempt", row.attempt);
-		put_instant(json, "at", row.at_us);
-		put_int_or_null(json, "status", row.status);
-		put_text(json, "error", row.error);
-		put_int(json, "took_ms", row.took_ms);
-		put_object_end(json);
-	}
-	put_list_end(json);
-}
-
-static void answer_deliveries(struct call *call)
-{
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &body };
-
-	put_object(&json, NULL);
-	positions_json(&json, call);
-	attempts_json(&json, call);
-	put_object_end(&json);
-	call_answer(call, 200, &body);
 }
 
 void instance_deliveries(struct call *call)
@@ -268,7 +214,7 @@ void instance_deliveries(struct call *call)
 		}
 		AWAIT(call, LISTING, ask_deliveries(call));
 		if (!call_failed(call)) {
-			answer_deliveries(call);
+			endpoint_deliveries_answer(call, ((const struct deliveries *)call->own)->endpoint_id);
 		}
 	}
 }

@@ -210,10 +210,11 @@ static void add_device(struct pinning *pinning, const struct routed_row *row)
 {
 	struct rules_cost *cost = &pinning->cost;
 	struct ruleset_device before = store_fact_device(&row->apple, &row->fact);
+	struct ruleset_label labels[FACT_LABELS_MAX];
 	struct ruleset_device after;
 
-	before.labels = cost->labels;
-	before.label_count = cost->label_count;
+	store_fact_label(&before, labels, row->fact.labels, cost->labels, cost->label_count);
+	before.guard_reason = row->guard_reason;
 	after = before;
 	after.is_pinned = !pinning->is_unpin;
 	after.pin_instance_id = pinning->is_unpin ? RULESET_INSTANCE_NONE : pinning->pin.instance_id;

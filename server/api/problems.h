@@ -22,6 +22,8 @@
 		"Upload the .p7m from Apple with PUT .../token.")                                                             \
 	X(INSTANCE_NOT_FOUND, 404, "There is no such instance",                                                           \
 		"List the tenant's instances with GET .../instances.")                                                        \
+	X(DEP_TOKEN_NOT_FOUND, 404, "The instance has no server token of depbroker's",                                    \
+		"Make one with POST .../dep-token and the certificate of its MDM server.")                                    \
 	X(DEVICE_NOT_FOUND, 404, "There is no such device",                                                               \
 		"Check the serial number; a device shows up after the next sync.")                                            \
 	X(BAD_JSON, 400, "The body is not acceptable JSON",                                                               \
@@ -40,6 +42,16 @@
 		"Choose another name.")                                                                                       \
 	X(TOO_MANY_INSTANCES, 409, "The tenant has as many instances as there can be",                                    \
 		"Reuse one of them with PATCH.")                                                                              \
+	X(ENDPOINT_NOT_FOUND, 404, "There is no such endpoint",                                                           \
+		"List the tenant's endpoints with GET .../endpoints.")                                                        \
+	X(TOO_MANY_ENDPOINTS, 409, "There are as many endpoints as there can be",                                         \
+		"Change one with PATCH, or delete one: five for each instance, and one for the tenant itself.")               \
+	X(ENDPOINT_STAYS, 409, "An instance's first endpoint stays as long as the instance",                              \
+		"Set webhook_url of the instance to null: nothing is sent then.")                                             \
+	X(TOO_MANY_SECRETS, 409, "The endpoint has as many valid secrets as there can be",                                \
+		"Wait until the oldest ends, or send overlap_s 0, which ends all of them now.")                               \
+	X(REPLAY_TOO_LARGE, 409, "More events would wait to be sent once more than may wait",                             \
+		"Wait until those are sent, or ask for a shorter time.")                                                      \
 	X(TENANT_NOT_ACTIVE, 409, "The tenant is paused or quarantined",                                                  \
 		"Set its state to active with PATCH first.")                                                                  \
 	X(REMOVALS_DIFFER, 409, "Another number of removals waits to be allowed",                                         \
@@ -130,6 +142,18 @@
 		"Look at detail; the formats are in docs/how-to/hear-of-enrolments.md.")                                      \
 	X(LIST_UNREADABLE, 422, "The list cannot be read",                                                                \
 		"Look at detail, which names the line, and send the whole list again.")                                       \
+	X(JOB_TOO_LARGE, 422, "The job has more rows than one may have",                                                   \
+		"Divide it into several jobs.")                                                                               \
+	X(JOB_NOT_FOUND, 404, "There is no such job",                                                                     \
+		"List the jobs with GET .../jobs.")                                                                           \
+	X(JOB_OVER, 409, "The job is over",                                                                               \
+		"Nothing of it is left to be done: GET .../jobs/{id}/results shows what became of each row.")                 \
+	X(TOO_MANY_JOBS, 409, "The tenant has as many unfinished jobs as there can be",                                   \
+		"Wait until some are done, or cancel them.")                                                                  \
+	X(RELEASE_DISABLED, 403, "Releasing devices is switched off in this installation",                                \
+		"Whoever runs it can set DEPBROKER_ALLOW_RELEASE to 1. Released devices leave the organisation for good.")     \
+	X(RELEASE_UNCONFIRMED, 422, "A release needs the number of its devices, typed",                                   \
+		"Count the serial numbers, and send that number as confirm_devices.")                                         \
 	X(INSTANCE_HAS_DEVICES, 409, "The instance is in use, and cannot be retired",                                     \
 		"Send its devices elsewhere with the rules first, or set its state to draining.")                             \
 	X(INSTANCE_RETIRED, 409, "The instance is retired",                                                               \

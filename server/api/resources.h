@@ -15,6 +15,16 @@ void tenant_change(struct call *call);
 // alerts.c
 void alerts_list(struct call *call);
 void alert_ack(struct call *call);
+// jobs.c
+void jobs_create(struct call *call);
+void jobs_list(struct call *call);
+void job_show(struct call *call);
+void job_cancel(struct call *call);
+void job_approve(struct call *call); // of approval_kinds.h
+// device_labels.c
+void device_labels_show(struct call *call);
+// job_results.c
+void job_results(struct call *call);
 // audit.c
 void audit_list(struct call *call);
 // renewal_links.c
@@ -31,6 +41,11 @@ void status_show(struct call *call);
 void token_keys_list(struct call *call);
 void token_keys_create(struct call *call);
 void token_key_certificate(struct call *call);
+// dep_tokens.c
+void dep_token_make(struct call *call);
+void dep_token_show(struct call *call);
+void dep_token_revoke(struct call *call);
+void dep_tokens_list(struct call *call);
 // token.c
 void token_show(struct call *call);
 void token_remove(struct call *call);
@@ -49,6 +64,22 @@ void instance_deliveries(struct call *call);
 // instance_write.c
 void instances_create(struct call *call);
 void instance_change(struct call *call);
+// endpoints.c
+void endpoints_list(struct call *call);
+void endpoint_show(struct call *call);
+void endpoint_enable(struct call *call);
+void endpoint_delete(struct call *call);
+void endpoint_deliveries(struct call *call);
+// endpoint_write.c
+void endpoints_create(struct call *call);
+void endpoint_change(struct call *call);
+// endpoint_secret.c
+void endpoint_rotate(struct call *call);
+// endpoint_replay.c
+void endpoint_replay(struct call *call);
+void endpoint_test(struct call *call);
+// event_types.c
+void event_types_list(struct call *call);
 // hook_secret.c
 void hook_secret_make(struct call *call);
 void hook_secret_remove(struct call *call);

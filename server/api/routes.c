@@ -4,6 +4,7 @@
 #include "api/expected.h"
 #include "api/hook.h"
 #include "api/html.h"
+#include "api/job_input.h"
 #include "api/renewal.h"
 #include "api/resources.h"
 #include "tenants/ruleset.h"
@@ -45,6 +46,7 @@ const struct http_route api_routes[] = {
 
 	ROUTE("GET", "/api/v1/alerts", .least = ROLE_VIEWER, .step = alerts_list, .query = { "limit", "cursor", "all" }),
 	ROUTE("POST", "/api/v1/alerts/{id}/ack", .least = ROLE_TECHNICIAN, .step = alert_ack),
+	ROUTE("GET", "/api/v1/event-types", .least = ROLE_VIEWER, .step = event_types_list),
 	ROUTE("GET", "/api/v1/audit", .least = ROLE_ADMIN, .step = audit_list, .query = LOG_QUERY),
 
 	ROUTE("GET", "/api/v1/approvals", .least = ROLE_VIEWER, .step = approvals_list, .query = { "limit", "cursor", "all" }),
@@ -94,12 +96,34 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("POST", "/instances/{instance}/enable", .least = ROLE_TECHNICIAN, .step = instance_enable),
 	TENANT_ROUTE("GET", "/instances/{instance}/deliveries", .least = ROLE_VIEWER, .step = instance_deliveries,
 		.query = { "limit" }),
+	TENANT_ROUTE("GET", "/endpoints", .least = ROLE_VIEWER, .step = endpoints_list, .query = LIST_QUERY),
+	TENANT_ROUTE("POST", "/endpoints", .least = ROLE_TECHNICIAN, .step = endpoints_create),
+	TENANT_ROUTE("GET", "/endpoints/{endpoint}", .least = ROLE_VIEWER, .step = endpoint_show),
+	TENANT_ROUTE("PATCH", "/endpoints/{endpoint}", .least = ROLE_TECHNICIAN, .step = endpoint_change),
+	TENANT_ROUTE("DELETE", "/endpoints/{endpoint}", .least = ROLE_TECHNICIAN, .step = endpoint_delete),
+	TENANT_ROUTE("POST", "/endpoints/{endpoint}/enable", .least = ROLE_TECHNICIAN, .step = endpoint_enable),
+	TENANT_ROUTE("POST", "/endpoints/{endpoint}/secret", .least = ROLE_TECHNICIAN, .step = endpoint_rotate),
+	TENANT_ROUTE("POST", "/endpoints/{endpoint}/replay", .least = ROLE_TECHNICIAN, .step = endpoint_replay),
+	TENANT_ROUTE("POST", "/endpoints/{endpoint}/test", .least = ROLE_TECHNICIAN, .step = endpoint_test),
+	TENANT_ROUTE("GET", "/endpoints/{endpoint}/deliveries", .least = ROLE_VIEWER, .step = endpoint_deliveries,
+		.query = { "limit" }),
 	TENANT_ROUTE("POST", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_make),
 	TENANT_ROUTE("DELETE", "/instances/{instance}/hook", .least = ROLE_TECHNICIAN, .step = hook_secret_remove),
+	TENANT_ROUTE("GET", "/instances/{instance}/dep-token", .least = ROLE_VIEWER, .step = dep_token_show),
+	TENANT_ROUTE("POST", "/instances/{instance}/dep-token", .least = ROLE_TECHNICIAN, .step = dep_token_make),
+	TENANT_ROUTE("DELETE", "/instances/{instance}/dep-token", .least = ROLE_TECHNICIAN, .step = dep_token_revoke),
+	TENANT_ROUTE("GET", "/dep-tokens", .least = ROLE_VIEWER, .step = dep_tokens_list),
 	TENANT_ROUTE("GET", "/enrolments", .least = ROLE_VIEWER, .step = enrolments_list, .query = { "limit", "cursor", "orphans" }),
 	TENANT_ROUTE("GET", "/expected", .least = ROLE_VIEWER, .step = expected_show, .query = { "limit", "cursor", "state" }),
 	LIST_ROUTE("PUT"),
 	LIST_ROUTE("POST"),
+	TENANT_ROUTE("GET", "/jobs", .least = ROLE_VIEWER, .step = jobs_list, .query = LIST_QUERY),
+	{ .method = "POST", .pattern = "/api/v1/tenants/{tenant}/jobs", .handle = call_handle, .body_limit = JOB_BODY_MAX,
+		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = jobs_create,
+			.query = { "dry_run", "kind", "instance", "hold", "reason", "labels", "start_at", "confirm_devices" } } },
+	TENANT_ROUTE("GET", "/jobs/{id}", .least = ROLE_VIEWER, .step = job_show),
+	TENANT_ROUTE("DELETE", "/jobs/{id}", .least = ROLE_TECHNICIAN, .step = job_cancel),
+	TENANT_ROUTE("GET", "/jobs/{id}/results", .least = ROLE_VIEWER, .step = job_results, .query = { "format" }),
 	TENANT_ROUTE("GET", "/instances/{instance}/maidjwt", .least = ROLE_TECHNICIAN, .step = instance_maid_jwt),
 	TENANT_ROUTE("GET", "/rules", .least = ROLE_VIEWER, .step = rules_show, .query = { "version" }),
 	RULES_ROUTE("PUT", "", .least = ROLE_TECHNICIAN, .step = rules_put, .query = { "dry_run", "reason" }),
@@ -111,6 +135,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("POST", "/pins", .least = ROLE_TECHNICIAN, .step = pins_put),
 	TENANT_ROUTE("PUT", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_put),
 	TENANT_ROUTE("DELETE", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_delete),
+	TENANT_ROUTE("GET", "/devices/{serial}/labels", .least = ROLE_VIEWER, .step = device_labels_show),
 	TENANT_ROUTE("GET", "/devices/{serial}/history", .least = ROLE_VIEWER, .step = device_history, .query = LOG_QUERY),
 	TENANT_ROUTE("GET", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_show),
 	TENANT_ROUTE("POST", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_make),

@@ -151,15 +151,16 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 	for (size_t i = 0; i < count; i++) {
 		store_routed_read(&call->transaction, 0, i, &row);
 		struct ruleset_device device = store_fact_device(&row.apple, &row.fact);
+		struct ruleset_label labels[FACT_LABELS_MAX];
 
-		device.labels = cost->labels;
-		device.label_count = cost->label_count;
+		store_fact_label(&device, labels, row.fact.labels, cost->labels, cost->label_count);
 		device.guard_reason = row.guard_reason;
 
 		struct ruleset_device after = device;
+		struct ruleset_label labels_after[FACT_LABELS_MAX];
 
-		after.labels = cost->labels_change ? cost->labels_after : cost->labels;
-		after.label_count = cost->labels_change ? cost->label_after_count : cost->label_count;
+		store_fact_label(&after, labels_after, row.fact.labels, cost->labels_change ? cost->labels_after : cost->labels,
+			cost->labels_change ? cost->label_after_count : cost->label_count);
 		ruleset_preview_add_changed(cost->preview, &device, &after);
 	}
 	if (count > 0) {

@@ -198,6 +198,9 @@ void apple_assign_profile(struct apple_call *call, struct apple_session *session
 // DELETE /profile/devices
 void apple_remove_profile(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
 	struct apple_assignment *out);
+// POST /devices/disown: they leave the organisation, for good. OK says nothing about devices: walk the results.
+void apple_disown_devices(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
+	struct apple_assignment *out);
 // POST /device/activationlock. `escrow_key`: 64 hexadecimal digits; `lost_message` may be empty. OK: Apple answered about this
 // device, and *out says what.
 void apple_activation_lock(struct apple_call *call, struct apple_session *session, struct text serial,

@@ -174,6 +174,17 @@ void apple_remove_profile(struct apple_call *call, struct apple_session *session
 	apple_call_go(call, write_body(call, TEXT_NONE, serials, count));
 }
 
+void apple_disown_devices(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
+	struct apple_assignment *out)
+{
+	static const struct apple_endpoint endpoint = { "POST", NULL, "/devices/disown", APPLE_AT_OTHER };
+
+	*out = (struct apple_assignment){ .retry_after_s = -1 };
+	apple_call_prepare(call, session, &endpoint, read_assignment, out);
+	call->once = true; // it cannot be taken back: whoever asks decides whether to ask again
+	apple_call_go(call, write_body(call, TEXT_NONE, serials, count));
+}
+
 void apple_assignment_fini(struct apple_assignment *assignment)
 {
 	free(assignment->results);

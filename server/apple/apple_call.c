@@ -7,14 +7,14 @@
 #include "apple/apple_answer.h"
 #include "apple/apple_gate.h"
 #include "apple/apple_endpoint.h"
+#include "apple/apple_names.h"
 
 #include <assert.h>
 #include <stdio.h>
 
 #define TIMEOUT_MS     60000
-#define CONTENT_TYPE   "Content-Type: application/json;charset=UTF8"
-#define ACCEPT         "Accept: application/json;charset=UTF8"
-#define SESSION_HEADER "X-ADM-Auth-Session"
+#define CONTENT_TYPE "Content-Type: " APPLE_MEDIA_TYPE
+#define ACCEPT       "Accept: " APPLE_MEDIA_TYPE
 
 enum step { // what follows an answer
 	STEP_FINISH,  // with op.rc
@@ -112,7 +112,7 @@ static void ask(struct apple_call *call)
 		return;
 	}
 	clear_credentials(call);
-	buffer_add_string(&call->credentials, SESSION_HEADER ": ");
+	buffer_add_string(&call->credentials, APPLE_SESSION_HEADER ": ");
 	buffer_add_string(&call->credentials, call->session->token);
 	call->sent_generation = call->session->generation;
 	call->state = APPLE_ASKING;
@@ -231,7 +231,7 @@ static enum step judge_session(struct apple_call *call, enum err rc)
 static void take_rotation(struct apple_call *call)
 {
 	struct apple_session *session = call->session;
-	const struct text token = text_trim(http_call_header(&call->http, SESSION_HEADER));
+	const struct text token = text_trim(http_call_header(&call->http, APPLE_SESSION_HEADER));
 
 	if (call->sent_generation == session->generation && session->token[0] != '\0' && apple_session_is_usable(token) &&
 		!text_equal_string(token, session->token)) {
@@ -330,7 +330,7 @@ void apple_call_prepare(struct apple_call *call, struct apple_session *session, 
 	call->asked_count = 0;
 	buffer_clear(&call->body);
 	write_url(&call->url, call, endpoint->path);
-	(void)snprintf(call->version_header, sizeof call->version_header, "X-Server-Protocol-Version: %d",
+	(void)snprintf(call->version_header, sizeof call->version_header, APPLE_VERSION_HEADER ": %d",
 		version != 0 ? version : (int)APPLE_PROTOCOL_VERSION);
 }
 

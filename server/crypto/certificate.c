@@ -56,3 +56,53 @@ enum err certificate_check_pem(struct text pem, struct fault *fault)
 	ERR_clear_error();
 	return certificate != NULL ? OK : fault_set(fault, ERR_BAD_INPUT, "it is not one certificate in PEM");
 }
+
+static X509 *read_der(struct text der)
+{
+	const unsigned char *at = (const unsigned char *)der.bytes;
+	X509 *certificate = d2i_X509(NULL, &at, (long)der.length);
+
+	if (certificate != NULL && at != (const unsigned char *)der.bytes + der.length) {
+		X509_free(certificate);
+		certificate = NULL;
+	}
+	return certificate;
+}
+
+static X509 *read_pem(struct text pem)
+{
+	BIO *bio CLEANUP(free_bio) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
+
+	return bio != NULL ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+}
+
+static bool write_pem(struct buffer *pem, X509 *certificate)
+{
+	BIO *out CLEANUP(free_bio) = BIO_new(BIO_s_mem());
+	char *bytes = NULL;
+
+	if (out == NULL || PEM_write_bio_X509(out, certificate) != 1) {
+		return false;
+	}
+	const long length = BIO_get_mem_data(out, &bytes);
+
+	buffer_add(pem, bytes, (size_t)length);
+	return !pem->overflow;
+}
+
+enum err certificate_read(struct buffer *pem, unsigned char fingerprint[CERTIFICATE_FINGERPRINT_SIZE], struct text given,
+	struct fault *fault)
+{
+	const bool is_der = given.length > 0 && given.length <= CERTIFICATE_PEM_MAX && given.bytes[0] == 0x30; // SEQUENCE
+	unsigned length = 0;
+
+	if (!is_der) {
+		TRY(certificate_check_pem(given, fault));
+	}
+	X509 *certificate CLEANUP(free_certificate) = is_der ? read_der(given) : read_pem(given);
+	const bool good = certificate != NULL && X509_digest(certificate, EVP_sha256(), fingerprint, &length) == 1 &&
+		write_pem(pem, certificate);
+
+	ERR_clear_error();
+	return good ? OK : fault_set(fault, ERR_BAD_INPUT, "it is not one certificate, neither in PEM nor in DER");
+}

@@ -157,30 +157,30 @@ enum err envelope_open(struct buffer *plain, struct text cms_der, struct text pr
 	return rc;
 }
 
-static enum err encrypt(struct buffer *cms_der, struct text plain, X509 *certificate, struct fault *fault)
+// Streaming is what gives the indefinite lengths.
+static enum err encrypt(struct buffer *cms, struct text plain, X509 *certificate, struct fault *fault)
 {
+	const unsigned flags = CMS_BINARY | CMS_STREAM;
 	STACK_OF(X509) *recipients = sk_X509_new_null();
 	BIO *in CLEANUP(free_bio) = BIO_new_mem_buf(plain.length > 0 ? plain.bytes : "", (int)plain.length);
-	CMS_ContentInfo *cms CLEANUP(free_cms) = NULL;
-	unsigned char *der = NULL;
-	int length = -1;
+	BIO *out CLEANUP(free_bio) = BIO_new(BIO_s_mem());
+	CMS_ContentInfo *message CLEANUP(free_cms) = NULL;
+	char *bytes = NULL;
 
-	if (recipients != NULL && in != NULL && sk_X509_push(recipients, certificate) > 0) {
-		cms = CMS_encrypt(recipients, in, EVP_aes_128_cbc(), CMS_BINARY);
+	if (recipients != NULL && in != NULL && out != NULL && sk_X509_push(recipients, certificate) > 0) {
+		message = CMS_encrypt(recipients, in, EVP_aes_128_cbc(), flags);
 	}
 	sk_X509_free(recipients);
-	if (cms != NULL) {
-		length = i2d_CMS_ContentInfo(cms, &der);
-	}
-	if (length <= 0) {
+	if (message == NULL || i2d_CMS_bio_stream(out, message, in, (int)flags) != 1) {
 		return fault_set(fault, ERR_BAD_INPUT, "nothing can be encrypted to this certificate");
 	}
-	buffer_add(cms_der, der, (size_t)length);
-	OPENSSL_free(der);
+	const long length = BIO_get_mem_data(out, &bytes);
+
+	buffer_add(cms, bytes, (size_t)length);
 	return OK;
 }
 
-enum err envelope_make(struct buffer *cms_der, struct text plain, struct text certificate_pem, struct fault *fault)
+enum err envelope_make(struct buffer *cms, struct text plain, struct text certificate_pem, struct fault *fault)
 {
 	X509 *certificate CLEANUP(free_certificate) = read_certificate(certificate_pem);
 	EVP_PKEY *key = certificate != NULL ? X509_get0_pubkey(certificate) : NULL;
@@ -190,10 +190,10 @@ enum err envelope_make(struct buffer *cms_der, struct text plain, struct text ce
 		rc = fault_set(fault, ERR_BAD_INPUT, "at most %d bytes can be encrypted", (int)ENVELOPE_MAX / 2);
 	} else if (certificate == NULL) {
 		rc = fault_set(fault, ERR_BAD_INPUT, "this is not a certificate in PEM form");
-	} else if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) {
-		rc = fault_set(fault, ERR_BAD_INPUT, "the certificate has no RSA key");
+	} else if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) < ENVELOPE_RSA_BITS_MIN) {
+		rc = fault_set(fault, ERR_BAD_INPUT, "the certificate has no RSA key of at least %d bits", ENVELOPE_RSA_BITS_MIN);
 	} else {
-		rc = encrypt(cms_der, plain, certificate, fault);
+		rc = encrypt(cms, plain, certificate, fault);
 	}
 	ERR_clear_error();
 	return rc;

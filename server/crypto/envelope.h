@@ -20,7 +20,8 @@ enum { ENVELOPE_MAX = 64 * 1024 };
 MUST_USE enum err envelope_open(struct buffer *plain, struct text cms_der, struct text private_key_der,
 	struct text certificate_pem, struct fault *fault);
 
-// Appends DER to `cms_der`: `plain` encrypted with AES-128-CBC to the certificate, as Apple does it.
-// ERR_BAD_INPUT: the certificate cannot be read or has no RSA key.
-MUST_USE enum err envelope_make(struct buffer *cms_der, struct text plain, struct text certificate_pem,
+// Appends BER with indefinite lengths to `cms`: `plain` encrypted with AES-128-CBC to the certificate, as Apple does it.
+// ERR_BAD_INPUT: the certificate cannot be read or has no RSA key of ENVELOPE_RSA_BITS_MIN or more.
+enum { ENVELOPE_RSA_BITS_MIN = 2048 };
+MUST_USE enum err envelope_make(struct buffer *cms, struct text plain, struct text certificate_pem,
 	struct fault *fault);

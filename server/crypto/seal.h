@@ -42,6 +42,7 @@ enum secret_kind { // stored; never renumbered
 	SECRET_APPLE_SESSION = 4,
 	SECRET_BYPASS_CODE = 5,
 	SECRET_HOOK = 6,
+	SECRET_DEP_TOKEN = 7,
 };
 
 struct seal_binding {

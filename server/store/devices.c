@@ -237,7 +237,7 @@ void store_device_mark_read(const struct pg_transaction *t, unsigned statement, 
 unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id,
 	int limit)
 {
-	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	assert(limit > 0 && limit <= STORE_LIST_MAX + 1);
 	return PG_ADD(t,
 		DEVICE "and serial_number > $2 and ($3 or gone_at is null) and ($4 = -1 or coalesce(instance_id, 0) = $4)"
 		" order by serial_number limit $5",

@@ -20,7 +20,7 @@ struct device_mark {
 	bool gone;
 };
 void store_device_mark_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_mark *out);
-// By serial number, the first `limit` after `after`; gone ones only with `with_gone`. `instance_id` -1: any, 0: held, else this one's.
+// By serial number, the first `limit` after `after`, at most one more than STORE_LIST_MAX; gone ones only with `with_gone`. `instance_id` -1: any, 0: held, else this one's.
 unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id, int limit);
 // With the state that people are shown (struct device_status).
 struct device_filter {
@@ -56,7 +56,10 @@ unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const s
 // Any tenant scope, by number, the first `limit` after `after_seq`.
 unsigned store_event_list(struct pg_transaction *t, int64_t tenant_id, int64_t after_seq, int limit);
 unsigned store_event_by_serial(struct pg_transaction *t, int64_t tenant_id, struct text serial, int64_t after_seq, int limit);
+// Of one instance; 0: of all, and of none.
 unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int lane, int64_t after_seq, int limit);
+// What happened to devices of the instance, by number: added, changed, removed, assigned. As above, at most one more than STORE_LIST_MAX.
+unsigned store_event_of_instance(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit);
 void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out);
 // Any tenant scope, what devices were at a time: of each its newest event until then that tells a state (tenants/history.h). As
 // store_device_list; what was never present by then is left out.

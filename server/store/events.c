@@ -72,8 +72,19 @@ unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int
 	int limit)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	if (instance_id == 0) {
+		return PG_ADD(t, EVENT "and e.lane = $4 order by e.seq limit $3", PG_V_INT8(tenant_id), PG_V_INT8(after_seq), PG_V_INT8(limit),
+			PG_V_INT8(lane));
+	}
 	return PG_ADD(t, EVENT "and e.instance_id = $4 and e.lane = $5 order by e.seq limit $3", PG_V_INT8(tenant_id),
 		PG_V_INT8(after_seq), PG_V_INT8(limit), PG_V_INT8(instance_id), PG_V_INT8(lane));
+}
+
+unsigned store_event_of_instance(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX + 1);
+	return PG_ADD(t, EVENT "and e.instance_id = $3 and e.type between 1 and 4 order by e.seq limit $4", PG_V_INT8(tenant_id),
+		PG_V_INT8(after_seq), PG_V_INT8(instance_id), PG_V_INT8(limit));
 }
 
 // The log names each device once and more; a device's row says that there is one.

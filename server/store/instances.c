@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/instances.h"
 
-#include "store/devices.h"
+#include "store/endpoints.h"
 #include "store/store_inner.h"
 
 #include <assert.h>
 
-#define INSTANCE                                                                                                  \
-	"select instance_id, name, kind, enrolment_url, array_to_string(allowed_hosts, ' '), profile, webhook_url, "  \
-	"webhook_secret_version, webhook_disabled_at, webhook_disabled_reason, created_at, updated_at, state, "       \
-	"array_to_string(labels, E'\\n'), array_to_string(anchor_certs, chr(30)), hook_secret_version, hook_made_at, "  \
-	"profile_version "                                                                                             \
-	"from depbroker.instances "
+// With its first endpoint, which has its number.
+#define INSTANCE                                                                                                      \
+	"select i.instance_id, i.name, i.kind, i.enrolment_url, array_to_string(i.allowed_hosts, ' '), i.profile, n.url, "  \
+	"n.secret_version, n.disabled_at, n.disabled_reason, i.created_at, i.updated_at, i.state, "                        \
+	"array_to_string(i.labels, E'\\n'), array_to_string(i.anchor_certs, chr(30)), i.hook_secret_version, i.hook_made_at, " \
+	"i.profile_version "                                                                                               \
+	"from depbroker.instances i join depbroker.endpoints n on n.tenant_id = $1 and n.endpoint_id = i.instance_id "
 
 static struct pg_value hosts_of(const struct instance_row *instance)
 {
@@ -46,28 +47,33 @@ void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const st
 	store_start_over(t, tenant_id, true);
 	(void)PG_ADD(t,
 		"insert into depbroker.instances (tenant_id, instance_id, name, kind, enrolment_url, allowed_hosts, profile,"
-		" webhook_url, webhook_secret_version, state, labels, anchor_certs)"
-		" values ($1, $2, $3, $4, $5, $6, $7, $8, coalesce(nullif($9, 0), 1), $10, $11, $12)",
+		" state, labels, anchor_certs) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_TEXT(instance->name), PG_V_TEXT(instance->kind),
 		PG_V_TEXT(instance->enrolment_url), hosts_of(instance), PG_V_TEXT(profile_of(instance)),
-		PG_V_TEXT(store_nullable(instance->webhook_url)), PG_V_INT8(instance->webhook_secret_version), PG_V_TEXT(state_of(instance)),
-		labels_of(instance), anchors_of(instance));
-	// Events before now cannot concern it.
-	(void)PG_ADD(t,
-		"insert into depbroker.positions (tenant_id, instance_id, lane, acked_seq)"
-		" select $1, $2, lane, s.event_seq from depbroker.sync_stream s, generate_series(0, $3 - 1) lane where s.tenant_id = $1",
-		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_INT8(EVENT_LANES));
+		PG_V_TEXT(state_of(instance)), labels_of(instance), anchors_of(instance));
+	store_endpoint_add(t, tenant_id, &(const struct endpoint_row){
+		.endpoint_id = instance->instance_id,
+		.instance_id = instance->instance_id,
+		.url = instance->webhook_url,
+		.secret_version = instance->webhook_secret_version,
+	});
 }
 
 unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance)
 {
 	store_start_over(t, tenant_id, true);
+	(void)PG_ADD(t,
+		"update depbroker.endpoints set url = $3, updated_at = now()"
+		" where tenant_id = $1 and endpoint_id = $2 and url is distinct from $3",
+		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_TEXT(store_nullable(instance->webhook_url)));
+	// What its MDM server defined for a host that is not the instance's any more is wanted by nobody.
 	return PG_ADD(t,
-		"update depbroker.instances set enrolment_url = $3, allowed_hosts = $4, webhook_url = $5,"
-		" state = $6, labels = $7, anchor_certs = $8, updated_at = now() where tenant_id = $1 and instance_id = $2",
+		"with withdrawn as (update depbroker.dep_profiles set lost_at = now() where tenant_id = $1 and instance_id = $2 and lost_at is null"
+		" and exists (select from depbroker.instances i where i.tenant_id = $1 and i.instance_id = $2 and not i.allowed_hosts <@ $4))"
+		" update depbroker.instances set enrolment_url = $3, allowed_hosts = $4,"
+		" state = $5, labels = $6, anchor_certs = $7, updated_at = now() where tenant_id = $1 and instance_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_TEXT(instance->enrolment_url), hosts_of(instance),
-		PG_V_TEXT(store_nullable(instance->webhook_url)), PG_V_TEXT(state_of(instance)),
-		labels_of(instance), anchors_of(instance));
+		PG_V_TEXT(state_of(instance)), labels_of(instance), anchors_of(instance));
 }
 
 #define DEVICES_THERE "(select count(*) from depbroker.devices where tenant_id = $1 and instance_id = $2 and gone_at is null)"
@@ -112,38 +118,15 @@ unsigned store_instance_drop_hook(struct pg_transaction *t, int64_t tenant_id, i
 		PG_V_INT8(instance_id));
 }
 
-void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
-{
-	(void)PG_ADD(t,
-		"update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = $1",
-		PG_V_INT8(tenant_id));
-	(void)PG_ADD(t,
-		"update depbroker.positions set attempts = 0, next_try_at = '-infinity', first_failed_at = null"
-		" where tenant_id = $1 and instance_id = $2",
-		PG_V_INT8(tenant_id), PG_V_INT8(instance_id));
-	(void)PG_ADD(t,
-		"update depbroker.instances set webhook_disabled_at = null, webhook_disabled_reason = null, updated_at = now()"
-		" where tenant_id = $1 and instance_id = $2",
-		PG_V_INT8(tenant_id), PG_V_INT8(instance_id));
-}
-
-unsigned store_instance_disable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text reason)
-{
-	return PG_ADD(t,
-		"update depbroker.instances set webhook_disabled_at = now(), webhook_disabled_reason = $3"
-		" where tenant_id = $1 and instance_id = $2 and webhook_disabled_at is null",
-		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_TEXT(store_not_null(reason)));
-}
-
 unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id)
 {
-	return PG_ADD(t, INSTANCE "where tenant_id = $1 order by name limit $2", PG_V_INT8(tenant_id),
+	return PG_ADD(t, INSTANCE "where i.tenant_id = $1 order by i.name limit $2", PG_V_INT8(tenant_id),
 		PG_V_INT8(STORE_INSTANCES_MAX));
 }
 
 unsigned store_instance_by_name(struct pg_transaction *t, int64_t tenant_id, struct text name)
 {
-	return PG_ADD(t, INSTANCE "where tenant_id = $1 and name = $2", PG_V_INT8(tenant_id), PG_V_TEXT(name));
+	return PG_ADD(t, INSTANCE "where i.tenant_id = $1 and i.name = $2", PG_V_INT8(tenant_id), PG_V_TEXT(name));
 }
 
 void store_instance_read(const struct pg_transaction *t, unsigned statement, size_t row, struct instance_row *out)

@@ -17,7 +17,7 @@ struct instance_row {
 	size_t allowed_host_count;
 	struct text profile; // the instance's layer of Apple's profile, a JSON object (templates.h)
 	int64_t profile_version; // 0: never put
-	struct text webhook_url;
+	struct text webhook_url; // this and the next three: of its first endpoint, which has its number (endpoints.h)
 	int64_t webhook_secret_version;
 	int64_t webhook_disabled_at_us;
 	struct text webhook_disabled_reason;
@@ -31,7 +31,7 @@ struct instance_row {
 	int64_t hook_made_at_us;     // INSTANT_NONE: there is none
 };
 
-// Api scope: with its positions. A name that exists: ERR_CONFLICT. The client's run starts over.
+// Api scope: with its first endpoint, and that one's positions. A name that exists: ERR_CONFLICT. The client's run starts over.
 void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
 // Api scope: enrolment_url, allowed_hosts, webhook_url, state, labels and anchor_certs become these. The client's run starts over.
 unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
@@ -44,10 +44,6 @@ void store_instance_require_unused(struct pg_transaction *t, int64_t tenant_id, 
 // Api scope: a new version of its hook's secret is in force, or none is any more.
 unsigned store_instance_set_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t version);
 unsigned store_instance_drop_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
-// Api scope: deliveries go on from where they stopped, at once.
-void store_instance_enable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
-// Worker scope.
-unsigned store_instance_disable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text reason);
 unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id); // by name, at most STORE_INSTANCES_MAX
 unsigned store_instance_by_name(struct pg_transaction *t, int64_t tenant_id, struct text name);
 // As rules see it.

@@ -43,5 +43,5 @@ struct store_server {
 unsigned store_server_select(struct pg_transaction *t);
 void store_server_read(const struct pg_transaction *t, unsigned statement, struct store_server *out);
 
-// Partitions of the months ahead; directory scope, once in a while.
+// Partitions of the months ahead, and no more of attempts that are months old; directory scope, once in a while.
 unsigned store_partitions_ensure(struct pg_transaction *t);

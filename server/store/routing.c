@@ -2,6 +2,7 @@
 #include "store/routing.h"
 
 #include "store/guards_inner.h"
+#include "store/jobs.h"
 #include "store/store_inner.h"
 
 #include <assert.h>
@@ -10,16 +11,22 @@
 
 #define FACT                                                                                                                     \
 	"p.serial_number is not null, p.instance_id, p.reason, r.serial_number is not null,"                                          \
-	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id"
+	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id,"                             \
+	" array_to_string(l.labels, E'\\n'), f.instance_id, f.profile_uuid"
 // `wanted` has serial numbers. Each is looked up by primary key.
 #define WITH_FACT(wanted)                                                                                                        \
 	" from (" wanted ") as w"                                                                                                     \
 	" left join depbroker.pins p on p.tenant_id = $1 and p.serial_number = w.serial_number"                                       \
 	" left join depbroker.replacements r on r.tenant_id = $1 and r.serial_number = w.serial_number"                               \
+	" left join depbroker.device_labels l on l.tenant_id = $1 and l.serial_number = w.serial_number"                              \
 	" left join lateral (select d.serial_number, case when d.gone_at is null then d.instance_id else d.last_instance_id end"       \
 	"  as instance_id from depbroker.devices d where d.tenant_id = $1 and d.serial_number = r.original_serial_number offset 0) as o" \
-	" on true"
-#define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) " where p.serial_number is not null or r.serial_number is not null"
+	" on true"                                                                                                                    \
+	" left join lateral (select h.instance_id, h.profile_uuid from depbroker.dep_wishes h join depbroker.dep_profiles k"           \
+	"  on k.tenant_id = $1 and k.instance_id = h.instance_id and k.profile_uuid = h.profile_uuid and k.lost_at is null"            \
+	"  where h.tenant_id = $1 and h.serial_number = w.serial_number offset 0) as f on true"
+#define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) \
+	" where p.serial_number is not null or r.serial_number is not null or l.serial_number is not null or f.profile_uuid is not null"
 
 #define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
 
@@ -51,6 +58,27 @@ static void read_fact(struct columns *at, struct routing_fact *out)
 	out->original_is_asked_for = next_bool(at);
 	out->original_is_known = next_bool(at);
 	out->original_instance_id = next_number(at);
+	out->labels = next_text(at);
+	out->wish_instance_id = next_number(at);
+	out->wished_profile_uuid = next_text(at);
+}
+
+static void read_routed(struct columns *at, struct routed_row *out)
+{
+	*out = (struct routed_row){ .apple = { .operation = DEVICE_PRESENT } };
+	out->apple.serial_number = next_text(at);
+	out->apple.model = next_text(at);
+	out->apple.description = next_text(at);
+	out->apple.color = next_text(at);
+	out->apple.asset_tag = next_text(at);
+	out->apple.device_family = next_text(at);
+	out->apple.os = next_text(at);
+	out->apple.device_assigned_by = next_text(at);
+	out->apple.device_assigned_date_us = next_instant(at);
+	out->first_seen_us = next_instant(at);
+	out->guard_reason = next_text(at);
+	out->fact.serial_number = out->apple.serial_number;
+	read_fact(at, &out->fact);
 }
 
 void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routing_fact *out)
@@ -64,7 +92,8 @@ void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t 
 unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1),"
+		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1)"
+		" or exists (select from depbroker.device_labels where tenant_id = $1) or exists (select from depbroker.dep_wishes where tenant_id = $1),"
 		" exists (select from depbroker.reroutes where tenant_id = $1) or exists (" GUARDED_NO_MORE ")",
 		PG_V_INT8(tenant_id));
 }
@@ -176,18 +205,33 @@ void store_routed_read(const struct pg_transaction *t, unsigned statement, size_
 {
 	struct columns at = { t, statement, row, 0 };
 
-	*out = (struct routed_row){ .apple = { .operation = DEVICE_PRESENT } };
-	out->apple.serial_number = next_text(&at);
-	out->apple.model = next_text(&at);
-	out->apple.description = next_text(&at);
-	out->apple.color = next_text(&at);
-	out->apple.asset_tag = next_text(&at);
-	out->apple.device_family = next_text(&at);
-	out->apple.os = next_text(&at);
-	out->apple.device_assigned_by = next_text(&at);
-	out->apple.device_assigned_date_us = next_instant(&at);
-	out->first_seen_us = next_instant(&at);
-	out->guard_reason = next_text(&at);
-	out->fact.serial_number = out->apple.serial_number;
-	read_fact(&at, &out->fact);
+	read_routed(&at, out);
+}
+
+// --- rows of a job ---
+
+unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after)
+{
+	return PG_ADD(t,
+		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile"
+		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, d.tenant_id is not null as is_present,"
+			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
+			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at, d.decider, d.hold_reason"
+			" from depbroker.job_rows j left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
+			" and d.gone_at is null where j.tenant_id = $1 and j.job_id = $2 and j.row_number > $3 order by j.row_number limit $4")
+		" order by w.row_number",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(after), PG_V_INT8(JOB_SLICE_MAX));
+}
+
+void store_job_slice_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_slice_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	read_routed(&at, &out->routed);
+	out->row_number = next_number(&at);
+	out->result = store_job_result(next_text(&at));
+	out->wanted_instance_id = next_number(&at);
+	out->is_present = next_bool(&at);
+	out->stored_instance_id = next_number(&at);
+	out->has_profile = next_bool(&at);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// routing.h - what decides about single devices besides the rules: pins by hand, replacements; and the devices that are to be decided about
+// routing.h - what decides about single devices besides the rules: pins by hand, replacements, profiles that their MDM server wants; and the devices that are to be decided about
 // once more.
 #pragma once
 
@@ -16,6 +16,9 @@ struct routing_fact { // about one serial number, whether such a device is known
 	bool original_is_asked_for; // Apple has not said yet for which device it came
 	bool original_is_known;     // as a device of this client,
 	int64_t original_instance_id; // which is or was there; 0: held
+	struct text labels; // of the device itself, a line each; empty: none
+	int64_t wish_instance_id;     // whose MDM server wants another profile for it than the instance's; 0: none
+	struct text wished_profile_uuid;
 };
 
 // Any tenant scope. Only serial numbers about which there is a fact give a row.
@@ -39,6 +42,21 @@ static inline struct ruleset_device store_fact_device(const struct device_record
 			: fact->original_is_known ? RULESET_PREDECESSOR_KNOWN : RULESET_PREDECESSOR_UNKNOWN,
 		.predecessor_instance_id = fact != NULL ? fact->original_instance_id : RULESET_INSTANCE_NONE,
 	};
+}
+
+enum { FACT_LABELS_MAX = 2 * RULESET_LABELS_MAX };
+
+// Its own labels (lines), then those of the client. `room` is to live as long as the device.
+static inline void store_fact_label(struct ruleset_device *device, struct ruleset_label room[FACT_LABELS_MAX], struct text own,
+	const struct ruleset_label *of_client, size_t count)
+{
+	const size_t first = ruleset_labels_read(room, own);
+
+	for (size_t i = 0; i < count; i++) {
+		room[first + i] = of_client[i];
+	}
+	device->labels = room;
+	device->label_count = first + count;
 }
 
 // One row: whether there are facts at all, and devices to be decided about once more.

@@ -5,7 +5,7 @@
 
 #include "store/store_inner.h"
 
-enum { MONTHS_AHEAD = 2, COMPLAINTS_SHOWN = 5 };
+enum { MONTHS_AHEAD = 2, ATTEMPTS_MONTHS_KEPT = 3, COMPLAINTS_SHOWN = 5 };
 
 unsigned store_schema_select(struct pg_transaction *t)
 {
@@ -60,5 +60,6 @@ unsigned store_risky_settings_select(struct pg_transaction *t)
 
 unsigned store_partitions_ensure(struct pg_transaction *t)
 {
-	return PG_ADD(t, "select depbroker.ensure_partitions($1::int)", PG_V_INT4(MONTHS_AHEAD));
+	return PG_ADD(t, "select depbroker.ensure_partitions($1::int), depbroker.drop_old_attempts($2::int)", PG_V_INT4(MONTHS_AHEAD),
+		PG_V_INT4(ATTEMPTS_MONTHS_KEPT));
 }

@@ -65,8 +65,8 @@ unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum s
 }
 
 #define SECRET_COLUMNS                                                                                             \
-	"s.object_id, s.version, s.data_key_version, s.nonce, s.ciphertext, k.wrapped, k.master_key_id, s.kind "       \
-	"from depbroker.secrets s join depbroker.data_keys k on k.tenant_id = s.tenant_id and k.version = s.data_key_version"
+	STORE_SECRET_COLUMNS                                                                                           \
+	" from depbroker.secrets s join depbroker.data_keys k on k.tenant_id = s.tenant_id and k.version = s.data_key_version"
 
 unsigned store_secret_select(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id)
 {
@@ -81,8 +81,8 @@ unsigned store_secret_select_for_run(struct pg_transaction *t, int64_t tenant_id
 {
 	return PG_ADD(t,
 		"select distinct on (s.kind, s.object_id) " SECRET_COLUMNS " where s.tenant_id = $1 and k.tenant_id = $1"
-		" and s.kind in ($2, $3, $4) order by s.kind, s.object_id, s.version desc",
-		PG_V_INT8(tenant_id), PG_V_INT8(SECRET_SERVER_TOKEN), PG_V_INT8(SECRET_APPLE_SESSION), PG_V_INT8(SECRET_WEBHOOK));
+		" and s.kind in ($2, $3) order by s.kind, s.object_id, s.version desc",
+		PG_V_INT8(tenant_id), PG_V_INT8(SECRET_SERVER_TOKEN), PG_V_INT8(SECRET_APPLE_SESSION));
 }
 
 bool store_secret_is(const struct pg_transaction *t, unsigned statement, size_t row, enum secret_kind kind, int64_t object_id)

@@ -23,7 +23,7 @@ void store_secret_put(struct pg_transaction *t, const struct seal_binding *bindi
 unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id);
 // The newest version, or no row. `object_id` 0: of every object of this kind.
 unsigned store_secret_select(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id);
-// The newest of each that a run may need: server tokens, Apple sessions, webhook secrets.
+// The newest of each that a run may need: server tokens and Apple sessions; webhook secrets come with their endpoints.
 unsigned store_secret_select_for_run(struct pg_transaction *t, int64_t tenant_id);
 bool store_secret_is(const struct pg_transaction *t, unsigned statement, size_t row, enum secret_kind kind, int64_t object_id);
 int64_t store_secret_object_id(const struct pg_transaction *t, unsigned statement, size_t row);

@@ -15,6 +15,14 @@ enum { FORGOTTEN_AFTER_S = 15 }; // a client that was claimed, and not run to it
 // client is due at once. First of its statements, because of the law above. `routes`: devices are to be looked at, too.
 void store_start_over(struct pg_transaction *t, int64_t tenant_id, bool routes);
 
+// An endpoint with its positions, in an api transaction that has called store_start_over.
+struct endpoint_row;
+void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint);
+
+// What store_secret_open reads, of the tables secrets s and data_keys k; other columns may follow.
+#define STORE_SECRET_COLUMNS \
+	"s.object_id, s.version, s.data_key_version, s.nonce, s.ciphertext, k.wrapped, k.master_key_id, s.kind"
+enum { STORE_SECRET_COLUMN_COUNT = 8 };
 // The document of the rules r, also of a version from before there were any.
 #define RULES_DOCUMENT                                                                               \
 	"coalesce(r.document, '{\"default\":' || coalesce((select to_json(i.name)::text"                 \

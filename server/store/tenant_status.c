@@ -40,7 +40,7 @@ void store_set_status_of_run(struct pg_value values[STATUS_OF_RUN_VALUES], const
 	}, STATUS_OF_RUN_VALUES * sizeof *values);
 }
 
-// Announced is everything before the first event that still waits in a lane of an instance that is told; where the position of a
+// Announced is everything before the first event that still waits in a lane of an endpoint that is in use; where the position of a
 // lane stands says little, since the next event of its lane may be much later.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status,
 	bool count)
@@ -54,10 +54,12 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 	return pg_add(t,
 		"with log as (select event_seq from depbroker.sync_stream where tenant_id = $1),"
 		" waiting as ("
-		"  select (select e.seq from depbroker.events e where e.tenant_id = $1 and e.instance_id = p.instance_id and e.lane = p.lane"
-		"    and e.seq > p.acked_seq order by e.seq limit 1) as seq"
-		"  from depbroker.positions p join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id"
-		"  where p.tenant_id = $1 and i.webhook_url is not null and i.webhook_disabled_at is null)"
+		"  select case when n.instance_id is null then (select e.seq from depbroker.events e where e.tenant_id = $1 and e.lane = p.lane"
+		"    and e.seq > p.acked_seq order by e.seq limit 1)"
+		"   else (select e.seq from depbroker.events e where e.tenant_id = $1 and e.instance_id = n.instance_id and e.lane = p.lane"
+		"    and e.seq > p.acked_seq order by e.seq limit 1) end as seq"
+		"  from depbroker.positions p join depbroker.endpoints n on n.tenant_id = $1 and n.endpoint_id = p.endpoint_id"
+		"  where p.tenant_id = $1 and n.url is not null and n.disabled_at is null)"
 		" update depbroker.tenant_status as s set event_seq = log.event_seq,"
 		"  announced_seq = coalesce((select min(seq) - 1 from waiting), log.event_seq),"
 		"  profile_drifts = (select count(*) from depbroker.profiles where tenant_id = $1 and drift_count > 0), "

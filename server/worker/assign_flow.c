@@ -3,6 +3,7 @@
 
 #include "depbroker/log.h"
 #include "store/definitions.h"
+#include "store/dep_profiles.h"
 #include "tenants/device.h"
 #include "tenants/profile_render.h"
 #include "worker/routing.h"
@@ -289,6 +290,7 @@ static void build_forget(struct fenced_write *write, struct pg_transaction *t)
 	const struct assign_flow *assign = CONTAINER_OF((struct flow *)write->owner, struct assign_flow, flow);
 
 	(void)store_profile_forget(t, assign->flow.tenant->due.tenant_id, text_of(assign->asked_uuid));
+	store_dep_profile_lose(t, assign->flow.tenant->due.tenant_id, text_of(assign->asked_uuid));
 }
 
 // Every device that has it is to get the next one.
@@ -306,7 +308,10 @@ static void profile_is_forgotten(struct assign_flow *assign)
 	struct tenant *tenant = assign->flow.tenant;
 
 	log_event(LOG_WARNING, "profile.lost", LOG_STRING("tenant", tenant->slug), LOG_STRING("profile_uuid", assign->asked_uuid));
-	assign->profile->uuid[0] = '\0';
+	assign->profile->is_lost = assign->profile->is_of_server;
+	if (!assign->profile->is_lost) {
+		assign->profile->uuid[0] = '\0';
+	}
 	assign->profile_lost = true;
 }
 

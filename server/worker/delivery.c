@@ -2,7 +2,7 @@
 #include "worker/delivery.h"
 
 #include "depbroker/log.h"
-#include "tenants/retry.h"
+#include "tenants/endpoint_health.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -18,11 +18,12 @@ enum {
 	REASON_MAX = 300,
 };
 
-struct delivery_endpoint { // one instance's webhook
-	const struct tenant_instance *instance;
-	bool disabled;
-	int64_t not_before_us; // it asked to slow down
-	struct delivery_lane *lanes[EVENT_LANES]; // NULL: it has no position
+struct delivery_endpoint {
+	struct tenant_endpoint *own;
+	struct endpoint_health health;
+	int64_t success_stored_us; // of health.succeeded_at_us, what the database knows
+	unsigned busy; // of its lanes
+	struct delivery_lane *lanes[DELIVERY_LANES]; // NULL: it has no position
 };
 
 struct delivery_lane {
@@ -46,8 +47,15 @@ struct lane_work {
 	struct position_row next;
 	struct attempt_row attempts[BATCH];
 	size_t attempt_count;
+	struct buffer answers; // what they were answered: it may move until they are settled
+	struct parked_event_row parked[BATCH];
+	size_t parked_count;
+	int64_t resent[BATCH]; // of the resend lane
+	size_t resent_count;
 	bool has_failed; // the event that was sent last
 	bool gives_up;   // the endpoint is to be disabled
+	bool slows_down; // its not_before_us is news
+	int64_t success_us; // news: it took an event while another one waits to be tried again
 	char reason[REASON_MAX];
 
 	struct http_call call;
@@ -79,6 +87,7 @@ static void begin_work(struct delivery_lane *lane)
 	lane->work = allocate(sizeof *lane->work);
 	lane->work->lane = lane;
 	lane->work->body = BUFFER(BODY_MAX);
+	lane->work->answers = BUFFER(BATCH * WEBHOOK_EXCERPT_MAX);
 	lane->work->signature_header = BUFFER(SIGNATURE_MAX);
 }
 
@@ -88,6 +97,7 @@ static void end_work(struct delivery_lane *lane)
 		pg_transaction_fini(&lane->work->read);
 	}
 	buffer_fini(&lane->work->body);
+	buffer_fini(&lane->work->answers);
 	buffer_fini(&lane->work->signature_header);
 	free(lane->work);
 	lane->work = NULL;
@@ -99,6 +109,11 @@ static int64_t now_us(const struct delivery_lane *lane)
 }
 
 // --- reading on ---
+
+static bool is_resending(const struct delivery_lane *lane)
+{
+	return lane->position.lane == RESEND_LANE;
+}
 
 static void read_events(struct delivery_lane *lane)
 {
@@ -113,9 +128,28 @@ static void read_events(struct delivery_lane *lane)
 	work->at = 0;
 	work->count = 0;
 	pg_transaction_init(&work->read, store_worker(tenant->due.tenant_id), on_read);
-	(void)store_event_to_deliver(&work->read, tenant->due.tenant_id, lane->position.instance_id, lane->position.lane,
-		lane->position.acked_seq, BATCH);
+	if (is_resending(lane)) {
+		(void)store_resend_list(&work->read, tenant->due.tenant_id, lane->position.endpoint_id, BATCH);
+	} else {
+		(void)store_event_to_deliver(&work->read, tenant->due.tenant_id, lane->endpoint->own->instance_id, lane->position.lane,
+			lane->position.acked_seq, BATCH);
+	}
+	(void)store_stream_select(&work->read, tenant->due.tenant_id);
 	pg_start(&work->read, tenant->process->pool, STORE_TIMEOUT_MS);
+}
+
+// Not with secrets, URLs and filters that have been changed since the client was loaded.
+static bool may_use_what_was_read(const struct delivery_lane *lane)
+{
+	enum { EVENTS, STREAM };
+	const struct pg_transaction *read = &lane->work->read;
+	struct stream_row stream;
+
+	if (read->op.rc != OK || pg_row_count(read, STREAM) != 1) {
+		return false;
+	}
+	store_stream_read(read, STREAM, 0, &stream);
+	return stream.config_version == lane->delivery->tenant->stream.config_version;
 }
 
 static void begin_batch(struct delivery_lane *lane)
@@ -125,8 +159,69 @@ static void begin_batch(struct delivery_lane *lane)
 	work->count = pg_row_count(&work->read, 0);
 	work->next = lane->position;
 	work->attempt_count = 0;
+	buffer_clear(&work->answers);
 	work->has_failed = false;
 	work->gives_up = false;
+	work->slows_down = false;
+	work->success_us = INSTANT_NONE;
+	work->parked_count = 0;
+	work->resent_count = 0;
+}
+
+static bool is_disabled(const struct delivery_endpoint *endpoint)
+{
+	return endpoint->own->disabled_reason.length > 0;
+}
+
+// In trouble an endpoint gets one request at a time.
+static bool has_its_turn(const struct delivery_lane *lane)
+{
+	const unsigned others = lane->endpoint->busy - (lane->work != NULL ? 1 : 0);
+
+	return !endpoint_is_in_trouble(&lane->endpoint->health) || others == 0;
+}
+
+static bool wants(const struct delivery_endpoint *endpoint, enum event_type type)
+{
+	return type == EVENT_PING || endpoint->own->event_types == 0 || (endpoint->own->event_types >> type & 1) != 0;
+}
+
+static void move_on(struct delivery_lane *lane)
+{
+	struct lane_work *work = lane->work;
+
+	if (is_resending(lane)) {
+		work->resent[work->resent_count++] = work->event.event.seq;
+	} else {
+		work->next.acked_seq = work->event.event.seq;
+	}
+	work->next.attempts = 0;
+	work->next.first_failed_at_us = INSTANT_NONE;
+	work->next.next_try_at_us = now_us(lane);
+	work->at++;
+}
+
+static bool may_send(const struct delivery_lane *lane)
+{
+	const struct lane_work *work = lane->work;
+
+	return work->at < work->count && !work->has_failed && !is_disabled(lane->endpoint) && !lane->delivery->stopping &&
+		!lane->delivery->tenant->process->stopping && has_its_turn(lane);
+}
+
+// The next one that the endpoint wants; its position moves past the others. False: it is not to send now.
+static bool find_event(struct delivery_lane *lane)
+{
+	struct lane_work *work = lane->work;
+
+	while (may_send(lane)) {
+		store_event_read(&work->read, 0, work->at, &work->event);
+		if (wants(lane->endpoint, work->event.event.type)) {
+			return true;
+		}
+		move_on(lane);
+	}
+	return false;
 }
 
 // --- sending ---
@@ -135,19 +230,23 @@ static void begin_batch(struct delivery_lane *lane)
 static void sign(struct http_call *call)
 {
 	struct lane_work *work = CONTAINER_OF(call, struct lane_work, call);
-	const struct delivery_lane *lane = work->lane;
+	const struct tenant_endpoint *endpoint = work->lane->endpoint->own;
+	size_t count = 0;
 	const int64_t timestamp_s = clock_wall_us() / SECOND_US;
 	const struct text id = { work->id_header + 12, WEBHOOK_ID_SIZE };
 
 	(void)snprintf(work->timestamp_header, sizeof work->timestamp_header, "webhook-timestamp: %lld", (long long)timestamp_s);
 	buffer_clear(&work->signature_header);
 	buffer_add_string(&work->signature_header, "webhook-signature: ");
-	webhook_signature(&work->signature_header, &lane->endpoint->instance->webhook_secret, 1, id, timestamp_s, buffer_text(&work->body));
-	call->headers[0] = "content-type: application/json";
-	call->headers[1] = work->id_header;
-	call->headers[2] = work->timestamp_header;
-	call->headers[3] = work->signature_header.bytes;
-	call->headers[4] = NULL;
+	webhook_signature(&work->signature_header, endpoint->secrets, endpoint->secret_count, id, timestamp_s, buffer_text(&work->body));
+	call->headers[count++] = "content-type: application/json";
+	call->headers[count++] = work->id_header;
+	call->headers[count++] = work->timestamp_header;
+	call->headers[count++] = work->signature_header.bytes;
+	for (size_t i = 0; i < endpoint->header_count; i++) {
+		call->headers[count++] = endpoint->headers[i].bytes;
+	}
+	call->headers[count] = NULL;
 }
 
 static void send_event(struct delivery_lane *lane)
@@ -156,7 +255,6 @@ static void send_event(struct delivery_lane *lane)
 	const struct tenant *tenant = lane->delivery->tenant;
 	char id[WEBHOOK_ID_SIZE + 1];
 
-	store_event_read(&work->read, 0, work->at, &work->event);
 	buffer_clear(&work->body);
 	event_body_write(&work->body, tenant->due.slug, tenant->incarnation, &work->event.event);
 	webhook_message_id(id, tenant->due.tenant_id, tenant->incarnation, work->event.event.seq, buffer_text(&work->body));
@@ -165,7 +263,7 @@ static void send_event(struct delivery_lane *lane)
 	http_call_on_sending(&work->call, sign);
 	work->call.lane_key = tenant->due.tenant_id;
 	work->call.method = "POST";
-	work->call.url = lane->endpoint->instance->webhook_url.bytes; // a copy of tenant_load.c's, which ends with a zero
+	work->call.url = lane->endpoint->own->url.bytes; // a copy of tenant_load.c's, which ends with a zero
 	work->call.body = buffer_text(&work->body);
 	work->call.timeout_ms = TIMEOUT_MS;
 	work->call.answer_limit = ANSWER_MAX;
@@ -184,44 +282,135 @@ static void note_attempt(struct delivery_lane *lane, int status)
 {
 	struct lane_work *work = lane->work;
 
+	struct buffer excerpt CLEANUP(buffer_fini) = BUFFER(WEBHOOK_EXCERPT_MAX);
+
+	webhook_excerpt(&excerpt, buffer_text(&work->call.answer));
+	buffer_add_text(&work->answers, buffer_text(&excerpt));
 	work->attempts[work->attempt_count++] = (struct attempt_row){
-		.instance_id = lane->position.instance_id,
+		.endpoint_id = lane->position.endpoint_id,
 		.seq = work->event.event.seq,
 		.attempt = work->next.attempts + 1,
 		.at_us = now_us(lane),
 		.status = status,
 		.error = text_of(work->call.op.rc == OK ? "" : err_text(work->call.op.rc)),
 		.took_ms = work->call.took_ms,
+		.answer = { NULL, excerpt.length },
 	};
 }
 
-static void failed(struct delivery_lane *lane, int status, enum retry_outcome outcome)
+static void park(struct delivery_lane *lane, int status)
 {
 	struct lane_work *work = lane->work;
-	const struct tenant *tenant = lane->delivery->tenant;
+
+	work->parked[work->parked_count++] = (struct parked_event_row){
+		.endpoint_id = lane->position.endpoint_id,
+		.seq = work->event.event.seq,
+		.attempts = work->next.attempts,
+		.first_failed_at_us = work->next.first_failed_at_us,
+		.status = status,
+	};
+	log_event(LOG_ERROR, "webhook.parked", LOG_STRING("tenant", lane->delivery->tenant->slug),
+		LOG_INT("endpoint", lane->position.endpoint_id), LOG_INT("seq", work->event.event.seq), LOG_INT("status", status));
+	move_on(lane);
+}
+
+static void wait_for_next_try(struct delivery_lane *lane, enum retry_outcome outcome)
+{
+	struct lane_work *work = lane->work;
 	const int64_t now = now_us(lane);
 	const int64_t asked_s = retry_after_parse(http_call_header(&work->call, "retry-after"), now);
-	int64_t wait_ms;
+	const int tries = work->next.attempts < RETRY_ATTEMPTS ? work->next.attempts : RETRY_ATTEMPTS - 1;
 	uint64_t random;
 
 	random_bytes(&random, sizeof random);
+	work->next.next_try_at_us = now + retry_delay_ms(tries, random, asked_s) * 1000;
+	if (outcome == RETRY_SLOW_DOWN) {
+		lane->endpoint->health.not_before_us = work->next.next_try_at_us;
+		work->slows_down = true;
+	}
+}
+
+static void give_up(struct delivery_lane *lane, enum retry_outcome outcome)
+{
+	struct lane_work *work = lane->work;
+
+	work->gives_up = true;
+	work->next.next_try_at_us = now_us(lane);
+	(void)snprintf(work->reason, sizeof work->reason, "%s", outcome == RETRY_DISABLE ? "the endpoint answered 410 Gone" :
+		"the endpoint has not taken anything for five days");
+}
+
+static void log_failure(const struct delivery_lane *lane, int status)
+{
+	const struct lane_work *work = lane->work;
+
+	log_event(LOG_WARNING, "webhook.failed", LOG_STRING("tenant", lane->delivery->tenant->slug),
+		LOG_TEXT("instance", lane->endpoint->own->instance), LOG_INT("endpoint", lane->position.endpoint_id),
+		LOG_INT("seq", work->event.event.seq), LOG_INT("attempt", work->next.attempts), LOG_INT("status", status),
+		LOG_STRING("reason", work->call.op.rc == OK ? "" : work->call.op.fault.text),
+		LOG_INT("wait_ms", work->gives_up ? -1 : (work->next.next_try_at_us - now_us(lane)) / 1000));
+}
+
+static void take_failure(struct delivery_lane *lane, int status, enum retry_outcome outcome)
+{
+	struct lane_work *work = lane->work;
+	const int64_t now = now_us(lane);
+
+	lane->delivery->failed++;
+	endpoint_failed(&lane->endpoint->health, now);
+	if (work->event.event.type == EVENT_PING) { // who asked sees the attempt, and may ask again
+		move_on(lane);
+		return;
+	}
 	work->next.attempts++;
 	if (work->next.first_failed_at_us == INSTANT_NONE) {
 		work->next.first_failed_at_us = now;
 	}
-	wait_ms = retry_delay_ms(work->next.attempts, random, asked_s);
-	work->has_failed = true;
-	work->gives_up = outcome == RETRY_DISABLE || wait_ms == RETRY_EXHAUSTED;
-	work->next.next_try_at_us = work->gives_up ? now : now + wait_ms * 1000;
-	if (outcome == RETRY_SLOW_DOWN) {
-		lane->endpoint->not_before_us = work->next.next_try_at_us;
+	switch (endpoint_judge(&lane->endpoint->health, outcome, work->next.attempts, work->next.first_failed_at_us, now)) {
+	case ENDPOINT_TRY_AGAIN:
+		wait_for_next_try(lane, outcome);
+		break;
+	case ENDPOINT_PARK:
+		park(lane, status);
+		return;
+	case ENDPOINT_GIVE_UP:
+		give_up(lane, outcome);
+		break;
 	}
-	(void)snprintf(work->reason, sizeof work->reason, "%s", outcome == RETRY_DISABLE ? "the endpoint answered 410 Gone" :
-		"the endpoint did not take an event during the whole retry schedule");
-	lane->delivery->failed++;
-	log_event(LOG_WARNING, "webhook.failed", LOG_STRING("tenant", tenant->slug), LOG_TEXT("instance", lane->endpoint->instance->name),
-		LOG_INT("seq", work->event.event.seq), LOG_INT("attempt", work->next.attempts), LOG_INT("status", status),
-		LOG_STRING("reason", work->call.op.rc == OK ? "" : work->call.op.fault.text), LOG_INT("wait_ms", work->gives_up ? -1 : wait_ms));
+	work->has_failed = true;
+	log_failure(lane, status);
+}
+
+// Whether another lane's event failed for the last time after the success that the database knows.
+static bool is_news_of_success(const struct delivery_lane *lane)
+{
+	const struct delivery_endpoint *endpoint = lane->endpoint;
+
+	for (size_t i = 0; i < DELIVERY_LANES; i++) {
+		const struct delivery_lane *other = endpoint->lanes[i];
+
+		if (other != NULL && other != lane && other->position.attempts > 0 &&
+			other->position.first_failed_at_us > endpoint->success_stored_us) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void take_success(struct delivery_lane *lane)
+{
+	endpoint_took(&lane->endpoint->health, now_us(lane));
+	lane->delivery->delivered++;
+	if (is_news_of_success(lane)) {
+		lane->work->success_us = lane->endpoint->health.succeeded_at_us;
+	}
+	move_on(lane);
+}
+
+// Called off by us at the end, or its time passed while others had the line: not the endpoint's fault.
+static bool was_not_sent(const struct http_call *call)
+{
+	return call->op.rc == ERR_CANCELLED || (call->op.rc == ERR_TIMEOUT && call->sent_at_us == 0);
 }
 
 static void take_answer(struct delivery_lane *lane)
@@ -230,38 +419,59 @@ static void take_answer(struct delivery_lane *lane)
 	const int status = status_of(lane);
 	const enum retry_outcome outcome = retry_outcome(status);
 
-	if (work->call.op.rc == ERR_CANCELLED) { // by us, at the end: not the endpoint's fault
+	if (was_not_sent(&work->call)) {
 		work->has_failed = true;
 		http_call_fini(&work->call);
 		return;
 	}
 	note_attempt(lane, status);
 	if (outcome == RETRY_DELIVERED) {
-		work->next.acked_seq = work->event.event.seq;
-		work->next.attempts = 0;
-		work->next.first_failed_at_us = INSTANT_NONE;
-		work->next.next_try_at_us = now_us(lane);
-		lane->delivery->delivered++;
-		work->at++;
+		take_success(lane);
 	} else {
-		failed(lane, status, outcome);
+		take_failure(lane, status, outcome);
 	}
 	http_call_fini(&work->call);
 }
 
 // --- settling ---
 
+static void place_answers(struct lane_work *work)
+{
+	const char *at = work->answers.bytes;
+
+	for (size_t i = 0; i < work->attempt_count && work->answers.length > 0; i++) {
+		work->attempts[i].answer.bytes = at;
+		at += work->attempts[i].answer.length;
+	}
+}
+
 static void settle(struct delivery_lane *lane)
 {
 	struct lane_work *work = lane->work;
 	const struct tenant *tenant = lane->delivery->tenant;
 	const struct stream_fence fence = tenant_fence(tenant);
+	const int64_t endpoint_id = lane->position.endpoint_id;
 
 	pg_transaction_init(&work->settle, store_worker(fence.tenant_id), on_settled);
 	store_position_settle(&work->settle, &fence, lane->position.acked_seq, &work->next);
-	(void)store_attempt_insert(&work->settle, fence.tenant_id, work->attempts, work->attempt_count);
+	if (work->attempt_count > 0) {
+		place_answers(work);
+		(void)store_attempt_insert(&work->settle, fence.tenant_id, work->attempts, work->attempt_count);
+	}
+	if (work->resent_count > 0) {
+		(void)store_resend_done(&work->settle, fence.tenant_id, endpoint_id, work->resent, work->resent_count);
+	}
+	if (work->parked_count > 0) {
+		(void)store_parked_event_insert(&work->settle, fence.tenant_id, work->parked, work->parked_count);
+	}
+	if (work->slows_down) {
+		(void)store_endpoint_slow(&work->settle, fence.tenant_id, endpoint_id, lane->endpoint->health.not_before_us);
+	}
+	if (work->success_us != INSTANT_NONE) {
+		(void)store_endpoint_succeeded(&work->settle, fence.tenant_id, endpoint_id, work->success_us);
+	}
 	if (work->gives_up) {
-		(void)store_instance_disable(&work->settle, fence.tenant_id, lane->position.instance_id, text_of(work->reason));
+		(void)store_endpoint_disable(&work->settle, fence.tenant_id, endpoint_id, text_of(work->reason));
 	}
 	pg_start(&work->settle, tenant->process->pool, STORE_TIMEOUT_MS);
 }
@@ -274,15 +484,19 @@ static void take_settled(struct delivery_lane *lane)
 
 	if (rc == OK) {
 		lane->position = work->next;
+		if (work->success_us != INSTANT_NONE) {
+			lane->endpoint->success_stored_us = work->success_us;
+		}
 		if (work->gives_up) {
-			lane->endpoint->disabled = true;
+			lane->endpoint->own->disabled_reason = tenant_keep(lane->delivery->tenant, text_of(work->reason));
 			log_event(LOG_ERROR, "webhook.disabled", LOG_STRING("tenant", tenant->slug),
-				LOG_TEXT("instance", lane->endpoint->instance->name), LOG_STRING("reason", work->reason));
+				LOG_TEXT("instance", lane->endpoint->own->instance), LOG_INT("endpoint", lane->position.endpoint_id),
+				LOG_STRING("reason", work->reason));
 		}
 	} else {
 		lane->broken = true; // what was delivered is sent once more by whoever goes on, with the same ids
 		log_event(LOG_WARNING, "webhook.not_settled", LOG_STRING("tenant", tenant->slug),
-			LOG_TEXT("instance", lane->endpoint->instance->name), LOG_STRING("error", err_name(rc)),
+			LOG_TEXT("instance", lane->endpoint->own->instance), LOG_STRING("error", err_name(rc)),
 			LOG_STRING("reason", work->settle.op.fault.text));
 	}
 	pg_transaction_fini(&work->settle);
@@ -293,24 +507,17 @@ static void take_settled(struct delivery_lane *lane)
 static int64_t next_try_us(const struct delivery_lane *lane)
 {
 	const int64_t own = lane->position.attempts > 0 ? lane->position.next_try_at_us : INSTANT_NONE;
+	const int64_t all = endpoint_not_before_us(&lane->endpoint->health);
 
-	return own > lane->endpoint->not_before_us ? own : lane->endpoint->not_before_us;
+	return own > all ? own : all;
 }
 
 static bool may_go_on(const struct delivery_lane *lane)
 {
 	const struct tenant *tenant = lane->delivery->tenant;
 
-	return lane->dirty && !lane->broken && !lane->endpoint->disabled && !lane->delivery->stopping && !tenant->process->stopping &&
-		next_try_us(lane) <= now_us(lane);
-}
-
-static bool may_send(const struct delivery_lane *lane)
-{
-	const struct lane_work *work = lane->work;
-
-	return work->at < work->count && !work->has_failed && !lane->endpoint->disabled && !lane->delivery->stopping &&
-		!lane->delivery->tenant->process->stopping;
+	return lane->dirty && !lane->broken && !is_disabled(lane->endpoint) && !lane->delivery->stopping && !tenant->process->stopping &&
+		next_try_us(lane) <= now_us(lane) && has_its_turn(lane);
 }
 
 static void on_notice(struct deferred *notice)
@@ -322,12 +529,29 @@ static void on_notice(struct deferred *notice)
 	}
 }
 
+static void wake(struct delivery_lane *lane)
+{
+	if (lane->state == LANE_IDLE && may_go_on(lane)) {
+		lane->delivery->busy++;
+		lane->endpoint->busy++;
+		step(lane);
+	}
+}
+
+// Those that it kept waiting go on.
 static void rest(struct delivery_lane *lane)
 {
 	struct delivery *delivery = lane->delivery;
 
 	lane->state = LANE_IDLE;
-	if (--delivery->busy == 0) {
+	lane->endpoint->busy--;
+	delivery->busy--;
+	for (size_t i = 0; i < DELIVERY_LANES; i++) {
+		if (lane->endpoint->lanes[i] != NULL && lane->endpoint->lanes[i] != lane) {
+			wake(lane->endpoint->lanes[i]);
+		}
+	}
+	if (delivery->busy == 0) {
 		loop_forget(&delivery->notice);
 		loop_defer(&delivery->tenant->process->loop, &delivery->notice);
 	}
@@ -340,16 +564,16 @@ static void step(struct delivery_lane *lane)
 		begin_work(lane);
 		while (may_go_on(lane)) {
 			AWAIT(lane, LANE_READING, read_events(lane));
-			if (lane->work->read.op.rc != OK) {
+			if (!may_use_what_was_read(lane)) {
 				lane->broken = true;
 				break;
 			}
 			begin_batch(lane);
-			while (may_send(lane)) {
+			while (find_event(lane)) {
 				AWAIT(lane, LANE_SENDING, send_event(lane));
 				take_answer(lane);
 			}
-			if (lane->work->attempt_count > 0) {
+			if (lane->work->attempt_count > 0 || lane->work->next.acked_seq != lane->position.acked_seq || lane->work->resent_count > 0) {
 				AWAIT(lane, LANE_SETTLING, settle(lane));
 				take_settled(lane);
 			}
@@ -363,40 +587,42 @@ static void step(struct delivery_lane *lane)
 	}
 }
 
-static void wake(struct delivery_lane *lane)
-{
-	if (lane->state == LANE_IDLE && may_go_on(lane)) {
-		lane->delivery->busy++;
-		step(lane);
-	}
-}
-
 // --- all lanes ---
 
 static void add_lane(struct delivery *delivery, struct delivery_endpoint *endpoint, const struct position_row *position)
 {
 	struct delivery_lane *lane = &delivery->lanes[delivery->lane_count++];
+	const struct endpoint_health *health = &endpoint->health;
 
 	*lane = (struct delivery_lane){ .delivery = delivery, .endpoint = endpoint, .position = *position, .dirty = position->pending };
 	endpoint->lanes[position->lane] = lane;
+	if (position->attempts > 0 && position->first_failed_at_us > health->succeeded_at_us) {
+		endpoint->health.failures++;
+	}
+}
+
+static void add_endpoint(struct delivery *delivery, struct tenant_endpoint *own)
+{
+	struct delivery_endpoint *endpoint = &delivery->endpoints[delivery->endpoint_count++];
+	const struct tenant *tenant = delivery->tenant;
+
+	*endpoint = (struct delivery_endpoint){ .own = own, .success_stored_us = own->succeeded_at_us,
+		.health = { .not_before_us = own->not_before_us, .succeeded_at_us = own->succeeded_at_us, .next_probe_us = INSTANT_NONE } };
+	for (size_t at = 0; at < tenant->position_count; at++) {
+		if (tenant->positions[at].endpoint_id == own->endpoint_id) {
+			add_lane(delivery, endpoint, &tenant->positions[at]);
+		}
+	}
 }
 
 void delivery_init(struct delivery *delivery, struct tenant *tenant, void (*idle)(struct delivery *delivery), void *owner)
 {
 	*delivery = (struct delivery){ .tenant = tenant, .idle = idle, .owner = owner, .notice = { .run = on_notice } };
-	delivery->endpoints = allocate_array(tenant->instance_count + 1, sizeof *delivery->endpoints);
+	delivery->endpoints = allocate_array(tenant->endpoint_count + 1, sizeof *delivery->endpoints);
 	delivery->lanes = allocate_array(tenant->position_count + 1, sizeof *delivery->lanes);
-	for (size_t i = 0; i < tenant->instance_count; i++) {
-		if (!tenant->instances[i].webhook_enabled) {
-			continue;
-		}
-		struct delivery_endpoint *endpoint = &delivery->endpoints[delivery->endpoint_count++];
-
-		*endpoint = (struct delivery_endpoint){ .instance = &tenant->instances[i], .not_before_us = INSTANT_NONE };
-		for (size_t at = 0; at < tenant->position_count; at++) {
-			if (tenant->positions[at].instance_id == endpoint->instance->instance_id) {
-				add_lane(delivery, endpoint, &tenant->positions[at]);
-			}
+	for (size_t i = 0; i < tenant->endpoint_count; i++) {
+		if (tenant->endpoints[i].secret_count > 0) { // nothing is ever sent unsigned
+			add_endpoint(delivery, &tenant->endpoints[i]);
 		}
 	}
 }
@@ -413,25 +639,23 @@ void delivery_fini(struct delivery *delivery)
 	delivery->endpoint_count = 0;
 }
 
-// NULL: it has no webhook.
-static struct delivery_lane *lane_of(const struct delivery *delivery, const struct stored_event *event)
+static bool concerns(const struct stored_event *event, const struct delivery_endpoint *endpoint)
 {
-	for (size_t i = 0; i < delivery->endpoint_count; i++) {
-		if (delivery->endpoints[i].instance->instance_id == event->instance_id) {
-			return delivery->endpoints[i].lanes[event->lane];
-		}
-	}
-	return NULL;
+	return endpoint->own->instance_id == 0 || endpoint->own->instance_id == event->instance_id;
 }
 
 void delivery_poke(struct delivery *delivery, const struct stored_event *events, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct delivery_lane *lane = lane_of(delivery, &events[i]);
+	for (size_t at = 0; at < delivery->endpoint_count; at++) {
+		const struct delivery_endpoint *endpoint = &delivery->endpoints[at];
 
-		if (lane != NULL) {
-			lane->dirty = true;
-			wake(lane);
+		for (size_t i = 0; i < count; i++) {
+			struct delivery_lane *lane = endpoint->lanes[events[i].lane];
+
+			if (lane != NULL && concerns(&events[i], endpoint)) {
+				lane->dirty = true;
+				wake(lane);
+			}
 		}
 	}
 }
@@ -461,7 +685,7 @@ int64_t delivery_next_try_us(const struct delivery *delivery)
 		const struct delivery_lane *lane = &delivery->lanes[i];
 		const int64_t at = lane->broken ? now_us(lane) : next_try_us(lane);
 
-		if ((lane->dirty || lane->broken) && !lane->endpoint->disabled && at != INSTANT_NONE && (earliest == INSTANT_NONE || at < earliest)) {
+		if ((lane->dirty || lane->broken) && !is_disabled(lane->endpoint) && at != INSTANT_NONE && (earliest == INSTANT_NONE || at < earliest)) {
 			earliest = at;
 		}
 	}

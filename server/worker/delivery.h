@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// delivery.h - reads on in a client's log and sends its events to the instances' webhooks, eight lanes an instance.
+// delivery.h - reads on in a client's log and sends its events to the endpoints, eight lanes an endpoint.
 //
 // Ownership  embedded in the run; delivery_fini, when it is not busy, before the tenant is cleared.
 // Laws       1. within a lane an event is sent when the one before it is settled, so events of one device arrive in order
 //            2. a position moves only after the endpoint said 2xx; a failure waits as retry.h says, and nothing is dropped
-//            3. 410, or the end of the schedule, disables the endpoint; its positions stay
-//            4. an endpoint sees only events that concern its own instance, signed with its own secret
+//            3. what becomes of an event that is not taken, and of its endpoint: tenants/endpoint_health.h. One that is disabled keeps its positions
+//            4. an endpoint of an instance sees only events that concern this instance; each signs with its own secrets
+//            5. an endpoint in trouble gets one request at a time; no client has more than its share of requests under way
 #pragma once
 
 #include "worker/tenant.h"

@@ -94,6 +94,18 @@ static struct reconcile_settings settings_of(const struct tenant *tenant, struct
 	};
 }
 
+// Of the instance that the device goes to: what its MDM server wants, or what depbroker has for it. No other instance's wish counts.
+static struct wanted_profile *profile_at(struct tenant *tenant, struct text serial, int64_t instance_id, struct text rule_id,
+	struct text override)
+{
+	const struct routing_fact *fact = fact_of(tenant, serial);
+
+	if (fact != NULL && fact->wish_instance_id != INSTANCE_NONE && fact->wish_instance_id == instance_id) {
+		return wanted_profile_of_server(tenant, instance_id, fact->wished_profile_uuid);
+	}
+	return wanted_profile_of(tenant, instance_id, rule_id, override);
+}
+
 static enum route_decider decider_of(const struct ruleset_target *target)
 {
 	static const enum route_decider deciders[] = {
@@ -112,10 +124,11 @@ struct reconcile_settings routing_decide(struct tenant *tenant, const struct dev
 	if (tenant->rules == NULL) {
 		return settings_of(tenant, (struct route_wish){ .hold_reason = TEXT("there are no rules yet") }, NULL);
 	}
-	struct ruleset_device device = store_fact_device(apple, fact_of(tenant, apple->serial_number));
+	const struct routing_fact *fact = fact_of(tenant, apple->serial_number);
+	struct ruleset_device device = store_fact_device(apple, fact);
+	struct ruleset_label labels[FACT_LABELS_MAX];
 
-	device.labels = tenant->labels;
-	device.label_count = tenant->label_count;
+	store_fact_label(&device, labels, fact != NULL ? fact->labels : TEXT_NONE, tenant->labels, tenant->label_count);
 	device.guard_reason = guard_reason(tenant, apple->serial_number, stored);
 	const struct ruleset_target target = ruleset_decide(tenant->rules, &device);
 	const struct route_wish wish = {
@@ -125,7 +138,7 @@ struct reconcile_settings routing_decide(struct tenant *tenant, const struct dev
 		.hold_reason = target.hold_reason,
 	};
 
-	return settings_of(tenant, wish, wanted_profile_of(tenant, target.instance_id, target.rule_id, target.profile));
+	return settings_of(tenant, wish, profile_at(tenant, apple->serial_number, target.instance_id, target.rule_id, target.profile));
 }
 
 struct wanted_profile *routing_profile(struct tenant *tenant, const struct device_row *row)
@@ -134,7 +147,7 @@ struct wanted_profile *routing_profile(struct tenant *tenant, const struct devic
 		return NULL;
 	}
 	rules_need(tenant);
-	return wanted_profile_of(tenant, row->instance_id, row->rule_id,
+	return profile_at(tenant, row->apple.serial_number, row->instance_id, row->rule_id,
 		row->decider == ROUTE_BY_RULE ? ruleset_profile(tenant->rules, row->rule_id) : TEXT_NONE);
 }
 

@@ -9,6 +9,7 @@
 #include "worker/drift_flow.h"
 #include "worker/enrolment_flow.h"
 #include "worker/identity.h"
+#include "worker/job_flow.h"
 #include "worker/pending_flow.h"
 #include "worker/plan_flow.h"
 #include "worker/replacement_flow.h"
@@ -37,6 +38,7 @@ struct run {
 	struct plan_flow plan;
 	struct assign_flow assign;
 	struct replacement_flow replacement;
+	struct job_flow job;
 	struct drift_flow drift;
 	struct enrolment_flow enrolment;
 	struct delivery delivery;
@@ -46,7 +48,7 @@ struct run {
 
 	enum run_state {
 		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_HEARING, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
-		RUN_ASSIGNING, RUN_RESOLVING, RUN_COMPARING, RUN_SETTLING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
+		RUN_ASSIGNING, RUN_DOING_JOBS, RUN_RESOLVING, RUN_COMPARING, RUN_SETTLING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
 	int loads;
@@ -160,6 +162,7 @@ static void open_flows(struct run *run)
 	plan_flow_init(&run->plan, &run->tenant);
 	assign_flow_init(&run->assign, &run->tenant);
 	replacement_flow_init(&run->replacement, &run->tenant);
+	job_flow_init(&run->job, &run->tenant);
 	drift_flow_init(&run->drift, &run->tenant);
 	enrolment_flow_init(&run->enrolment, &run->tenant);
 	open_flow(run, &run->identity.flow);
@@ -168,6 +171,7 @@ static void open_flows(struct run *run)
 	open_flow(run, &run->plan.flow);
 	open_flow(run, &run->assign.flow);
 	open_flow(run, &run->replacement.flow);
+	open_flow(run, &run->job.flow);
 	open_flow(run, &run->drift.flow);
 	open_flow(run, &run->enrolment.flow);
 	delivery_init(&run->delivery, &run->tenant, on_idle, run);
@@ -185,6 +189,7 @@ static void close_flows(struct run *run)
 		run->flows_are_open = false;
 		delivery_fini(&run->delivery);
 		drift_flow_fini(&run->drift);
+		job_flow_fini(&run->job);
 		enrolment_flow_fini(&run->enrolment);
 		replacement_flow_fini(&run->replacement);
 		assign_flow_fini(&run->assign);
@@ -378,13 +383,14 @@ static void take_requests(struct run *run)
 static bool must_go_round(struct run *run)
 {
 	const bool lost = run->assign.profile_lost || !routing_is_current(&run->tenant) || run->plan.flow.session_lost || run->assign.flow.session_lost ||
-		run->replacement.flow.session_lost || run->drift.flow.session_lost;
+		run->replacement.flow.session_lost || run->drift.flow.session_lost || run->job.flow.session_lost;
 
 	run->assign.profile_lost = false;
 	run->plan.flow.session_lost = false;
 	run->assign.flow.session_lost = false;
 	run->replacement.flow.session_lost = false;
 	run->drift.flow.session_lost = false;
+	run->job.flow.session_lost = false;
 	return goes_on(run) && lost && ++run->rounds < ROUNDS_MAX;
 }
 
@@ -685,6 +691,10 @@ static void step(struct run *run)
 					if (goes_on(run) && may_assign(run) && is_proven(run)) {
 						AWAIT(run, RUN_ASSIGNING, start_flow(&run->assign.flow));
 						take_flow_result(run, &run->assign.flow);
+					}
+					if (goes_on(run) && may_ask_apple(run) && is_proven(run) && run->tenant.has_asked_jobs && routing_is_current(&run->tenant)) {
+						AWAIT(run, RUN_DOING_JOBS, start_flow(&run->job.flow));
+						take_flow_result(run, &run->job.flow);
 					}
 					if (goes_on(run) && may_ask_apple(run) && is_proven(run) && replacement_must_ask(&run->tenant)) {
 						AWAIT(run, RUN_RESOLVING, start_flow(&run->replacement.flow));

@@ -10,6 +10,17 @@
 
 enum { DETAIL_MAX = 400, JSON_MAX = 4096, FAILURES_TOLD = 3, USUAL_INTERVAL_S = 1800 };
 
+// The first one; NULL: none.
+static const struct tenant_endpoint *disabled_endpoint(const struct tenant *tenant)
+{
+	for (size_t i = 0; i < tenant->endpoint_count; i++) {
+		if (tenant->endpoints[i].disabled_reason.length > 0) {
+			return &tenant->endpoints[i];
+		}
+	}
+	return NULL;
+}
+
 static void describe(char out[DETAIL_MAX + 1], enum alert_kind kind, const struct tenant *tenant, const struct token_facts *facts)
 {
 	char when[INSTANT_TEXT_SIZE];
@@ -40,6 +51,11 @@ static void describe(char out[DETAIL_MAX + 1], enum alert_kind kind, const struc
 	case ALERT_PROFILE_DRIFTED:
 		(void)snprintf(out, DETAIL_MAX + 1, "Apple has the profile %s otherwise than it was meant. GET .../instances/{instance}/profile shows it.",
 			wanted_profile_drifting(tenant)->uuid);
+		break;
+	case ALERT_ENDPOINT_DISABLED:
+		(void)snprintf(out, DETAIL_MAX + 1, "Endpoint %" PRId64 " is sent nothing any more: %.*s. Nothing is lost; POST .../endpoints/%" PRId64
+			"/enable goes on where it was.", disabled_endpoint(tenant)->endpoint_id, TEXT_ARGS(disabled_endpoint(tenant)->disabled_reason),
+			disabled_endpoint(tenant)->endpoint_id);
 		break;
 	case ALERT_TOKEN_RENEWED:
 		(void)snprintf(out, DETAIL_MAX + 1, "The client's administrator renewed the server token by a link.");
@@ -154,6 +170,7 @@ bool tell_prepare(struct tell *tell, struct tenant *tenant)
 		.profile_unusable = wanted_profile_unusable(tenant) != NULL,
 		.profile_undefined = wanted_profile_undefined(tenant) != NULL,
 		.profile_drifts = wanted_profile_drifting(tenant) != NULL,
+		.endpoint_disabled = disabled_endpoint(tenant) != NULL,
 		.pending_refused = tenant->pending_refused,
 	};
 

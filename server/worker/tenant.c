@@ -51,8 +51,10 @@ void tenant_clear(struct tenant *tenant)
 	if (tenant->has_data_key) {
 		data_key_fini(&tenant->data_key);
 	}
-	for (size_t i = 0; i < tenant->instance_count; i++) {
-		webhook_secret_fini(&tenant->instances[i].webhook_secret);
+	for (size_t i = 0; i < tenant->endpoint_count; i++) {
+		for (size_t at = 0; at < WEBHOOK_SECRETS_MAX; at++) {
+			webhook_secret_fini(&tenant->endpoints[i].secrets[at]);
+		}
 	}
 	arena_fini(&tenant->memory);
 	arena_fini(&tenant->scratch);

@@ -12,6 +12,7 @@
 #include "depbroker/arena.h"
 #include "depbroker/digest.h"
 #include "store/deliveries.h"
+#include "store/endpoints.h"
 #include "store/enrolments.h"
 #include "store/guards.h"
 #include "store/instances.h"
@@ -38,12 +39,25 @@ struct wanted_profile;
 
 struct tenant_instance {
 	int64_t instance_id;
-	struct text name, enrolment_url, members, webhook_url; // in tenant->memory
+	struct text name, enrolment_url, members; // in tenant->memory
 	enum ruleset_instance_state state;
 	struct text allowed_hosts[STORE_HOSTS_MAX];
 	size_t allowed_host_count;
-	bool webhook_enabled;
-	struct webhook_secret webhook_secret;
+};
+
+struct tenant_endpoint { // texts in tenant->memory, each ends with a zero
+	int64_t endpoint_id;
+	int64_t instance_id; // 0: it gets all of the log
+	struct text instance; // its name; empty: of the client itself
+	struct text url;
+	uint64_t event_types; // a bit for each that it wants; 0: all
+	struct text headers[STORE_ENDPOINT_HEADERS_MAX];
+	size_t header_count;
+	struct text disabled_reason; // empty: it is in use
+	int64_t not_before_us;
+	int64_t succeeded_at_us; // as far as it was stored
+	struct webhook_secret secrets[WEBHOOK_SECRETS_MAX]; // valid ones, the newest first
+	size_t secret_count;
 };
 
 struct defined_profile { // a row of profiles
@@ -109,12 +123,15 @@ struct tenant {
 	size_t label_count;
 	bool has_facts;    // about single devices (store/routing.h)
 	bool has_reroutes; // devices are to be decided about once more
+	bool has_asked_jobs; // jobs have something to ask Apple for
 	struct routing_fact *facts; // in scratch, of the devices of the step: see routing.h
 	size_t fact_count;
 	struct guard_row *guards;   // likewise, of those that are to be held if they arrive now; NULL: nobody asked
 	size_t guard_count;
 	struct tenant_instance *instances;
 	size_t instance_count;
+	struct tenant_endpoint *endpoints;
+	size_t endpoint_count;
 	struct position_row *positions;
 	size_t position_count;
 	struct enrolment_work enrolments; // what was there to do when it was loaded

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Taking a client: everything that a run needs to know, in one round trip, secrets opened.
+#include "store/jobs.h"
 #include "store/run_row.h"
 #include "tenants/profile_render.h"
 #include "worker/profile_content.h"
@@ -12,8 +13,8 @@
 
 // The statements, in their order. What there is one of belongs into the row (run_row.h), lists are statements of their own.
 enum {
-	LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_PROFILES, LOAD_POSITIONS, LOAD_ROUTING, LOAD_TENANT_PROFILE,
-	LOAD_DEFINITIONS, LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_COUNT,
+	LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_ENDPOINTS, LOAD_PROFILES, LOAD_POSITIONS, LOAD_ROUTING, LOAD_TENANT_PROFILE,
+	LOAD_DEFINITIONS, LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_JOBS, LOAD_COUNT,
 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
@@ -25,13 +26,15 @@ void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 	(void)store_run_select(t, id);
 	(void)store_secret_select_for_run(t, id);
 	(void)store_instance_list(t, id);
+	(void)store_endpoint_list_with_secrets(t, id);
 	(void)store_profile_list(t, id);
 	(void)store_position_list(t, id);
 	(void)store_routing_select(t, id);
 	(void)store_tenant_profile_select(t, id);
 	(void)store_definition_list(t, id);
 	(void)store_profile_next_check(t, id);
-	last = store_enrolment_work(t, id);
+	(void)store_enrolment_work(t, id);
+	last = store_job_any_asked(t, id);
 	assert(last == LOAD_COUNT - 1);
 }
 
@@ -195,22 +198,64 @@ static enum err read_pending(struct tenant *tenant, const struct pg_transaction 
 	return OK;
 }
 
-static enum err read_webhook_secret(struct tenant *tenant, const struct pg_transaction *t, struct tenant_instance *instance,
+static enum err read_webhook_secret(struct tenant *tenant, const struct pg_transaction *t, size_t row, struct tenant_endpoint *endpoint,
 	struct fault *fault)
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(2 * WEBHOOK_SECRET_MAX + 16);
-	int version;
-	enum err rc = open_secret(tenant, t, SECRET_WEBHOOK, instance->instance_id, &version, &plain, fault);
 
-	if (rc == ERR_NOT_FOUND) {
-		instance->webhook_enabled = false; // nothing is ever sent unsigned
+	if (store_secret_version(t, LOAD_ENDPOINTS, row) == 0 || endpoint->secret_count == WEBHOOK_SECRETS_MAX) {
 		return OK;
 	}
-	TRY(rc);
-	return webhook_secret_parse(&instance->webhook_secret, buffer_text(&plain), fault);
+	TRY(store_secret_open(t, LOAD_ENDPOINTS, row, tenant->due.tenant_id, SECRET_WEBHOOK, tenant->process->keys, &tenant->data_key, &plain,
+		fault));
+	return webhook_secret_parse(&endpoint->secrets[endpoint->secret_count++], buffer_text(&plain), fault);
 }
 
-static enum err read_instances(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+static void keep_endpoint(struct tenant *tenant, struct tenant_endpoint *endpoint, const struct endpoint_row *row)
+{
+	*endpoint = (struct tenant_endpoint){
+		.endpoint_id = row->endpoint_id,
+		.instance_id = row->instance_id,
+		.instance = tenant_keep(tenant, row->instance),
+		.url = tenant_keep(tenant, row->url),
+		.header_count = row->header_count,
+		.disabled_reason = tenant_keep(tenant, row->disabled_at_us != INSTANT_NONE ? row->disabled_reason : TEXT_NONE),
+		.not_before_us = row->not_before_us,
+		.succeeded_at_us = row->succeeded_at_us,
+		.event_types = row->event_count > 0 ? 1 : 0, // no event has the type 0: an unknown word does not mean all
+	};
+	for (size_t i = 0; i < row->header_count; i++) {
+		endpoint->headers[i] = tenant_keep(tenant, row->headers[i]);
+	}
+	for (size_t i = 0; i < row->event_count; i++) {
+		enum event_type type;
+
+		if (event_type_of(row->events[i], &type)) {
+			endpoint->event_types |= UINT64_C(1) << type;
+		}
+	}
+}
+
+// A row for each of an endpoint's secrets.
+static enum err read_endpoints(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	const size_t rows = pg_row_count(t, LOAD_ENDPOINTS);
+	size_t *count = &tenant->endpoint_count;
+
+	tenant->endpoints = room(tenant, rows, sizeof *tenant->endpoints);
+	for (size_t i = 0; i < rows; i++) {
+		struct endpoint_row row;
+
+		store_endpoint_read_with_secret(t, LOAD_ENDPOINTS, i, &row);
+		if (*count == 0 || tenant->endpoints[*count - 1].endpoint_id != row.endpoint_id) {
+			keep_endpoint(tenant, &tenant->endpoints[(*count)++], &row);
+		}
+		TRY(read_webhook_secret(tenant, t, i, &tenant->endpoints[*count - 1], fault));
+	}
+	return OK;
+}
+
+static void read_instances(struct tenant *tenant, const struct pg_transaction *t)
 {
 	const size_t count = pg_row_count(t, LOAD_INSTANCES);
 
@@ -225,21 +270,18 @@ static enum err read_instances(struct tenant *tenant, const struct pg_transactio
 		instance->state = store_instance_state(&row);
 		instance->enrolment_url = tenant_keep(tenant, row.enrolment_url);
 		instance->members = tenant_keep(tenant, row.profile);
-		instance->webhook_url = tenant_keep(tenant, row.webhook_url);
 		instance->allowed_host_count = row.allowed_host_count;
 		for (size_t host = 0; host < row.allowed_host_count; host++) {
 			instance->allowed_hosts[host] = tenant_keep(tenant, row.allowed_hosts[host]);
 		}
-		instance->webhook_enabled = row.webhook_url.length > 0 && row.webhook_disabled_at_us == INSTANT_NONE;
-		tenant->instance_count = i + 1;
-		TRY(read_webhook_secret(tenant, t, instance, fault));
 	}
-	return OK;
+	tenant->instance_count = count;
 }
 
 static void read_routing(struct tenant *tenant, const struct pg_transaction *t)
 {
 	store_routing_read(t, LOAD_ROUTING, &tenant->has_facts, &tenant->has_reroutes);
+	tenant->has_asked_jobs = store_job_any_asked_read(t, LOAD_JOBS);
 }
 
 // With another version of the template than the one that devices were looked at with, they are looked at again.
@@ -335,7 +377,8 @@ enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t,
 	TRY(read_token(tenant, t, &row.token, fault));
 	TRY(read_pending(tenant, t, &row.pending, fault));
 	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
-	TRY(read_instances(tenant, t, fault));
+	read_instances(tenant, t);
+	TRY(read_endpoints(tenant, t, fault));
 	read_layers(tenant, t, &row.tenant);
 	TRY(read_profiles(tenant, t, fault));
 	TRY(read_definitions(tenant, t, fault));

@@ -77,7 +77,7 @@ struct wanted_profile *wanted_profile_of(struct tenant *tenant, int64_t instance
 {
 	rules_need(tenant);
 	for (struct wanted_profile *profile = tenant->wanted; profile != NULL; profile = profile->next) {
-		if (profile->instance->instance_id == instance_id &&
+		if (!profile->is_of_server && profile->instance->instance_id == instance_id &&
 			(profile->override.bytes == override.bytes || text_equal(profile->override, override))) {
 			return profile;
 		}
@@ -85,6 +85,30 @@ struct wanted_profile *wanted_profile_of(struct tenant *tenant, int64_t instance
 	const struct tenant_instance *instance = tenant_instance_by_id(tenant, instance_id);
 
 	return instance != NULL ? add(tenant, instance, rule_id, override) : NULL;
+}
+
+struct wanted_profile *wanted_profile_of_server(struct tenant *tenant, int64_t instance_id, struct text uuid)
+{
+	rules_need(tenant);
+	const struct tenant_instance *instance = tenant_instance_by_id(tenant, instance_id);
+
+	for (struct wanted_profile *profile = tenant->wanted; profile != NULL; profile = profile->next) {
+		if (profile->is_of_server && profile->instance->instance_id == instance_id && text_equal_string(uuid, profile->uuid)) {
+			return profile;
+		}
+	}
+	if (instance == NULL || uuid.length > APPLE_PROFILE_UUID_MAX) {
+		return NULL;
+	}
+	struct wanted_profile *profile = arena_take(&tenant->memory, sizeof *profile);
+
+	assert(profile != NULL);
+	*profile = (struct wanted_profile){
+		.next = tenant->wanted, .instance = instance, .is_of_server = true, .last_at_us = INSTANT_NONE, .wait_until_us = INSTANT_NONE,
+	};
+	memcpy(profile->uuid, uuid.bytes, uuid.length);
+	tenant->wanted = profile;
+	return profile;
 }
 
 void wanted_profile_all(struct tenant *tenant)
@@ -109,7 +133,7 @@ struct wanted_profile *wanted_profile_with(struct tenant *tenant, struct text uu
 
 struct text wanted_profile_uuid(const struct wanted_profile *profile)
 {
-	if (profile == NULL || profile->is_refused) {
+	if (profile == NULL || profile->is_refused || profile->is_lost) {
 		return TEXT_NONE;
 	}
 	return profile->uuid[0] != '\0' ? text_of(profile->uuid) : ASSIGN_PROFILE_UNDEFINED;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// wanted_profile.h - the enrolment profiles that devices of the client should have: one for each instance and override of a rule.
+// wanted_profile.h - the enrolment profiles that devices of the client should have: one for each instance and override of a rule, and those
+// that MDM servers defined through their virtual DEP servers.
 //
 // Ownership  they live with what was loaded, and do not move.
 // Laws       1. (instance, content) is its identity: what is defined with the same content is it
@@ -19,6 +20,8 @@ struct wanted_profile {
 	char uuid[APPLE_PROFILE_UUID_MAX + 1]; // empty: not defined
 	bool is_refused;
 	char why[401]; // it is: an error in the layers, or Apple's word
+	bool is_of_server; // an MDM server defined it (store/dep_profiles.h): it is not rendered here, and not defined again
+	bool is_lost;      // Apple does not know such a one any more, and nobody wants it
 	bool drifts;   // Apple has it otherwise than it was meant
 	int64_t attempts, last_at_us; // of definitions of this content
 	int64_t wait_until_us; // after a definition that Apple did not take, in this run
@@ -29,6 +32,8 @@ struct wanted_profile {
 void wanted_profile_all(struct tenant *tenant);
 // NULL: the client has no such instance. `override` lives with the rules.
 struct wanted_profile *wanted_profile_of(struct tenant *tenant, int64_t instance_id, struct text rule_id, struct text override);
+// NULL: the client has no such instance.
+struct wanted_profile *wanted_profile_of_server(struct tenant *tenant, int64_t instance_id, struct text uuid);
 struct wanted_profile *wanted_profile_with(struct tenant *tenant, struct text uuid); // NULL: none has it
 // As assign.h wants it: its UUID, ASSIGN_PROFILE_UNDEFINED, or nothing. `profile` may be NULL.
 struct text wanted_profile_uuid(const struct wanted_profile *profile);

@@ -432,7 +432,7 @@ static enum err open_clients(struct worker *worker, struct fault *fault)
 		.allow_plain_http = true,
 		.guard = HTTP_ADDRESS_PUBLIC_ONLY,
 		.in_flight = 64,
-		.in_flight_per_key = 8, // the lanes of one instance
+		.in_flight_per_key = 16, // of one client: the lanes of two endpoints
 		.connections = 64,
 	};
 

@@ -455,7 +455,7 @@ def rules_have_versions_and_if_match_is_honoured():
 def a_disabled_endpoint_is_enabled():
     tenant = new_tenant()
     new_instance(tenant)
-    POSTGRES.sql(f"update depbroker.instances set webhook_disabled_at = now(), webhook_disabled_reason = '410' where tenant_id = {tenant_id(tenant)}")
+    POSTGRES.sql(f"update depbroker.endpoints set disabled_at = now(), disabled_reason = '410' where tenant_id = {tenant_id(tenant)}")
     equal(API.get(f"{tenant}/instances/main")["webhook_disabled_reason"], "410", "disabled")
     equal(API.expect(200, "POST", f"{tenant}/instances/main/enable")["webhook_disabled_at"], None, "enabled")
     API.problem("instance_not_found", "POST", f"{tenant}/instances/other/enable")
@@ -465,7 +465,7 @@ def a_disabled_endpoint_is_enabled():
 def deliveries_show_lanes_and_attempts():
     tenant = new_tenant()
     new_instance(tenant)
-    POSTGRES.sql("insert into depbroker.attempts (tenant_id, instance_id, seq, attempt, at, status, error, took_ms)"
+    POSTGRES.sql("insert into depbroker.attempts (tenant_id, endpoint_id, seq, attempt, at, status, error, took_ms)"
                  f" select tenant_id, instance_id, 7, n, now(), 500, 'no', 12 from depbroker.instances, generate_series(1, 3) n where tenant_id = {tenant_id(tenant)}")
     deliveries = API.get(f"{tenant}/instances/main/deliveries?limit=2")
     equal([lane["lane"] for lane in deliveries["lanes"]], list(range(8)), "lanes")

@@ -121,7 +121,7 @@ class Schedule:
         self.apple, self.receiver = Control(sim["control"]), Control(inboxes)
         self.apple_port = self.route("apple", sim["apple"].removeprefix("http://"))
         self.receiver_url = f"http://127.0.0.1:{self.route('hooks', inboxes.removeprefix('http://'))}"
-        self.sql(f"update depbroker.instances set webhook_url = replace(webhook_url, '{self.template.receiver_url}', '{self.receiver_url}')")
+        self.sql(f"update depbroker.endpoints set url = replace(url, '{self.template.receiver_url}', '{self.receiver_url}')")
         for slug, (number, secret) in self.template.clients.items():
             self.clients[slug] = Client(self, slug, number)
             self.receiver.call("PUT", f"/secret/{slug}", secret.encode())

@@ -2,6 +2,7 @@
 //
 // Positions of deliveries, attempts, and what the status of a client counts.
 #include "store/deliveries.h"
+#include "store/endpoints.h"
 #include "store/instances.h"
 #include "support/cmocka_all.h"
 #include "support/store_world.h"
@@ -55,7 +56,7 @@ static void write_events(struct stream_fence *fence, int64_t instance_id, int la
 	fence->event_seq += count;
 }
 
-static struct position_row position_of(int64_t tenant_id, int64_t instance_id, int lane)
+static struct position_row position_of(int64_t tenant_id, int64_t endpoint_id, int lane)
 {
 	struct position_row row = { .lane = -1 };
 	struct pg_call call;
@@ -64,12 +65,12 @@ static struct position_row position_of(int64_t tenant_id, int64_t instance_id, i
 	run(&call, &world);
 	for (size_t i = 0; i < pg_row_count(&call.transaction, statement); i++) {
 		store_position_read(&call.transaction, statement, i, &row);
-		if (row.instance_id == instance_id && row.lane == lane) {
+		if (row.endpoint_id == endpoint_id && row.lane == lane) {
 			break;
 		}
 	}
 	end(&call);
-	assert_true(row.instance_id == instance_id && row.lane == lane);
+	assert_true(row.endpoint_id == endpoint_id && row.lane == lane);
 	return row;
 }
 
@@ -88,7 +89,7 @@ static void settle(const struct stream_fence *fence, int64_t was, const struct p
 static void a_position_moves_forward_for_its_owner_only(void **state)
 {
 	const int64_t tenant_id = fresh_tenant();
-	struct position_row next = { .instance_id = new_instance(&world, tenant_id, "main"), .lane = 3, .acked_seq = 5,
+	struct position_row next = { .endpoint_id = new_instance(&world, tenant_id, "main"), .lane = 3, .acked_seq = 5,
 		.next_try_at_us = INSTANT_NONE, .first_failed_at_us = INSTANT_NONE };
 	struct stream_fence fence = take(&world, tenant_id, "a");
 	struct stream_fence wrong;
@@ -107,23 +108,23 @@ static void a_position_moves_forward_for_its_owner_only(void **state)
 	wrong = fence;
 	wrong.node_id = TEXT("b");
 	settle(&wrong, 5, &next, ERR_FENCED);
-	row = position_of(tenant_id, next.instance_id, 3);
+	row = position_of(tenant_id, next.endpoint_id, 3);
 	assert_int_equal(row.acked_seq, 5);
-	assert_int_equal(position_of(tenant_id, next.instance_id, 2).acked_seq, 0);
+	assert_int_equal(position_of(tenant_id, next.endpoint_id, 2).acked_seq, 0);
 	settle(&fence, 5, &next, OK);
 	(void)take(&world, tenant_id, "a");
 	next.acked_seq = 7;
 	settle(&fence, 6, &next, ERR_FENCED);
-	assert_int_equal(position_of(tenant_id, next.instance_id, 3).acked_seq, 6);
+	assert_int_equal(position_of(tenant_id, next.endpoint_id, 3).acked_seq, 6);
 }
 
 static void a_position_comes_back(void **state)
 {
 	const int64_t tenant_id = fresh_tenant();
-	const struct position_row failed = { .instance_id = new_instance(&world, tenant_id, "main"), .lane = 7, .attempts = 3,
+	const struct position_row failed = { .endpoint_id = new_instance(&world, tenant_id, "main"), .lane = 7, .attempts = 3,
 		.next_try_at_us = MOMENT, .first_failed_at_us = MOMENT - 1 };
 	struct stream_fence fence = take(&world, tenant_id, "a");
-	struct position_row row = position_of(tenant_id, failed.instance_id, 7);
+	struct position_row row = position_of(tenant_id, failed.endpoint_id, 7);
 	struct pg_call call;
 
 	(void)state;
@@ -131,14 +132,14 @@ static void a_position_comes_back(void **state)
 	assert_int_equal(row.next_try_at_us, INSTANT_NONE);
 	assert_int_equal(row.first_failed_at_us, INSTANT_NONE);
 	settle(&fence, 0, &failed, OK);
-	row = position_of(tenant_id, failed.instance_id, 7);
+	row = position_of(tenant_id, failed.endpoint_id, 7);
 	assert_int_equal(row.acked_seq, 0);
 	assert_int_equal(row.attempts, 3);
 	assert_int_equal(row.next_try_at_us, MOMENT);
 	assert_int_equal(row.first_failed_at_us, MOMENT - 1);
-	store_instance_enable(begin(&call, store_api(tenant_id)), tenant_id, failed.instance_id);
+	store_endpoint_enable(begin(&call, store_api(tenant_id)), tenant_id, failed.endpoint_id);
 	run_and_end(&call, &world);
-	row = position_of(tenant_id, failed.instance_id, 7);
+	row = position_of(tenant_id, failed.endpoint_id, 7);
 	assert_int_equal(row.attempts, 0);
 	assert_int_equal(row.next_try_at_us, INSTANT_NONE);
 }
@@ -146,19 +147,19 @@ static void a_position_comes_back(void **state)
 static void a_position_says_whether_something_is_left(void **state)
 {
 	const int64_t tenant_id = fresh_tenant();
-	struct position_row next = { .instance_id = new_instance(&world, tenant_id, "main"), .lane = 1, .acked_seq = 1,
+	struct position_row next = { .endpoint_id = new_instance(&world, tenant_id, "main"), .lane = 1, .acked_seq = 1,
 		.next_try_at_us = INSTANT_NONE, .first_failed_at_us = INSTANT_NONE };
 	struct stream_fence fence = take(&world, tenant_id, "a");
 
 	(void)state;
-	write_events(&fence, next.instance_id, 1, 2);
-	assert_true(position_of(tenant_id, next.instance_id, 1).pending);
-	assert_false(position_of(tenant_id, next.instance_id, 0).pending);
+	write_events(&fence, next.endpoint_id, 1, 2);
+	assert_true(position_of(tenant_id, next.endpoint_id, 1).pending);
+	assert_false(position_of(tenant_id, next.endpoint_id, 0).pending);
 	settle(&fence, 0, &next, OK);
-	assert_true(position_of(tenant_id, next.instance_id, 1).pending);
+	assert_true(position_of(tenant_id, next.endpoint_id, 1).pending);
 	next.acked_seq = 2;
 	settle(&fence, 1, &next, OK);
-	assert_false(position_of(tenant_id, next.instance_id, 1).pending);
+	assert_false(position_of(tenant_id, next.endpoint_id, 1).pending);
 }
 
 static void a_new_instance_begins_at_the_end_of_the_log(void **state)
@@ -178,15 +179,15 @@ static void an_instance_is_disabled_once_and_enabled_again(void **state)
 	struct pg_call call;
 
 	(void)state;
-	(void)store_instance_disable(begin(&call, store_worker(tenant_id)), tenant_id, instance_id, TEXT("410 Gone"));
-	(void)store_instance_disable(&call.transaction, tenant_id, instance_id, TEXT("later"));
+	(void)store_endpoint_disable(begin(&call, store_worker(tenant_id)), tenant_id, instance_id, TEXT("410 Gone"));
+	(void)store_endpoint_disable(&call.transaction, tenant_id, instance_id, TEXT("later"));
 	(void)store_instance_list(&call.transaction, tenant_id);
 	run(&call, &world);
 	store_instance_read(&call.transaction, 2, 0, &row);
 	assert_true(row.webhook_disabled_at_us > MOMENT);
 	assert_true(text_equal_string(row.webhook_disabled_reason, "410 Gone"));
 	end(&call);
-	store_instance_enable(begin(&call, store_api(tenant_id)), tenant_id, instance_id);
+	store_endpoint_enable(begin(&call, store_api(tenant_id)), tenant_id, instance_id);
 	(void)store_instance_list(&call.transaction, tenant_id);
 	run(&call, &world);
 	store_instance_read(&call.transaction, 3, 0, &row);
@@ -201,10 +202,10 @@ static void attempts_come_back_newest_first(void **state)
 	const int64_t now_us = clock_wall_us();
 	char long_error[500];
 	const struct attempt_row attempts[] = {
-		{ .instance_id = 1, .seq = 9, .attempt = 1, .at_us = now_us, .status = 0, .error = { long_error, sizeof long_error },
+		{ .endpoint_id = 1, .seq = 9, .attempt = 1, .at_us = now_us, .status = 0, .error = { long_error, sizeof long_error },
 			.took_ms = 30000 },
-		{ .instance_id = 1, .seq = 8, .attempt = 2, .at_us = now_us + 1, .status = 200, .took_ms = 12 },
-		{ .instance_id = 2, .seq = 8, .attempt = 1, .at_us = now_us + 2, .status = 200, .took_ms = 12 },
+		{ .endpoint_id = 1, .seq = 8, .attempt = 2, .at_us = now_us + 1, .status = 200, .took_ms = 12 },
+		{ .endpoint_id = 2, .seq = 8, .attempt = 1, .at_us = now_us + 2, .status = 200, .took_ms = 12 },
 	};
 	struct attempt_row row;
 	struct pg_call call;
@@ -218,7 +219,7 @@ static void attempts_come_back_newest_first(void **state)
 	assert_int_equal(pg_row_count(&call.transaction, 1), 2);
 	assert_int_equal(pg_row_count(&call.transaction, 2), 1);
 	store_attempt_read(&call.transaction, 1, 0, &row);
-	assert_int_equal(row.instance_id, 1);
+	assert_int_equal(row.endpoint_id, 1);
 	assert_int_equal(row.seq, 8);
 	assert_int_equal(row.attempt, 2);
 	assert_int_equal(row.at_us, now_us + 1);
@@ -352,7 +353,7 @@ static void everything_is_announced_up_to_the_first_lane_that_waits(void **state
 	const int64_t tenant_id = fresh_tenant();
 	const int64_t first = new_instance(&world, tenant_id, "first");
 	const int64_t second = new_instance(&world, tenant_id, "second");
-	struct position_row next = { .instance_id = first, .lane = 1, .acked_seq = 2, .next_try_at_us = INSTANT_NONE,
+	struct position_row next = { .endpoint_id = first, .lane = 1, .acked_seq = 2, .next_try_at_us = INSTANT_NONE,
 		.first_failed_at_us = INSTANT_NONE };
 	struct stream_fence fence = take(&world, tenant_id, "a");
 	struct pg_call call;
@@ -369,13 +370,13 @@ static void everything_is_announced_up_to_the_first_lane_that_waits(void **state
 	next.acked_seq = 3;
 	settle(&fence, 2, &next, OK);
 	assert_int_equal(announced(tenant_id), 3);
-	(void)store_instance_disable(begin(&call, store_worker(tenant_id)), tenant_id, second, TEXT("410"));
+	(void)store_endpoint_disable(begin(&call, store_worker(tenant_id)), tenant_id, second, TEXT("410"));
 	run_and_end(&call, &world);
 	assert_int_equal(announced(tenant_id), 5);
-	store_instance_enable(begin(&call, store_api(tenant_id)), tenant_id, second);
+	store_endpoint_enable(begin(&call, store_api(tenant_id)), tenant_id, second);
 	run_and_end(&call, &world);
 	assert_int_equal(announced(tenant_id), 3);
-	test_postgres_run(world.postgres, "update depbroker.instances set webhook_url = null where name = 'second'");
+	test_postgres_run(world.postgres, "update depbroker.endpoints n set url = null from depbroker.instances i where i.instance_id = n.endpoint_id and i.name = 'second'");
 	assert_int_equal(announced(tenant_id), 5);
 }
 

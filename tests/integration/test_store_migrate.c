@@ -254,6 +254,24 @@ static void partitions_are_ensured_twice_without_harm(void **state)
 	assert_int_equal(ask_number(&world, "select count(*) from depbroker.lint()"), 0);
 }
 
+static void attempts_of_long_ago_are_dropped_whole(void **state)
+{
+	const char *const parts = "select count(*) from pg_inherits where inhparent = 'depbroker.attempts'::regclass";
+	const int64_t before = ask_number(&world, parts);
+	struct pg_call call;
+
+	(void)state;
+	test_postgres_run(world.postgres, "set role depbroker_owner; create table depbroker.attempts_202001 partition of depbroker.attempts "
+		"for values from ('2020-01-01') to ('2020-02-01'); create table depbroker.events_202001 partition of depbroker.events "
+		"for values from ('2020-01-01') to ('2020-02-01')");
+	(void)store_partitions_ensure(begin(&call, store_directory()));
+	run_and_end(&call, &world);
+	assert_int_equal(ask_number(&world, parts), before);
+	assert_int_equal(ask_number(&world, "select count(*) from pg_class where relname = 'attempts_202001'"), 0);
+	assert_int_equal(ask_number(&world, "select count(*) from pg_class where relname = 'events_202001'"), 1); // the log stays
+	test_postgres_run(world.postgres, "drop table depbroker.events_202001");
+}
+
 // --- the linter ---
 
 static const struct breach {
@@ -293,7 +311,7 @@ static const struct breach {
 	{ "do $$ begin execute format('grant select on depbroker.events_%s to depbroker_api', "
 		"to_char(now() at time zone 'UTC', 'YYYYMM')); end $$", "a partition has grants of its own", "events_" },
 	{ "create unique index wrong on depbroker.devices (serial_number)", "a key does not begin with the client", "depbroker.wrong" },
-	{ "create unique index wide on depbroker.instances (instance_id); alter table depbroker.positions add constraint leak "
+	{ "create unique index wide on depbroker.instances (instance_id); alter table depbroker.pins add constraint leak "
 		"foreign key (instance_id) references depbroker.instances (instance_id)", "a reference leaves the client", "leak" },
 	{ "alter role depbroker_api bypassrls", "a role can get around row level security", "depbroker_api" },
 	{ "alter table depbroker.rules owner to postgres", "a table has another owner", "rules" },
@@ -366,6 +384,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_may_lose_data_is_warned_of),
 		cmocka_unit_test(readiness_sees_version_and_complaints),
 		cmocka_unit_test(partitions_are_ensured_twice_without_harm),
+		cmocka_unit_test(attempts_of_long_ago_are_dropped_whole),
 		cmocka_unit_test(the_linter_finds_every_planted_breach),
 	};
 

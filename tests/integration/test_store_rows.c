@@ -2,6 +2,8 @@
 //
 // Every row of the store comes back as it was written, with NULLs, quotes and characters beyond ASCII.
 #include "store/api_keys.h"
+#include "store/dep_profiles.h"
+#include "store/dep_servers.h"
 #include "store/deliveries.h"
 #include "store/instances.h"
 #include "store/account.h"
@@ -590,9 +592,9 @@ static void an_instance_comes_back(void **state)
 	same_instance(&row, &instance);
 	assert_int_equal(row.webhook_disabled_at_us, INSTANT_NONE);
 	assert_true(is_recent(row.created_at_us));
-	assert_int_equal(pg_row_count(&call.transaction, 1), EVENT_LANES);
+	assert_int_equal(pg_row_count(&call.transaction, 1), DELIVERY_LANES);
 	store_position_read(&call.transaction, 1, 7, &position);
-	assert_int_equal(position.instance_id, instance.instance_id);
+	assert_int_equal(position.endpoint_id, instance.instance_id);
 	assert_int_equal(position.lane, 7);
 	end(&call);
 
@@ -603,7 +605,7 @@ static void an_instance_comes_back(void **state)
 	(void)store_instance_update(begin(&call, store_api(tenant_id)), tenant_id, &instance);
 	(void)store_instance_list(&call.transaction, tenant_id);
 	run(&call, &world);
-	store_instance_read(&call.transaction, 2, 0, &row);
+	store_instance_read(&call.transaction, 3, 0, &row);
 	same_instance(&row, &instance);
 	end(&call);
 	store_instance_insert(begin(&call, store_api(tenant_id)), tenant_id, &instance);
@@ -776,6 +778,43 @@ static void facts_say_pins_and_where_a_predecessor_was(void **state)
 	assert_true(has_facts && has_reroutes);
 	assert_int_equal(pg_row_count(&call.transaction, 4), 1);
 	end(&call);
+}
+
+static void wishes_are_of_devices_of_their_instance_and_of_profiles_that_apple_has(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t instance_id = new_instance(&world, tenant_id, "main");
+	const int64_t other_id = new_instance(&world, tenant_id, "other");
+	const struct device_row rows[] = {
+		routed_device(TEXT("HERE"), instance_id, INSTANT_NONE, TEXT_NONE), routed_device(TEXT("THERE"), other_id, INSTANT_NONE, TEXT_NONE),
+	};
+	const struct text serials[] = { TEXT("HERE"), TEXT("THERE"), TEXT("NOWHERE") };
+	struct routing_fact fact;
+	struct pg_call call;
+
+	(void)state;
+	put_devices(tenant_id, rows, 2);
+	store_dep_server_put(begin(&call, store_api(tenant_id)), tenant_id, &(struct dep_server_row){ .instance_id = instance_id,
+		.server_uuid = TEXT("0123456789ABCDEF0123456789ABCDEF"), .consumer_key = TEXT("CK_1"), .secret_version = 1,
+		.fingerprint = TEXT("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"), .made_by = TEXT("key"), .expires_at_us = MOMENT });
+	store_dep_profile_put(&call.transaction, tenant_id, instance_id, TEXT("UUID"), TEXT("{}"));
+	store_dep_wish_put(&call.transaction, tenant_id, instance_id, TEXT("UUID"), serials, 3);
+	run_and_end(&call, &world);
+	(void)store_fact_by_serials(begin(&call, store_worker(tenant_id)), tenant_id, serials, 3);
+	store_dep_profile_lose(&call.transaction, tenant_id, TEXT("UUID"));
+	(void)store_fact_by_serials(&call.transaction, tenant_id, serials, 3);
+	(void)store_dep_profile_find_any(&call.transaction, tenant_id, instance_id, TEXT("UUID"));
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 1);
+	store_fact_read(&call.transaction, 0, 0, &fact);
+	same_text(fact.serial_number, TEXT("HERE"));
+	assert_int_equal(fact.wish_instance_id, instance_id);
+	same_text(fact.wished_profile_uuid, TEXT("UUID"));
+	assert_int_equal(pg_row_count(&call.transaction, 2), 0);
+	assert_int_equal(pg_row_count(&call.transaction, 3), 0);
+	end(&call);
+	store_dep_wish_put(begin(&call, store_api(tenant_id)), tenant_id, other_id, TEXT("UUID"), &serials[1], 1);
+	refuse(&call, &world, ERR_BAD_INPUT); // another instance's profile
 }
 
 static void only_another_person_grants_an_approval_and_only_once(void **state)
@@ -1283,6 +1322,7 @@ int main(void)
 		cmocka_unit_test(a_host_with_a_blank_is_refused),
 		cmocka_unit_test(rules_have_one_version_in_force),
 		cmocka_unit_test(new_devices_are_assigned_before_those_that_move),
+		cmocka_unit_test(wishes_are_of_devices_of_their_instance_and_of_profiles_that_apple_has),
 		cmocka_unit_test(facts_say_pins_and_where_a_predecessor_was),
 		cmocka_unit_test(only_another_person_grants_an_approval_and_only_once),
 		cmocka_unit_test(an_account_holds_what_was_spent_and_the_lower_limit_of_a_day),

@@ -7,10 +7,14 @@
 #include "store/api_keys.h"
 #include "store/bypass_codes.h"
 #include "store/definitions.h"
+#include "store/dep_profiles.h"
+#include "store/dep_servers.h"
 #include "store/deliveries.h"
 #include "store/account.h"
 #include "store/guards.h"
 #include "store/approvals.h"
+#include "store/jobs.h"
+#include "store/endpoints.h"
 #include "store/instances.h"
 #include "store/routing.h"
 #include "store/keys.h"
@@ -26,7 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { APPROVAL = 601, PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, PENDING = 505, ATTEMPTS_MADE = 1 };
+enum { APPROVAL = 601, PAIR = 501, NEXT_PAIR = 511, TOKEN = 502, INSTANCE = 503, CODE = 504, PENDING = 505, JOB = 701, ATTEMPTS_MADE = 1 };
 
 #define NODE   TEXT("node")
 #define SERIAL   TEXT("C02SAME")
@@ -85,6 +89,40 @@ static void put_approval(struct pg_transaction *t, int64_t tenant_id, int64_t nu
 		.payload = TEXT("{}"), .devices = TEXT("[]"), .requested_by = TEXT("key") });
 }
 
+static struct job_row job_of(int64_t tenant_id, int64_t costed, int64_t position)
+{
+	return (struct job_row){ .job_id = JOB, .tenant_id = tenant_id, .kind = JOB_PIN, .start_at_us = INSTANT_NONE, .row_count = 2,
+		.created_by = TEXT("key"), .costed = costed, .position = position };
+}
+
+static const struct job_wish job_rows[] = { { .serial_number = SERIAL }, { .serial_number = TEXT("ANOTHER") } };
+static const struct job_outcome outcome = { .result = JOB_DONE };
+static const int64_t row_numbers[] = { 1, 2 };
+
+static void put_job(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	struct job_row job = job_of(tenant_id, 0, 0);
+
+	job.job_id = job_id;
+	store_job_insert(t, tenant_id, &job);
+	store_job_rows_insert(t, tenant_id, job_id, job_rows, 2);
+}
+
+// Up to its start; the other instance is there by then.
+static struct job_row begin_retiring(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	struct job_row job = job_of(tenant_id, 0, 0);
+
+	job.job_id = job_id;
+	job.kind = JOB_RETIRE;
+	job.retires_id = INSTANCE;
+	job.target_id = INSTANCE + 10;
+	store_job_insert(t, tenant_id, &job);
+	store_job_costed(t, &job, TEXT("scheduled"), 1, 10);
+	store_job_begin(t, &job);
+	return job;
+}
+
 static struct instance_row instance_of(int64_t instance_id, const char *name)
 {
 	return (struct instance_row){ .instance_id = instance_id, .name = text_of(name), .kind = TEXT("fleet"),
@@ -120,9 +158,19 @@ static struct stored_event event_of(int64_t seq, int64_t instance_id)
 		.serial_number = SERIAL }, .instance_id = instance_id };
 }
 
+static struct endpoint_row endpoint_of(int64_t endpoint_id)
+{
+	return (struct endpoint_row){ .endpoint_id = endpoint_id, .instance_id = INSTANCE, .url = TEXT("https://mdm.example.com/2") };
+}
+
+static struct parked_event_row parked_event_of(int64_t seq)
+{
+	return (struct parked_event_row){ .endpoint_id = INSTANCE, .seq = seq, .first_failed_at_us = SECOND_US };
+}
+
 static struct attempt_row attempt_of(int attempt)
 {
-	return (struct attempt_row){ .instance_id = INSTANCE, .seq = 1, .attempt = attempt, .at_us = clock_wall_us(), .status = 500 };
+	return (struct attempt_row){ .endpoint_id = INSTANCE, .seq = 1, .attempt = attempt, .at_us = clock_wall_us(), .status = 500 };
 }
 
 static void put_secret(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int version)
@@ -163,6 +211,14 @@ static struct stream_fence fence_of(int64_t tenant_id) // of a client as fill() 
 		.config_version = 6 };
 }
 
+static void put_dep_server(struct pg_transaction *t, int64_t tenant_id)
+{
+	store_dep_server_put(t, tenant_id, &(struct dep_server_row){ .instance_id = INSTANCE, .server_uuid = TEXT("0123456789ABCDEF0123456789ABCDEF"),
+		.consumer_key = TEXT("CK_1"), .secret_version = 1, .fingerprint = TEXT("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+		.made_by = TEXT("key"), .expires_at_us = clock_wall_us() });
+	store_dep_profile_put(t, tenant_id, INSTANCE, TEXT("UUID"), TEXT("{}"));
+}
+
 static void fill_by_api(int64_t tenant_id)
 {
 	const struct key_pair_row pair = pair_of(PAIR);
@@ -189,6 +245,7 @@ static void fill_by_api(int64_t tenant_id)
 	(void)store_rules_put(t, tenant_id, 0, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") });
 	store_pins_put(t, tenant_id, &(struct pin_row){ .instance_id = INSTANCE, .made_by = TEXT("key") }, (const struct text[]){ SERIAL }, 1);
 	put_approval(t, tenant_id, APPROVAL);
+	put_job(t, tenant_id, JOB);
 	store_account_spend(t, &(const struct account_spending){ tenant_id, 1, 100 }, 1, TEXT("rules"), TEXT("key"));
 	(void)store_tenant_profile_put(t, tenant_id, 0, &layers, &author);
 	(void)store_instance_profile_put(t, tenant_id, INSTANCE, 0, TEXT("{}"), &author);
@@ -196,6 +253,7 @@ static void fill_by_api(int64_t tenant_id)
 	t = begin(&call, store_api(tenant_id));
 	store_pending_put(t, tenant_id, &pending);
 	(void)store_renewal_link_insert(t, tenant_id, &link, (const unsigned char *)digest_bytes.bytes);
+	put_dep_server(t, tenant_id);
 	run_and_end(&call, &world);
 }
 
@@ -207,6 +265,7 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 	const struct stored_event event = event_of(1, INSTANCE);
 	const struct ledger_entry entry = { .kind = "fetch" };
 	const struct attempt_row attempt = attempt_of(ATTEMPTS_MADE);
+	const struct parked_event_row parked = parked_event_of(1);
 	const struct stream_fence fence = take(&world, tenant_id, "node");
 	struct pg_call call;
 	struct pg_transaction *t = begin(&call, store_worker(tenant_id));
@@ -221,6 +280,7 @@ static void fill_by_worker(int64_t tenant_id, int64_t assign_at_us)
 	store_reroute_insert(t, tenant_id, (const struct text[]){ REROUTED }, 1);
 	(void)store_ledger_insert(t, &fence, 1, &entry);
 	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
+	(void)store_parked_event_insert(t, tenant_id, &parked, 1);
 	(void)store_alert_raise(t, tenant_id, TEXT("token.expiring"), TEXT("why"));
 	run_and_end(&call, &world);
 }
@@ -237,7 +297,14 @@ static int open_world(void **state)
 	fill_by_worker(mine, next_assign_us);
 	fill_by_api(theirs);
 	fill_by_worker(theirs, next_assign_us - SECOND_US);
-	test_postgres_run(world.postgres, "update depbroker.positions set attempts = 1; update depbroker.sync_due set claimed_by = 'node'");
+	test_postgres_run(world.postgres, "insert into depbroker.dep_wishes (tenant_id, serial_number, instance_id, profile_uuid)"
+		" select tenant_id, 'C02SAME', instance_id, profile_uuid from depbroker.dep_profiles;"
+		" insert into depbroker.dep_nonces select tenant_id, instance_id, sha256('once'), now() from depbroker.dep_servers");
+	test_postgres_run(world.postgres, "insert into depbroker.resends (tenant_id, endpoint_id, seq) select tenant_id, endpoint_id, 0 from depbroker.endpoints;"
+		" update depbroker.positions set attempts = 1; update depbroker.jobs set state = 'running', costed = 2, allowed = 2;"
+		" update depbroker.job_rows set result = 'asked' where row_number = 2;"
+		" insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
+		" select tenant_id, serial_number, '{a}', 'key' from depbroker.devices; update depbroker.sync_due set claimed_by = 'node'");
 	return 0;
 }
 
@@ -381,6 +448,18 @@ READS(account_select, store_api, store_account_select(t, tenant_id))
 READS(routed_by_serials, store_api, store_routed_by_serials(t, tenant_id, (const struct text[]){ SERIAL }, 1))
 READS(instance_device_list, store_api, store_instance_device_list(t, tenant_id, (const int64_t[]){ INSTANCE }, 1))
 READS(routed_list, store_api, store_routed_list(t, tenant_id, TEXT_NONE, INSTANT_NONE, 10))
+READS(dep_server_select, store_api, store_dep_server_select(t, tenant_id, INSTANCE))
+READS(dep_server_list, store_api, store_dep_server_list(t, tenant_id))
+READS(dep_profile_find, store_api, store_dep_profile_find(t, tenant_id, INSTANCE, TEXT("UUID")))
+READS(dep_profile_uuids, store_api, store_dep_profile_uuids(t, tenant_id, INSTANCE))
+READS(event_of_instance, store_api, store_event_of_instance(t, tenant_id, INSTANCE, 0, 10))
+CHANGES(dep_server_revoke, store_api, (void)store_dep_server_revoke(t, tenant_id, INSTANCE))
+CHANGES(dep_nonce_take, store_api,
+	(void)store_dep_nonce_take(t, tenant_id, INSTANCE, (const unsigned char *)digest_bytes.bytes, clock_wall_us(), 300))
+CHANGES(dep_profile_put, store_api, store_dep_profile_put(t, tenant_id, INSTANCE, TEXT("another"), TEXT("{}")))
+CHANGES(dep_profile_lose, store_worker, store_dep_profile_lose(t, tenant_id, TEXT("UUID")))
+CHANGES(dep_wish_put, store_api, store_dep_wish_put(t, tenant_id, INSTANCE, TEXT("UUID"), (const struct text[]){ SERIAL }, 1))
+CHANGES(dep_wish_delete, store_api, store_dep_wish_delete(t, tenant_id, INSTANCE, (const struct text[]){ SERIAL }, 1))
 READS(profile_list, store_worker, store_profile_list(t, tenant_id))
 READS(due_select, store_worker, store_due_select(t, tenant_id))
 READS(stream_select, store_worker, store_stream_select(t, tenant_id))
@@ -438,15 +517,58 @@ CHANGES(event_insert, store_worker, {
 CHANGES(position_settle, store_worker, {
 	const struct stream_fence fence = fence_of(tenant_id);
 
-	store_position_settle(t, &fence, 0, &(const struct position_row){ .instance_id = INSTANCE, .acked_seq = 1 });
+	store_position_settle(t, &fence, 0, &(const struct position_row){ .endpoint_id = INSTANCE, .acked_seq = 1 });
 })
 CHANGES(attempt_insert, store_worker, {
 	const struct attempt_row attempt = attempt_of(2);
 
 	(void)store_attempt_insert(t, tenant_id, &attempt, 1);
 })
-CHANGES(instance_disable, store_worker, (void)store_instance_disable(t, tenant_id, INSTANCE, TEXT("410")))
-CHANGES(instance_enable, store_api, store_instance_enable(t, tenant_id, INSTANCE))
+CHANGES(endpoint_disable, store_worker, (void)store_endpoint_disable(t, tenant_id, INSTANCE, TEXT("410")))
+CHANGES(endpoint_enable, store_api, store_endpoint_enable(t, tenant_id, INSTANCE))
+CHANGES(endpoint_slow, store_worker, (void)store_endpoint_slow(t, tenant_id, INSTANCE, SECOND_US))
+CHANGES(endpoint_succeeded, store_worker, (void)store_endpoint_succeeded(t, tenant_id, INSTANCE, SECOND_US))
+CHANGES(endpoint_insert, store_api, {
+	const struct endpoint_row endpoint = endpoint_of(INSTANCE + 20);
+
+	store_endpoint_insert(t, tenant_id, &endpoint);
+})
+CHANGES(endpoint_update, store_api, {
+	const struct endpoint_row endpoint = endpoint_of(INSTANCE);
+
+	(void)store_endpoint_update(t, tenant_id, &endpoint);
+})
+READS(endpoint_select, store_api, store_endpoint_select(t, tenant_id, 0))
+READS(endpoint_list_with_secrets, store_worker, store_endpoint_list_with_secrets(t, tenant_id))
+CHANGES(parked_event_insert, store_worker, {
+	const struct parked_event_row event = parked_event_of(7);
+
+	(void)store_parked_event_insert(t, tenant_id, &event, 1);
+})
+CHANGES(endpoint_delete, store_api, store_endpoint_delete(t, tenant_id, INSTANCE + 20))
+CHANGES(resend_order, store_api, {
+	const int64_t seq = 1;
+	struct resend_order order = { .seqs = &seq };
+
+	order.count = 1;
+	(void)store_resend_order(t, tenant_id, INSTANCE, &order);
+})
+CHANGES(resend_order_serial, store_api, (void)store_resend_order(t, tenant_id, INSTANCE, &(const struct resend_order){ .serial = SERIAL }))
+CHANGES(resend_order_time, store_api, {
+	struct resend_order order = { .from_us = SECOND_US };
+
+	order.to_us = INSTANT_NONE;
+	(void)store_resend_order(t, tenant_id, INSTANCE, &order);
+})
+CHANGES(resend_order_parked, store_api, (void)store_resend_order(t, tenant_id, INSTANCE, &(const struct resend_order){ .parked = true }))
+CHANGES(resend_ping, store_api, store_resend_ping(t, tenant_id, INSTANCE))
+READS(resend_list, store_worker, store_resend_list(t, tenant_id, INSTANCE, 10))
+CHANGES(resend_done, store_worker, {
+	const int64_t seq = 0;
+
+	(void)store_resend_done(t, tenant_id, INSTANCE, &seq, 1);
+})
+READS(parked_event_list, store_api, store_parked_event_list(t, tenant_id, INSTANCE, 0, 10))
 CHANGES(profile_put, store_worker, {
 	struct profile_row profile = profile_of(INSTANCE, TOKEN);
 
@@ -533,6 +655,65 @@ CHANGES(account_spend, store_api, store_account_spend(t, &(const struct account_
 CHANGES(account_note, store_api, store_account_note_limits(t, &(const struct tenant_row){ .tenant_id = tenant_id }, TEXT("key")))
 CHANGES(approval_insert, store_api, put_approval(t, tenant_id, APPROVAL + 1))
 CHANGES(approval_close, store_api, store_approval_close(t, tenant_id, APPROVAL * 1000 + tenant_id, TEXT("rejected"), TEXT("key")))
+READS(job_by_id, store_api, store_job_by_id(t, tenant_id, JOB))
+READS(job_list, store_api, store_job_list(t, tenant_id, INT64_MAX, 10))
+READS(job_lines, store_api, store_job_lines(t, tenant_id, JOB, 0, 10))
+READS(job_counts, store_api, store_job_counts(t, tenant_id, JOB))
+READS(job_slice, store_api, store_job_slice(t, tenant_id, JOB, 0))
+READS(job_asked, store_worker, store_job_asked(t, tenant_id, 10))
+READS(device_labels, store_api, store_device_labels(t, tenant_id, SERIAL))
+CHANGES(job_insert, store_api, put_job(t, tenant_id, JOB + 1))
+CHANGES(job_rows_of_devices, store_api, {
+	struct job_row job = job_of(tenant_id, 0, 0);
+
+	job.job_id = JOB + 2;
+	store_job_insert(t, tenant_id, &job);
+	store_job_rows_of_devices(t, tenant_id, JOB + 2, -1, INSTANCE);
+})
+CHANGES(job_carry_out, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 0);
+
+	store_job_carry_out(t, &(struct job_progress){ &job, 1, &outcome, row_numbers, 1 });
+})
+CHANGES(job_answered, store_worker,
+	store_job_answered(t, tenant_id, JOB, &(struct job_answer){ .row_number = 2, .result = JOB_FAILED, .detail = TEXT("why") }, 1))
+CHANGES(job_cost_again, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 1);
+
+	store_job_cost_again(t, &job);
+})
+CHANGES(job_cost, store_api, {
+	const struct job_row job = job_of(tenant_id, 1, 1);
+
+	store_job_cost(t, &(struct job_progress){ &job, 2, &outcome, row_numbers + 1, 1 });
+})
+CHANGES(job_costed, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 1);
+
+	store_job_costed(t, &job, TEXT("waiting"), 1, 0);
+})
+CHANGES(job_ask, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 1);
+
+	store_job_ask(t, &job, JOB * 1000 + tenant_id, 1, 1);
+})
+CHANGES(job_approved, store_api, store_job_approved(t, tenant_id, JOB * 1000 + tenant_id))
+CHANGES(job_begin, store_api, {
+	const struct job_row job = job_of(tenant_id, 2, 1);
+
+	store_job_begin(t, &job);
+})
+CHANGES(job_cancel, store_api, store_job_cancel(t, tenant_id, JOB, TEXT("key")))
+CHANGES(job_retire, store_api, {
+	const struct job_row job = begin_retiring(t, tenant_id, JOB + 3);
+
+	store_job_retire(t, &job, -1, TEXT_NONE);
+})
+CHANGES(job_retire_again, store_api, {
+	const struct job_row job = begin_retiring(t, tenant_id, JOB + 4);
+
+	store_job_retire_again(t, &job);
+})
 CHANGES(approval_grant, store_api, store_approval_grant(t, tenant_id, (APPROVAL + 1) * 1000 + tenant_id, TEXT("another"), TEXT("[]")))
 CHANGES(rules_put, store_api, (void)store_rules_put(t, tenant_id, -1, &(struct rules_row){ .document = TEXT("{}"), .made_by = TEXT("key") }))
 CHANGES(bypass_code_insert, store_api, {
@@ -571,23 +752,31 @@ CHANGES(link_use, store_api, store_renewal_link_use(t, tenant_id, PENDING))
 CHANGES(begin_erase, store_api, store_tenant_begin_erase(t, tenant_id))
 
 static const struct function *const functions[] = {
+	&dep_server_select, &dep_server_list, &dep_profile_find, &dep_profile_uuids, &event_of_instance,
 	&pending_select, &run_select, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all,
 	&secret_select_for_run, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
 	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &event_list, &event_by_serial, &event_to_deliver, &position_list,
-	&attempt_list, &advance, &ledger_insert, &device_put, &claims_put, &held_review, &event_insert, &position_settle, &attempt_insert, &instance_disable,
-	&instance_enable, &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
+	&attempt_list, &advance, &ledger_insert, &device_put, &claims_put, &held_review, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
+	&endpoint_list_with_secrets, &parked_event_list, &endpoint_disable, &endpoint_enable, &endpoint_slow, &endpoint_succeeded, &parked_event_insert,
+	 &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
 	&template_done, &definition_begin, &definition_withdraw, &definition_lost, &profile_put, &profile_checked, &profile_forget,
 	&status_run, &status_token, &due_request, &tenant_insert, &tenant_pin,
 	&token_set_admin, &status_told, &alert_raise, &alerts_seen, &alert_clear, &alert_ack, &link_insert, &link_use, &pending_retry,
 	&pending_put, &pending_drop, &data_key_insert, &data_key_list, &data_key_rewrap, &data_key_drop_unused, &secret_list,
 	&secret_reseal, &secret_put, &secret_delete, &key_pair_insert, &finish, &stream_take, &finish_quietly, &tenant_update,
-	&instance_update, &instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete, &account_spend, &account_note,
+	&instance_update, &instance_insert, &tenant_profile_put, &instance_profile_put, &rules_put, &pin_put, &pin_delete,
+	&dep_nonce_take, &dep_profile_put, &dep_profile_lose, &dep_wish_put, &dep_wish_delete, &dep_server_revoke,
+	&account_spend, &account_note,
 	&token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
-	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede, &begin_erase,
+	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede,
+	&job_by_id, &job_list, &job_lines, &job_counts, &job_slice, &job_asked, &device_labels, &job_insert, &job_rows_of_devices, &job_carry_out, &job_answered,
+	&job_cost_again, &job_cost, &job_costed, &job_ask, &job_approved, &job_begin, &job_cancel, &job_retire_again, &job_retire,
+	&resend_list, &resend_order, &resend_order_serial, &resend_order_time, &resend_order_parked, &resend_ping, &resend_done,
+	&endpoint_insert, &endpoint_update, &endpoint_delete, &begin_erase,
 };
 
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
@@ -785,7 +974,7 @@ static void ownership_of_another_client_proves_nothing(void **state)
 	run_and_end(&call, &world);
 	set_walls("bypassrls");
 	store_position_settle(begin(&call, store_worker(tenant_id)), &fence, 0,
-		&(const struct position_row){ .instance_id = INSTANCE, .acked_seq = 1 });
+		&(const struct position_row){ .endpoint_id = INSTANCE, .acked_seq = 1 });
 	refuse(&call, &world, ERR_FENCED);
 	set_walls("nobypassrls");
 }

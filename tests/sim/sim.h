@@ -75,6 +75,7 @@ struct sim_instance {
 	int64_t id;
 	int version; // of its profile's further members
 	bool disabled;
+	int64_t not_before_us, succeeded_at_us;
 	char name[16], url[80], members[32], hook[80];
 };
 

@@ -823,6 +823,32 @@ void apple_assign_profile(struct apple_call *call, struct apple_session *session
 	go(at);
 }
 
+// There are no jobs.
+static void no_jobs(const struct apple_call *call)
+{
+	LAW(call == NULL, "a %s asks Apple", "job");
+}
+
+void apple_remove_profile(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
+	struct apple_assignment *out)
+{
+	(void)session;
+	(void)serials;
+	(void)count;
+	(void)out;
+	no_jobs(call);
+}
+
+void apple_disown_devices(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
+	struct apple_assignment *out)
+{
+	(void)session;
+	(void)serials;
+	(void)count;
+	(void)out;
+	no_jobs(call);
+}
+
 // --- the end ---
 
 bool sim_apple_profile_is(const struct sim_tenant *tenant, struct text uuid, int64_t instance_id, int version)

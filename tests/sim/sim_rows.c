@@ -285,6 +285,7 @@ static void enable_hooks(struct sim_tenant *tenant)
 {
 	for (size_t i = 0; i < SIM_INSTANCES; i++) {
 		tenant->instances[i].disabled = false;
+		tenant->instances[i].not_before_us = INSTANT_NONE;
 	}
 	for (size_t i = 0; i < SIM_LANES; i++) {
 		tenant->positions[i].attempts = 0;
@@ -479,19 +480,28 @@ static void take_due_stream(struct sim_transaction *transaction, struct sim_op *
 	}
 }
 
+static void read_webhook_secrets(struct secret_row *rows, struct sim_op *op, const struct sim_tenant *tenant)
+{
+	for (int64_t i = 1; i <= SIM_INSTANCES; i++) {
+		rows[op->out_count++] = (struct secret_row){ SECRET_WEBHOOK, i, 1, TEXT("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="),
+			tenant->instances[i - 1] };
+	}
+}
+
 static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
 {
 	struct secret_row *rows = answer_rows(op, SIM_INSTANCES + 2, sizeof *rows);
 
 	op->out_count = 0;
+	if (op->number == SECRET_WEBHOOK) {
+		read_webhook_secrets(rows, op, tenant);
+		return;
+	}
 	rows[op->out_count++] = (struct secret_row){ SECRET_SERVER_TOKEN, tenant->token_id, 1,
 		TEXT("{\"consumer_key\":\"CK_1\",\"consumer_secret\":\"CS_1\","
-			"\"access_token\":\"AT_1\",\"access_secret\":\"AS_1\",\"access_token_expiry\":\"2028-01-01T00:00:00Z\"}") };
+			"\"access_token\":\"AT_1\",\"access_secret\":\"AS_1\",\"access_token_expiry\":\"2028-01-01T00:00:00Z\"}"), { 0 } };
 	if (tenant->session.length > 0) {
-		rows[op->out_count++] = (struct secret_row){ SECRET_APPLE_SESSION, tenant->token_id, tenant->session_version, tenant->session };
-	}
-	for (int64_t i = 1; i <= SIM_INSTANCES; i++) {
-		rows[op->out_count++] = (struct secret_row){ SECRET_WEBHOOK, i, 1, TEXT("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=") };
+		rows[op->out_count++] = (struct secret_row){ SECRET_APPLE_SESSION, tenant->token_id, tenant->session_version, tenant->session, { 0 } };
 	}
 }
 
@@ -665,7 +675,7 @@ static bool fence_holds(const struct op_fence *fence, const struct sim_tenant *t
 
 static struct position_row *position_of(struct sim_tenant *tenant, const struct position_row *of)
 {
-	return &tenant->positions[(of->instance_id - 1) * EVENT_LANES + of->lane];
+	return &tenant->positions[(of->endpoint_id - 1) * EVENT_LANES + of->lane];
 }
 
 static bool may_settle(const struct op_fence *fence, struct sim_tenant *tenant)
@@ -937,7 +947,7 @@ static void settle(const struct op_fence *fence, struct sim_tenant *tenant)
 	for (int64_t seq = position->acked_seq + 1; seq <= fence->position.acked_seq; seq++) {
 		const struct stored_event *event = &tenant->events[seq - 1];
 
-		LAW(event->instance_id != position->instance_id || event->lane != position->lane || sim_hook_has(tenant, seq),
+		LAW(event->instance_id != position->endpoint_id || event->lane != position->lane || sim_hook_has(tenant, seq),
 			"client %lld's event %lld counts as delivered, and nobody has it", (long long)tenant->id, (long long)seq);
 	}
 	*position = fence->position;
@@ -951,13 +961,13 @@ static int64_t announced(const struct sim_tenant *tenant)
 	for (size_t i = 0; i < SIM_LANES; i++) {
 		const struct position_row *position = &tenant->positions[i];
 
-		if (tenant->instances[position->instance_id - 1].disabled || !has_pending(tenant, position)) {
+		if (tenant->instances[position->endpoint_id - 1].disabled || !has_pending(tenant, position)) {
 			continue;
 		}
 		for (int64_t seq = position->acked_seq + 1; seq <= all_until; seq++) {
 			const struct stored_event *event = &tenant->events[seq - 1];
 
-			if (event->instance_id == position->instance_id && event->lane == position->lane) {
+			if (event->instance_id == position->endpoint_id && event->lane == position->lane) {
 				all_until = seq - 1;
 			}
 		}
@@ -1076,6 +1086,8 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_EVENT_INSERT: insert_events(tenant, op->in, op->in_count); break;
 	case OP_EVENT_TO_DELIVER: read_events(op, tenant); break;
 	case OP_SETTLE: settle(op->in, tenant); break;
+	case OP_ENDPOINT_SLOW: tenant->instances[op->number - 1].not_before_us = op->other; break;
+	case OP_ENDPOINT_SUCCEEDED: tenant->instances[op->number - 1].succeeded_at_us = op->other; break;
 	case OP_DISABLE: tenant->instances[op->number - 1].disabled = true; break;
 	case OP_PROFILE_PUT: put_profile(tenant, op->in); break;
 	case OP_PROFILE_FORGET: forget_profile(tenant, op->text); break;
@@ -1208,12 +1220,14 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 		struct sim_instance *instance = &tenant->instances[i];
 
 		instance->id = i + 1;
+		instance->not_before_us = INSTANT_NONE;
+		instance->succeeded_at_us = INSTANT_NONE;
 		(void)snprintf(instance->name, sizeof instance->name, "i%d", i + 1);
 		(void)snprintf(instance->url, sizeof instance->url, "https://mdm%d.example/enrol", i + 1);
 		(void)snprintf(instance->members, sizeof instance->members, "{\"department\":\"0\"}");
 		(void)snprintf(instance->hook, sizeof instance->hook, "hook:%d/%d", (int)id, i + 1);
 		for (int lane = 0; lane < EVENT_LANES; lane++) {
-			tenant->positions[i * EVENT_LANES + lane] = (struct position_row){ .instance_id = i + 1, .lane = lane,
+			tenant->positions[i * EVENT_LANES + lane] = (struct position_row){ .endpoint_id = i + 1, .lane = lane,
 				.next_try_at_us = INSTANT_NONE, .first_failed_at_us = INSTANT_NONE };
 		}
 	}

@@ -6,7 +6,10 @@
 
 #include "store/alerts.h"
 #include "store/definitions.h"
+#include "store/dep_profiles.h"
+#include "store/endpoints.h"
 #include "store/guards.h"
+#include "store/jobs.h"
 #include "store/migrate.h"
 #include "store/parked.h"
 #include "store/replacements.h"
@@ -467,17 +470,85 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 		.allowed_hosts = { sim_format("mdm%lld.example", (long long)instance->id) },
 		.allowed_host_count = 1,
 		.profile = text_of(instance->members),
-		.webhook_url = text_of(instance->hook),
-		.webhook_disabled_at_us = instance->disabled ? sim.now_us : INSTANT_NONE,
 	};
 }
 
-unsigned store_instance_disable(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text reason)
+// Each instance has its first endpoint, and no other.
+unsigned store_endpoint_list_with_secrets(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	add(t, OP_SECRETS)->number = SECRET_WEBHOOK;
+	return added(t);
+}
+
+void store_endpoint_read_with_secret(const struct pg_transaction *t, unsigned statement, size_t row, struct endpoint_row *out)
+{
+	const struct sim_instance *instance = &((const struct secret_row *)row_of(t, statement, row))->instance;
+
+	*out = (struct endpoint_row){
+		.endpoint_id = instance->id,
+		.instance_id = instance->id,
+		.instance = sim_keep(text_of(instance->name)),
+		.url = sim_keep(text_of(instance->hook)),
+		.disabled_at_us = instance->disabled ? sim.now_us : INSTANT_NONE,
+		.disabled_reason = instance->disabled ? TEXT("410") : TEXT_NONE,
+		.not_before_us = instance->not_before_us,
+		.succeeded_at_us = instance->succeeded_at_us,
+	};
+}
+
+unsigned store_endpoint_disable(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, struct text reason)
 {
 	(void)tenant_id;
 	(void)reason;
-	add(t, OP_DISABLE)->number = instance_id;
+	add(t, OP_DISABLE)->number = endpoint_id;
 	return added(t);
+}
+
+unsigned store_endpoint_slow(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int64_t not_before_us)
+{
+	struct sim_op *op = add(t, OP_ENDPOINT_SLOW);
+
+	(void)tenant_id;
+	op->number = endpoint_id;
+	op->other = not_before_us;
+	return added(t);
+}
+
+unsigned store_endpoint_succeeded(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int64_t at_us)
+{
+	struct sim_op *op = add(t, OP_ENDPOINT_SUCCEEDED);
+
+	(void)tenant_id;
+	op->number = endpoint_id;
+	op->other = at_us;
+	return added(t);
+}
+
+// Nobody asks for anything once more.
+unsigned store_resend_list(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit)
+{
+	(void)tenant_id;
+	(void)endpoint_id;
+	(void)limit;
+	return add_simple(t, OP_NOTHING);
+}
+
+unsigned store_resend_done(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const int64_t *seqs, size_t count)
+{
+	(void)tenant_id;
+	(void)endpoint_id;
+	(void)seqs;
+	(void)count;
+	return add_simple(t, OP_NOTHING);
+}
+
+unsigned store_parked_event_insert(struct pg_transaction *t, int64_t tenant_id, const struct parked_event_row *events, size_t count)
+{
+	(void)tenant_id;
+	(void)events;
+	(void)count;
+	return add_simple(t, OP_NOTHING);
 }
 
 unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id)
@@ -853,6 +924,14 @@ unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struc
 	return added(t);
 }
 
+// No MDM server of the simulated clients has a virtual DEP server.
+void store_dep_profile_lose(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid)
+{
+	(void)t;
+	(void)tenant_id;
+	(void)profile_uuid;
+}
+
 unsigned store_tenant_quarantine(struct pg_transaction *t, int64_t tenant_id, struct text reason)
 {
 	(void)tenant_id;
@@ -890,7 +969,48 @@ void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t hel
 	op->other = present;
 }
 
-// Nobody pins a device.
+// Nobody pins a device, and there are no jobs.
+
+unsigned store_job_any_asked(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NOTHING);
+}
+
+bool store_job_any_asked_read(const struct pg_transaction *t, unsigned statement)
+{
+	(void)t;
+	(void)statement;
+	return false;
+}
+
+static unsigned no_jobs(struct pg_transaction *t, int64_t tenant_id)
+{
+	LAW(t == NULL, "client %lld has jobs", (long long)tenant_id);
+	return 0;
+}
+
+unsigned store_job_asked(struct pg_transaction *t, int64_t tenant_id, int limit)
+{
+	(void)limit;
+	return no_jobs(t, tenant_id);
+}
+
+void store_job_asked_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_asked_row *out)
+{
+	(void)statement;
+	(void)row;
+	(void)out;
+	LAW(t == NULL, "rows of %s are read", "jobs");
+}
+
+void store_job_answered(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_answer *answers, size_t count)
+{
+	(void)job_id;
+	(void)answers;
+	(void)count;
+	(void)no_jobs(t, tenant_id);
+}
 
 unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 {

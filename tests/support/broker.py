@@ -124,6 +124,7 @@ class Broker:
                      if not name.startswith("DEPBROKER_") and name.upper() not in ("HTTPS_PROXY", "HTTP_PROXY")}
         self.environment = inherited | {
             "DEPBROKER_STATE_DIR": self.folder, "DEPBROKER_LOG_LEVEL": "debug",
+            "DEPBROKER_DEP_LISTEN": "127.0.0.1:0",  # any: several nodes of a test do not meet there
             "DEPBROKER_LISTEN": f"127.0.0.1:{self.port}", "DEPBROKER_ADMIN_LISTEN": f"127.0.0.1:{self.admin_port}"} | settings
         if postgres is not None:  # else an embedded one
             self.environment = {"DEPBROKER_DATABASE_URL": postgres.url} | self.environment

@@ -252,6 +252,7 @@ class Broker:
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("DEPBROKER_")}
         self.environment.update({
             "DEPBROKER_STATE_DIR": self.state, "DEPBROKER_LISTEN": self.listen, "DEPBROKER_ADMIN_LISTEN": self.admin_listen,
+            "DEPBROKER_DEP_LISTEN": "127.0.0.1:0",  # any: several nodes of a test do not meet there
             "DEPBROKER_WORKERS": str(workers), "DEPBROKER_WEBHOOK_ALLOW": "127.0.0.0/8", "DEPBROKER_LOG_LEVEL": "info", **settings})
         if database_url:
             self.environment["DEPBROKER_DATABASE_URL"] = database_url
@@ -409,8 +410,9 @@ class Client:
 
     def pending(self):
         """Events that are not delivered yet."""
-        return self.row("select count(*) as n from depbroker.positions p join depbroker.events e on e.tenant_id = p.tenant_id"
-                        " and e.instance_id = p.instance_id and e.lane = p.lane and e.seq > p.acked_seq where p.tenant_id = {id}")["n"]
+        return self.row("select count(*) as n from depbroker.positions p join depbroker.endpoints n on n.tenant_id = p.tenant_id"
+                        " and n.endpoint_id = p.endpoint_id join depbroker.events e on e.tenant_id = p.tenant_id and e.lane = p.lane"
+                        " and (n.instance_id is null or e.instance_id = n.instance_id) and e.seq > p.acked_seq where p.tenant_id = {id}")["n"]
 
     def attempts(self):
         return self.rows("select seq, attempt, status, error from depbroker.attempts where tenant_id = {id} order by at, seq")

@@ -61,7 +61,7 @@ static void stored_numbers_of_types_never_change(void **state)
 {
 	static const char *const names[] = { NULL, "device.added", "device.changed", "device.removed", "device.assigned",
 		"device.held", "ping", "token.expiring", "token.expired", "token.rejected", "terms.unsigned", "sync.failing",
-		"tenant.quarantined", "token.renewed", "token.admin_changed", "token.refused", NULL };
+		"tenant.quarantined", "token.renewed", "token.admin_changed", "token.refused", "endpoint.disabled", NULL };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

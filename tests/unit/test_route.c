@@ -223,7 +223,8 @@ static void consume(const struct route_outcome *outcome, int64_t *holder)
 		case EVENT_TENANT_QUARANTINED:
 		case EVENT_TOKEN_RENEWED:
 		case EVENT_TOKEN_ADMIN_CHANGED:
-		case EVENT_TOKEN_REFUSED: LAW(false); break;
+		case EVENT_TOKEN_REFUSED:
+		case EVENT_ENDPOINT_DISABLED: LAW(false); break;
 		}
 	}
 }

@@ -459,6 +459,30 @@ static void a_message_that_we_make_is_one_that_we_open(void **state)
 	assert_int_equal(plain.length, 0);
 }
 
+static void a_file_that_we_write_is_one_that_we_read(void **state)
+{
+	struct buffer message CLEANUP(buffer_fini) = BUFFER(TOKEN_PLAIN_MAX);
+	struct buffer made CLEANUP(buffer_fini) = BUFFER(ENVELOPE_MAX);
+	struct buffer file CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
+	struct buffer read CLEANUP(buffer_fini) = BUFFER(TOKEN_FILE_MAX);
+	struct buffer plain CLEANUP(buffer_fini) = BUFFER(TOKEN_PLAIN_MAX);
+	const struct server_token token = { TEXT("CK_1"), TEXT("CS_\"2"), TEXT("AT_3"), TEXT("AS_4"), INT64_C(1790000000000000), BUFFER(1) };
+	enum token_mistake mistake;
+	struct server_token back;
+
+	(void)state;
+	token_message_write(&message, &token);
+	assert_int_equal(envelope_make(&made, buffer_text(&message), text_of(ours.certificate_pem), NULL), OK);
+	assert_memory_equal(made.bytes, "\x30\x80", 2); // of indefinite length, as Apple's
+	token_file_write(&file, buffer_text(&made));
+	assert_int_equal(token_file_read(&read, buffer_text(&file), &mistake, NULL), OK);
+	assert_int_equal(envelope_open(&plain, buffer_text(&read), buffer_text(&ours.private_key_der), text_of(ours.certificate_pem), NULL), OK);
+	assert_int_equal(token_parse(&back, buffer_text(&plain), NULL), OK);
+	assert_true(text_equal(back.consumer_secret, token.consumer_secret) && text_equal(back.access_token, token.access_token));
+	assert_int_equal(back.expires_at_us, token.expires_at_us);
+	server_token_fini(&back);
+}
+
 static void our_own_broken_keys_are_our_fault(void **state)
 {
 	struct buffer der CLEANUP(buffer_fini) = BUFFER(ENVELOPE_MAX);
@@ -514,6 +538,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_well_formed_vector_opens),
+		cmocka_unit_test(a_file_that_we_write_is_one_that_we_read),
 		cmocka_unit_test(of_a_key_only_its_end_is_shown_and_of_a_short_one_nothing),
 		cmocka_unit_test(a_token_for_another_key_is_refused_as_such),
 		cmocka_unit_test(the_spellings_of_administrators_open),

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/endpoint_json.h"
+
+#include "store/deliveries.h"
+#include "tenants/endpoint_header.h"
+#include "tenants/webhook.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void headers_json(struct json_out *json, const struct endpoint_row *row)
+{
+	put_object(json, "headers");
+	for (size_t i = 0; i < row->header_count; i++) {
+		const struct text line = row->headers[i];
+		const char *colon = memchr(line.bytes, ':', line.length);
+		char name[ENDPOINT_HEADER_NAME_MAX + 1] = "";
+
+		assert(colon != NULL && colon - line.bytes <= ENDPOINT_HEADER_NAME_MAX); // as it was checked when it was taken
+		memcpy(name, line.bytes, (size_t)(colon - line.bytes));
+		put_text(json, name, text_trim((struct text){ colon + 1, line.length - (size_t)(colon + 1 - line.bytes) }));
+	}
+	put_object_end(json);
+}
+
+void endpoint_json(struct json_out *json, const char *name, const struct endpoint_row *row, struct text secret)
+{
+	put_object(json, name);
+	put_id(json, "id", row->endpoint_id);
+	put_text(json, "instance", row->instance);
+	put_text(json, "url", row->url);
+	put_list(json, "events");
+	for (size_t i = 0; i < row->event_count; i++) {
+		put_text(json, NULL, row->events[i]);
+	}
+	put_list_end(json);
+	headers_json(json, row);
+	if (secret.length > 0) {
+		put_text(json, "secret", secret);
+	}
+	put_instant(json, "disabled_at", row->disabled_at_us);
+	put_text(json, "disabled_reason", row->disabled_reason);
+	put_instant(json, "not_before", row->not_before_us);
+	put_instant(json, "created_at", row->created_at_us);
+	put_instant(json, "updated_at", row->updated_at_us);
+	put_object_end(json);
+}
+
+// --- secrets ---
+
+void endpoint_secret_make(struct buffer *spelling)
+{
+	unsigned char random[WEBHOOK_SECRET_NEW];
+	struct webhook_secret secret CLEANUP(webhook_secret_fini);
+
+	random_bytes(random, sizeof random);
+	webhook_secret_make(&secret, random);
+	wipe(random, sizeof random);
+	webhook_secret_write(spelling, &secret);
+	assert(!spelling->overflow);
+}
+
+void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, int64_t tenant_id, const struct data_key *key,
+	int64_t endpoint_id, int64_t version, struct text spelling)
+{
+	*binding = (struct seal_binding){
+		.kind = SECRET_WEBHOOK,
+		.tenant_id = tenant_id,
+		.data_key_version = key->version,
+		.object_id = endpoint_id,
+		.secret_version = (int)version,
+	};
+	seal(out, key, binding, spelling);
+}
+
+// --- deliveries ---
+
+enum { POSITIONS, ATTEMPTS, PARKED, PARKED_SHOWN = 1000 };
+
+void endpoint_deliveries_ask(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit)
+{
+	(void)store_position_list(t, tenant_id);
+	(void)store_attempt_list(t, tenant_id, endpoint_id, limit);
+	(void)store_parked_event_list(t, tenant_id, endpoint_id, 0, PARKED_SHOWN);
+}
+
+static void positions_json(struct json_out *json, const struct call *call, int64_t endpoint_id)
+{
+	put_list(json, "lanes");
+	for (size_t i = 0; i < pg_row_count(&call->transaction, POSITIONS); i++) {
+		struct position_row row;
+
+		store_position_read(&call->transaction, POSITIONS, i, &row);
+		if (row.endpoint_id == endpoint_id) {
+			put_object(json, NULL);
+			put_int(json, "lane", row.lane);
+			put_int(json, "acked_seq", row.acked_seq);
+			put_int(json, "failed_attempts", row.attempts);
+			put_instant(json, "next_try_at", row.next_try_at_us);
+			put_instant(json, "first_failed_at", row.first_failed_at_us);
+			put_object_end(json);
+		}
+	}
+	put_list_end(json);
+}
+
+static void attempts_json(struct json_out *json, const struct call *call)
+{
+	put_list(json, "items");
+	for (size_t i = 0; i < pg_row_count(&call->transaction, ATTEMPTS); i++) {
+		struct attempt_row row;
+
+		store_attempt_read(&call->transaction, ATTEMPTS, i, &row);
+		put_object(json, NULL);
+		put_int(json, "seq", row.seq);
+		put_int(json, "attempt", row.attempt);
+		put_instant(json, "at", row.at_us);
+		put_int_or_null(json, "status", row.status);
+		put_text(json, "error", row.error);
+		put_int(json, "took_ms", row.took_ms);
+		put_text(json, "answer", row.answer);
+		put_object_end(json);
+	}
+	put_list_end(json);
+}
+
+static void parked_json(struct json_out *json, const struct call *call)
+{
+	put_list(json, "parked");
+	for (size_t i = 0; i < pg_row_count(&call->transaction, PARKED); i++) {
+		struct parked_event_row row;
+
+		store_parked_event_read(&call->transaction, PARKED, i, &row);
+		put_object(json, NULL);
+		put_int(json, "seq", row.seq);
+		put_int(json, "attempts", row.attempts);
+		put_instant(json, "first_failed_at", row.first_failed_at_us);
+		put_instant(json, "parked_at", row.parked_at_us);
+		put_int_or_null(json, "status", row.status);
+		put_object_end(json);
+	}
+	put_list_end(json);
+}
+
+void endpoint_deliveries_answer(struct call *call, int64_t endpoint_id)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+
+	put_object(&json, NULL);
+	positions_json(&json, call, endpoint_id);
+	attempts_json(&json, call);
+	parked_json(&json, call);
+	put_object_end(&json);
+	call_answer(call, 200, &body);
+}
+
+// --- one by its number ---
+
+bool endpoint_ask(struct call *call)
+{
+	int64_t endpoint_id;
+
+	if (!call_parameter_id(call, 1, &endpoint_id)) {
+		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
+		return false;
+	}
+	(void)store_endpoint_select(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, endpoint_id);
+	return true;
+}
+
+bool endpoint_take(struct call *call, struct endpoint_row *out)
+{
+	if (pg_row_count(&call->transaction, 0) == 0) {
+		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
+		return false;
+	}
+	store_endpoint_read(&call->transaction, 0, 0, out);
+	return true;
+}

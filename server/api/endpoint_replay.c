@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// POST /tenants/{tenant}/endpoints/{endpoint}/replay: events of the log once more, with their ids; .../test: a ping
+#include "api/body.h"
+#include "api/endpoint_json.h"
+#include "api/resources.h"
+#include "store/deliveries.h"
+
+#include <string.h>
+
+struct replaying {
+	struct resend_order order;
+	int64_t seqs[BODY_NUMBERS_MAX];
+	int64_t endpoint_id;
+	unsigned added;
+};
+
+enum { SEQS, SERIAL, FROM, TO, PARKED, MEMBERS };
+
+static const struct body_member members[MEMBERS] = {
+	[SEQS] = { "seqs", BODY_INTEGERS, .minimum = 1, .maximum = INT64_MAX },
+	[SERIAL] = { "serial_number", BODY_TEXT, .minimum = 1, .maximum = 64 },
+	[FROM] = { "from", BODY_TEXT, .minimum = 1, .maximum = 64 },
+	[TO] = { "to", BODY_TEXT, .minimum = 1, .maximum = 64 },
+	[PARKED] = { .name = "parked", .kind = BODY_FLAG },
+};
+
+static bool take_instant(struct call *call, const struct body_value *value, const char *name, int64_t *out)
+{
+	*out = value->given ? instant_parse(value->text) : INSTANT_NONE;
+	if (value->given && *out == INSTANT_NONE) {
+		call_problem(call, PROBLEM_BAD_BODY, "%s is not a date-time of RFC 3339", name);
+		return false;
+	}
+	return true;
+}
+
+static bool begin(struct call *call)
+{
+	struct body_value values[MEMBERS];
+	struct replaying *replaying = call_own(call, sizeof *replaying);
+	struct resend_order *order = &replaying->order;
+
+	if (!body_read(call, members, values, MEMBERS) || !take_instant(call, &values[FROM], "from", &order->from_us) ||
+		!take_instant(call, &values[TO], "to", &order->to_us)) {
+		return false;
+	}
+	order->parked = values[PARKED].given && values[PARKED].flag;
+	order->serial = values[SERIAL].text;
+	if (values[SEQS].given) {
+		memcpy(replaying->seqs, values[SEQS].numbers, values[SEQS].count * sizeof *replaying->seqs);
+		order->seqs = replaying->seqs;
+		order->count = values[SEQS].count;
+	}
+	if (values[SEQS].given + values[SERIAL].given + values[FROM].given + order->parked != 1 || (values[TO].given && !values[FROM].given)) {
+		call_problem(call, PROBLEM_BAD_BODY, "one of seqs, serial_number, from (with or without to), and parked");
+		return false;
+	}
+	return endpoint_ask(call);
+}
+
+static bool take(struct call *call)
+{
+	struct endpoint_row row;
+
+	if (!endpoint_take(call, &row)) {
+		return false;
+	}
+	((struct replaying *)call->own)->endpoint_id = row.endpoint_id;
+	return true;
+}
+
+static void order(struct call *call)
+{
+	struct replaying *replaying = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld}", (long long)replaying->endpoint_id);
+
+	replaying->added = store_resend_order(transaction, tenant_id, replaying->endpoint_id, &replaying->order);
+	call_audit(call, transaction, "endpoint.replay", call->tenant.slug, text_of(detail));
+	call_start(call);
+}
+
+static void answer(struct call *call)
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+
+	put_object(&json, NULL);
+	put_int(&json, "events", store_resend_order_read(&call->transaction, ((const struct replaying *)call->own)->added));
+	put_object_end(&json);
+	call_answer(call, 202, &body);
+}
+
+void endpoint_replay(struct call *call)
+{
+	enum { NEW, READING, ORDERING };
+
+	switch (call->state) {
+	case NEW:
+		if (!begin(call)) {
+			return;
+		}
+		AWAIT(call, READING, call_start(call));
+		if (call_failed(call) || !take(call)) {
+			return;
+		}
+		AWAIT(call, ORDERING, order(call));
+		if (call->transaction.op.rc == ERR_FENCED) {
+			call_problem(call, PROBLEM_REPLAY_TOO_LARGE, "%d", RESENDS_MAX);
+		} else if (!call_failed(call)) {
+			answer(call);
+		}
+	}
+}
+
+static void ping(struct call *call, int64_t endpoint_id)
+{
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	store_resend_ping(transaction, tenant_id, endpoint_id);
+	call_audit(call, transaction, "endpoint.test", call->tenant.slug, TEXT_NONE);
+	call_start(call);
+}
+
+void endpoint_test(struct call *call)
+{
+	enum { NEW, READING, ORDERING };
+	struct endpoint_row row;
+
+	switch (call->state) {
+	case NEW:
+		if (!endpoint_ask(call)) {
+			return;
+		}
+		AWAIT(call, READING, call_start(call));
+		if (call_failed(call) || !endpoint_take(call, &row)) {
+			return;
+		}
+		AWAIT(call, ORDERING, ping(call, row.endpoint_id));
+		if (!call_failed(call)) {
+			call_answer_empty(call, 202);
+		}
+	}
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// POST /tenants/{tenant}/endpoints/{endpoint}/secret: a new one, which signs from now on; those from before sign as well for a while
+#include "api/body.h"
+#include "api/endpoint_json.h"
+#include "api/resources.h"
+#include "store/secrets.h"
+#include "tenants/webhook.h"
+
+enum { OVERLAP_USUAL_S = DAY_S, OVERLAP_MAX_S = 7 * DAY_S };
+
+struct rotation {
+	struct data_key data_key;
+	struct buffer secret;
+	int64_t endpoint_id, version, overlap_s;
+};
+
+static void finish(struct call *call)
+{
+	struct rotation *rotation = call->own;
+
+	data_key_fini(&rotation->data_key);
+	buffer_fini_wiped(&rotation->secret);
+}
+
+static const struct body_member members[] = {
+	{ "overlap_s", BODY_INTEGER, .minimum = 0, .maximum = OVERLAP_MAX_S },
+};
+
+static bool begin(struct call *call)
+{
+	struct body_value value;
+	struct rotation *rotation = call_own(call, sizeof *rotation);
+
+	rotation->secret = BUFFER(ENDPOINT_SECRET_SPELLING);
+	call_on_finish(call, finish);
+	if (!body_read(call, members, &value, 1)) {
+		return false;
+	}
+	rotation->overlap_s = value.given ? value.number : OVERLAP_USUAL_S;
+	return endpoint_ask(call);
+}
+
+enum { ENDPOINT, DATA_KEY };
+
+static void ask(struct call *call)
+{
+	(void)store_data_key_current(&call->transaction, call->tenant.tenant_id);
+	call_start(call);
+}
+
+static bool take(struct call *call)
+{
+	struct rotation *rotation = call->own;
+	struct endpoint_row row;
+	struct fault fault;
+	enum err rc;
+
+	if (!endpoint_take(call, &row)) {
+		return false;
+	}
+	rotation->endpoint_id = row.endpoint_id;
+	rotation->version = row.secret_version + 1;
+	rc = store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &rotation->data_key, &fault);
+	if (rc != OK) {
+		call_problem_of(call, rc, &fault);
+	}
+	return rc == OK;
+}
+
+static void store(struct call *call)
+{
+	struct rotation *rotation = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct sealed sealed CLEANUP(sealed_fini);
+	struct seal_binding binding;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld,\"overlap_s\":%lld}", (long long)rotation->endpoint_id,
+		(long long)rotation->overlap_s);
+
+	endpoint_secret_make(&rotation->secret);
+	endpoint_secret_seal(&sealed, &binding, tenant_id, &rotation->data_key, rotation->endpoint_id, rotation->version,
+		buffer_text(&rotation->secret));
+	store_endpoint_rotate(transaction, &binding, &sealed, rotation->overlap_s);
+	call_audit(call, transaction, "endpoint.secret", call->tenant.slug, text_of(detail));
+	call_start(call);
+}
+
+static void answer(struct call *call)
+{
+	const struct rotation *rotation = call->own;
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+
+	put_object(&json, NULL);
+	put_text(&json, "secret", buffer_text(&rotation->secret));
+	put_int(&json, "overlap_s", rotation->overlap_s);
+	put_object_end(&json);
+	call_answer(call, 201, &body);
+}
+
+void endpoint_rotate(struct call *call)
+{
+	enum { NEW, READING, STORING };
+
+	switch (call->state) {
+	case NEW:
+		if (!begin(call)) {
+			return;
+		}
+		AWAIT(call, READING, ask(call));
+		if (call_failed(call) || !take(call)) {
+			return;
+		}
+		AWAIT(call, STORING, store(call));
+		if (call->transaction.op.rc == ERR_FENCED) {
+			call_problem(call, PROBLEM_TOO_MANY_SECRETS, "%d are valid", WEBHOOK_SECRETS_MAX);
+		} else if (call->transaction.op.rc == ERR_CONFLICT) {
+			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another secret was made at the same moment");
+		} else if (!call_failed(call)) {
+			answer(call);
+		}
+	}
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// POST /tenants/{tenant}/endpoints, PATCH .../{endpoint}
+#include "api/body.h"
+#include "api/endpoint_json.h"
+#include "api/resources.h"
+#include "store/instances.h"
+#include "store/secrets.h"
+#include "store/tokens.h"
+#include "tenants/endpoint_header.h"
+#include "tenants/event.h"
+#include "tenants/url_guard.h"
+
+#include <assert.h>
+
+_Static_assert((int)STORE_ENDPOINT_EVENTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the types");
+
+struct writing {
+	struct endpoint_row row;
+	struct data_key data_key;
+	struct buffer secret; // its spelling
+	unsigned read_back;
+};
+
+static void finish(struct call *call)
+{
+	struct writing *writing = call->own;
+
+	data_key_fini(&writing->data_key);
+	buffer_fini_wiped(&writing->secret);
+}
+
+static struct writing *begin(struct call *call)
+{
+	struct writing *writing = call_own(call, sizeof *writing);
+
+	writing->secret = BUFFER(ENDPOINT_SECRET_SPELLING);
+	call_on_finish(call, finish);
+	return writing;
+}
+
+// --- what both accept ---
+
+enum { URL, EVENTS, HEADERS, COMMON };
+#define COMMON_MEMBERS(is_required)                                                                                    \
+	[URL] = { "url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },                \
+	[EVENTS] = { "events", BODY_TEXTS, .maximum = STORE_ENDPOINT_EVENTS_MAX },                                          \
+	[HEADERS] = { .name = "headers", .kind = BODY_OBJECT }
+
+static bool take_url(struct call *call, struct endpoint_row *row, struct text url)
+{
+	struct fault fault;
+
+	row->url = url;
+	if (url_check(url, &fault) != OK) {
+		call_problem(call, PROBLEM_BAD_BODY, "url: %s", fault.text);
+		return false;
+	}
+	return true;
+}
+
+static bool take_events(struct call *call, struct endpoint_row *row, const struct body_value *value)
+{
+	enum event_type type;
+
+	for (size_t i = 0; i < value->count; i++) {
+		if (!event_type_of(value->texts[i], &type)) {
+			call_problem(call, PROBLEM_BAD_BODY, "events[%zu] is no type of event", i);
+			return false;
+		}
+		row->events[i] = value->texts[i];
+	}
+	row->event_count = value->count;
+	return true;
+}
+
+static bool take_headers(struct call *call, struct endpoint_row *row, json_t *headers)
+{
+	const char *name;
+	json_t *value;
+	struct fault fault;
+
+	row->header_count = 0;
+	json_object_foreach(headers, name, value) {
+		const struct text text = { json_string_value(value), json_string_length(value) };
+		const char *line;
+
+		if (row->header_count == STORE_ENDPOINT_HEADERS_MAX) {
+			call_problem(call, PROBLEM_BAD_BODY, "headers has more than %d", STORE_ENDPOINT_HEADERS_MAX);
+			return false;
+		}
+		if (!json_is_string(value) || endpoint_header_check(text_of(name), text, &fault) != OK) {
+			call_problem(call, PROBLEM_BAD_BODY, "headers: %s", json_is_string(value) ? fault.text : "a value is not a text");
+			return false;
+		}
+		line = arena_format(&call->request->arena, "%s: %.*s", name, TEXT_ARGS(text));
+		assert(line != NULL); // far below the arena's budget
+		row->headers[row->header_count++] = text_of(line);
+	}
+	return true;
+}
+
+static bool take_common(struct call *call, struct endpoint_row *row, const struct body_value *values)
+{
+	return (!values[URL].given || take_url(call, row, values[URL].text)) && (!values[EVENTS].given || take_events(call, row, &values[EVENTS])) &&
+		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object));
+}
+
+static void answer(struct call *call, unsigned status)
+{
+	const struct writing *writing = call->own;
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	struct endpoint_row row;
+
+	store_endpoint_read(&call->transaction, writing->read_back, 0, &row);
+	endpoint_json(&json, NULL, &row, buffer_text(&writing->secret));
+	call_answer(call, status, &body);
+}
+
+// --- POST ---
+
+static const struct body_member creation_members[] = {
+	COMMON_MEMBERS(true),
+	{ "instance", BODY_TEXT, .nullable = true, .required = true, .minimum = 1, .maximum = 63 },
+};
+
+static bool read_creation(struct call *call)
+{
+	enum { INSTANCE = COMMON, COUNT };
+	struct body_value values[COUNT];
+	struct writing *writing = begin(call);
+
+	if (!body_read(call, creation_members, values, COUNT)) {
+		return false;
+	}
+	writing->row.instance = values[INSTANCE].null ? TEXT_NONE : values[INSTANCE].text;
+	return take_common(call, &writing->row, values);
+}
+
+enum { NEXT_ID, DATA_KEY, FOUND_INSTANCE };
+
+static void ask_number_and_key(struct call *call)
+{
+	const struct writing *writing = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	(void)store_object_next_id(transaction);
+	(void)store_data_key_current(transaction, tenant_id);
+	(void)store_instance_by_name(transaction, tenant_id, writing->row.instance.length > 0 ? writing->row.instance : TEXT(""));
+	call_start(call);
+}
+
+static bool take_number_and_key(struct call *call)
+{
+	struct writing *writing = call->own;
+	struct instance_row instance;
+	struct fault fault;
+	enum err rc;
+
+	if (writing->row.instance.length > 0) {
+		if (pg_row_count(&call->transaction, FOUND_INSTANCE) == 0) {
+			call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%.*s", TEXT_ARGS(writing->row.instance));
+			return false;
+		}
+		store_instance_read(&call->transaction, FOUND_INSTANCE, 0, &instance);
+		writing->row.instance_id = instance.instance_id;
+	}
+	writing->row.endpoint_id = store_object_next_id_read(&call->transaction, NEXT_ID);
+	writing->row.secret_version = 1;
+	rc = store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &writing->data_key, &fault);
+	if (rc != OK) {
+		call_problem_of(call, rc, &fault);
+	}
+	return rc == OK;
+}
+
+static void insert(struct call *call)
+{
+	struct writing *writing = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct sealed sealed CLEANUP(sealed_fini);
+	struct seal_binding binding;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	endpoint_secret_make(&writing->secret);
+	endpoint_secret_seal(&sealed, &binding, tenant_id, &writing->data_key, writing->row.endpoint_id, 1, buffer_text(&writing->secret));
+	store_endpoint_insert(transaction, tenant_id, &writing->row);
+	store_secret_put(transaction, &binding, &sealed);
+	writing->read_back = store_endpoint_select(transaction, tenant_id, writing->row.endpoint_id);
+	call_audit(call, transaction, "endpoint.create", call->tenant.slug, TEXT_NONE);
+	call_start(call);
+}
+
+static void answer_created(struct call *call)
+{
+	char *location = arena_format(&call->request->arena, "/api/v1/tenants/%.*s/endpoints/%lld", TEXT_ARGS(call->tenant.slug),
+		(long long)((const struct writing *)call->own)->row.endpoint_id);
+
+	if (location != NULL) {
+		http_answer_header(call->request, "Location", location);
+	}
+	answer(call, 201);
+}
+
+static bool there_were_too_many(struct call *call)
+{
+	const enum err rc = call->transaction.op.rc;
+
+	if (rc != ERR_FENCED && rc != ERR_CONFLICT) {
+		return false;
+	}
+	call_problem(call, PROBLEM_TOO_MANY_ENDPOINTS, "%s", rc == ERR_CONFLICT ? "the tenant has its one" : "the instance has its five");
+	return true;
+}
+
+void endpoints_create(struct call *call)
+{
+	enum { NEW, NUMBERING, INSERTING };
+
+	switch (call->state) {
+	case NEW:
+		if (!read_creation(call)) {
+			return;
+		}
+		AWAIT(call, NUMBERING, ask_number_and_key(call));
+		if (call_failed(call) || !take_number_and_key(call)) {
+			return;
+		}
+		AWAIT(call, INSERTING, insert(call));
+		if (!there_were_too_many(call) && !call_failed(call)) {
+			answer_created(call);
+		}
+	}
+}
+
+// --- PATCH: what it is an endpoint of stays ---
+
+static const struct body_member change_members[] = { COMMON_MEMBERS(false) };
+
+// The row borrows from the transaction that it was read in, which ends when the next one begins.
+static void keep(struct call *call, struct text *t)
+{
+	char *copy = arena_copy(&call->request->arena, *t);
+
+	assert(copy != NULL); // all of a row is far below the arena's budget
+	*t = (struct text){ copy, t->length };
+}
+
+static bool read_change(struct call *call)
+{
+	struct body_value values[COMMON];
+	struct writing *writing = begin(call);
+	struct endpoint_row *row = &writing->row;
+
+	if (!endpoint_take(call, row) || !body_read(call, change_members, values, COMMON) || !take_common(call, row, values)) {
+		return false;
+	}
+	keep(call, &row->url);
+	for (size_t i = 0; i < row->event_count; i++) {
+		keep(call, &row->events[i]);
+	}
+	for (size_t i = 0; i < row->header_count; i++) {
+		keep(call, &row->headers[i]);
+	}
+	return true;
+}
+
+static void update(struct call *call)
+{
+	struct writing *writing = call->own;
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	(void)store_endpoint_update(transaction, tenant_id, &writing->row);
+	writing->read_back = store_endpoint_select(transaction, tenant_id, writing->row.endpoint_id);
+	call_audit(call, transaction, "endpoint.change", call->tenant.slug, TEXT_NONE);
+	call_start(call);
+}
+
+static bool is_still_there(struct call *call)
+{
+	if (pg_row_count(&call->transaction, ((const struct writing *)call->own)->read_back) > 0) {
+		return true;
+	}
+	call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
+	return false;
+}
+
+void endpoint_change(struct call *call)
+{
+	enum { NEW, READING, UPDATING };
+
+	switch (call->state) {
+	case NEW:
+		if (!endpoint_ask(call)) {
+			return;
+		}
+		AWAIT(call, READING, call_start(call));
+		if (call_failed(call) || !read_change(call)) {
+			return;
+		}
+		AWAIT(call, UPDATING, update(call));
+		if (!call_failed(call) && is_still_there(call)) {
+			answer(call, 200);
+		}
+	}
+}

@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/jobs.h"
+
+#include "store/instances.h"
+#include "store/store_inner.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { DETAIL_MAX = 400 };
+
+static struct text kind_of(const struct job_row *job)
+{
+	return text_of(job_kind_name(job->kind));
+}
+
+static enum job_kind kind_stored(struct text name)
+{
+	enum job_kind kind;
+	const bool is_known = job_kind_parse(name, &kind);
+
+	assert(is_known); // the schema has no others
+	return kind;
+}
+
+// --- in ---
+
+void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct job_row *job)
+{
+	(void)PG_ADD(t,
+		"insert into depbroker.jobs (tenant_id, job_id, kind, dry_run, reason, start_at, row_count, created_by, labels, retires_id, target_id)"
+		" values ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array(nullif($9, ''), E'\\n'), nullif($10, 0), nullif($11, 0))",
+		PG_V_INT8(tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(kind_of(job)), PG_V_BOOL(job->dry_run),
+		PG_V_TEXT(store_clipped(job->reason, JOB_REASON_MAX)), PG_V_INSTANT(job->start_at_us), PG_V_INT8(job->row_count),
+		PG_V_TEXT(job->created_by), PG_V_TEXT(store_not_null(job->labels)), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
+}
+
+void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count)
+{
+	struct text *texts = allocate_array(count + 1, 2 * sizeof *texts);
+	int64_t *instances = allocate_array(count + 1, sizeof *instances);
+
+	for (size_t i = 0; i < count; i++) {
+		texts[i] = store_clipped(rows[i].serial_number, 64);
+		texts[count + i] = store_nullable(rows[i].refused);
+		instances[i] = rows[i].instance_id;
+	}
+	(void)PG_ADD(t,
+		"insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id, result, detail)"
+		" select $1, $2, n.number, n.serial, nullif(n.instance, 0), case when n.refused is null then 'waiting' else 'refused' end, n.refused"
+		" from unnest($3::text[], $4::bigint[], $5::text[]) with ordinality as n (serial, instance, refused, number)",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXTS(PG_TEXT_ARRAY, texts, count), PG_V_NUMBERS(PG_INT8_ARRAY, instances, count),
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + count, count));
+	free(instances);
+	free(texts);
+}
+
+void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t from_instance_id, int64_t instance_id)
+{
+	(void)PG_ADD(t,
+		"with put as ("
+		"  insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id)"
+		"  select $1, $2, row_number() over (order by serial_number), serial_number, nullif($4, 0) from depbroker.devices"
+		"  where tenant_id = $1 and gone_at is null and ($3 = -1 or coalesce(instance_id, 0) = $3) order by serial_number limit $5 + 1"
+		"  returning 1)"
+		" select depbroker.require_fence((select count(*) from put) <= $5)",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(from_instance_id), PG_V_INT8(instance_id), PG_V_INT8(JOB_ROWS_MAX));
+	(void)PG_ADD(t,
+		"update depbroker.jobs set row_count = (select count(*) from depbroker.job_rows where tenant_id = $1 and job_id = $2)"
+		" where tenant_id = $1 and job_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+}
+
+// --- out ---
+
+unsigned store_job_unfinished(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select count(*) from depbroker.jobs where tenant_id = $1 and state in ('costing', 'waiting', 'scheduled', 'running', 'asking')",
+		PG_V_INT8(tenant_id));
+}
+
+int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned statement)
+{
+	return store_number(t, statement);
+}
+
+#define JOB                                                                                                                          \
+	"select j.job_id, j.tenant_id, j.kind,"                                                                                           \
+	" case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end, j.dry_run, j.reason,"                 \
+	" array_to_string(j.labels, E'\\n'), j.start_at,"                                                                                    \
+	" j.row_count, j.costed, j.position, j.changes, j.moved, j.present, j.allowed, j.approval_id, j.retires_id, j.target_id,"           \
+	" j.created_at, j.started_at,"                                                                                                    \
+	" j.finished_at, j.created_by from depbroker.jobs j"                                                                               \
+	" left join depbroker.approvals a on a.tenant_id = j.tenant_id and a.approval_id = j.approval_id "
+
+unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	return PG_ADD(t, JOB "where j.tenant_id = $1 and j.job_id = $2", PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+}
+
+unsigned store_job_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, JOB "where j.tenant_id = $1 and j.job_id < $2 order by j.job_id desc limit $3", PG_V_INT8(tenant_id),
+		PG_V_INT8(before_id), PG_V_INT8(limit));
+}
+
+unsigned store_job_due(struct pg_transaction *t, int limit)
+{
+	return PG_ADD(t,
+		JOB "where (j.tenant_id, j.job_id) in ("
+		" select d.tenant_id, min(d.job_id) from depbroker.jobs d join depbroker.tenants t on t.tenant_id = d.tenant_id"
+		" where t.state <> 'deleting' and (d.state in ('costing', 'running')"
+		"  or (d.state = 'scheduled' and coalesce(d.start_at, d.created_at) <= now()))"
+		" group by d.tenant_id) order by j.job_id limit $1",
+		PG_V_INT8(limit));
+}
+
+void store_job_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->job_id = next_number(&at);
+	out->tenant_id = next_number(&at);
+	out->kind = kind_stored(next_text(&at));
+	out->state = next_text(&at);
+	out->dry_run = next_bool(&at);
+	out->reason = next_text(&at);
+	out->labels = next_text(&at);
+	out->start_at_us = next_instant(&at);
+	out->row_count = next_number(&at);
+	out->costed = next_number(&at);
+	out->position = next_number(&at);
+	out->changes = next_number(&at);
+	out->moved = next_number(&at);
+	out->present = next_number(&at);
+	out->allowed = next_number(&at);
+	out->approval_id = next_number(&at);
+	out->retires_id = next_number(&at);
+	out->target_id = next_number(&at);
+	out->created_at_us = next_instant(&at);
+	out->started_at_us = next_instant(&at);
+	out->finished_at_us = next_instant(&at);
+	out->created_by = next_text(&at);
+}
+
+unsigned store_job_counts(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	return PG_ADD(t, "select result, count(*) from depbroker.job_rows where tenant_id = $1 and job_id = $2 group by result",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+}
+
+void store_job_counts_read(const struct pg_transaction *t, unsigned statement, int64_t counts[JOB_RESULTS])
+{
+	for (size_t i = 0; i < JOB_RESULTS; i++) {
+		counts[i] = 0;
+	}
+	for (size_t row = 0; row < pg_row_count(t, statement); row++) {
+		counts[store_job_result(pg_text(t, statement, row, 0))] = pg_int8(t, statement, row, 1);
+	}
+}
+
+unsigned store_job_lines(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		"select r.row_number, r.serial_number, i.name,"
+		" case when r.result in ('waiting', 'asked') and j.state in ('cancelled', 'rejected') then 'cancelled' else r.result end,"
+		" r.detail, r.moves, f.name, o.name from depbroker.job_rows r"
+		" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = r.job_id"
+		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = r.instance_id"
+		" left join depbroker.instances f on f.tenant_id = $1 and f.instance_id = r.from_instance_id"
+		" left join depbroker.instances o on o.tenant_id = $1 and o.instance_id = r.to_instance_id"
+		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number > $3 order by r.row_number limit $4",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(after), PG_V_INT8(limit));
+}
+
+void store_job_line_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_line *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->row_number = next_number(&at);
+	out->serial_number = next_text(&at);
+	out->instance = next_text(&at);
+	out->result = next_text(&at);
+	out->detail = next_text(&at);
+	out->moves = next_bool(&at);
+	out->from = next_text(&at);
+	out->to = next_text(&at);
+}
+
+// --- a slice ---
+
+unsigned store_job_present(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t, "select count(*) from depbroker.devices where tenant_id = $1 and gone_at is null", PG_V_INT8(tenant_id));
+}
+
+int64_t store_job_present_read(const struct pg_transaction *t, unsigned statement)
+{
+	return store_number(t, statement);
+}
+
+static int64_t moves_of(const struct job_progress *progress)
+{
+	int64_t moves = 0;
+
+	for (size_t i = 0; i < progress->count; i++) {
+		moves += progress->outcomes[i].moves ? 1 : 0;
+	}
+	return moves;
+}
+
+// What was found out about each row; `keeps_result`: nothing has been done yet.
+static void put_outcomes(struct pg_transaction *t, const struct job_progress *progress, bool keeps_result)
+{
+	enum { FROM, TO, MOVES, COLUMNS };
+	const size_t count = progress->count;
+	int64_t *numbers = allocate_array(count + 1, COLUMNS * sizeof *numbers);
+	struct text *results = allocate_array(count + 1, sizeof *results);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct job_outcome *outcome = &progress->outcomes[i];
+
+		numbers[FROM * count + i] = outcome->from_instance_id;
+		numbers[TO * count + i] = outcome->to_instance_id;
+		numbers[MOVES * count + i] = outcome->moves;
+		results[i] = text_of(job_result_name(outcome->result));
+	}
+	(void)PG_ADD(t,
+		"update depbroker.job_rows r set moves = n.moves <> 0, from_instance_id = nullif(n.origin, 0), to_instance_id = nullif(n.target, 0),"
+		" result = case when $8 then r.result else n.result end,"
+		" detail = case when n.result = 'failed' then 'the instance is retired' end"
+		" from unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) as n (number, origin, target, moves, result)"
+		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number = n.number and r.row_number between $9 and $10", // so that no plan reads all
+		PG_V_INT8(progress->job->tenant_id), PG_V_INT8(progress->job->job_id), PG_V_NUMBERS(PG_INT8_ARRAY, progress->row_numbers, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + FROM * count, count), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + TO * count, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + MOVES * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, results, count), PG_V_BOOL(keeps_result),
+		PG_V_INT8(count > 0 ? progress->row_numbers[0] : 0), PG_V_INT8(count > 0 ? progress->row_numbers[count - 1] : 0));
+	free(results);
+	free(numbers);
+}
+
+void store_job_cost(struct pg_transaction *t, const struct job_progress *progress)
+{
+	const struct job_row *job = progress->job;
+
+	(void)PG_ADD(t,
+		"with costed as ("
+		"  update depbroker.jobs set costed = $4, changes = changes + $5"
+		"  where tenant_id = $1 and job_id = $2 and state = 'costing' and costed = $3 returning 1)"
+		" select depbroker.require_fence(exists (select from costed))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->costed), PG_V_INT8(progress->position),
+		PG_V_INT8(moves_of(progress)));
+	put_outcomes(t, progress, true);
+}
+
+void store_job_costed(struct pg_transaction *t, const struct job_row *job, struct text state, int64_t present, int64_t allowed)
+{
+	(void)PG_ADD(t,
+		"update depbroker.jobs set state = $3, present = $4, allowed = $5, finished_at = case when $3 = 'previewed' then now() end"
+		" where tenant_id = $1 and job_id = $2",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(state), PG_V_INT8(present), PG_V_INT8(allowed));
+}
+
+void store_job_ask(struct pg_transaction *t, const struct job_row *job, int64_t approval_id, int64_t rules_version, int64_t present)
+{
+	const struct pg_value of_job[] = { PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(approval_id), PG_V_INT8(rules_version),
+		PG_V_INT8(present) };
+
+	(void)pg_add(t,
+		"insert into depbroker.approvals (tenant_id, approval_id, kind, target, payload, reason, base_version, changes, present, devices, requested_by)"
+		" select $1, $3, 'job', $2::text, json_build_object('job', $2::text, 'kind', j.kind)::text, j.reason, $4, j.changes, $5,"
+		" coalesce((select json_agg(json_build_object('serial_number', r.serial_number, 'from', f.name, 'to', o.name, 'old_rule', null,"
+		"  'new_rule', null) order by r.row_number) from depbroker.job_rows r"
+		"  left join depbroker.instances f on f.tenant_id = $1 and f.instance_id = r.from_instance_id"
+		"  left join depbroker.instances o on o.tenant_id = $1 and o.instance_id = r.to_instance_id"
+		"  where r.tenant_id = $1 and r.job_id = $2 and r.moves)::text, '[]'), j.created_by"
+		" from depbroker.jobs j where j.tenant_id = $1 and j.job_id = $2",
+		of_job, sizeof of_job / sizeof *of_job);
+	(void)PG_ADD(t, "update depbroker.jobs set approval_id = $3 where tenant_id = $1 and job_id = $2", PG_V_INT8(job->tenant_id),
+		PG_V_INT8(job->job_id), PG_V_INT8(approval_id));
+}
+
+void store_job_begin(struct pg_transaction *t, const struct job_row *job)
+{
+	(void)PG_ADD(t,
+		"with begun as ("
+		"  update depbroker.jobs set state = 'running', started_at = coalesce(started_at, now())"
+		"  where tenant_id = $1 and job_id = $2 and state = 'scheduled' returning 1)"
+		" select depbroker.require_fence(exists (select from begun))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+}
+
+#define OF_SLICE "r.tenant_id = $1 and r.job_id = $2 and r.row_number > $3 and r.row_number <= $4 and r.result in ('done', 'asked')"
+
+static void put_pins(struct pg_transaction *t, const struct job_progress *progress)
+{
+	const struct job_row *job = progress->job;
+	const struct pg_value slice[] = { PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->position),
+		PG_V_INT8(progress->position) };
+
+	switch (job->kind) {
+	case JOB_ASSIGN:
+	case JOB_PIN:
+	case JOB_REMOVE_PROFILE:
+		(void)pg_add(t,
+			"insert into depbroker.pins (tenant_id, serial_number, instance_id, reason, made_by)"
+			" select $1, r.serial_number, r.instance_id, j.reason, j.created_by from depbroker.job_rows r"
+			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 where " OF_SLICE
+			" on conflict (tenant_id, serial_number) do update set instance_id = excluded.instance_id, reason = excluded.reason,"
+			" made_by = excluded.made_by, made_at = now()",
+			slice, 4);
+		break;
+	case JOB_UNPIN:
+		(void)pg_add(t,
+			"delete from depbroker.pins where tenant_id = $1 and serial_number in (select r.serial_number from depbroker.job_rows r where "
+			OF_SLICE ")",
+			slice, 4);
+		break;
+	case JOB_LABEL:
+		(void)pg_add(t,
+			"insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
+			" select $1, r.serial_number, j.labels, j.created_by from depbroker.job_rows r"
+			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 and j.labels is not null where " OF_SLICE
+			" on conflict (tenant_id, serial_number) do update set labels = excluded.labels, made_by = excluded.made_by, made_at = now()",
+			slice, 4);
+		(void)pg_add(t,
+			"delete from depbroker.device_labels where tenant_id = $1 and serial_number in (select r.serial_number from depbroker.job_rows r"
+			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 and j.labels is null where " OF_SLICE ")",
+			slice, 4);
+		break;
+	case JOB_REROUTE:
+	case JOB_RETIRE: // store_job_retire
+	case JOB_RELEASE:
+	case JOB_KINDS: break;
+	}
+	if (job->kind != JOB_RELEASE) {
+		(void)pg_add(t,
+			"insert into depbroker.reroutes (tenant_id, serial_number) select $1, r.serial_number from depbroker.job_rows r where " OF_SLICE
+			" on conflict do nothing",
+			slice, 4);
+	}
+}
+
+#define END_WHEN_DONE                                                                                                                \
+	"update depbroker.jobs j set state = case when w.waits then 'asking' else 'done' end,"                                            \
+	" finished_at = case when not w.waits then now() end"                                                                              \
+	" from (select exists (select from depbroker.job_rows where tenant_id = $1 and job_id = $2 and result = 'asked') as waits) as w"   \
+	" where j.tenant_id = $1 and j.job_id = $2 and j.position = j.row_count and j.state in ('running', 'asking')"
+
+static void end_when_done(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
+{
+	(void)PG_ADD(t, END_WHEN_DONE, PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+}
+
+void store_job_carry_out(struct pg_transaction *t, const struct job_progress *progress)
+{
+	const struct job_row *job = progress->job;
+
+	store_start_over(t, job->tenant_id, false);
+	(void)PG_ADD(t,
+		"with moved as ("
+		"  update depbroker.jobs set position = $4, moved = moved + $5"
+		"  where tenant_id = $1 and job_id = $2 and state = 'running' and position = $3 and moved + $5 <= allowed returning 1)"
+		" select depbroker.require_fence(exists (select from moved))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->position), PG_V_INT8(progress->position),
+		PG_V_INT8(moves_of(progress)));
+	put_outcomes(t, progress, false);
+	put_pins(t, progress);
+	end_when_done(t, job->tenant_id, job->job_id);
+}
+
+void store_job_retire(struct pg_transaction *t, const struct job_row *job, int64_t rules_version, struct text document)
+{
+	const struct pg_value both[] = { PG_V_INT8(job->tenant_id), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id) };
+
+	store_start_over(t, job->tenant_id, true);
+	if (document.length > 0) {
+		(void)store_rules_put(t, job->tenant_id, rules_version,
+			&(struct rules_row){ .document = document, .reason = job->reason, .made_by = job->created_by });
+	}
+	(void)PG_ADD(t,
+		"with there as (select count(*) as n from depbroker.devices where tenant_id = $1 and instance_id = $3 and gone_at is null),"
+		" moved as ("
+		"  update depbroker.jobs j set position = row_count, moved = there.n from there"
+		"  where j.tenant_id = $1 and j.job_id = $2 and j.state = 'running' and j.position = 0 and there.n <= j.allowed"
+		"   and exists (select from depbroker.instances i where i.tenant_id = $1 and i.instance_id = $4 and i.state <> 'retired') returning 1)"
+		" select depbroker.require_fence(exists (select from moved))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
+	(void)pg_add(t, "update depbroker.pins set instance_id = $3 where tenant_id = $1 and instance_id = $2", both, 3);
+	(void)pg_add(t, "update depbroker.expected_devices set instance_id = $3 where tenant_id = $1 and instance_id = $2", both, 3);
+	(void)pg_add(t, "update depbroker.instances set state = 'retired', updated_at = now() where tenant_id = $1 and instance_id = $2", both, 2);
+	(void)PG_ADD(t, "update depbroker.job_rows set result = 'done' where tenant_id = $1 and job_id = $2 and result = 'waiting'",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+	end_when_done(t, job->tenant_id, job->job_id);
+}
+
+void store_job_retire_again(struct pg_transaction *t, const struct job_row *job)
+{
+	(void)PG_ADD(t,
+		"with again as ("
+		"  update depbroker.jobs set state = 'costing', costed = 0, changes = 0"
+		"  where tenant_id = $1 and job_id = $2 and state = 'running' and position = 0 returning 1)"
+		" select depbroker.require_fence(exists (select from again))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+	(void)PG_ADD(t, "delete from depbroker.job_rows where tenant_id = $1 and job_id = $2", PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+	store_job_rows_of_devices(t, job->tenant_id, job->job_id, job->retires_id, job->target_id);
+}
+
+void store_job_cost_again(struct pg_transaction *t, const struct job_row *job)
+{
+	(void)PG_ADD(t,
+		"with again as ("
+		"  update depbroker.jobs set state = 'costing', costed = position, changes = moved"
+		"  where tenant_id = $1 and job_id = $2 and state = 'running' and position = $3 returning 1)"
+		" select depbroker.require_fence(exists (select from again))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->position));
+}
+
+// --- people ---
+
+void store_job_approved(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id)
+{
+	(void)PG_ADD(t,
+		"with allowed as ("
+		"  update depbroker.jobs j set state = 'scheduled', allowed = a.changes from depbroker.approvals a"
+		"  where j.tenant_id = $1 and j.approval_id = $2 and j.state = 'waiting' and a.tenant_id = $1 and a.approval_id = $2 returning 1)"
+		" select depbroker.require_fence(exists (select from allowed))",
+		PG_V_INT8(tenant_id), PG_V_INT8(approval_id));
+}
+
+void store_job_rejected(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id)
+{
+	(void)PG_ADD(t,
+		"update depbroker.jobs set state = 'rejected', finished_at = now() where tenant_id = $1 and approval_id = $2 and state = 'waiting'",
+		PG_V_INT8(tenant_id), PG_V_INT8(approval_id));
+}
+
+void store_job_cancel(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, struct text by)
+{
+	(void)PG_ADD(t,
+		"with cancelled as ("
+		"  update depbroker.jobs set state = 'cancelled', finished_at = now()"
+		"  where tenant_id = $1 and job_id = $2 and state in ('costing', 'waiting', 'scheduled', 'running', 'asking') returning 1)"
+		" select depbroker.require_fence(exists (select from cancelled))",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id));
+	(void)PG_ADD(t,
+		"update depbroker.approvals a set state = 'stale', decided_by = $3, decided_at = now() from depbroker.jobs j"
+		" where a.tenant_id = $1 and a.approval_id = j.approval_id and a.state = 'pending' and j.tenant_id = $1 and j.job_id = $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXT(by));
+}
+
+// --- what jobs leave ---
+
+unsigned store_device_labels(struct pg_transaction *t, int64_t tenant_id, struct text serial)
+{
+	return PG_ADD(t,
+		"select array_to_string(labels, E'\\n'), made_at, made_by from depbroker.device_labels where tenant_id = $1 and serial_number = $2",
+		PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+}
+
+void store_device_labels_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_labels_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->labels = next_text(&at);
+	out->made_at_us = next_instant(&at);
+	out->made_by = next_text(&at);
+}
+
+// --- what Apple is asked for ---
+
+unsigned store_job_any_asked(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t,
+		"select exists (select from depbroker.job_rows r where r.tenant_id = $1 and r.result = 'asked' and exists"
+		" (select from depbroker.jobs j where j.tenant_id = $1 and j.job_id = r.job_id and j.state in ('running', 'asking')))",
+		PG_V_INT8(tenant_id));
+}
+
+bool store_job_any_asked_read(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_bool(t, statement, 0, 0);
+}
+
+unsigned store_job_asked(struct pg_transaction *t, int64_t tenant_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t,
+		"select r.job_id, r.row_number, j.kind, r.serial_number from depbroker.job_rows r"
+		" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = r.job_id"
+		" where r.tenant_id = $1 and r.result = 'asked' and r.job_id = (select min(w.job_id) from depbroker.job_rows w"
+		"  join depbroker.jobs o on o.tenant_id = $1 and o.job_id = w.job_id and o.state in ('running', 'asking')"
+		"  where w.tenant_id = $1 and w.result = 'asked')"
+		" order by r.row_number limit $2",
+		PG_V_INT8(tenant_id), PG_V_INT8(limit));
+}
+
+void store_job_asked_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_asked_row *out)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	out->job_id = next_number(&at);
+	out->row_number = next_number(&at);
+	out->kind = kind_stored(next_text(&at));
+	out->serial_number = next_text(&at);
+}
+
+void store_job_answered(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_answer *answers, size_t count)
+{
+	int64_t *numbers = allocate_array(count + 1, sizeof *numbers);
+	struct text *texts = allocate_array(count + 1, 2 * sizeof *texts);
+
+	for (size_t i = 0; i < count; i++) {
+		numbers[i] = answers[i].row_number;
+		texts[i] = text_of(job_result_name(answers[i].result));
+		texts[count + i] = answers[i].detail.length > 0 ? store_clipped(answers[i].detail, DETAIL_MAX) : TEXT_NONE;
+	}
+	(void)PG_ADD(t,
+		"update depbroker.job_rows r set result = n.result, detail = n.detail"
+		" from unnest($3::bigint[], $4::text[], $5::text[]) as n (number, result, detail)"
+		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number = n.number and r.result = 'asked'",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_NUMBERS(PG_INT8_ARRAY, numbers, count), PG_V_TEXTS(PG_TEXT_ARRAY, texts, count),
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + count, count));
+	end_when_done(t, tenant_id, job_id);
+	free(texts);
+	free(numbers);
+}

@@ -1,0 +1,386 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+#
+# A virtual DEP server is Apple as applesim is: applesim's own conformance tests, as they stand, against depbroker. Left out are those that
+# turn Apple's clock or ask for what an MDM server does not get here; what these look at is tested below, or in test_dep_face.
+import base64
+import os
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import apple_rig  # noqa: E402
+import applesim_conforms as conforms  # noqa: E402
+import programs  # noqa: E402
+import virtual_dep  # noqa: E402
+from apple_client import AppleClient, authorization  # noqa: E402
+from programs import equal, run_tests, test  # noqa: E402
+from world import Problem, World, difference, wait_until  # noqa: E402
+
+SHARED = [conforms.a_right_signature_gives_a_session, conforms.a_nonce_serves_once, conforms.a_wrong_signature_is_refused,
+          conforms.a_malformed_authorization_is_a_bad_request, conforms.sessions_of_two_tenants_are_apart,
+          conforms.paths_and_methods_are_told_apart, conforms.pages_have_limits_and_cursors_like_apples, conforms.details_are_per_device,
+          conforms.a_profile_is_checked, conforms.a_profile_is_given_back_with_defaults,
+          conforms.more_than_a_thousand_devices_are_not_assigned]
+HOSTS = ["mdm.example.com", "m.example", "a"]  # where the profiles of these tests lead
+
+apple_rig.stop()
+programs.TESTS[:] = []  # importing registered all of them
+WORLD = World(workers=1, **virtual_dep.settings())
+DEP = virtual_dep.address(WORLD)
+expect = conforms.expect
+CLIENTS = {}
+
+
+def new_client(devices=0, **more):
+    client = WORLD.onboard(devices=devices, interval_s=2, **more)
+    CLIENTS[client.apple] = client
+    wait_until(lambda: not unlike(client), lambda: unlike(client), 60)
+    return client
+
+
+def unlike(client):
+    """Serial numbers and profiles at Apple and here; empty: the same."""
+    truth = {device["serial_number"]: device.get("profile_uuid") for device in client.truth()["devices"]}
+    return difference(truth, {serial: row["profile_uuid"] for serial, row in client.stored().items()})
+
+
+def new_tenant(devices=0, version=10, **more):
+    client = new_client(devices, **more)
+    allow(client, *HOSTS)
+    return client.apple, virtual_dep.sign_on(client, version=version)
+
+
+def allow(client, *hosts, instance="main"):
+    known = WORLD.technician.get(f"{client.path}/instances/{instance}")["allowed_hosts"]
+    WORLD.technician.call("PATCH", f"{client.path}/instances/{instance}", {"allowed_hosts": sorted({*known, *hosts})})
+
+
+def in_our_order(tenant):
+    """Ours is by serial number: nothing that an MDM server may rely on."""
+    return {device["serial_number"]: device
+            for device in sorted(CLIENTS[tenant].truth()["devices"], key=lambda device: device["serial_number"])}
+
+
+def take_over():
+    conforms.new_tenant, conforms.APPLE, conforms.truth = new_tenant, DEP, in_our_order
+    programs.TESTS[:] = SHARED + programs.TESTS
+
+
+@test
+def a_token_is_in_apples_layout_and_opens():
+    client = new_client()
+    file = WORLD.technician.call("POST", f"{client.path}/instances/main/dep-token", virtual_dep.PAIR.read("cert.der"))
+    head, body = file.split(b"\n\n", 1)
+    equal(head.decode().split("\n"), [
+        'Content-Type: application/pkcs7-mime; name="smime.p7m"; smime-type=enveloped-data',
+        "Content-Transfer-Encoding: base64", 'Content-Disposition: attachment; filename="smime.p7m"',
+        "Content-Description: S/MIME Encrypted Message"], "outer headers")
+    lines = body.decode().rstrip("\n").split("\n")
+    equal({len(line) for line in lines[:-1]}, {76}, "columns")
+    equal(lines[0][:4], "MIAG", "indefinite length")
+    base64.b64decode(body)
+    token = virtual_dep.PAIR.open(file)
+    equal(AppleClient(DEP, token).sign_on().status, 200, "sign on")
+    shown = WORLD.technician.get(f"{client.path}/instances/main/dep-token")
+    equal((shown["state"], shown["instance"], shown["consumer_key_end"]), ("active", "main", token["consumer_key"][-4:]), "shown")
+    if shown["used_at"] is None:
+        raise AssertionError("it was used")
+    equal(WORLD.technician.get(f"{client.path}/dep-tokens")["items"][0]["server_uuid"], shown["server_uuid"], "listed")
+    for body in (b"", b"nothing", virtual_dep.PAIR.read("key.pem")):
+        try:
+            WORLD.technician.call("POST", f"{client.path}/instances/main/dep-token", body)
+        except Problem as problem:
+            equal(problem.status, 422, "no certificate")
+        else:
+            raise AssertionError("accepted")
+    equal(AppleClient(DEP, token).sign_on().status, 200, "what was refused has changed nothing")
+
+
+@test
+def no_secret_of_a_token_is_in_the_database_or_the_log():
+    client = new_client()
+    token = virtual_dep.make_token(client)
+    tables = client.rows("select c.relname as name from pg_class c where c.relnamespace = 'depbroker'::regnamespace and c.relkind = 'r'")
+    for secret in (token["consumer_secret"], token["access_secret"], token["access_token"]):
+        for table in tables:
+            equal(client.row(f"select count(*) as n from depbroker.{table['name']} t where t::text like '%{secret}%'")["n"], 0, table["name"])
+        with open(WORLD.broker.log_path, encoding="utf-8") as log:
+            equal(secret in log.read(), False, "log")
+
+
+@test
+def a_renewed_token_ends_the_old_one_and_a_revoked_one_is_none():
+    client = new_client(devices=2)
+    apple = virtual_dep.sign_on(client)
+    cursor = apple.fetch()[1]
+    uuid = apple.ask("GET", "/account")["server_uuid"]
+    session, renewed = apple.session, virtual_dep.make_token(client)
+    equal(renewed["consumer_key"], apple.token["consumer_key"], "consumer key of the same server")
+    expect(apple.sign_on(), 403, "token_rejected")
+    apple.session = session
+    expect(apple.call("GET", "/account"), 401, "UNAUTHORIZED")
+    again = AppleClient(DEP, renewed)
+    equal(again.sign_on().status, 200, "the new one")
+    equal(again.ask("GET", "/account")["server_uuid"], uuid, "the same server")
+    equal(again.sync(cursor)[0], [], "the cursor lives on")
+    WORLD.technician.call("DELETE", f"{client.path}/instances/main/dep-token")
+    expect(again.call("GET", "/account"), 401, "UNAUTHORIZED")
+    expect(again.sign_on(), 401, "token_rejected")
+    equal(WORLD.technician.get(f"{client.path}/instances/main/dep-token")["state"], "revoked", "state")
+
+
+@test
+def a_clock_that_is_off_is_refused():
+    _, client = new_tenant()
+    now = int(time.time())
+    for off in (-290, 290):
+        equal(client.sign_on(timestamp=now + off).status, 200, f"{off} s")
+    for off in (-310, 310):
+        expect(client.sign_on(timestamp=now + off), 401, "timestamp_refused")
+
+
+@test
+def unknown_tokens_are_refused_alike():
+    _, client = new_tenant()
+    key = client.token["consumer_key"]
+    nobody = key[:3] + "%016x" % 999999 + key[19:]
+    other_instance = key[:19] + "%016x" % 999999 + key[35:]
+    last_digit = key[:-1] + ("0" if key[-1] != "0" else "1")
+    for unknown in ("CK_unknown", nobody, other_instance, last_digit):
+        expect(client.sign_on(header=authorization({**client.token, "consumer_key": unknown}, DEP + "/session")), 401, "token_rejected")
+    equal(client.sign_on(header=authorization(client.token, DEP.replace("http:", "https:") + "/session")).status, 200, "behind a TLS proxy")
+
+
+@test
+def a_session_survives_the_api_process():
+    client = new_client(devices=3)
+    apple = virtual_dep.sign_on(client)
+    session = apple.session
+    WORLD.psql.close()
+    WORLD.psql = None
+    WORLD.broker.stop()
+    WORLD.broker.start()
+    apple.peer.close()
+    equal(len(apple.fetch()[0]), 3, "devices")
+    equal(apple.session, session, "the same session")
+    expect(apple.call("GET", "/account", X_ADM_Auth_Session=None), 401, "UNAUTHORIZED")
+    expect(apple.call("GET", "/account", X_ADM_Auth_Session="00000001zzzz"), 401, "UNAUTHORIZED")
+    expect(apple.call("GET", "/account", X_ADM_Auth_Session=session[:-1] + ("0" if session[-1] != "0" else "1")), 401, "UNAUTHORIZED")
+
+
+@test
+def the_gate_is_apples():
+    _, client = new_tenant()
+    for agent, word in ((None, "USER_AGENT_MISSING"), ("", "USER_AGENT_MISSING"),
+                        ("Go-http-client/1.1", "USER_AGENT_INVALID"), ("curl/7.88.1", "USER_AGENT_INVALID")):
+        expect(client.call("POST", "/server/devices", {}, User_Agent=agent), 400, word)
+        expect(client.call("GET", "/account", User_Agent=agent), 400, word)
+    for media in (None, "application/json", "application/json; charset=UTF-8", "text/plain"):
+        expect(client.call("POST", "/server/devices", {}, Content_Type=media), 415, "UNSUPPORTED_MEDIA_TYPE")
+    headers = client.headers(Authorization=authorization(client.token, DEP + "/session"), Content_Type=None)
+    expect(client.peer.request("GET", "/session", None, headers), 415, "UNSUPPORTED_MEDIA_TYPE")
+    for path in ("/server/devices", "/devices/sync", "/devices"):
+        for body in (b"", b"[]", b"{", b'{"a":1,}', b"null", b"\xff"):
+            expect(client.call("POST", path, body), 400, "MALFORMED_REQUEST_BODY")
+
+
+@test
+def the_account_is_the_clients_and_the_server_its_own():
+    client = new_client(org_name="Zürich GmbH", org_id="4711")
+    apple = virtual_dep.sign_on(client)
+    account = apple.ask("GET", "/account")
+    conforms.check_named("AccountDetail", account)
+    equal((account["org_name"], account["org_id"], account["server_name"]), ("Zürich GmbH", "4711", "main"), "texts")
+    equal(account["server_uuid"] == WORLD.apple.get(f"/tenants/{client.apple}")["server_uuid"], False, "Apple's own server is not told")
+    limits = {url["uri"]: url.get("limit") for url in account["urls"]}
+    equal(limits["/server/devices"], {"default": 1000, "maximum": 1000}, "limits")
+    for version in (1, 2):
+        apple.version = version
+        later = set(apple.ask("GET", "/account")) & {"org_id", "org_id_hash", "org_type", "org_version", "urls"}
+        equal(later, set(), f"version {version}")
+    if conforms.HAVE_SHARED:
+        known = set(conforms.shared_json("vectors", "apple-responses", "synthetic", "account-v10.json"))
+        equal(known - set(account), set(), "members of the vector")
+
+
+@test
+def fields_appear_with_their_version():
+    client = new_client(devices=60)
+    client.change(next(iter(in_our_order(client.apple))), mdm_migration_deadline="2027-01-01T00:00:00Z")
+    client.sync_now()
+    wait_until(lambda: client.rows("select 1 as x from depbroker.devices where tenant_id = {id} and mdm_migration_deadline is not null"), "deadline")
+    apple = virtual_dep.sign_on(client)
+    at_apple = AppleClient(WORLD.apple_url, WORLD.apple.get(f"/tenants/{client.apple}/token"))
+    at_apple.sign_on()
+    for version in list(range(1, 11)) + [None]:
+        apple.version = at_apple.version = version
+        wanted = {device["serial_number"]: device for device in at_apple.fetch()[0]}
+        found = {device["serial_number"]: device for device in apple.fetch()[0]}
+        equal(difference(wanted, found), "", f"version {version}: the very records of Apple's")
+
+
+@test
+def cursors_are_checked():
+    one, other = new_client(devices=3), new_client(devices=3)
+    apple, foreign = virtual_dep.sign_on(one), virtual_dep.sign_on(other).fetch()[1]
+    cursor = apple.fetch()[1]
+    forged = base64.b64encode(b"0:0:1536427698914:1536427698914:true:1536427698914").decode().rstrip("=")
+    expect(apple.call("POST", "/server/devices", {"cursor": cursor}), 400, "EXHAUSTED_CURSOR")
+    for nothing in ({}, {"cursor": ""}, {"cursor": None}):
+        expect(apple.call("POST", "/devices/sync", nothing), 400, "CURSOR_REQUIRED")
+    changed = cursor[:5] + ("A" if cursor[5] != "A" else "B") + cursor[6:]
+    for bad in (foreign, forged, changed, "garbage", cursor[:-2], "x" * 2000, 5):
+        for path in ("/server/devices", "/devices/sync"):
+            expect(apple.call("POST", path, {"cursor": bad}), 400, "INVALID_CURSOR")
+    one.sql("update depbroker.installation set incarnation = incarnation + 1")
+    expect(apple.call("POST", "/devices/sync", {"cursor": cursor}), 400, "INVALID_CURSOR")
+    equal(len(apple.fetch()[0]), 3, "and all is well after a full list")
+
+
+@test
+def changes_are_told_in_order():
+    client = new_client(devices=2)
+    mirror = virtual_dep.Mirror(virtual_dep.sign_on(client), limit=2)
+    mirror.fetch()
+    added = client.add(3)
+    client.sync_now()
+    wait_until(lambda: not unlike(client), lambda: unlike(client), 60)
+    changes = mirror.sync()
+    for serial in added:
+        told = [change["op_type"] for change in changes if change["serial_number"] == serial]
+        equal((told[0], set(told[1:]) <= {"modified"}), ("added", True), f"{serial}: {told}")
+    client.change(added[0], color="PURPLE", new_field={"a": 1})
+    client.remove(added[1])
+    client.sync_now()
+    wait_until(lambda: added[1] not in client.stored(), "the device is still there")
+    changes = mirror.sync()
+    of = {change["serial_number"]: change for change in changes}
+    equal((of[added[0]]["op_type"], of[added[0]]["color"], of[added[0]]["new_field"]), ("modified", "PURPLE", {"a": 1}), "changed")
+    equal((of[added[1]]["op_type"], "profile_uuid" in of[added[1]], "device_assigned_by" in of[added[1]]), ("deleted", False, False), "gone")
+    for change in changes:
+        conforms.check_named("Device", change)
+    equal(set(mirror.devices), set(client.stored()), "mirror")
+    equal(mirror.sync(), [], "nothing is told twice")
+    equal(mirror.apple.ask("POST", "/devices", {"devices": [added[1]]})["devices"][added[1]]["response_status"], "NOT_ACCESSIBLE", "details")
+
+
+def at_apple(client, serial):
+    """The URL that Apple sends the device to."""
+    uuid = {device["serial_number"]: device.get("profile_uuid") for device in client.truth()["devices"]}[serial]
+    profiles = {profile["profile_uuid"]: profile["url"] for profile in WORLD.apple.get(f"/tenants/{client.apple}/profiles")["profiles"]}
+    return profiles.get(uuid)
+
+
+def until_at_apple(client, serial, url):
+    wait_until(lambda: at_apple(client, serial) == url, lambda: f"{serial} is sent to {at_apple(client, serial)}, not to {url}", 30)
+
+
+def two_instances():
+    """A client whose second device is pinned to its second instance, and an MDM server of each."""
+    client = new_client(devices=2)
+    mine, theirs = list(in_our_order(client.apple))
+    WORLD.technician.post(f"{client.path}/instances", {"name": "school", "kind": "fleet", "enrolment_url": "https://mdm.school.example/enrol",
+                                                       "allowed_hosts": ["mdm.school.example"]})
+    WORLD.technician.call("PUT", f"{client.path}/devices/{theirs}/pin", {"instance": "school"})
+    until_at_apple(client, theirs, "https://mdm.school.example/enrol")
+    allow(client, "mdm.example.com")
+    return client, mine, theirs, virtual_dep.sign_on(client), virtual_dep.sign_on(client, "school")
+
+
+@test
+def a_profile_gets_to_the_instances_own_devices_only():
+    client, mine, theirs, main, school = two_instances()
+    own = f"https://mdm.{client.slug}.example/enroll"
+    uuid = conforms.define(main)
+    cursor = main.fetch()[1]
+    for method in ("POST", "PUT"):
+        answer = main.ask(method, "/profile/devices", {"profile_uuid": uuid, "devices": [mine, theirs, "ELSEWHERE"]})
+        conforms.check_named("AssignProfileResponse", answer)
+        equal(answer, {"profile_uuid": uuid, "devices": {mine: "SUCCESS", theirs: "NOT_ACCESSIBLE", "ELSEWHERE": "NOT_ACCESSIBLE"}}, "results")
+    until_at_apple(client, mine, "https://mdm.example.com/enroll")
+    until_at_apple(client, theirs, "https://mdm.school.example/enrol")
+    equal(client.truth()["counts"]["assigned_needlessly"], 0, "nothing is assigned twice")
+    wait_until(lambda: main.ask("POST", "/devices", {"devices": [mine]})["devices"][mine].get("profile_uuid") == uuid, "details show it", 30)
+    equal({change["op_type"] for change in main.sync(cursor)[0]}, {"modified"}, "changes")
+    expect(school.call("POST", "/profile/devices", {"profile_uuid": uuid, "devices": [theirs]}), 404, "PROFILE_NOT_FOUND")
+    expect(school.call("GET", "/profile?profile_uuid=" + uuid), 400, "NOT_FOUND")
+    details = school.ask("POST", "/devices", {"devices": [mine, theirs]})["devices"]
+    equal((details[mine], details[theirs]["response_status"]), ({"serial_number": mine, "response_status": "NOT_ACCESSIBLE"}, "SUCCESS"), "details")
+    equal(school.ask("DELETE", "/profile/devices", {"devices": [mine]})["devices"], {mine: "NOT_ACCESSIBLE"}, "another's device")
+    equal(at_apple(client, mine), "https://mdm.example.com/enroll", "nothing has changed")
+    answer = main.ask("DELETE", "/profile/devices", {"devices": [mine, theirs]})
+    equal(answer["devices"], {mine: "SUCCESS", theirs: "NOT_ACCESSIBLE"}, "removed")
+    until_at_apple(client, mine, own)
+
+
+@test
+def a_device_that_moves_leaves_the_profile_of_the_old_server():
+    client, mine, _, main, school = two_instances()
+    main.ask("POST", "/profile/devices", {"profile_uuid": conforms.define(main), "devices": [mine]})
+    until_at_apple(client, mine, "https://mdm.example.com/enroll")
+    cursor = school.fetch()[1]
+    WORLD.technician.call("PUT", f"{client.path}/devices/{mine}/pin", {"instance": "school"})
+    until_at_apple(client, mine, "https://mdm.school.example/enrol")
+    told = school.sync(cursor)[0]
+    equal((told[0]["op_type"], told[0]["profile_status"], "profile_uuid" in told[0]), ("added", "empty", False), "the old profile is not told")
+    equal(main.ask("POST", "/profile/devices", {"profile_uuid": conforms.define(main), "devices": [mine]})["devices"], {mine: "NOT_ACCESSIBLE"}, "not its own")
+    client.sync_now("full")
+    equal(at_apple(client, mine), "https://mdm.school.example/enrol", "the old wish counts for nothing")
+
+
+@test
+def a_profile_stays_on_the_instances_hosts():
+    client, mine, _, main, _ = two_instances()
+    defined = len(WORLD.apple.get(f"/tenants/{client.apple}/profiles")["profiles"])
+    good = {"profile_name": "n", "url": "https://mdm.example.com/"}
+    for change in ({"url": "https://mdm.school.example/"}, {"url": "http://mdm.example.com/"}, {"url": "https://mdm.example.com.evil.example/"},
+                   {"configuration_web_url": "https://evil.example/"}, {"url": "https://mdm.example.com@evil.example/"}):
+        expect(main.call("POST", "/profile", {**good, **change}), 400, "CONFIG_URL_INVALID")
+    equal(main.call("POST", "/profile", {**good, "URL": "https://evil.example/"}).status, 400, "another spelling")
+    equal(len(WORLD.apple.get(f"/tenants/{client.apple}/profiles")["profiles"]), defined, "nothing was defined")
+    uuid = main.ask("POST", "/profile", {**good, "devices": [mine]})["profile_uuid"]
+    until_at_apple(client, mine, "https://mdm.example.com/")
+    WORLD.technician.call("PATCH", f"{client.path}/instances/main", {"allowed_hosts": [f"mdm.{client.slug}.example"]})
+    until_at_apple(client, mine, f"https://mdm.{client.slug}.example/enroll")
+    expect(main.call("POST", "/profile/devices", {"profile_uuid": uuid, "devices": [mine]}), 404, "PROFILE_NOT_FOUND")
+
+
+@test
+def apples_cool_down_is_told_and_waited_for():
+    client, mine, _, main, _ = two_instances()
+    uuid = conforms.define(main)
+    client.fail_apple(throttle={"serials": [mine], "retry_after_seconds": 600})
+    for version, result, has_time in ((10, "THROTTLED", True), (9, "THROTTLED", False), (8, "FAILED", False)):
+        main.version = version
+        answer = main.ask("POST", "/profile/devices", {"profile_uuid": uuid, "devices": [mine]})
+        equal(answer["devices"], {mine: result}, f"version {version}")
+        equal(540 < answer.get("retry_after_seconds", 0) <= 700, has_time, f"version {version}: {answer}")
+    equal(client.truth()["counts"]["assigned_too_early"], 0, "Apple is not asked before")
+
+
+@test
+def nobody_disowns():
+    client, mine, theirs, main, _ = two_instances()
+    equal(main.ask("POST", "/devices/disown", {"devices": [mine, theirs]})["devices"], {mine: "FAILED", theirs: "NOT_ACCESSIBLE"}, "results")
+    equal(len(client.truth()["devices"]), 2, "all there")
+
+
+@test
+def answers_come_from_the_database():
+    client = new_client(devices=2)
+    client.fail_apple(status=503, times=0)
+    apple = virtual_dep.sign_on(client)
+    equal(len(apple.fetch()[0]), 2, "devices while Apple is away")
+
+
+def finish():
+    WORLD.__exit__(None, None, None)
+
+
+if __name__ == "__main__":
+    WORLD.__enter__()
+    take_over()
+    sys.exit(run_tests(finish))
