@@ -33,7 +33,7 @@ CLIENTS = {
     "operator": Client(BROKER, BROKER.make_key("--role", "operator")),
     "admin": ADMIN,
 }
-NAMES = {"tenant": OWN, "instance": "main", "template": "base", "secret": "0" * 48, "serial": "C02XXXX", "key": "1", "id": "1", "link": "0" * 48}
+NAMES = {"tenant": OWN, "instance": "main", "template": "base", "endpoint": "1", "secret": "0" * 48, "serial": "C02XXXX", "key": "1", "id": "1", "link": "0" * 48}
 
 
 def operations():

@@ -8,7 +8,7 @@ import re
 
 from programs import ROOT
 
-KNOWN = {"$ref", "type", "enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
+KNOWN = {"$ref", "type", "enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties",
          "properties", "required", "additionalProperties", "items", "oneOf", "description", "default"}
 TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list, "null": type(None)}
 DATE_TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
@@ -68,6 +68,8 @@ def text_complaints(value, schema, where):
 
 def object_complaints(value, schema, where):
     properties = schema.get("properties", {})
+    if len(value) > schema.get("maxProperties", len(value)):
+        yield f"{where}: has {len(value)} members"
     for name in schema.get("required", []):
         if name not in value:
             yield f"{where}: {name} is missing"
