@@ -228,8 +228,8 @@ static void show_events(struct receiver *receiver, struct web_request *request, 
 	for (uint64_t at = after > oldest ? after : oldest; at < receiver->event_count; at++) {
 		const struct event *event = &receiver->events[at % EVENTS_KEPT];
 
-		buffer_add_format(&answer->body, "%s{\"number\":%llu,\"at_ms\":%lld,\"outcome\":\"%s\",\"id\":", between,
-			(unsigned long long)event->number, (long long)event->at_ms, event->outcome);
+		buffer_add_format(&answer->body, "%s{\"number\":%llu,\"at_us\":%lld,\"outcome\":\"%s\",\"id\":", between,
+			(unsigned long long)event->number, (long long)event->at_us, event->outcome);
 		buffer_add_json(&answer->body, text_of(event->id));
 		buffer_add_string(&answer->body, ",\"inbox\":");
 		buffer_add_json(&answer->body, text_of(event->inbox));
