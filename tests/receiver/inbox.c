@@ -52,6 +52,7 @@ static void free_inbox(struct inbox *inbox)
 	free(inbox->devices);
 	free(inbox->fault.retry_after);
 	free(inbox->fault.location);
+	free(inbox->fault.refuses);
 	free(inbox->name);
 	free(inbox->tenant);
 	wipe(inbox->secrets, sizeof inbox->secrets);
@@ -322,6 +323,11 @@ void inbox_receive(struct receiver *receiver, struct inbox *inbox, struct web_re
 	const bool is_faulty = fault->times != 0;
 
 	inbox->counters.received++;
+	if (is_faulty && fault->refuses != NULL && text_contains_ignoring_case(request->body, fault->refuses)) {
+		inbox->counters.faults++;
+		web_answer_text(answer, 422, "this one I do not take");
+		return;
+	}
 	if (is_faulty && fault->mixed_permille > 0) {
 		receive_in_the_mix(receiver, inbox, request, answer);
 		return;

@@ -53,6 +53,7 @@ static void set_fault(struct planted_fault *fault, yyjson_val *json)
 
 	free(fault->retry_after);
 	free(fault->location);
+	free(fault->refuses);
 	*fault = (struct planted_fault){
 		.times = json_number(json, "times", 1),
 		.status = (unsigned)json_number(json, "status", 0),
@@ -65,6 +66,7 @@ static void set_fault(struct planted_fault *fault, yyjson_val *json)
 		.body_bytes = json_number(json, "body_bytes", 0),
 		.mixed_permille = json_number(json, "mixed_permille", 0),
 		.random = (uint64_t)json_number(json, "seed", 1),
+		.refuses = json_duplicate(json, "refuses"),
 	};
 	fault->times = fault->times == 0 ? -1 : fault->times;
 }

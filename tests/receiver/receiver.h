@@ -14,7 +14,7 @@
 #include "rig/web.h"
 #include "tenants/webhook.h"
 
-enum { EVENTS_KEPT = 65536 };
+enum { EVENTS_KEPT = 262144 };
 
 struct counters {
 	uint64_t received;
@@ -59,6 +59,7 @@ struct planted_fault {
 	int64_t body_bytes;
 	int64_t mixed_permille; // otherwise, so many of a thousand messages fail, each in one of several ways
 	uint64_t random;
+	char *refuses; // NULL, or besides: a message that has this in its body is not taken in, ever
 };
 
 struct inbox { // of /webhook, or of /webhook/{name}
