@@ -22,6 +22,11 @@ LARGE_BATCH_SIZES = (1, 20, 100, 500)
 MOVES_MOST = 12  # of a client: what nobody has to approve
 ENDED_WITHIN_S = 20  # processes of a PostgreSQL that was killed
 LONG_AGO = "2020-01-01T00:00:00Z"
+WAITING = ("select (select count(*) from depbroker.resends) as resends, count(*) as lanes from depbroker.positions p"
+           " join depbroker.endpoints n using (tenant_id, endpoint_id) where case when n.instance_id is null then"
+           " (select e.seq from depbroker.events e where e.tenant_id = p.tenant_id and e.lane = p.lane and e.seq > p.acked_seq order by e.seq limit 1)"
+           " else (select e.seq from depbroker.events e where e.tenant_id = p.tenant_id and e.instance_id = n.instance_id and e.lane = p.lane"
+           "  and e.seq > p.acked_seq order by e.seq limit 1) end is not null")
 
 
 def children_of(process):
@@ -265,10 +270,7 @@ class DeliverySchedule(Schedule):
             self.clients[slug].change(serial, asset_tag=self.tags[serial])
 
     def waits(self):
-        found = self.rows(
-            "select (select count(*) from depbroker.resends) as resends, count(*) as lanes from depbroker.positions p"
-            " join depbroker.endpoints n using (tenant_id, endpoint_id) where exists (select from depbroker.events e where e.tenant_id = p.tenant_id"
-            " and e.lane = p.lane and e.seq > p.acked_seq and (n.instance_id is null or e.instance_id = n.instance_id))")[0]
+        found = self.rows(WAITING)[0]
         return f"not delivered: {found}" if found["resends"] or found["lanes"] else ""
 
     # --- what the receivers took in ---
