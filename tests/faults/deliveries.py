@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import time
 
 import delivery_judge
 from faulty_world import Schedule, Template
@@ -21,6 +22,7 @@ LARGE = 500  # devices: one request each for all of them would take long
 LARGE_BATCH_SIZES = (1, 20, 100, 500)
 MOVES_MOST = 12  # of a client: what nobody has to approve
 ENDED_WITHIN_S = 20  # processes of a PostgreSQL that was killed
+UNEQUAL_AT_MOST_S = 10
 LONG_AGO = "2020-01-01T00:00:00Z"
 WAITING = ("select (select count(*) from depbroker.resends) as resends, count(*) as lanes from depbroker.positions p"
            " join depbroker.endpoints n using (tenant_id, endpoint_id) where case when n.instance_id is null then"
@@ -125,6 +127,7 @@ class DeliverySchedule(Schedule):
         self.endpoints = {}  # inbox: (client's path, number)
         self.moves = collections.defaultdict(list)  # serial: where it was sent
         self.faults = {}  # of all receivers
+        self.unequal_as = ("", 0)  # and since when
         self.poison = None  # (inbox, text of the events that it refuses)
 
     # --- the world ---
@@ -294,8 +297,17 @@ class DeliverySchedule(Schedule):
                     if each["present"] and each["serial_number"] not in parked}
             unequal = difference(wanted, told)
             if unequal:
-                return f"{client.slug}{end}: the receiver's model is not Apple's truth: {unequal}"
+                return self.remains(f"{client.slug}{end}: the receiver's model is not Apple's truth: {unequal}")
         return ""
+
+    def remains(self, unequal):
+        """All is stored, assigned and delivered: nothing that comes can mend it any more."""
+        if unequal != self.unequal_as[0]:
+            self.unequal_as = (unequal, time.monotonic())
+        if time.monotonic() - self.unequal_as[1] > UNEQUAL_AT_MOST_S:
+            self.judge_messages()
+            raise Failure(unequal)
+        return unequal
 
     def parked(self, client):
         return client.rows("select p.seq, p.endpoint_id, e.serial_number from depbroker.parked_events p"
@@ -303,7 +315,7 @@ class DeliverySchedule(Schedule):
 
     # --- the judge ---
 
-    def judge(self):
+    def judge_messages(self):
         self.look()
         for client in self.clients.values():
             World.check_log(client)
@@ -312,6 +324,10 @@ class DeliverySchedule(Schedule):
             delivery_judge.judge_lives(client.slug, log, self.removed[client.slug])
             for end in INBOXES:
                 self.judge_inbox(client, client.slug + end, log)
+
+    def judge(self):
+        self.judge_messages()
+        for client in self.clients.values():
             self.check_canaries(client)
         self.send_what_is_parked()
         self.check_nodes()
