@@ -18,7 +18,6 @@ FAILS_PERMILLE = 300
 SCHOOLS = [f"*{digit}" for digit in (1, 3, 5, 7, 9)]  # serial numbers of the second instance
 INBOXES = {"": "main", "-school": "school", "-all": None}  # by the end of the name: whose events
 BATCH_SIZES = (1, 1, 5, 50, 500)
-LARGE = 500  # devices: one request each for all of them would take long
 LARGE_BATCH_SIZES = (1, 20, 100, 500)
 MOVES_MOST = 12  # of a client: what nobody has to approve
 ENDED_WITHIN_S = 20  # processes of a PostgreSQL that was killed
@@ -134,7 +133,8 @@ class DeliverySchedule(Schedule):
 
     def __enter__(self):
         super().__enter__()
-        sizes = LARGE_BATCH_SIZES if (self.devices or 0) >= LARGE else BATCH_SIZES
+        # Of many devices at least a hundredth: where each third request fails, events one by one take long.
+        sizes = [max(size, self.devices // 100) for size in LARGE_BATCH_SIZES] if self.devices else BATCH_SIZES
         for row in self.rows("select endpoint_id, url from depbroker.endpoints where url is not null order by url"):
             inbox = row["url"].rpartition("/")[2]
             self.endpoints[inbox] = (f"/tenants/{inbox.partition('-')[0]}/endpoints/{row['endpoint_id']}", row["endpoint_id"])
@@ -153,6 +153,9 @@ class DeliverySchedule(Schedule):
 
     def first_devices(self):
         return self.devices or self.chance.randint(5, 40)
+
+    def page_sizes(self):
+        return (100, 1000) if self.devices else super().page_sizes()
 
     def has_api(self):
         return True

@@ -130,7 +130,7 @@ class Schedule:
         for slug, (number, secret) in self.template.clients.items():
             self.clients[slug] = Client(self, slug, number)
             self.receiver.call("PUT", f"/secret/{slug}", secret.encode())
-            self.apple.call("PATCH", f"/tenants/{number}", {"page_maximum": self.chance.choice((5, 10, 20, 100))})
+            self.apple.call("PATCH", f"/tenants/{number}", {"page_maximum": self.chance.choice(self.page_sizes())})
             self.add(slug, self.first_devices())
         self.nodes = [Node(self, index) for index in range(self.chance.choice((2, 2, 3)))]
         if self.has_api():
@@ -148,6 +148,9 @@ class Schedule:
 
     def first_devices(self):
         return self.chance.randint(5, 60)
+
+    def page_sizes(self):
+        return (5, 10, 20, 100)
 
     def has_api(self):
         return self.chance.random() < 0.25
