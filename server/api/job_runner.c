@@ -84,7 +84,7 @@ static void close_reading(struct job_runner *runner)
 }
 
 // The rows that a slice is decided with.
-enum { READ_JOB, READ_RULES, READ_INSTANCES, READ_TENANT, READ_NUMBER, READ_SLICE, READ_ACCOUNT };
+enum { READ_TENANT, READ_JOB, READ_RULES, READ_INSTANCES, READ_NUMBER, READ_SLICE, READ_ACCOUNT }; // the tenant first (store/account.h, law 3)
 
 static void read_slice(struct job_runner *runner, const struct due_job *due)
 {
@@ -92,10 +92,10 @@ static void read_slice(struct job_runner *runner, const struct due_job *due)
 
 	pg_transaction_init(t, store_api(due->tenant_id), on_read);
 	runner->reading_is_open = true;
+	(void)store_tenant_by_id(t, due->tenant_id);
 	(void)store_job_by_id(t, due->tenant_id, due->job_id);
 	(void)store_rules_current(t, due->tenant_id);
 	(void)store_instance_list(t, due->tenant_id);
-	(void)store_tenant_by_id(t, due->tenant_id);
 	(void)store_object_next_id(t);
 	(void)store_job_slice(t, due->tenant_id, due->job_id, due->after);
 	(void)store_account_select(t, due->tenant_id);
@@ -334,6 +334,7 @@ static void write_retired(struct job_runner *runner, struct pg_transaction *t, c
 	if (runner->rules != NULL) {
 		store_rules_read(&runner->reading, READ_RULES, 0, &rules);
 	}
+	store_account_begin(t, job->tenant_id, tenant->change_count);
 	store_job_retire(t, job, rules.version, is_named && runner->rules_after != NULL ? ruleset_document(runner->rules_after) : TEXT_NONE);
 	spend(runner, t, tenant, devices);
 }
@@ -353,6 +354,7 @@ static void write_slice(struct job_runner *runner, const struct tenant_row *tena
 	} else if (job->moved + moves_of(runner) > job->allowed || !may_spend(runner, tenant, moves_of(runner))) {
 		store_job_cost_again(t, job);
 	} else {
+		store_account_begin(t, job->tenant_id, tenant->change_count);
 		store_job_carry_out(t,
 			&(struct job_progress){ job, runner->slice_end, runner->outcomes, runner->row_numbers, runner->outcome_count });
 		spend(runner, t, tenant, moves_of(runner));

@@ -39,7 +39,11 @@ unsigned store_template_put(struct pg_transaction *t, struct text name, int64_t 
 	const struct layer_author *author);
 int64_t store_layer_put_read(const struct pg_transaction *t, unsigned statement); // the new version, of each of the three puts
 
-// In the transaction of the put: ERR_FENCED when others use it than these.
+// First in a transaction: who begins to use the template (`shared`), and who puts it, follow each other. Any scope.
+void store_template_lock(struct pg_transaction *t, struct text name, bool shared);
+// After the lock: ERR_FENCED when another version is in force; 0: there is none.
+void store_template_require(struct pg_transaction *t, struct text name, int64_t version);
+// In the transaction of the put, after the lock: ERR_FENCED when others use it than these.
 void store_template_require_users(struct pg_transaction *t, struct text name, const int64_t *tenant_ids, size_t count);
 
 struct template_user_row {

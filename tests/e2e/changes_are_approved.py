@@ -193,11 +193,7 @@ def two_changes_at_a_time_do_not_both_have_what_is_left():
     answers = []
 
     def change(part):
-        try:
-            answers.append(pins(client, part, instance="school"))
-        except Problem as problem:
-            equal(problem.problem["code"], "precondition_failed", "refused")
-            answers.append({"changes": 0, "state": "refused"})
+        answers.append(pins(client, part, instance="school"))
 
     threads = [threading.Thread(target=change, args=(serials[i * 10:i * 10 + 10],)) for i in range(6)]
     for thread in threads:
@@ -207,6 +203,61 @@ def two_changes_at_a_time_do_not_both_have_what_is_left():
     made = sum(answer["changes"] for answer in answers if "state" not in answer)
     equal((len(answers), made), (6, 20), "moved at once")
     equal(client.row("select count(*) as n from depbroker.pins where tenant_id = {id}")["n"], 20, "pins")
+
+
+def at_once(*calls):
+    """The answers of calls that are made at the same moment, in their order; of what is refused its code."""
+    answers = [None] * len(calls)
+
+    def make(place, call):
+        try:
+            answers[place] = WORLD.operator.call(*call)
+        except Problem as problem:
+            answers[place] = {"code": problem.problem["code"]}
+
+    threads = [threading.Thread(target=make, args=pair) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def is_made(answer):
+    return "expires_at" not in answer and "code" not in answer
+
+
+@test
+def a_template_and_who_begins_to_use_it_do_not_pass_each_other():
+    """Each of the two costs nothing as long as the other one has not been made."""
+    client = onboarded()
+    made = 0
+    for turn in range(20):
+        name = f"race-{turn}"
+        WORLD.operator.call("PUT", f"/templates/{name}", {"layer": {}})
+        calls = [("PUT", f"{client.path}/profile", {"layer": {}, "template": name}), ("PUT", f"/templates/{name}", {"layer": {"department": "x"}})]
+        answers = at_once(*(calls if turn % 2 else calls[::-1]))
+        made += sum(map(is_made, answers))
+        if all(map(is_made, answers)):
+            raise AssertionError(f"turn {turn}: {DEVICES} devices get another profile, and nobody was asked: {answers}")
+        client.sql("update depbroker.tenants set template = null where tenant_id = {id}")
+    equal(made > 0, True, "one of the two is made")
+
+
+@test
+def two_layers_that_hide_each_other_do_not_both_cost_nothing():
+    client = onboarded()
+    hidden, shown = {"layer": {"department": "hidden"}}, {"layer": {"department": "shown"}}
+    for turn in range(10):
+        forget_what_was_spent(client)
+        for path, layer in (("/profile", hidden), ("/instances/main/profile", hidden)):
+            answer = WORLD.technician.call("PUT", client.path + path, layer)
+            if "expires_at" in answer:
+                approve(answer)
+        # The tenant's layer is hidden by the instance's, and the instance's is as the tenant's.
+        answers = at_once(("PUT", client.path + "/profile", shown), ("PUT", client.path + "/instances/main/profile", {"layer": {}}))
+        if all(map(is_made, answers)):
+            raise AssertionError(f"turn {turn}: {DEVICES} devices get another profile, and nobody was asked")
 
 
 def random_change(client, chance, serials):
