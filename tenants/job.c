@@ -180,6 +180,11 @@ struct job_outcome job_decide(const struct job_view *view)
 	return outcome;
 }
 
+bool job_is_as_costed(const struct job_outcome *now, bool moved, int64_t to_instance_id)
+{
+	return !now->moves || (moved && now->to_instance_id == to_instance_id);
+}
+
 bool job_needs_approval(enum job_kind kind, const struct blast_limits *limits, const struct blast_cost *cost)
 {
 	if (kind == JOB_RELEASE) {

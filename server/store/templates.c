@@ -222,19 +222,21 @@ void store_instance_device_count_read(const struct pg_transaction *t, unsigned s
 	*devices = next_number(&at);
 }
 
-unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, size_t count)
+unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, const struct text *profiles, size_t count)
 {
 	const struct pg_value all = { .kind = PG_NULL };
 	const struct pg_value these = PG_V_NUMBERS(PG_INT8_ARRAY, instance_ids, count);
+	const struct pg_value their_profiles = PG_V_TEXTS(PG_TEXT_ARRAY, profiles, count);
 
 	return PG_ADD(t,
-		"select count(*), string_agg(json_build_object('serial_number', d.serial_number, 'tenant', c.slug, 'instance', i.name)::text, ','"
+		"select count(*), string_agg(json_build_object('serial_number', d.serial_number, 'tenant', c.slug, 'instance', i.name,"
+		"  'profile', ($3::text[])[array_position($2::bigint[], d.instance_id)])::text, ','"
 		"  order by d.serial_number)"
 		" from depbroker.devices d"
 		" join depbroker.tenants c on c.tenant_id = $1"
 		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = d.instance_id"
 		" where d.tenant_id = $1 and d.gone_at is null and ($2::bigint[] is null or d.instance_id = any ($2::bigint[])) group by d.tenant_id",
-		PG_V_INT8(tenant_id), instance_ids == NULL ? all : these);
+		PG_V_INT8(tenant_id), instance_ids == NULL ? all : these, instance_ids == NULL ? all : their_profiles);
 }
 
 struct text store_instance_device_list_read(const struct pg_transaction *t, unsigned statement)

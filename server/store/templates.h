@@ -86,8 +86,9 @@ void store_layer_version_read(const struct pg_transaction *t, unsigned statement
 // --- what a change costs: api scope ---
 
 unsigned store_instance_device_counts(struct pg_transaction *t, int64_t tenant_id); // present devices by instance
-// Of these instances, NULL: all, of none too: the elements of a JSON list of {"serial_number","tenant","instance"}, by serial number.
-unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, size_t count);
+// Of these instances, NULL: all, of none too: the elements of a JSON list of {"serial_number","tenant","instance","profile"}, by serial number.
+// `profiles`: what their devices get, a word for each instance.
+unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, const struct text *profiles, size_t count);
 struct text store_instance_device_list_read(const struct pg_transaction *t, unsigned statement);
 int64_t store_instance_device_list_count(const struct pg_transaction *t, unsigned statement);
 void store_instance_device_count_read(const struct pg_transaction *t, unsigned statement, size_t row, int64_t *instance_id, int64_t *devices);
