@@ -102,6 +102,7 @@ static struct ruleset_device changed(const struct job_view *view)
 	case JOB_RETIRE:
 		redirect(&device.pin_instance_id, view);
 		redirect(&device.predecessor_instance_id, view);
+		redirect(&device.expected_instance_id, view);
 		break;
 	case JOB_REROUTE:
 	case JOB_RELEASE:

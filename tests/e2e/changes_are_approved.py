@@ -205,6 +205,37 @@ def two_changes_at_a_time_do_not_both_have_what_is_left():
     equal(client.row("select count(*) as n from depbroker.pins where tenant_id = {id}")["n"], 20, "pins")
 
 
+def expect(client, method, rows, query=""):
+    return WORLD.technician.call(method, f"{client.path}/expected{query}", ("serial,instance\n" + "".join(f"{row}\n" for row in rows)).encode())
+
+
+@test
+def a_list_of_expected_devices_that_lets_many_go_waits():
+    client = onboarded()
+    expect(client, "PUT", ["SOME,"], "?hold=true")
+    surprises = [f"SURPRISE{number:02}" for number in range(30)]
+    WORLD.apple.post(f"/tenants/{client.apple}/devices", {"devices": surprises})
+    client.sync_now()
+    wait_until(lambda: len(places(client)) == DEVICES + 30, "they do not arrive")
+    until_at(client, surprises, "held")
+    equal(expect(client, "POST", [f"{serial}," for serial in surprises[:5]])["rows"], 5, "a few")
+    until_at(client, surprises[:5], "main")
+    forget_what_was_spent(client)
+    elsewhere = expect(client, "POST", [f"{serial},school" for serial in surprises[5:]])
+    equal(elsewhere["rows"], 25, "these stay held, for another reason")
+    wait_until(lambda: client.row("select count(*) as n from depbroker.devices where tenant_id = {id} and decider = 4")["n"] == 25, "they do not")
+    forget_what_was_spent(client)
+    pins(client, sorted(places(client))[:1], instance="school")
+    asked = expect(client, "PUT", [])
+    equal((asked["state"], asked["kind"], asked["changes"]), ("pending", "expected", 25), "an end of the list")
+    equal(listed(asked), set(surprises[5:]), "whom it lets go")
+    until_at(client, surprises[5:], "held")
+    equal(WORLD.technician.get(f"{client.path}/expected")["counts"]["arrived"], 30, "the list stays")
+    equal(approve(asked)["state"], "approved", "approved")
+    until_at(client, surprises, "main")
+    equal(WORLD.technician.get(f"{client.path}/expected")["items"], [], "nothing is expected")
+
+
 def at_once(*calls):
     """The answers of calls that are made at the same moment, in their order; of what is refused its code."""
     answers = [None] * len(calls)
