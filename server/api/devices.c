@@ -4,13 +4,14 @@
 #include "api/device_json.h"
 #include "api/device_view.h"
 #include "api/paging.h"
+#include "api/place_filter.h"
 #include "api/resources.h"
 #include "store/instances.h"
 #include "tenants/history.h"
 
 #include <string.h>
 
-enum { ANY_INSTANCE = -1, HELD = 0, AHEAD_S = 60 };
+enum { AHEAD_S = 60 };
 
 static void device_then_json(struct json_out *json, const struct stored_event *stored)
 {
@@ -19,8 +20,8 @@ static void device_then_json(struct json_out *json, const struct stored_event *s
 
 	put_object(json, NULL);
 	put_text(json, "serial_number", event->serial_number);
-	put_text(json, "instance", state.instance_id != HELD ? event->instance : TEXT_NONE);
-	put_bool(json, "held", state.present && state.instance_id == HELD);
+	put_text(json, "instance", state.instance_id != PLACE_HELD ? event->instance : TEXT_NONE);
+	put_bool(json, "held", state.present && state.instance_id == PLACE_HELD);
 	put_bool(json, "gone", !state.present);
 	put_text(json, "gone_reason", text_of(removal_reason_name(state.gone_reason)));
 	put_raw(json, "device", state.device_json.length > 0 ? state.device_json : TEXT("{}"));
@@ -50,10 +51,8 @@ static bool read_as_of(struct call *call, int64_t *out)
 
 struct listing {
 	struct paging paging;
+	struct place_filter place;
 	bool with_gone;
-	bool only_held;
-	struct text instance; // its name; absent: any
-	int64_t instance_id;
 	struct text state;      // absent: any
 	int64_t since_until_us; // INSTANT_NONE: absent
 	int64_t as_of_us; // INSTANT_NONE: now
@@ -85,47 +84,8 @@ static bool read_listing(struct call *call)
 {
 	struct listing *listing = call_own(call, sizeof *listing);
 
-	listing->instance = http_request_query(call->request, "instance");
-	listing->instance_id = ANY_INSTANCE;
-	if (!paging_read(call, &listing->paging, "devices") || !call_flag(call, "gone", &listing->with_gone) ||
-		!call_flag(call, "held", &listing->only_held) || !read_as_of(call, &listing->as_of_us) ||
-		!read_state(call, listing)) {
-		return false;
-	}
-	if (listing->only_held && listing->instance.bytes != NULL) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "held and instance exclude each other");
-		return false;
-	}
-	return true;
-}
-
-static void find_instance(struct call *call)
-{
-	const struct listing *listing = call->own;
-
-	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
-		listing->instance);
-	call_start(call);
-}
-
-static bool choose_instance(struct call *call)
-{
-	struct listing *listing = call->own;
-	struct instance_row row;
-
-	if (listing->only_held) {
-		listing->instance_id = HELD;
-	}
-	if (listing->instance.bytes == NULL) {
-		return true;
-	}
-	if (pg_row_count(&call->transaction, 0) == 0) {
-		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
-		return false;
-	}
-	store_instance_read(&call->transaction, 0, 0, &row);
-	listing->instance_id = row.instance_id;
-	return true;
+	return paging_read(call, &listing->paging, "devices") && call_flag(call, "gone", &listing->with_gone) &&
+		place_filter_read(call, &listing->place) && read_as_of(call, &listing->as_of_us) && read_state(call, listing);
 }
 
 enum { INSTANCES, DEVICES };
@@ -137,7 +97,7 @@ static void ask_list(struct call *call)
 	const struct device_filter filter = {
 		.after = listing->paging.after,
 		.with_gone = listing->with_gone,
-		.instance_id = listing->instance_id,
+		.instance_id = listing->place.instance_id,
 		.state = listing->state,
 		.since_until_us = listing->since_until_us,
 	};
@@ -146,7 +106,7 @@ static void ask_list(struct call *call)
 	(void)store_instance_list(transaction, tenant_id);
 	if (listing->as_of_us != INSTANT_NONE) {
 		(void)store_event_list_as_of(transaction, tenant_id, listing->as_of_us, listing->paging.after, listing->with_gone,
-			listing->instance_id, listing->paging.limit);
+			listing->place.instance_id, listing->paging.limit);
 	} else {
 		(void)store_device_shown_list(transaction, tenant_id, &filter, listing->paging.limit);
 	}
@@ -198,14 +158,16 @@ static void answer_list(struct call *call)
 void devices_list(struct call *call)
 {
 	enum { NEW, FINDING, LISTING };
+	struct listing *listing = call->own;
 
 	switch (call->state) {
 	case NEW:
 		if (!read_listing(call)) {
 			return;
 		}
-		AWAIT(call, FINDING, find_instance(call));
-		if (call_failed(call) || !choose_instance(call)) {
+		listing = call->own;
+		AWAIT(call, FINDING, place_filter_find(call, &listing->place));
+		if (call_failed(call) || !place_filter_take(call, &listing->place)) {
 			return;
 		}
 		AWAIT(call, LISTING, ask_list(call));

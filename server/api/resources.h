@@ -118,6 +118,8 @@ void approval_show(struct call *call);
 void approval_devices(struct call *call);
 void approval_approve(struct call *call);
 void approval_reject(struct call *call);
+// pin_list.c
+void pins_list(struct call *call);
 // pins.c
 void pins_put(struct call *call);
 void pin_put(struct call *call);

@@ -132,6 +132,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/devices", .least = ROLE_VIEWER, .step = devices_list,
 		.query = { "limit", "cursor", "instance", "held", "gone", "as_of", "state", "since_until" }),
 	TENANT_ROUTE("GET", "/devices/{serial}", .least = ROLE_VIEWER, .step = device_show, .query = { "as_of" }),
+	TENANT_ROUTE("GET", "/pins", .least = ROLE_VIEWER, .step = pins_list, .query = { "limit", "cursor", "instance", "held" }),
 	TENANT_ROUTE("POST", "/pins", .least = ROLE_TECHNICIAN, .step = pins_put),
 	TENANT_ROUTE("PUT", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_put),
 	TENANT_ROUTE("DELETE", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_delete),

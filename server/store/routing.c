@@ -158,13 +158,20 @@ unsigned store_pins_delete(struct pg_transaction *t, int64_t tenant_id, const st
 		PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
 }
 
+#define PIN                                                                                                                      \
+	"select p.serial_number, p.instance_id, i.name, p.reason, p.made_at, p.made_by from depbroker.pins p"                           \
+	" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id where p.tenant_id = $1 and p.serial_number "
+
 unsigned store_pin_select(struct pg_transaction *t, int64_t tenant_id, struct text serial)
 {
-	return PG_ADD(t,
-		"select p.serial_number, p.instance_id, i.name, p.reason, p.made_at, p.made_by from depbroker.pins p"
-		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id"
-		" where p.tenant_id = $1 and p.serial_number = $2",
-		PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+	return PG_ADD(t, PIN "= $2", PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+}
+
+unsigned store_pin_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t instance_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, PIN "> $2 and ($3 = -1 or coalesce(p.instance_id, 0) = $3) order by p.serial_number limit $4", PG_V_INT8(tenant_id),
+		PG_V_TEXT(store_not_null(after)), PG_V_INT8(instance_id), PG_V_INT8(limit));
 }
 
 void store_pin_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pin_row *out)
