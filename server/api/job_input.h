@@ -17,7 +17,7 @@ struct job_input {
 	struct text instance; // of rows that name none; empty: none
 	struct text hold;     // why rows without an instance are held; bytes NULL: they are not
 	struct text reason;
-	struct text labels; // of label, a line each
+	struct text labels; // of rows that name none, a line each
 	bool has_labels;
 	int64_t start_at_us;
 	int64_t confirm_devices; // -1: not given

@@ -5,6 +5,7 @@
 #include "api/job_input.h"
 #include "api/job_json.h"
 #include "api/job_runner.h"
+#include "api/labels.h"
 #include "api/paging.h"
 #include "api/resources.h"
 #include "store/instances.h"
@@ -46,19 +47,6 @@ static void counts_json(struct json_out *json, const struct job_row *row, const 
 	}
 	put_int(json, "cancelled", is_off ? counts[JOB_WAITING] + counts[JOB_ASKED] : 0);
 	put_object_end(json);
-}
-
-void labels_json(struct json_out *json, struct text lines)
-{
-	put_list(json, "labels");
-	while (lines.length > 0) {
-		const char *end = memchr(lines.bytes, '\n', lines.length);
-		const size_t length = end != NULL ? (size_t)(end - lines.bytes) : lines.length;
-
-		put_text(json, NULL, (struct text){ lines.bytes, length });
-		lines = (struct text){ lines.bytes + length + (end != NULL ? 1 : 0), lines.length - length - (end != NULL ? 1 : 0) };
-	}
-	put_list_end(json);
 }
 
 void job_json(struct json_out *json, const char *name, const struct job_row *row, const int64_t *counts)
@@ -215,6 +203,7 @@ static bool take_what_there_is(struct call *call)
 		creating->job.retires_id = creating->from_instance_id;
 		creating->job.target_id = creating->instance_id;
 	}
+	creating->job.has_labels = input->has_labels;
 	creating->job.labels = input->labels;
 	creating->job.start_at_us = input->start_at_us;
 	creating->job.row_count = (int64_t)input->count;

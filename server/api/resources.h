@@ -23,6 +23,7 @@ void job_cancel(struct call *call);
 void job_approve(struct call *call); // of approval_kinds.h
 // device_labels.c
 void device_labels_show(struct call *call);
+void device_labels_change(struct call *call);
 // job_results.c
 void job_results(struct call *call);
 // audit.c

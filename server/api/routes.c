@@ -137,6 +137,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("PUT", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_put),
 	TENANT_ROUTE("DELETE", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_delete),
 	TENANT_ROUTE("GET", "/devices/{serial}/labels", .least = ROLE_VIEWER, .step = device_labels_show),
+	TENANT_ROUTE("PATCH", "/devices/{serial}/labels", .least = ROLE_TECHNICIAN, .step = device_labels_change),
 	TENANT_ROUTE("GET", "/devices/{serial}/history", .least = ROLE_VIEWER, .step = device_history, .query = LOG_QUERY),
 	TENANT_ROUTE("GET", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_show),
 	TENANT_ROUTE("POST", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_make),

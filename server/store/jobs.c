@@ -29,28 +29,32 @@ void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct 
 {
 	(void)PG_ADD(t,
 		"insert into depbroker.jobs (tenant_id, job_id, kind, dry_run, reason, start_at, row_count, created_by, labels, retires_id, target_id)"
-		" values ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array(nullif($9, ''), E'\\n'), nullif($10, 0), nullif($11, 0))",
+		" values ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array($9, E'\\n'), nullif($10, 0), nullif($11, 0))",
 		PG_V_INT8(tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(kind_of(job)), PG_V_BOOL(job->dry_run),
 		PG_V_TEXT(store_clipped(job->reason, JOB_REASON_MAX)), PG_V_INSTANT(job->start_at_us), PG_V_INT8(job->row_count),
-		PG_V_TEXT(job->created_by), PG_V_TEXT(store_not_null(job->labels)), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
+		PG_V_TEXT(job->created_by), PG_V_TEXT(job->has_labels ? store_not_null(job->labels) : TEXT_NONE), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
 }
 
 void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count)
 {
-	struct text *texts = allocate_array(count + 1, 2 * sizeof *texts);
+	enum { SERIAL, REFUSED, LABELS, COLUMNS };
+	struct text *texts = allocate_array(count + 1, COLUMNS * sizeof *texts);
 	int64_t *instances = allocate_array(count + 1, sizeof *instances);
 
 	for (size_t i = 0; i < count; i++) {
-		texts[i] = store_clipped(rows[i].serial_number, 64);
-		texts[count + i] = store_nullable(rows[i].refused);
+		texts[SERIAL * count + i] = store_clipped(rows[i].serial_number, 64);
+		texts[REFUSED * count + i] = store_nullable(rows[i].refused);
+		texts[LABELS * count + i] = rows[i].has_labels ? store_not_null(rows[i].labels) : TEXT_NONE;
 		instances[i] = rows[i].instance_id;
 	}
 	(void)PG_ADD(t,
-		"insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id, result, detail)"
-		" select $1, $2, n.number, n.serial, nullif(n.instance, 0), case when n.refused is null then 'waiting' else 'refused' end, n.refused"
-		" from unnest($3::text[], $4::bigint[], $5::text[]) with ordinality as n (serial, instance, refused, number)",
-		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXTS(PG_TEXT_ARRAY, texts, count), PG_V_NUMBERS(PG_INT8_ARRAY, instances, count),
-		PG_V_TEXTS(PG_TEXT_ARRAY, texts + count, count));
+		"insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id, result, detail, labels)"
+		" select $1, $2, n.number, n.serial, nullif(n.instance, 0), case when n.refused is null then 'waiting' else 'refused' end, n.refused,"
+		" string_to_array(n.labels, E'\\n')"
+		" from unnest($3::text[], $4::bigint[], $5::text[], $6::text[]) with ordinality as n (serial, instance, refused, labels, number)",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXTS(PG_TEXT_ARRAY, texts + SERIAL * count, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, instances, count), PG_V_TEXTS(PG_TEXT_ARRAY, texts + REFUSED * count, count),
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + LABELS * count, count));
 	free(instances);
 	free(texts);
 }
@@ -128,6 +132,7 @@ void store_job_read(const struct pg_transaction *t, unsigned statement, size_t r
 	out->dry_run = next_bool(&at);
 	out->reason = next_text(&at);
 	out->labels = next_text(&at);
+	out->has_labels = out->labels.bytes != NULL;
 	out->start_at_us = next_instant(&at);
 	out->row_count = next_number(&at);
 	out->costed = next_number(&at);
@@ -295,6 +300,24 @@ void store_job_begin(struct pg_transaction *t, const struct job_row *job)
 
 #define OF_SLICE "r.tenant_id = $1 and r.job_id = $2 and r.row_number > $3 and r.row_number <= $4 and r.result in ('done', 'asked')"
 
+#define LABELLED                                                                                                                     \
+	" from depbroker.job_rows r join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2"                                          \
+	" cross join lateral (select " STORE_JOB_LABELS(j, r) " as labels) as w where " OF_SLICE
+
+// A device whose row gives none keeps its own.
+static void put_labels(struct pg_transaction *t, const struct pg_value slice[4])
+{
+	(void)pg_add(t,
+		"insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
+		" select $1, r.serial_number, w.labels, j.created_by" LABELLED " and cardinality(w.labels) > 0"
+		" on conflict (tenant_id, serial_number) do update set labels = excluded.labels, made_by = excluded.made_by, made_at = now()",
+		slice, 4);
+	(void)pg_add(t,
+		"delete from depbroker.device_labels where tenant_id = $1 and serial_number in (select r.serial_number" LABELLED
+		" and cardinality(w.labels) = 0)",
+		slice, 4);
+}
+
 static void put_pins(struct pg_transaction *t, const struct job_progress *progress)
 {
 	const struct job_row *job = progress->job;
@@ -320,21 +343,13 @@ static void put_pins(struct pg_transaction *t, const struct job_progress *progre
 			slice, 4);
 		break;
 	case JOB_LABEL:
-		(void)pg_add(t,
-			"insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
-			" select $1, r.serial_number, j.labels, j.created_by from depbroker.job_rows r"
-			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 and j.labels is not null where " OF_SLICE
-			" on conflict (tenant_id, serial_number) do update set labels = excluded.labels, made_by = excluded.made_by, made_at = now()",
-			slice, 4);
-		(void)pg_add(t,
-			"delete from depbroker.device_labels where tenant_id = $1 and serial_number in (select r.serial_number from depbroker.job_rows r"
-			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 and j.labels is null where " OF_SLICE ")",
-			slice, 4);
-		break;
 	case JOB_REROUTE:
 	case JOB_RETIRE: // store_job_retire
 	case JOB_RELEASE:
 	case JOB_KINDS: break;
+	}
+	if (job->kind == JOB_LABEL || job->kind == JOB_ASSIGN || job->kind == JOB_PIN) {
+		put_labels(t, slice);
 	}
 	if (job->kind != JOB_RELEASE) {
 		(void)pg_add(t,
@@ -453,6 +468,21 @@ void store_job_cancel(struct pg_transaction *t, int64_t tenant_id, int64_t job_i
 }
 
 // --- what jobs leave ---
+
+unsigned store_device_labels_put(struct pg_transaction *t, int64_t tenant_id, const struct device_labels_row *row, struct text serial)
+{
+	store_start_over(t, tenant_id, false);
+	if (row->labels.length > 0) {
+		(void)PG_ADD(t,
+			"insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by) values ($1, $2, string_to_array($3, E'\\n'), $4)"
+			" on conflict (tenant_id, serial_number) do update set labels = excluded.labels, made_by = excluded.made_by, made_at = now()",
+			PG_V_INT8(tenant_id), PG_V_TEXT(serial), PG_V_TEXT(row->labels), PG_V_TEXT(row->made_by));
+	} else {
+		(void)PG_ADD(t, "delete from depbroker.device_labels where tenant_id = $1 and serial_number = $2", PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+	}
+	store_reroute_insert(t, tenant_id, &serial, 1);
+	return store_device_labels(t, tenant_id, serial);
+}
 
 unsigned store_device_labels(struct pg_transaction *t, int64_t tenant_id, struct text serial)
 {

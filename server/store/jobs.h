@@ -23,7 +23,8 @@ struct job_row {
 	struct text state; // "costing", "waiting", "scheduled", "running", "asking", "done", "previewed", "rejected", "cancelled"; read: or "expired"
 	bool dry_run;
 	struct text reason;
-	struct text labels; // of label, a line each; empty: they are taken away
+	bool has_labels;    // devices get labels in place of theirs:
+	struct text labels; // where the row names none, a line each; empty: they are taken away
 	int64_t start_at_us; // INSTANT_NONE: as soon as it may
 	int64_t row_count, costed, position; // rows
 	int64_t changes, moved, present, allowed; // devices
@@ -33,13 +34,15 @@ struct job_row {
 	struct text created_by;
 };
 
-// Api scope: job_id, kind, dry_run, reason, labels, start_at, retires_id, target_id, row_count and created_by are taken.
+// Api scope: job_id, kind, dry_run, reason, has_labels, labels, start_at, retires_id, target_id, row_count and created_by are taken.
 void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct job_row *job);
 
 struct job_wish { // one row as it was asked for
 	struct text serial_number;
 	int64_t instance_id; // 0: held, or none
 	struct text refused; // a sentence; empty: it is not
+	bool has_labels; // its own, in place of the job's:
+	struct text labels; // a line each
 };
 // In the same transaction, numbered from 1.
 void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count);
@@ -89,6 +92,8 @@ struct job_slice_row {
 	bool is_present;
 	int64_t stored_instance_id;
 	bool has_profile; // Apple shows one
+	bool has_labels;  // it is to get these:
+	struct text labels;
 };
 // Api scope, by number, the first JOB_SLICE_MAX after `after`. (In routing.c: what decides about the devices is read with them.)
 unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after);
@@ -136,6 +141,8 @@ struct device_labels_row {
 	int64_t made_at_us;
 	struct text made_by;
 };
+// Api scope: the client's run starts over and looks at the device. What is there then, as below.
+unsigned store_device_labels_put(struct pg_transaction *t, int64_t tenant_id, const struct device_labels_row *row, struct text serial);
 unsigned store_device_labels(struct pg_transaction *t, int64_t tenant_id, struct text serial); // any tenant scope: one row or none
 void store_device_labels_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_labels_row *out);
 

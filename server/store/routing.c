@@ -220,11 +220,13 @@ void store_routed_read(const struct pg_transaction *t, unsigned statement, size_
 unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after)
 {
 	return PG_ADD(t,
-		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile"
+		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile,"
+		" w.given_labels is not null, array_to_string(w.given_labels, E'\\n')"
 		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, d.tenant_id is not null as is_present,"
 			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
-			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at, d.decider, d.hold_reason"
-			" from depbroker.job_rows j left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
+			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at, d.decider, d.hold_reason,"
+			" " STORE_JOB_LABELS(k, j) " as given_labels"
+			" from depbroker.job_rows j join depbroker.jobs k on k.tenant_id = $1 and k.job_id = $2 left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
 			" and d.gone_at is null where j.tenant_id = $1 and j.job_id = $2 and j.row_number > $3 order by j.row_number limit $4")
 		" order by w.row_number",
 		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(after), PG_V_INT8(JOB_SLICE_MAX));
@@ -241,4 +243,6 @@ void store_job_slice_read(const struct pg_transaction *t, unsigned statement, si
 	out->is_present = next_bool(&at);
 	out->stored_instance_id = next_number(&at);
 	out->has_profile = next_bool(&at);
+	out->has_labels = next_bool(&at);
+	out->labels = next_text(&at);
 }

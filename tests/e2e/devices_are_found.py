@@ -8,7 +8,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 import openapi  # noqa: E402
-from programs import equal, test  # noqa: E402
+from programs import Peer, equal, test  # noqa: E402
 from world import Problem, World, run_in, wait_until  # noqa: E402
 
 WORLD = World(workers=1)
@@ -78,6 +78,88 @@ def pins_are_listed_with_who_when_and_why():
     refused("bad_cursor", WORLD.technician, "GET", f"{client.path}/pins?cursor={devices['cursor']}")
     other = onboarded(1)
     equal(all_pages(f"{other.path}/pins", "PinPage", 2), [], "another client's are not shown")
+
+
+SITES = {"rules": [{"name": "North", "when": {"labels": {"site": "north"}}, "then": {"instance": "school"}}], "otherwise": {"instance": "main"}}
+
+
+def until_at(client, serials, place):
+    wait_until(lambda: {places(client).get(serial) for serial in serials} == {place}, lambda: f"they are not at {place}: {places(client)}")
+
+
+@test
+def labels_of_one_device_are_a_change_like_any_other():
+    client = onboarded(30)
+    serials = sorted(places(client))
+    WORLD.technician.call("PUT", f"{client.path}/rules", SITES)
+    labels = f"{client.path}/devices/{serials[0].lower()}/labels"
+    found = WORLD.technician.call("PATCH", labels, {"labels": ["site=north", "loan"], "reason": "moved"})
+    equal(list(openapi.complaints(found, {"$ref": "#/components/schemas/DeviceLabels"})), [], "as described")
+    equal((found["serial_number"], found["labels"]), (serials[0], ["site=north", "loan"]), "labels")
+    until_at(client, serials[:1], "school")
+    # What it moves is on the same account as pins and rules: 25 a day.
+    WORLD.technician.post(f"{client.path}/pins", {"serial_numbers": serials[1:25], "instance": "school"})
+    other = f"{client.path}/devices/{serials[28]}/labels"
+    equal(WORLD.technician.call("PATCH", other, {"labels": ["site=south"]})["labels"], ["site=south"], "what moves nothing is nobody's matter")
+    asked = WORLD.technician.call("PATCH", other, {"labels": ["site=north"], "reason": "moved, too"})
+    equal((asked["state"], asked["kind"], asked["changes"], asked["target"], asked["reason"]), ("pending", "labels", 1, serials[28], "moved, too"), "it waits")
+    equal(WORLD.technician.get(other)["labels"], ["site=south"], "nothing is done")
+    refused("approval_by_same_key", WORLD.technician, "POST", f"/approvals/{asked['id']}/approve")
+    equal(WORLD.operator.post(f"/approvals/{asked['id']}/approve")["state"], "approved", "by another key")
+    until_at(client, serials[28:29], "school")
+    equal(WORLD.technician.get(other)["labels"], ["site=north"], "now it has them")
+    # Labels may be there before the device, and are taken away by an empty list.
+    absent = f"{client.path}/devices/ABSENT1/labels"
+    equal(WORLD.technician.call("PATCH", absent, {"labels": ["site=north"]})["labels"], ["site=north"], "of a device that is to come")
+    equal(WORLD.technician.call("PATCH", absent, {"labels": []})["labels"], [], "taken away")
+    for wrong in ({"labels": ["a\nb"]}, {"labels": [""]}, {"labels": ["x" * 61]}, {"labels": [str(n) for n in range(21)]}, {}, {"labels": "a"}):
+        refused("bad_body", WORLD.technician, "PATCH", other, wrong)
+
+
+def job_of_list(client, query, text):
+    peer = Peer("http://" + WORLD.technician.listen, timeout=60)
+    try:
+        answer = peer.request("POST", f"/api/v1{client.path}/jobs?{query}", text.encode(),
+                              {"Authorization": "Bearer " + WORLD.technician.key, "Content-Type": "text/csv"})
+    finally:
+        peer.close()
+    return answer.json()
+
+
+def until_over(client, job):
+    def shown():
+        found = WORLD.technician.get(f"{client.path}/jobs/{job['id']}")
+        return found if found["state"] in ("done", "previewed", "waiting") else None
+    return wait_until(shown, lambda: f"the job is not over: {WORLD.technician.get(client.path + '/jobs/' + job['id'])}", 60, 0.05)
+
+
+def labels_of(client):
+    return {row["serial_number"]: row["labels"] for row in client.rows("select serial_number, labels from depbroker.device_labels where tenant_id = {id}")}
+
+
+@test
+def each_row_of_a_list_may_have_labels_of_its_own():
+    client = onboarded(6)
+    serials = sorted(places(client))
+    WORLD.technician.call("PUT", f"{client.path}/rules", SITES)
+    job = until_over(client, job_of_list(client, "kind=label", "serial,Labels\n"
+                                         f"{serials[0]},\"site=north, loan\"\n{serials[1]},site=south;loan\n{serials[2]},\n{serials[3]},{'x' * 61}\n"))
+    equal((job["state"], job["moved"], job["results"]["done"], job["results"]["refused"]), ("done", 1, 2, 2), "labelled")
+    equal(labels_of(client), {serials[0]: ["site=north", "loan"], serials[1]: ["site=south", "loan"]}, "each its own")
+    until_at(client, serials[:1], "school")
+    again = until_over(client, job_of_list(client, "kind=label&labels=loan", f"serial,labels\n{serials[0]},site=north;loan\n{serials[2]},\n"))
+    equal((again["results"]["unchanged"], again["results"]["done"]), (1, 1), "those of the job are for rows without")
+    equal(labels_of(client)[serials[2]], ["loan"], "the job's")
+    pinned = until_over(client, job_of_list(client, "kind=assign&instance=school", f"serial,labels\n{serials[4]},year=2026\n{serials[0]},\n"))
+    equal((pinned["moved"], pinned["results"]["done"]), (1, 2), "assigned")
+    equal((labels_of(client)[serials[4]], labels_of(client)[serials[0]]), (["year=2026"], ["site=north", "loan"]), "and labelled, where the row says so")
+    more = until_over(client, WORLD.technician.post(f"{client.path}/jobs", {
+        "kind": "pin", "instance": "school", "rows": [{"serial_number": serials[4], "labels": []}, {"serial_number": "LATER1", "labels": ["new"]}]}))
+    equal((more["results"]["done"], labels_of(client).get(serials[4]), labels_of(client)["LATER1"]), (2, None, ["new"]), "as JSON")
+    until_over(client, WORLD.technician.post(f"{client.path}/jobs", {"kind": "label", "labels": [], "rows": [serials[0]]}))
+    equal(labels_of(client).get(serials[0]), None, "taken away")
+    refused("bad_body", WORLD.technician, "POST", f"{client.path}/jobs", {"kind": "label", "rows": serials[:1]})
+    refused("bad_body", WORLD.technician, "POST", f"{client.path}/jobs", {"kind": "unpin", "labels": ["a"], "rows": serials[:1]})
 
 
 sys.exit(run_in(WORLD))
