@@ -27,7 +27,7 @@
 enum role { ROLE_ANYBODY, ROLE_VIEWER, ROLE_TECHNICIAN, ROLE_OPERATOR, ROLE_ADMIN }; // each may do what those before it may
 const char *role_name(enum role role);
 
-enum { ENDPOINT_QUERY_MAX = 8, CALL_ANSWER_MAX = 64 << 20 };
+enum { ENDPOINT_QUERY_MAX = 24, CALL_ANSWER_MAX = 64 << 20 };
 
 struct call;
 struct granted;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /tenants/{tenant}/devices, /devices/{serial}: as they are, or as they were at a time
+#include "api/device_filter.h"
 #include "api/device_json.h"
 #include "api/device_view.h"
 #include "api/paging.h"
@@ -52,40 +53,30 @@ static bool read_as_of(struct call *call, int64_t *out)
 struct listing {
 	struct paging paging;
 	struct place_filter place;
+	struct device_question question;
 	bool with_gone;
-	struct text state;      // absent: any
-	int64_t since_until_us; // INSTANT_NONE: absent
 	int64_t as_of_us; // INSTANT_NONE: now
 };
 
-static bool read_state(struct call *call, struct listing *listing)
+static struct text parameter(const void *from, const char *name)
 {
-	const struct text until = http_request_query(call->request, "since_until");
-
-	listing->state = http_request_query(call->request, "state");
-	listing->since_until_us = until.bytes != NULL ? instant_parse(until) : INSTANT_NONE;
-	if (listing->state.bytes != NULL && !device_state_exists(listing->state)) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "there is no such state of a device");
-		return false;
-	}
-	if (until.bytes != NULL && listing->since_until_us == INSTANT_NONE) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "since_until is a date and time of RFC 3339");
-		return false;
-	}
-	if ((listing->state.bytes != NULL || until.bytes != NULL) && listing->as_of_us != INSTANT_NONE) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "as_of excludes state and since_until");
-		return false;
-	}
-	listing->with_gone = listing->with_gone || text_equal_string(listing->state, "released");
-	return true;
+	return http_request_query(from, name);
 }
 
 static bool read_listing(struct call *call)
 {
 	struct listing *listing = call_own(call, sizeof *listing);
 
-	return paging_read(call, &listing->paging, "devices") && call_flag(call, "gone", &listing->with_gone) &&
-		place_filter_read(call, &listing->place) && read_as_of(call, &listing->as_of_us) && read_state(call, listing);
+	if (!paging_read(call, &listing->paging, "devices") || !call_flag(call, "gone", &listing->with_gone) ||
+		!place_filter_read(call, &listing->place) || !read_as_of(call, &listing->as_of_us) ||
+		!device_filter_read(call, &listing->question, parameter, call->request, PROBLEM_BAD_PARAMETER)) {
+		return false;
+	}
+	if (listing->question.is_used && listing->as_of_us != INSTANT_NONE) {
+		call_problem(call, PROBLEM_BAD_PARAMETER, "with as_of there are only instance, held and gone");
+		return false;
+	}
+	return true;
 }
 
 enum { INSTANCES, DEVICES };
@@ -94,15 +85,12 @@ static void ask_list(struct call *call)
 {
 	const struct listing *listing = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
-	const struct device_filter filter = {
-		.after = listing->paging.after,
-		.with_gone = listing->with_gone,
-		.instance_id = listing->place.instance_id,
-		.state = listing->state,
-		.since_until_us = listing->since_until_us,
-	};
+	struct device_filter filter = listing->question.filter;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
+	filter.after = listing->paging.after;
+	filter.with_gone = filter.with_gone || listing->with_gone;
+	filter.instance_id = listing->place.instance_id;
 	(void)store_instance_list(transaction, tenant_id);
 	if (listing->as_of_us != INSTANT_NONE) {
 		(void)store_event_list_as_of(transaction, tenant_id, listing->as_of_us, listing->paging.after, listing->with_gone,

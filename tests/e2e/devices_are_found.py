@@ -162,4 +162,83 @@ def each_row_of_a_list_may_have_labels_of_its_own():
     refused("bad_body", WORLD.technician, "POST", f"{client.path}/jobs", {"kind": "unpin", "labels": ["a"], "rows": serials[:1]})
 
 
+STATES = ("held", "throttled", "failed", "assigning", "waiting", "unassignable", "pushed", "enrolled", "misrouted", "released", "assigned", "fresh")
+
+
+def in_every_state(client):
+    """A device in each state, put there behind depbroker's back; name of the state: serial number."""
+    serials = dict(zip(STATES, sorted(places(client))))
+    made = {
+        "held": "instance_id = null, decider = 2, rule_id = 'theft', hold_reason = 'stolen', held_since = now() - interval '2 days'",
+        "throttled": "assign_state = 3, assign_at = now() + interval '1 hour'",
+        "failed": "assign_state = 4, assign_at = now() + interval '2 hours'",
+        "assigning": "assign_state = 2, assign_at = now() + interval '30 minutes'",
+        "waiting": "assign_state = 1, assign_at = now() + interval '3 hours', assigned_profile_uuid = null",
+        "unassignable": "assigned_profile_uuid = 'FORMER'",
+        "pushed": "profile_status = 'pushed', profile_push_time = now() - interval '1 day', profile_assign_time = now() - interval '3 days'",
+        "released": "gone_at = now(), gone_reason = 1, instance_id = null",
+        "assigned": "profile_assign_time = now() - interval '40 days', model = 'iPad Air 5%', device_family = 'iPad'",
+        "fresh": "profile_assign_time = now(), model = 'iPad Air 52', device_family = 'iPad', profile_uuid = assigned_profile_uuid",
+    }
+    for state, change in made.items():
+        client.sql("update depbroker.devices set " + change + f" where tenant_id = {{id}} and serial_number = '{serials[state]}'")
+    instances = {row["name"]: row["instance_id"] for row in client.rows("select name, instance_id from depbroker.instances where tenant_id = {id}")}
+    for state, instance, misrouted in (("enrolled", "main", "false"), ("misrouted", "school", "true")):
+        client.sql("insert into depbroker.enrolments (tenant_id, instance_id, enrolment_id, serial_number, state, at, enrolled_at, is_misrouted)"
+                   f" values ({{id}}, {instances[instance]}, 'udid-{state}', '{serials[state]}', 2, now(), now(), {misrouted})")
+    client.sql("insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by) values"
+               f" ({{id}}, '{serials['fresh']}', array['loan', 'site=north'], 'x'), ({{id}}, '{serials['released']}', array['loan'], 'x')")
+    return serials
+
+
+@test
+def devices_are_found_by_everything_that_is_shown_of_them():
+    client = onboarded(len(STATES))
+    wait_until(lambda: client.row("select count(*) as n from depbroker.devices where tenant_id = {id} and assigned_profile_uuid is null")["n"] == 0,
+               "they are not assigned")
+    WORLD.technician.call("PATCH", client.path, {"state": "paused"})
+    client.sql("update depbroker.devices set profile_uuid = assigned_profile_uuid, profile_status = 'assigned', profile_assign_time = now(),"
+               " assign_state = 0, assign_at = null, device_family = 'Mac', model = 'Mac mini' where tenant_id = {id}")
+    serials = in_every_state(client)
+    shown = {item["serial_number"]: item for item in all_pages(f"{client.path}/devices?gone=true", "DevicePage", 5)}
+    for name, serial in serials.items():
+        equal(shown[serial]["status"]["state"], {"unassignable": "waiting", "fresh": "assigned"}.get(name, name), f"the state of {name}")
+    now = shown[serials["fresh"]]["changed_at"]
+    equal(40 * 86400 <= shown[serials["assigned"]]["awaiting_enrolment"]["age_s"] < 41 * 86400, True, "how long it has waited for its enrolment")
+    equal((shown[serials["enrolled"]]["awaiting_enrolment"], shown[serials["fresh"]]["labels"]), (None, ["loan", "site=north"]), "members")
+    a_day_ago = client.row("select to_char((now() - interval '1 day') at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as t")["t"]
+    soon = client.row("select to_char((now() + interval '90 minutes') at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as t")["t"]
+    profile = shown[serials["fresh"]]["device"]["profile_uuid"]
+    prefix = serials["held"][:-1]
+    present = [name for name in STATES if name != "released"]
+    at_main = [name for name in present if name != "held"]
+    for query, names in (
+            ("state=held", ["held"]), ("state=throttled", ["throttled"]), ("state=failed", ["failed"]), ("state=assigning", ["assigning"]),
+            ("state=waiting", ["waiting", "unassignable"]), ("state=pushed", ["pushed"]), ("state=enrolled", ["enrolled"]),
+            ("state=misrouted", ["misrouted"]), ("state=released", ["released"]), ("state=assigned", ["assigned", "fresh"]),
+            ("state=failed,throttled,held", ["failed", "throttled", "held"]), ("state=held,released", ["held", "released"]),
+            ("state=released&gone=true", ["released"]), ("state=held&gone=true", ["held"]), ("gone=true", STATES), ("instance=main", at_main),
+            ("instance=school", []), ("held=true", ["held"]), ("instance=main&state=held", []),
+            ("who=technician", ["held", "misrouted", "unassignable"]), ("who=apple", ["throttled", "failed"]), ("who=user", ["assigned", "fresh", "pushed"]),
+            ("who=depbroker", ["waiting", "assigning"]), ("who=technician&state=waiting", ["unassignable"]), ("who=apple&state=held", []),
+            ("cause=stolen", ["held"]), ("cause=deleted", ["released"]), ("cause=Apple+wants+a+pause+for+this+device", ["throttled"]),
+            ("cause=its+instance+has+no+profile+that+can+be+assigned", ["unassignable"]), ("cause=nothing+of+the+kind", []),
+            ("rule=theft", ["held"]), ("rule=none", []), ("family=ipad&model=ipad+air+5*", ["assigned", "fresh"]), ("model=iPad+Air+5%25", ["assigned"]),
+            ("model=iPad+Air+5?", ["assigned", "fresh"]), ("model=iPad", []), ("family=Vision", []), ("label=loan", ["fresh"]), ("label=site%3Dnorth", ["fresh"]),
+            ("label=loan&gone=true", ["fresh", "released"]), ("label=nothing", []), ("profile_status=pushed", ["pushed"]),
+            (f"profile={profile.lower()}", present), ("profile=ABSENT", []), (f"awaiting_enrolment_since={a_day_ago}", ["assigned", "pushed"]),
+            (f"awaiting_enrolment_since={a_day_ago}&state=pushed", ["pushed"]), (f"next_before={soon}", ["throttled", "assigning"]),
+            (f"next_before={soon}&who=apple", ["throttled"]), (f"since_until={a_day_ago}&state=held", ["held"]),
+            (f"serial_prefix={prefix.lower()}", [name for name in present if serials[name].startswith(prefix)]), (f"serial_prefix={serials['held']}", ["held"]),
+            ("serial_prefix=ZZZZZZ", [])):
+        for limit in (1, 100):
+            equal(serials_of(all_pages(f"{client.path}/devices?{query}", "DevicePage", limit)), sorted(serials[name] for name in names), f"?{query}")
+    equal(all_pages(f"{client.path}/devices?as_of={now}&instance=main", "DevicePage", 100) is not None, True, "as of then")
+    for query in ("state=gone", "state=", "state=held,", "who=me", "profile_status=none", "next_before=soon", "awaiting_enrolment_since=1", "since_until=x",
+                  "serial_prefix=C0-2", "rule=", "model=", "cause=", f"as_of={now}&rule=a", f"as_of={now}&state=held"):
+        problem = refused("bad_parameter", WORLD.technician, "GET", f"{client.path}/devices?{query}")
+        name = query.rpartition("&")[2].partition("=")[0]
+        equal(name in problem["detail"] or "as_of" in problem["detail"], True, f"?{query} is refused by name: {problem['detail']}")
+
+
 sys.exit(run_in(WORLD))
