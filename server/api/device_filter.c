@@ -22,7 +22,7 @@ static bool read_value(const struct reading *reading, const char *name, struct t
 	if (out->bytes == NULL) {
 		return true;
 	}
-	reading->out->is_used = true;
+	reading->out->given++;
 	if (out->length == 0 || out->length > VALUE_MAX || !text_is_utf8(*out)) {
 		call_problem(reading->call, reading->problem, "%s is a text of 1 to %d bytes", name, VALUE_MAX);
 		return false;

@@ -12,7 +12,7 @@
 struct device_question {
 	struct device_filter filter; // but for `after`, and instance_id, which PLACE of place_filter.h is
 	struct text words[DEVICE_WORDS + 1];
-	bool is_used; // it asks for more than all devices
+	size_t given; // how many of its names
 };
 
 // The names: state, who, cause, since_until, serial_prefix, profile, profile_status, rule, family, model, label, awaiting_enrolment_since,

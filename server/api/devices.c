@@ -72,7 +72,7 @@ static bool read_listing(struct call *call)
 		!device_filter_read(call, &listing->question, parameter, call->request, PROBLEM_BAD_PARAMETER)) {
 		return false;
 	}
-	if (listing->question.is_used && listing->as_of_us != INSTANT_NONE) {
+	if (listing->question.given > 0 && listing->as_of_us != INSTANT_NONE) {
 		call_problem(call, PROBLEM_BAD_PARAMETER, "with as_of there are only instance, held and gone");
 		return false;
 	}

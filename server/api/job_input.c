@@ -276,6 +276,12 @@ static bool read_row(struct call *call, struct job_input *input, const json_t *j
 	return true;
 }
 
+static struct text member_of(const void *from, const char *name)
+{
+	return text_of_json(json_object_get(from, name));
+}
+
+// `instance` or `held`, and what lists of devices are filtered by.
 static bool read_filter(struct call *call, struct job_input *input, const json_t *filter)
 {
 	const json_t *instance = json_object_get(filter, "instance");
@@ -285,9 +291,13 @@ static bool read_filter(struct call *call, struct job_input *input, const json_t
 	input->has_filter = true;
 	input->filter_instance = text_of_json(instance);
 	input->filter_held = json_is_true(held);
-	if (json_object_size(filter) != known || (instance != NULL && !json_is_string(instance)) || (held != NULL && !json_is_boolean(held)) ||
+	if (!device_filter_read(call, &input->filter, member_of, filter, PROBLEM_BAD_BODY)) {
+		return false;
+	}
+	input->filter.filter.with_gone = false;
+	if (json_object_size(filter) != known + input->filter.given || (instance != NULL && !json_is_string(instance)) || (held != NULL && !json_is_boolean(held)) ||
 		(input->filter_held && instance != NULL)) {
-		call_problem(call, PROBLEM_BAD_BODY, "filter has an instance, or held, or nothing for all devices");
+		call_problem(call, PROBLEM_BAD_BODY, "filter has texts: instance or held (a flag), and others of the list of devices; nothing for all devices");
 		return false;
 	}
 	return true;
@@ -354,7 +364,7 @@ static bool makes_sense(struct call *call, const struct job_input *input)
 		call_problem(call, PROBLEM_BAD_BODY, "only label, assign and pin take labels");
 	} else if (input->kind == JOB_LABEL && !input->has_labels && !has_row_labels(input)) {
 		call_problem(call, PROBLEM_BAD_BODY, "label needs labels; an empty list takes them away");
-	} else if (input->kind == JOB_RETIRE && (input->filter_instance.length == 0 || input->instance.length == 0 ||
+	} else if (input->kind == JOB_RETIRE && (input->filter.given > 0 || input->filter_instance.length == 0 || input->instance.length == 0 ||
 			text_equal(input->filter_instance, input->instance))) {
 		call_problem(call, PROBLEM_BAD_BODY, "retire takes a filter with the instance, and another instance");
 	} else if (input->kind == JOB_RELEASE && input->has_filter) {

@@ -7,7 +7,7 @@
 //            2. each serial number is meant once: the first row counts, later ones are refused
 #pragma once
 
-#include "api/call.h"
+#include "api/device_filter.h"
 #include "store/jobs.h"
 
 enum { JOB_BODY_MAX = 16 << 20, JOB_ARENA_BUDGET = 24 << 20 };
@@ -24,6 +24,7 @@ struct job_input {
 	bool has_filter;
 	struct text filter_instance; // empty: any
 	bool filter_held;
+	struct device_question filter; // besides
 	struct job_wish *rows;
 	struct text *row_instances; // as written; empty: the job's
 	size_t *lines;              // of a CSV list; 0: it was none

@@ -17,10 +17,11 @@ void alerts_list(struct call *call);
 void alert_ack(struct call *call);
 // jobs.c
 void jobs_create(struct call *call);
-void jobs_list(struct call *call);
 void job_show(struct call *call);
 void job_cancel(struct call *call);
 void job_approve(struct call *call); // of approval_kinds.h
+// job_list.c
+void jobs_list(struct call *call);
 // device_labels.c
 void device_labels_show(struct call *call);
 void device_labels_change(struct call *call);

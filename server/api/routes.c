@@ -13,6 +13,7 @@
 #define LIST_QUERY { "limit", "cursor" }
 #define SORTED_QUERY { "limit", "cursor", "sort" }
 #define LAYER_QUERY { "dry_run" }
+#define JOBS_QUERY { "limit", "cursor", "state", "kind" }
 #define LOG_QUERY  { "limit", "after" }
 #define ROUTE(route_method, route_pattern, ...)                                                   \
 	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle,                 \
@@ -54,6 +55,7 @@ const struct http_route api_routes[] = {
 	ROUTE("GET", "/api/v1/approvals/{id}/devices", .least = ROLE_VIEWER, .step = approval_devices, .query = LIST_QUERY),
 	ROUTE("POST", "/api/v1/approvals/{id}/approve", .least = ROLE_TECHNICIAN, .step = approval_approve),
 	ROUTE("POST", "/api/v1/approvals/{id}/reject", .least = ROLE_TECHNICIAN, .step = approval_reject),
+	ROUTE("GET", "/api/v1/jobs", .least = ROLE_VIEWER, .step = jobs_list, .query = JOBS_QUERY),
 	ROUTE("GET", "/api/v1/devices/{serial}", .least = ROLE_VIEWER, .step = device_search),
 	ROUTE("GET", "/api/v1/templates", .least = ROLE_VIEWER, .step = templates_list, .query = LIST_QUERY),
 	ROUTE("GET", "/api/v1/templates/{template}", .least = ROLE_VIEWER, .step = template_show, .query = { "version" }),
@@ -117,7 +119,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/expected", .least = ROLE_VIEWER, .step = expected_show, .query = { "limit", "cursor", "state" }),
 	LIST_ROUTE("PUT"),
 	LIST_ROUTE("POST"),
-	TENANT_ROUTE("GET", "/jobs", .least = ROLE_VIEWER, .step = jobs_list, .query = LIST_QUERY),
+	TENANT_ROUTE("GET", "/jobs", .least = ROLE_VIEWER, .step = jobs_list, .query = JOBS_QUERY),
 	{ .method = "POST", .pattern = "/api/v1/tenants/{tenant}/jobs", .handle = call_handle, .body_limit = JOB_BODY_MAX,
 		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = jobs_create,
 			.query = { "dry_run", "kind", "instance", "hold", "reason", "labels", "start_at", "confirm_devices" } } },

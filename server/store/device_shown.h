@@ -28,7 +28,12 @@
 #define DEVICE_SHOWN(columns, from)                                                                                             \
 	"select " columns " from " from " as devices cross join lateral (select " DEVICE_STATE " as state offset 0) as s where tenant_id = $1 "
 
-// After DEVICE_SHOWN. What rules compare without regard to upper and lower case, this does, too.
+// Serial numbers only; states are found out where they are asked for.
+#define DEVICE_MEANT                                                                                                            \
+	"select serial_number from depbroker.devices cross join lateral (select case when cardinality($5::text[]) > 0"                 \
+	" or $6::timestamptz is not null then " DEVICE_STATE " end as state offset 0) as s where tenant_id = $1 "
+
+// After one of them. What rules compare without regard to upper and lower case, this does, too.
 #define DEVICE_FILTERED                                                                                                         \
 	"and serial_number > $2 and serial_number >= $7 and serial_number < $8 and ($3 or gone_at is null)"                            \
 	" and ($4 = -1 or coalesce(instance_id, 0) = $4) and ($9::text is null or lower(profile_uuid) = lower($9))"                    \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/jobs.h"
 
+#include "store/device_shown.h"
 #include "store/instances.h"
 #include "store/store_inner.h"
 
@@ -59,16 +60,22 @@ void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t 
 	free(texts);
 }
 
-void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t from_instance_id, int64_t instance_id)
+void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct device_filter *filter,
+	int64_t instance_id)
 {
-	(void)PG_ADD(t,
+	struct pg_value values[DEVICE_FILTER_VALUES + 3];
+
+	store_device_filter_values(values, tenant_id, filter);
+	values[DEVICE_FILTER_VALUES] = PG_V_INT8(job_id);
+	values[DEVICE_FILTER_VALUES + 1] = PG_V_INT8(instance_id);
+	values[DEVICE_FILTER_VALUES + 2] = PG_V_INT8(JOB_ROWS_MAX);
+	(void)pg_add(t,
 		"with put as ("
 		"  insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id)"
-		"  select $1, $2, row_number() over (order by serial_number), serial_number, nullif($4, 0) from depbroker.devices"
-		"  where tenant_id = $1 and gone_at is null and ($3 = -1 or coalesce(instance_id, 0) = $3) order by serial_number limit $5 + 1"
-		"  returning 1)"
-		" select depbroker.require_fence((select count(*) from put) <= $5)",
-		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(from_instance_id), PG_V_INT8(instance_id), PG_V_INT8(JOB_ROWS_MAX));
+		"  select $1, $19, row_number() over (order by f.serial_number), f.serial_number, nullif($20, 0) from ("
+		DEVICE_MEANT DEVICE_FILTERED "limit $21 + 1) as f returning 1)"
+		" select depbroker.require_fence((select count(*) from put) <= $21)",
+		values, DEVICE_FILTER_VALUES + 3);
 	(void)PG_ADD(t,
 		"update depbroker.jobs set row_count = (select count(*) from depbroker.job_rows where tenant_id = $1 and job_id = $2)"
 		" where tenant_id = $1 and job_id = $2",
@@ -80,7 +87,9 @@ void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int6
 unsigned store_job_unfinished(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select count(*) from depbroker.jobs where tenant_id = $1 and state in ('costing', 'waiting', 'scheduled', 'running', 'asking')",
+		"select count(*) from depbroker.jobs j where tenant_id = $1 and state in ('costing', 'waiting', 'scheduled', 'running', 'asking')"
+		" and not (state = 'waiting' and exists (select from depbroker.approvals a where a.tenant_id = $1 and a.approval_id = j.approval_id"
+		"  and a.expires_at <= now()))",
 		PG_V_INT8(tenant_id));
 }
 
@@ -89,13 +98,15 @@ int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned state
 	return store_number(t, statement);
 }
 
+#define JOB_STATE "case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end"
 #define JOB                                                                                                                          \
-	"select j.job_id, j.tenant_id, j.kind,"                                                                                           \
-	" case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end, j.dry_run, j.reason,"                 \
+	"select j.job_id, j.tenant_id, o.slug, j.kind,"                                                                                           \
+	" " JOB_STATE ", j.dry_run, j.reason,"                 \
 	" array_to_string(j.labels, E'\\n'), j.start_at,"                                                                                    \
 	" j.row_count, j.costed, j.position, j.changes, j.moved, j.present, j.allowed, j.approval_id, j.retires_id, j.target_id,"           \
 	" j.created_at, j.started_at,"                                                                                                    \
 	" j.finished_at, j.created_by from depbroker.jobs j"                                                                               \
+	" join depbroker.tenants o on o.tenant_id = j.tenant_id"                                                                          \
 	" left join depbroker.approvals a on a.tenant_id = j.tenant_id and a.approval_id = j.approval_id "
 
 unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
@@ -103,11 +114,54 @@ unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t jo
 	return PG_ADD(t, JOB "where j.tenant_id = $1 and j.job_id = $2", PG_V_INT8(tenant_id), PG_V_INT8(job_id));
 }
 
-unsigned store_job_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_id, int limit)
+unsigned store_job_list(struct pg_transaction *t, const int64_t *tenant_ids, size_t count, const struct job_filter *filter, int limit)
 {
+	const struct pg_value all = { .kind = PG_NULL };
+
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
-	return PG_ADD(t, JOB "where j.tenant_id = $1 and j.job_id < $2 order by j.job_id desc limit $3", PG_V_INT8(tenant_id),
-		PG_V_INT8(before_id), PG_V_INT8(limit));
+	return PG_ADD(t,
+		JOB "where ($1::bigint[] is null or j.tenant_id = any ($1::bigint[])) and j.job_id < $2"
+		" and (cardinality($3::text[]) = 0 or " JOB_STATE " = any ($3)) and ($4::text is null or j.kind = $4) order by j.job_id desc limit $5",
+		tenant_ids != NULL ? PG_V_NUMBERS(PG_INT8_ARRAY, tenant_ids, count) : all, PG_V_INT8(filter->before_id),
+		PG_V_TEXTS(PG_TEXT_ARRAY, filter->states, filter->state_count), PG_V_TEXT(store_nullable(filter->kind)), PG_V_INT8(limit));
+}
+
+// --- over for long ---
+
+// What waits for an approval that has expired is over, too.
+#define LONG_OVER(days) \
+	"coalesce(j.finished_at, (select a.expires_at from depbroker.approvals a where j.state = 'waiting' and a.tenant_id = j.tenant_id" \
+	" and a.approval_id = j.approval_id)) < now() - make_interval(days => " days "::int)"
+
+unsigned store_job_old(struct pg_transaction *t, int64_t days, int limit)
+{
+	return PG_ADD(t, "select distinct j.tenant_id from depbroker.jobs j where " LONG_OVER("$1") " limit $2", PG_V_INT8(days), PG_V_INT8(limit));
+}
+
+int64_t store_job_old_read(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_int8(t, statement, row, 0);
+}
+
+#define OLDEST "(select min(j.job_id) from depbroker.jobs j where j.tenant_id = $1 and " LONG_OVER("$2") ")"
+
+unsigned store_job_prune(struct pg_transaction *t, int64_t tenant_id, int64_t days)
+{
+	(void)PG_ADD(t,
+		"delete from depbroker.job_rows r using (select w.job_id, w.row_number from depbroker.job_rows w where w.tenant_id = $1"
+		"  and w.job_id = " OLDEST " order by w.row_number limit $3) as n"
+		" where r.tenant_id = $1 and r.job_id = n.job_id and r.row_number = n.row_number",
+		PG_V_INT8(tenant_id), PG_V_INT8(days), PG_V_INT8(JOB_PRUNE_ROWS));
+	(void)PG_ADD(t,
+		"delete from depbroker.jobs o where o.tenant_id = $1 and o.job_id = " OLDEST
+		" and not exists (select from depbroker.job_rows r where r.tenant_id = $1 and r.job_id = o.job_id)",
+		PG_V_INT8(tenant_id), PG_V_INT8(days));
+	return PG_ADD(t, "select " OLDEST " is not null", PG_V_INT8(tenant_id), PG_V_INT8(days));
+}
+
+bool store_job_prune_read(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_bool(t, statement, 0, 0);
 }
 
 unsigned store_job_due(struct pg_transaction *t, int limit)
@@ -127,6 +181,7 @@ void store_job_read(const struct pg_transaction *t, unsigned statement, size_t r
 
 	out->job_id = next_number(&at);
 	out->tenant_id = next_number(&at);
+	out->slug = next_text(&at);
 	out->kind = kind_stored(next_text(&at));
 	out->state = next_text(&at);
 	out->dry_run = next_bool(&at);
@@ -421,7 +476,10 @@ void store_job_retire_again(struct pg_transaction *t, const struct job_row *job)
 		" select depbroker.require_fence(exists (select from again))",
 		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
 	(void)PG_ADD(t, "delete from depbroker.job_rows where tenant_id = $1 and job_id = $2", PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
-	store_job_rows_of_devices(t, job->tenant_id, job->job_id, job->retires_id, job->target_id);
+	struct device_filter there = DEVICE_FILTER_ANY;
+
+	there.instance_id = job->retires_id;
+	store_job_rows_of_devices(t, job->tenant_id, job->job_id, &there, job->target_id);
 }
 
 void store_job_cost_again(struct pg_transaction *t, const struct job_row *job)

@@ -10,6 +10,7 @@
 //       3. only what a second person agreed to goes on from "waiting"
 #pragma once
 
+#include "store/devices.h"
 #include "store/routing.h"
 #include "tenants/job.h"
 
@@ -19,6 +20,7 @@ enum { JOB_ROWS_MAX = 100000, JOB_SLICE_MAX = 1000, JOBS_UNFINISHED_MAX = 50, JO
 
 struct job_row {
 	int64_t job_id, tenant_id;
+	struct text slug; // of the client; read
 	enum job_kind kind;
 	struct text state; // "costing", "waiting", "scheduled", "running", "asking", "done", "previewed", "rejected", "cancelled"; read: or "expired"
 	bool dry_run;
@@ -46,14 +48,28 @@ struct job_wish { // one row as it was asked for
 };
 // In the same transaction, numbered from 1.
 void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count);
-// Instead: a row for each device that is there. `from_instance_id` -1: any, 0: held. row_count becomes how many they are, which is at most
-// JOB_ROWS_MAX; otherwise ERR_FENCED.
-void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t from_instance_id, int64_t instance_id);
+// Instead: a row for each device of the filter. row_count becomes how many they are, which is at most JOB_ROWS_MAX; otherwise ERR_FENCED.
+void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct device_filter *filter,
+	int64_t instance_id);
 
 unsigned store_job_unfinished(struct pg_transaction *t, int64_t tenant_id); // any tenant scope: one number
 int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned statement);
 unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t job_id); // any tenant scope: one row or none
-unsigned store_job_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_id, int limit); // any tenant scope, the newest first
+struct job_filter {
+	int64_t before_id;
+	const struct text *states; // as they are read
+	size_t state_count;        // 0: any
+	struct text kind;          // empty: any
+};
+// The newest first, of these clients. Any tenant scope, of its one; directory scope, `tenant_ids` NULL: of all.
+unsigned store_job_list(struct pg_transaction *t, const int64_t *tenant_ids, size_t count, const struct job_filter *filter, int limit);
+// Directory scope: clients with jobs that were over `days` ago.
+unsigned store_job_old(struct pg_transaction *t, int64_t days, int limit);
+int64_t store_job_old_read(const struct pg_transaction *t, unsigned statement, size_t row);
+// Api scope: the oldest of them goes, at most JOB_PRUNE_ROWS of its rows at a time. Whether there is more to do.
+enum { JOB_PRUNE_ROWS = 10000, JOB_PRUNE_LEFT = 2 }; // the statement to read, of a transaction that has no others
+unsigned store_job_prune(struct pg_transaction *t, int64_t tenant_id, int64_t days);
+bool store_job_prune_read(const struct pg_transaction *t, unsigned statement);
 // Directory scope: jobs that there is something to do for now, of each client at most one.
 unsigned store_job_due(struct pg_transaction *t, int limit);
 void store_job_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_row *out);

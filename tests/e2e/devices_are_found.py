@@ -9,7 +9,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 import openapi  # noqa: E402
 from programs import Peer, equal, test  # noqa: E402
-from world import Problem, World, run_in, wait_until  # noqa: E402
+from world import Api, Problem, World, run_in, wait_until  # noqa: E402
 
 WORLD = World(workers=1)
 RARELY_S = 3600
@@ -239,6 +239,53 @@ def devices_are_found_by_everything_that_is_shown_of_them():
         problem = refused("bad_parameter", WORLD.technician, "GET", f"{client.path}/devices?{query}")
         name = query.rpartition("&")[2].partition("=")[0]
         equal(name in problem["detail"] or "as_of" in problem["detail"], True, f"?{query} is refused by name: {problem['detail']}")
+
+
+@test
+def jobs_take_the_filters_of_the_list():
+    client = onboarded(6)
+    serials = sorted(places(client))
+    WORLD.technician.post(f"{client.path}/pins", {"serial_numbers": serials[:3], "hold": "stolen"})
+    until_at(client, serials[:3], "held")
+    WORLD.technician.call("PATCH", f"{client.path}/devices/{serials[1]}/labels", {"labels": ["loan"]})
+    for filter, meant in (({"state": "held", "label": "loan"}, 1), ({"cause": "stolen"}, 3), ({"who": "technician"}, 3), ({"held": True, "label": "x"}, 0),
+                          ({"instance": "main", "state": "held"}, 0), ({"serial_prefix": serials[5]}, 1), ({}, 6), ({"state": "released"}, 0)):
+        job = WORLD.technician.post(f"{client.path}/jobs?dry_run=true", {"kind": "assign", "instance": "school", "filter": filter})
+        equal(job["rows"], meant, f"devices of {filter}")
+    job = until_over(client, WORLD.technician.post(f"{client.path}/jobs", {"kind": "unpin", "filter": {"state": "held", "label": "loan"}}))
+    equal(job["moved"], 1, "done")
+    until_at(client, serials[1:2], "main")
+    for wrong in ({"state": "lost"}, {"colour": "red"}, {"state": ["held"]}, {"next_before": "soon"}, {"held": True, "instance": "main"}, {"state": "held", "x": 1}):
+        refused("bad_body", WORLD.technician, "POST", f"{client.path}/jobs", {"kind": "unpin", "filter": wrong})
+    refused("bad_body", WORLD.technician, "POST", f"{client.path}/jobs",
+            {"kind": "retire", "instance": "school", "filter": {"instance": "main", "state": "assigned"}})
+
+
+@test
+def jobs_are_listed_by_state_and_kind_over_all_tenants_and_pruned():
+    one, other = onboarded(2), onboarded(2)
+    done = until_over(one, WORLD.technician.post(f"{one.path}/jobs", {"kind": "pin", "instance": "school", "rows": ["LATER1", "LATER2"]}))
+    seen = until_over(one, WORLD.technician.post(f"{one.path}/jobs?dry_run=true", {"kind": "unpin", "rows": ["LATER1"]}))
+    more = until_over(other, WORLD.technician.post(f"{other.path}/jobs", {"kind": "pin", "instance": "school", "rows": ["LATER1"]}))
+
+    def ids(path, limit=100):
+        return [(job["tenant"], job["id"]) for job in all_pages(path, "JobPage", limit)]
+    equal(ids(f"{one.path}/jobs"), [(one.slug, seen["id"]), (one.slug, done["id"])], "of a tenant, the newest first")
+    equal(ids(f"{one.path}/jobs?state=done"), [(one.slug, done["id"])], "by state")
+    equal(ids(f"{one.path}/jobs?state=previewed,running&kind=unpin"), [(one.slug, seen["id"])], "by states and kind")
+    equal(ids(f"{one.path}/jobs?kind=assign"), [], "none of the kind")
+    equal(ids("/jobs?kind=pin&state=done", 1)[:2], [(other.slug, more["id"]), (one.slug, done["id"])], "over all tenants")
+    only = WORLD.broker.create_key("viewer", "--tenant", other.slug)
+    equal([job["id"] for job in Api(WORLD.broker.listen, only).get("/jobs")["items"]], [more["id"]], "that the key may see")
+    refused("bad_parameter", WORLD.technician, "GET", "/jobs?state=gone")
+    refused("bad_parameter", WORLD.technician, "GET", "/jobs?kind=sell")
+    refused("bad_cursor", WORLD.technician, "GET", f"/jobs?cursor={WORLD.technician.get(one.path + '/jobs?limit=1')['cursor']}")
+    # Kept for 90 days after its end: the oldest goes, the others stay.
+    one.sql(f"update depbroker.jobs set finished_at = now() - interval '91 days' where tenant_id = {{id}} and job_id = {done['id']};"
+            f"update depbroker.jobs set finished_at = now() - interval '89 days' where tenant_id = {{id}} and job_id = {seen['id']}")
+    wait_until(lambda: ids(f"{one.path}/jobs") == [(one.slug, seen["id"])], "the old job is still there", 60)
+    equal(one.row("select count(*) as n from depbroker.job_rows where tenant_id = {id}")["n"], 1, "with its rows")
+    equal(len(one.rows("select 1 from depbroker.pins where tenant_id = {id}")), 2, "what it did stays")
 
 
 sys.exit(run_in(WORLD))
