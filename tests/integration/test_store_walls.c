@@ -999,6 +999,12 @@ static void ownership_of_another_client_proves_nothing(void **state)
 
 // --- references ---
 
+static void put_job_of_its_own(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
+{
+	store_job_insert(t, tenant_id, &(struct job_row){ .job_id = JOB + 9, .kind = JOB_PIN, .start_at_us = INSTANT_NONE, .created_by = TEXT("key") });
+	store_job_rows_insert(t, tenant_id, JOB + 9, &(struct job_wish){ .serial_number = SERIAL, .instance_id = instance_id }, 1);
+}
+
 static void references_do_not_leave_the_client(void **state)
 {
 	const int64_t stranger = new_tenant(&world, "stranger");
@@ -1019,6 +1025,12 @@ static void references_do_not_leave_the_client(void **state)
 	refuse(&call, &world, ERR_BAD_INPUT);
 	put_secret(begin(&call, store_api(stranger)), stranger, SECRET_WEBHOOK, 1);
 	refuse(&call, &world, ERR_BAD_INPUT);
+	store_job_rows_insert(begin(&call, store_api(stranger)), stranger, JOB, job_rows, 2);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	put_job_of_its_own(begin(&call, store_api(stranger)), stranger, INSTANCE);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	put_job_of_its_own(begin(&call, store_api(stranger)), stranger, 0);
+	run_and_end(&call, &world);
 
 	// The profile's other reference: the instance is its own, the token is not.
 	without_token = profile_of(new_instance(&world, stranger, "own"), TOKEN);
