@@ -74,6 +74,10 @@ int64_t store_number(const struct pg_transaction *t, unsigned statement);
 // Cuts one item off the front of a list whose items are separated by `separator`. False when nothing is left.
 MUST_USE bool store_next_item(struct text *rest, char separator, struct text *item);
 
+// Which labels the row gives to its device: none at all (null), or in place of those that it has.
+#define STORE_JOB_LABELS(job, row) \
+	"case when " #job ".kind = 'label' then coalesce(" #row ".labels, " #job ".labels, '{}') else coalesce(" #row ".labels, " #job ".labels) end"
+
 // `what` of the devices ($1: of the client) that are to be assigned at $2, $3 at most; `ours`: whether they have a profile of ours. Where one
 // goes that was pinned, or told otherwise, since it was decided, is not known yet: it waits.
 #define STORE_TO_ASSIGN(what, ours)                                                                                       \
