@@ -76,7 +76,7 @@ struct sim_instance {
 	int version; // of its profile's further members
 	bool disabled;
 	int64_t not_before_us, succeeded_at_us;
-	char name[16], url[80], members[32], hook[80];
+	char name[16], url[40], host[24], members[32], hook[24];
 };
 
 struct sim_profile { // a row of profiles
@@ -115,6 +115,7 @@ struct sim_tenant {
 	size_t profile_count;
 	struct position_row positions[SIM_LANES];
 	struct sim_device devices[SIM_DEVICES];
+	struct text serials[SIM_DEVICES];
 	struct stored_event *events; // [seq - 1]
 	size_t event_room;
 	int64_t newest[SIM_LANES]; // event of the lane
@@ -198,6 +199,7 @@ void *sim_take_unset(size_t size); // as it was left
 struct text sim_keep(struct text text); // a copy, the same for the same text
 // The number behind `letter`; -1: it does not begin like that. `rest`: what follows, may be NULL.
 int64_t sim_number(struct text text, char letter, struct text *rest);
+struct text sim_numbered(char letter, int64_t number);
 struct text sim_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_memory_reset(void);
 

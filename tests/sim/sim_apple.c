@@ -97,7 +97,7 @@ static void add_device(struct account *account, size_t device)
 
 	truth->present = true;
 	truth->assigned_date_us = sim.now_us / SECOND_US * SECOND_US;
-	truth->model = sim_format("M%d", (int)sim_between(0, 3));
+	truth->model = sim_numbered('M', sim_between(0, 3));
 	truth->status = TEXT("empty");
 	truth->profile_uuid = TEXT_NONE;
 	note_change(account, device, DEVICE_ADDED);
@@ -118,7 +118,7 @@ void sim_apple_change(void)
 		truth->present = false;
 		note_change(account, device, DEVICE_DELETED);
 	} else {
-		truth->model = sim_format("M%d", (int)sim_between(0, 3));
+		truth->model = sim_numbered('M', sim_between(0, 3));
 		note_change(account, device, DEVICE_MODIFIED);
 	}
 }
@@ -193,9 +193,9 @@ static bool knows_session(struct account *account, struct text session)
 static void write_record(struct device_record *out, const struct sim_tenant *tenant, size_t device, const struct truth *truth, bool foreign)
 {
 	*out = (struct device_record){
-		.serial_number = foreign ? sim_format("ALIEN%zu", device) : sim_format("T%dD%zu", (int)tenant->id, device),
+		.serial_number = foreign ? sim_format("ALIEN%zu", device) : tenant->serials[device],
 		.model = truth->model,
-		.asset_tag = sim_format("v%d", truth->version),
+		.asset_tag = sim_numbered('v', truth->version),
 		.profile_status = truth->status,
 		.profile_uuid = truth->profile_uuid,
 		.device_assigned_date_us = truth->assigned_date_us,
@@ -235,7 +235,7 @@ static void list_devices(struct sim_call *at, struct account *account)
 	}
 	at->more = device < SIM_DEVICES;
 	at->new_cursor = at->more ? sim_format("f%lld-%zu-%d", (long long)since, device, (int)sim_between(0, 99)) :
-		sim_format("c%lld", (long long)since);
+		sim_numbered('c', since);
 }
 
 static void list_changes(struct sim_call *at, struct account *account)
@@ -257,7 +257,7 @@ static void list_changes(struct sim_call *at, struct account *account)
 		}
 	}
 	at->more = place < account->change_count;
-	at->new_cursor = sim_format("c%zu", place);
+	at->new_cursor = sim_numbered('c', (int64_t)place);
 }
 
 // The same records twice, and more to follow behind a cursor that does or does not move.
@@ -310,7 +310,7 @@ static void define(struct sim_call *at, struct account *account)
 		.instance_id = strtol(url + 11, NULL, 10),
 		.version = (int)strtol(department + 13, NULL, 10),
 	};
-	at->uuid = sim_format("P%zu", account->profile_count++);
+	at->uuid = sim_numbered('P', (int64_t)account->profile_count++);
 }
 
 static struct apple_profile *profile_of(struct account *account, struct text uuid)
@@ -432,7 +432,7 @@ static void open_session(struct sim_call *at)
 {
 	struct account *account = account_of(at->tenant);
 
-	at->new_session = sim_format("%c%lld", account->foreign_until_us > sim.now_us ? 'F' : 'S', (long long)++account->session_count);
+	at->new_session = sim_numbered(account->foreign_until_us > sim.now_us ? 'F' : 'S', ++account->session_count);
 	sim_trace("session", at->tenant->id, account->session_count, 0);
 	answer_after(at, way_us(), OK);
 }

@@ -123,7 +123,7 @@ static struct due_row due_row_of(const struct sim_tenant *tenant)
 
 static void *answer_rows(struct sim_op *op, size_t count, size_t size)
 {
-	op->out = allocate_array(count > 0 ? count : 1, size);
+	op->out = reallocate(NULL, (count > 0 ? count : 1) * size); // whoever asked fills what it says that there is
 	op->out_size = size;
 	op->out_count = count;
 	return op->out;
@@ -1219,6 +1219,9 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 	tenant->stream = (struct stream_row){ .sync_next_at_us = INSTANT_NONE, .synced_at_us = INSTANT_NONE, .run_started_at_us = INSTANT_NONE,
 		.replacement_due_us = INSTANT_NONE, .removals_held_at_us = INSTANT_NONE, .profile_needed = true, .rules_version = 1 };
 	tenant->rules = (int)sim_between(0, SIM_RULES - 1);
+	for (int i = 0; i < SIM_DEVICES; i++) {
+		tenant->serials[i] = sim_format("T%dD%d", (int)id, i);
+	}
 	for (int i = 0; i < SIM_INSTANCES; i++) {
 		struct sim_instance *instance = &tenant->instances[i];
 
@@ -1227,6 +1230,7 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 		instance->succeeded_at_us = INSTANT_NONE;
 		(void)snprintf(instance->name, sizeof instance->name, "i%d", i + 1);
 		(void)snprintf(instance->url, sizeof instance->url, "https://mdm%d.example/enrol", i + 1);
+		(void)snprintf(instance->host, sizeof instance->host, "mdm%d.example", i + 1);
 		(void)snprintf(instance->members, sizeof instance->members, "{\"department\":\"0\"}");
 		(void)snprintf(instance->hook, sizeof instance->hook, "hook:%d/%d", (int)id, i + 1);
 		for (int lane = 0; lane < EVENT_LANES; lane++) {

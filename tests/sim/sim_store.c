@@ -467,7 +467,7 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 		.instance_id = instance->id,
 		.name = text_of(instance->name),
 		.enrolment_url = text_of(instance->url),
-		.allowed_hosts = { sim_format("mdm%lld.example", (long long)instance->id) },
+		.allowed_hosts = { text_of(instance->host) },
 		.allowed_host_count = 1,
 		.profile = text_of(instance->members),
 	};
@@ -488,8 +488,8 @@ void store_endpoint_read_with_secret(const struct pg_transaction *t, unsigned st
 	*out = (struct endpoint_row){
 		.endpoint_id = instance->id,
 		.instance_id = instance->id,
-		.instance = sim_keep(text_of(instance->name)),
-		.url = sim_keep(text_of(instance->hook)),
+		.instance = text_of(instance->name),
+		.url = text_of(instance->hook),
 		.disabled_at_us = instance->disabled ? sim.now_us : INSTANT_NONE,
 		.disabled_reason = instance->disabled ? TEXT("410") : TEXT_NONE,
 		.not_before_us = instance->not_before_us,
