@@ -141,7 +141,8 @@ static void start(void *argument)
 	node->skew_us = sim_between(-5 * MINUTE_US, 5 * MINUTE_US);
 	node->stopping = false;
 	node->life = life;
-	*life = (struct sim_life){ .node = node, .number = ++lives };
+	*life = (struct sim_life){ .node = node, .number = ++lives,
+		.loaded = sim_take((size_t)sim.shape->tenants * sizeof *life->loaded) };
 	sim_trace("start", node->number, node->starts, 0);
 	FORGET_STACK(stacks[node->number], STACK_SIZE);
 	getcontext(&node->context);
