@@ -291,14 +291,20 @@ static bool any_misrouted(const struct sim_tenant *tenant)
 
 void sim_enrolments_execute(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant)
 {
-	switch (op->kind) {
-	case OP_ENROLMENT_WORK: read_work(op, tenant); break;
-	case OP_ENROLMENT_HEARD: read_heard(op, tenant); break;
-	case OP_ENROLMENT_TO_SETTLE: read_to_settle(op, tenant); break;
-	case OP_ENROLMENT_PUT: put(transaction, op, tenant); break;
-	case OP_ENROLMENT_SUPERSEDE: supersede(op, tenant); break;
-	case OP_ENROLMENT_DONE: note_done(op, tenant); break;
-	default: inbox_of(tenant)->alert = any_misrouted(tenant); break;
+	static void (*const reads[])(struct sim_op *op, const struct sim_tenant *tenant) = {
+		[OP_ENROLMENT_WORK] = read_work, [OP_ENROLMENT_HEARD] = read_heard, [OP_ENROLMENT_TO_SETTLE] = read_to_settle,
+	};
+
+	if (op->kind <= OP_ENROLMENT_TO_SETTLE) {
+		reads[op->kind](op, tenant);
+	} else if (op->kind == OP_ENROLMENT_PUT) {
+		put(transaction, op, tenant);
+	} else if (op->kind == OP_ENROLMENT_SUPERSEDE) {
+		supersede(op, tenant);
+	} else if (op->kind == OP_ENROLMENT_DONE) {
+		note_done(op, tenant);
+	} else {
+		inbox_of(tenant)->alert = any_misrouted(tenant);
 	}
 }
 

@@ -278,15 +278,18 @@ static void read_replacements(struct sim_op *op, const struct sim_tenant *tenant
 
 void sim_routes_execute(struct sim_op *op, struct sim_tenant *tenant)
 {
-	switch (op->kind) {
-	case OP_ROUTING: read_routing(op, tenant); break;
-	case OP_FACTS: read_facts(op, tenant); break;
-	case OP_REROUTES: read_reroutes(op, tenant); break;
-	case OP_REROUTE_PUT:
-	case OP_REROUTE_DELETE: put_reroutes(op, tenant); break;
-	case OP_REPLACEMENT_NOTE: note_replacements(op, tenant); break;
-	case OP_REPLACEMENT_PUT: put_replacement(op, tenant); break;
-	default: read_replacements(op, tenant); break;
+	static void (*const reads[])(struct sim_op *op, const struct sim_tenant *tenant) = {
+		[OP_ROUTING] = read_routing, [OP_FACTS] = read_facts, [OP_REROUTES] = read_reroutes, [OP_REPLACEMENTS] = read_replacements,
+	};
+	static void (*const writes[])(const struct sim_op *op, struct sim_tenant *tenant) = {
+		[OP_REROUTE_PUT] = put_reroutes, [OP_REROUTE_DELETE] = put_reroutes, [OP_REPLACEMENT_NOTE] = note_replacements,
+		[OP_REPLACEMENT_PUT] = put_replacement,
+	};
+
+	if (reads[op->kind] != NULL) {
+		reads[op->kind](op, tenant);
+	} else {
+		writes[op->kind](op, tenant);
 	}
 }
 
