@@ -845,7 +845,7 @@ static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 	}
 	sim_trace("row", tenant->id * 100 + (device - tenant->devices), row->gone_at_us != INSTANT_NONE, row->assign_state);
 	device->used = true;
-	device->was_at[row->instance_id] = device->was_at[row->instance_id] || row->gone_at_us == INSTANT_NONE;
+	device->was_at[row->gone_at_us == INSTANT_NONE ? row->instance_id : device->last_instance_id] = true;
 	device->row = *row;
 }
 

@@ -79,6 +79,7 @@ static void worlds_that_broke_a_law_once_keep_them_now(void **state)
 		40, 53, // an owner that did not know that it was one
 		8888016797, // what an assignment that failed had done was written late, and its back-off began then
 		317387563005239, // a run that was stopped left events to a node that had claimed the client, and whose take was late
+		3001221, // a replacement was held since its original had never been there, and that came later
 		1000218, // a run that had been stopped went on without deliveries, and did not come back for them
 	};
 
