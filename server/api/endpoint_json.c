@@ -156,27 +156,3 @@ void endpoint_deliveries_answer(struct call *call, int64_t endpoint_id)
 	put_object_end(&json);
 	call_answer(call, 200, &body);
 }
-
-// --- one by its number ---
-
-bool endpoint_ask(struct call *call)
-{
-	int64_t endpoint_id;
-
-	if (!call_parameter_id(call, 1, &endpoint_id)) {
-		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
-		return false;
-	}
-	(void)store_endpoint_select(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, endpoint_id);
-	return true;
-}
-
-bool endpoint_take(struct call *call, struct endpoint_row *out)
-{
-	if (pg_row_count(&call->transaction, 0) == 0) {
-		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
-		return false;
-	}
-	store_endpoint_read(&call->transaction, 0, 0, out);
-	return true;
-}

@@ -20,8 +20,3 @@ void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, int6
 // How far its lanes are, its parked events and its last attempts. The statements are those of endpoint_deliveries_ask, from the first on.
 void endpoint_deliveries_ask(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit);
 void endpoint_deliveries_answer(struct call *call, int64_t endpoint_id);
-
-// The endpoint that the second parameter of the path names, out of a transaction whose first statement selects it. False: there is
-// none, and that has been answered.
-MUST_USE bool endpoint_ask(struct call *call);
-MUST_USE bool endpoint_take(struct call *call, struct endpoint_row *out);

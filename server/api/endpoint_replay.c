@@ -2,7 +2,8 @@
 //
 // POST /tenants/{tenant}/endpoints/{endpoint}/replay: events of the log once more, with their ids; .../test: a ping
 #include "api/body.h"
-#include "api/endpoint_json.h"
+#include "api/endpoint_action.h"
+#include "api/json_out.h"
 #include "api/resources.h"
 #include "store/deliveries.h"
 
@@ -11,7 +12,6 @@
 struct replaying {
 	struct resend_order order;
 	int64_t seqs[BODY_NUMBERS_MAX];
-	int64_t endpoint_id;
 	unsigned added;
 };
 
@@ -56,30 +56,28 @@ static bool begin(struct call *call)
 		call_problem(call, PROBLEM_BAD_BODY, "one of seqs, serial_number, from (with or without to), and parked");
 		return false;
 	}
-	return endpoint_ask(call);
-}
-
-static bool take(struct call *call)
-{
-	struct endpoint_row row;
-
-	if (!endpoint_take(call, &row)) {
-		return false;
-	}
-	((struct replaying *)call->own)->endpoint_id = row.endpoint_id;
 	return true;
 }
 
-static void order(struct call *call)
+static void order(struct call *call, const struct endpoint_row *endpoint)
 {
 	struct replaying *replaying = call->own;
-	const int64_t tenant_id = call->tenant.tenant_id;
+	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
-	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld}", (long long)replaying->endpoint_id);
+	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld}", (long long)endpoint_id);
 
-	replaying->added = store_resend_order(transaction, tenant_id, replaying->endpoint_id, &replaying->order);
+	replaying->added = store_resend_order(transaction, tenant_id, endpoint_id, &replaying->order);
 	call_audit(call, transaction, "endpoint.replay", call->tenant.slug, text_of(detail));
 	call_start(call);
+}
+
+static bool is_too_large(struct call *call)
+{
+	if (call->transaction.op.rc != ERR_FENCED) {
+		return false;
+	}
+	call_problem(call, PROBLEM_REPLAY_TOO_LARGE, "%d", RESENDS_MAX);
+	return true;
 }
 
 static void answer(struct call *call)
@@ -95,29 +93,14 @@ static void answer(struct call *call)
 
 void endpoint_replay(struct call *call)
 {
-	enum { NEW, READING, ORDERING };
-
-	switch (call->state) {
-	case NEW:
-		if (!begin(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (call_failed(call) || !take(call)) {
-			return;
-		}
-		AWAIT(call, ORDERING, order(call));
-		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_REPLAY_TOO_LARGE, "%d", RESENDS_MAX);
-		} else if (!call_failed(call)) {
-			answer(call);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .begin = begin, .act = order, .refused = is_too_large, .answer = answer });
 }
 
-static void ping(struct call *call, int64_t endpoint_id)
+// --- a ping ---
+
+static void ping(struct call *call, const struct endpoint_row *endpoint)
 {
-	const int64_t tenant_id = call->tenant.tenant_id;
+	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	store_resend_ping(transaction, tenant_id, endpoint_id);
@@ -125,23 +108,12 @@ static void ping(struct call *call, int64_t endpoint_id)
 	call_start(call);
 }
 
+static void answer_pinged(struct call *call)
+{
+	call_answer_empty(call, 202);
+}
+
 void endpoint_test(struct call *call)
 {
-	enum { NEW, READING, ORDERING };
-	struct endpoint_row row;
-
-	switch (call->state) {
-	case NEW:
-		if (!endpoint_ask(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (call_failed(call) || !endpoint_take(call, &row)) {
-			return;
-		}
-		AWAIT(call, ORDERING, ping(call, row.endpoint_id));
-		if (!call_failed(call)) {
-			call_answer_empty(call, 202);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .act = ping, .answer = answer_pinged });
 }

@@ -2,6 +2,7 @@
 //
 // POST /tenants/{tenant}/endpoints/{endpoint}/secret: a new one, which signs from now on; those from before sign as well for a while
 #include "api/body.h"
+#include "api/endpoint_action.h"
 #include "api/endpoint_json.h"
 #include "api/resources.h"
 #include "store/secrets.h"
@@ -38,7 +39,7 @@ static bool begin(struct call *call)
 		return false;
 	}
 	rotation->overlap_s = value.given ? value.number : OVERLAP_USUAL_S;
-	return endpoint_ask(call);
+	return true;
 }
 
 enum { ENDPOINT, DATA_KEY };
@@ -46,21 +47,16 @@ enum { ENDPOINT, DATA_KEY };
 static void ask(struct call *call)
 {
 	(void)store_data_key_current(&call->transaction, call->tenant.tenant_id);
-	call_start(call);
 }
 
-static bool take(struct call *call)
+static bool take(struct call *call, struct endpoint_row *endpoint)
 {
 	struct rotation *rotation = call->own;
-	struct endpoint_row row;
 	struct fault fault;
 	enum err rc;
 
-	if (!endpoint_take(call, &row)) {
-		return false;
-	}
-	rotation->endpoint_id = row.endpoint_id;
-	rotation->version = row.secret_version + 1;
+	rotation->endpoint_id = endpoint->endpoint_id;
+	rotation->version = endpoint->secret_version + 1;
 	rc = store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &rotation->data_key, &fault);
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);
@@ -68,7 +64,7 @@ static bool take(struct call *call)
 	return rc == OK;
 }
 
-static void store(struct call *call)
+static void store(struct call *call, const struct endpoint_row *endpoint)
 {
 	struct rotation *rotation = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
@@ -78,6 +74,7 @@ static void store(struct call *call)
 	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld,\"overlap_s\":%lld}", (long long)rotation->endpoint_id,
 		(long long)rotation->overlap_s);
 
+	(void)endpoint; // as take kept it
 	endpoint_secret_make(&rotation->secret);
 	endpoint_secret_seal(&sealed, &binding, tenant_id, &rotation->data_key, rotation->endpoint_id, rotation->version,
 		buffer_text(&rotation->secret));
@@ -99,26 +96,20 @@ static void answer(struct call *call)
 	call_answer(call, 201, &body);
 }
 
+static bool was_refused(struct call *call)
+{
+	const enum err rc = call->transaction.op.rc;
+
+	if (rc == ERR_FENCED) {
+		call_problem(call, PROBLEM_TOO_MANY_SECRETS, "%d are valid", WEBHOOK_SECRETS_MAX);
+	} else if (rc == ERR_CONFLICT) {
+		call_problem(call, PROBLEM_PRECONDITION_FAILED, "another secret was made at the same moment");
+	}
+	return rc == ERR_FENCED || rc == ERR_CONFLICT;
+}
+
 void endpoint_rotate(struct call *call)
 {
-	enum { NEW, READING, STORING };
-
-	switch (call->state) {
-	case NEW:
-		if (!begin(call)) {
-			return;
-		}
-		AWAIT(call, READING, ask(call));
-		if (call_failed(call) || !take(call)) {
-			return;
-		}
-		AWAIT(call, STORING, store(call));
-		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_TOO_MANY_SECRETS, "%d are valid", WEBHOOK_SECRETS_MAX);
-		} else if (call->transaction.op.rc == ERR_CONFLICT) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another secret was made at the same moment");
-		} else if (!call_failed(call)) {
-			answer(call);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){
+		.begin = begin, .ask = ask, .take = take, .act = store, .refused = was_refused, .answer = answer });
 }
