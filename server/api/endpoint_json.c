@@ -35,6 +35,7 @@ void endpoint_json(struct json_out *json, const char *name, const struct endpoin
 	}
 	put_list_end(json);
 	headers_json(json, row);
+	put_string(json, "format", endpoint_format_name(row->format));
 	put_int(json, "batch_size", row->batch_size);
 	if (secret.length > 0) {
 		put_text(json, "secret", secret);

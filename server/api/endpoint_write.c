@@ -107,6 +107,10 @@ static bool take_common(struct call *call, struct endpoint_row *row, const struc
 	if (values[BATCH_SIZE].given) {
 		row->batch_size = (int)values[BATCH_SIZE].number;
 	}
+	if (row->batch_size > 1 && row->format != ENDPOINT_NATIVE) {
+		call_problem(call, PROBLEM_BAD_BODY, "batch_size is of the format native only");
+		return false;
+	}
 	return (!values[URL].given || take_url(call, row, values[URL].text)) && (!values[EVENTS].given || take_events(call, row, &values[EVENTS])) &&
 		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object));
 }
@@ -128,11 +132,12 @@ static void answer(struct call *call, unsigned status)
 static const struct body_member creation_members[] = {
 	COMMON_MEMBERS(true),
 	{ "instance", BODY_TEXT, .nullable = true, .required = true, .minimum = 1, .maximum = 63 },
+	{ "format", BODY_TEXT, .minimum = 1, .maximum = 63 },
 };
 
 static bool read_creation(struct call *call)
 {
-	enum { INSTANCE = COMMON, COUNT };
+	enum { INSTANCE = COMMON, FORMAT, COUNT };
 	struct body_value values[COUNT];
 	struct writing *writing = begin(call);
 
@@ -140,6 +145,10 @@ static bool read_creation(struct call *call)
 		return false;
 	}
 	writing->row.instance = values[INSTANCE].null ? TEXT_NONE : values[INSTANCE].text;
+	if (values[FORMAT].given && !endpoint_format_of(values[FORMAT].text, &writing->row.format)) {
+		call_problem(call, PROBLEM_BAD_BODY, "format is native or nanodep");
+		return false;
+	}
 	return take_common(call, &writing->row, values);
 }
 

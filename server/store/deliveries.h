@@ -19,6 +19,7 @@ struct position_row {
 	int64_t next_try_at_us;
 	int64_t first_failed_at_us;
 	int64_t single_until; // events up to this one are sent one by one
+	bool all_lanes; // those of the log move together
 	bool pending; // read only: there is something to deliver, and the endpoint is in use
 };
 

@@ -32,10 +32,11 @@ static struct pg_value instance_of(const struct endpoint_row *endpoint)
 void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint)
 {
 	(void)PG_ADD(t,
-		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size)"
-		" values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1))",
+		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size, format)"
+		" values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1), $9)",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), instance_of(endpoint), PG_V_TEXT(store_nullable(endpoint->url)),
-		events_of(endpoint), headers_of(endpoint), PG_V_INT8(endpoint->secret_version), PG_V_INT8(endpoint->batch_size));
+		events_of(endpoint), headers_of(endpoint), PG_V_INT8(endpoint->secret_version), PG_V_INT8(endpoint->batch_size),
+		PG_V_STRING(endpoint_format_name(endpoint->format)));
 	// Events before now cannot concern it.
 	(void)PG_ADD(t,
 		"insert into depbroker.positions (tenant_id, endpoint_id, lane, acked_seq)"
@@ -143,7 +144,7 @@ unsigned store_endpoint_succeeded(struct pg_transaction *t, int64_t tenant_id, i
 
 #define ENDPOINT                                                                                                              \
 	"n.endpoint_id, n.instance_id, i.name, n.url, array_to_string(n.events, ' '), array_to_string(n.headers, E'\\n'), "        \
-	"n.batch_size, n.secret_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
+	"n.batch_size, n.format, n.secret_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
 #define FROM_ENDPOINTS                                                                                                        \
 	" from depbroker.endpoints n left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = n.instance_id"
 
@@ -156,6 +157,7 @@ unsigned store_endpoint_select(struct pg_transaction *t, int64_t tenant_id, int6
 static void read_from(struct columns at, struct endpoint_row *out)
 {
 	struct text events, headers, item;
+	bool is_known;
 
 	out->endpoint_id = next_number(&at);
 	out->instance_id = next_number(&at);
@@ -164,6 +166,8 @@ static void read_from(struct columns at, struct endpoint_row *out)
 	events = next_text(&at);
 	headers = next_text(&at);
 	out->batch_size = (int)next_number(&at);
+	is_known = endpoint_format_of(next_text(&at), &out->format);
+	assert(is_known); // the schema knows no other
 	out->secret_version = next_number(&at);
 	out->disabled_at_us = next_instant(&at);
 	out->disabled_reason = next_text(&at);

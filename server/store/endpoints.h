@@ -9,6 +9,7 @@
 
 #include "crypto/seal.h"
 #include "store/store.h"
+#include "tenants/endpoint_format.h"
 
 enum { STORE_ENDPOINT_BATCH_MAX = 500, STORE_ENDPOINTS_OF_INSTANCE_MAX = 5, STORE_ENDPOINT_EVENTS_MAX = 64, STORE_ENDPOINT_HEADERS_MAX = 8 };
 
@@ -21,6 +22,7 @@ struct endpoint_row {
 	size_t event_count;                            // 0: all
 	struct text headers[STORE_ENDPOINT_HEADERS_MAX]; // "name: value", sent besides our own
 	size_t header_count;
+	enum endpoint_format format; // as it was made
 	int batch_size; // events in one request; 1: an event as it is
 	int64_t secret_version; // of the newest one
 	int64_t disabled_at_us;

@@ -47,7 +47,7 @@ struct lane_work {
 	struct buffer answers; // what they were answered: it may move until they are settled
 	struct parked_event_row parked[REQUESTS];
 	size_t parked_count;
-	int64_t resent[STORE_ENDPOINT_BATCH_MAX]; // of the resend lane
+	int64_t resent[STORE_LIST_MAX]; // of the resend lane
 	size_t resent_count;
 	bool has_failed; // the event that was sent last
 	bool gives_up;   // the endpoint is to be disabled
@@ -111,6 +111,9 @@ static int events_at_a_time(const struct delivery_lane *lane)
 {
 	const int batch = lane->endpoint->own->batch_size;
 
+	if (delivery_is_by_pages(lane->endpoint->own)) {
+		return STORE_LIST_MAX;
+	}
 	return batch <= 1 ? REQUESTS : batch >= REQUESTS ? batch : REQUESTS / batch * batch;
 }
 
@@ -129,6 +132,9 @@ static void read_events(struct delivery_lane *lane)
 	pg_transaction_init(&work->read, store_worker(tenant->due.tenant_id), on_read);
 	if (is_resending(lane)) {
 		(void)store_resend_list(&work->read, tenant->due.tenant_id, lane->position.endpoint_id, events_at_a_time(lane));
+	} else if (delivery_is_by_pages(lane->endpoint->own)) {
+		(void)store_event_pages_to_deliver(&work->read, tenant->due.tenant_id, lane->endpoint->own->instance_id, lane->position.acked_seq,
+			events_at_a_time(lane));
 	} else {
 		(void)store_event_to_deliver(&work->read, tenant->due.tenant_id, lane->endpoint->own->instance_id, lane->position.lane,
 			lane->position.acked_seq, events_at_a_time(lane));
@@ -207,6 +213,13 @@ static bool may_send(const struct delivery_lane *lane)
 		!lane->delivery->tenant->process->stopping && has_its_turn(lane);
 }
 
+static bool needs_more(const struct delivery_lane *lane)
+{
+	const struct lane_work *work = lane->work;
+
+	return work->count == (size_t)events_at_a_time(lane) && delivery_is_cut(lane->endpoint->own, &work->read, work->at, work->count);
+}
+
 // The next one that the endpoint wants; its position moves past the others. False: it is not to send now.
 static bool find_event(struct delivery_lane *lane)
 {
@@ -215,7 +228,7 @@ static bool find_event(struct delivery_lane *lane)
 	while (may_send(lane)) {
 		store_event_read(&work->read, 0, work->at, &work->event);
 		if (delivery_wants(lane->endpoint->own, &work->event)) {
-			return true;
+			return !needs_more(lane);
 		}
 		move_on(lane, work->at + 1);
 	}
@@ -231,7 +244,7 @@ static int most_events(const struct delivery_lane *lane)
 	const bool is_single = work->event.event.type == EVENT_PING || work->event.event.seq <= work->next.single_until ||
 		work->next.attempts >= BATCHES_AFTER;
 
-	return is_single ? 1 : lane->endpoint->own->batch_size;
+	return is_single ? 1 : delivery_is_by_pages(lane->endpoint->own) ? STORE_LIST_MAX : lane->endpoint->own->batch_size;
 }
 
 static void send_event(struct delivery_lane *lane)
@@ -574,15 +587,28 @@ static void step(struct delivery_lane *lane)
 
 // --- all lanes ---
 
-static void add_lane(struct delivery *delivery, struct delivery_endpoint *endpoint, const struct position_row *position)
+static void add_lane(struct delivery *delivery, struct delivery_endpoint *endpoint, const struct position_row *position, bool all_lanes)
 {
 	struct delivery_lane *lane = &delivery->lanes[delivery->lane_count++];
 	const struct endpoint_health *health = &endpoint->health;
 
 	*lane = (struct delivery_lane){ .delivery = delivery, .endpoint = endpoint, .position = *position, .dirty = position->pending };
+	lane->position.all_lanes = all_lanes;
 	endpoint->lanes[position->lane] = lane;
 	if (position->attempts > 0 && position->first_failed_at_us > health->succeeded_at_us) {
 		endpoint->health.failures++;
+	}
+}
+
+// By pages all lanes of the log are one, the first; their positions are alike.
+static void add_position(struct delivery *delivery, struct delivery_endpoint *endpoint, const struct position_row *position)
+{
+	const bool is_by_pages = delivery_is_by_pages(endpoint->own) && position->lane != RESEND_LANE;
+
+	if (is_by_pages && endpoint->lanes[0] != NULL) {
+		endpoint->lanes[0]->dirty = endpoint->lanes[0]->dirty || position->pending;
+	} else {
+		add_lane(delivery, endpoint, position, is_by_pages);
 	}
 }
 
@@ -595,7 +621,7 @@ static void add_endpoint(struct delivery *delivery, struct tenant_endpoint *own)
 		.health = { .not_before_us = own->not_before_us, .succeeded_at_us = own->succeeded_at_us, .next_probe_us = INSTANT_NONE } };
 	for (size_t at = 0; at < tenant->position_count; at++) {
 		if (tenant->positions[at].endpoint_id == own->endpoint_id) {
-			add_lane(delivery, endpoint, &tenant->positions[at]);
+			add_position(delivery, endpoint, &tenant->positions[at]);
 		}
 	}
 }
@@ -635,7 +661,7 @@ void delivery_poke(struct delivery *delivery, const struct stored_event *events,
 		const struct delivery_endpoint *endpoint = &delivery->endpoints[at];
 
 		for (size_t i = 0; i < count; i++) {
-			struct delivery_lane *lane = endpoint->lanes[events[i].lane];
+			struct delivery_lane *lane = endpoint->lanes[delivery_is_by_pages(endpoint->own) ? 0 : events[i].lane];
 
 			if (lane != NULL && concerns(&events[i], endpoint)) {
 				lane->dirty = true;

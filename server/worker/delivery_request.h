@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// delivery_request.h - one request to a webhook endpoint: composed of events that were read, signed when it leaves.
+// delivery_request.h - one request to a webhook endpoint: composed of events that were read, signed when it leaves. It has one event,
+// several (`batch_size`), or what one page brought (format nanodep).
 //
 // Ownership  a value that its owner does not move between init and fini; the events stay in the transaction that they were read in.
 // Laws       1. what the request has is all that the endpoint wants of the rows from `at` up to `end`, and never anything else
@@ -11,6 +12,12 @@
 #include "worker/tenant.h"
 
 enum { DELIVERY_BODY_MAX = 256 * 1024 }; // of an event
+
+// Of all lanes at once, since a page has devices of each.
+static inline bool delivery_is_by_pages(const struct tenant_endpoint *endpoint)
+{
+	return endpoint->format == ENDPOINT_NANODEP;
+}
 
 struct delivery_request {
 	const struct tenant *tenant;
@@ -27,6 +34,9 @@ struct delivery_request {
 void delivery_request_init(struct delivery_request *request, const struct tenant *tenant, const struct tenant_endpoint *endpoint);
 void delivery_request_fini(struct delivery_request *request);
 
+// Whether the request that begins at `at` may need rows beyond the `count` that were read, which is as many as were asked for: they
+// are to be read from there on first.
+bool delivery_is_cut(const struct tenant_endpoint *endpoint, const struct pg_transaction *read, size_t at, size_t count);
 bool delivery_wants(const struct tenant_endpoint *endpoint, const struct stored_event *event);
 // Of the rows [at, count) of the first statement, the first of which is wanted; `most` events.
 void delivery_request_compose(struct delivery_request *request, const struct pg_transaction *read, size_t at, size_t count, int most);

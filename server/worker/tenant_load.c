@@ -219,6 +219,7 @@ static void keep_endpoint(struct tenant *tenant, struct tenant_endpoint *endpoin
 		.instance = tenant_keep(tenant, row->instance),
 		.url = tenant_keep(tenant, row->url),
 		.header_count = row->header_count,
+		.format = row->format,
 		.batch_size = row->batch_size,
 		.disabled_reason = tenant_keep(tenant, row->disabled_at_us != INSTANT_NONE ? row->disabled_reason : TEXT_NONE),
 		.not_before_us = row->not_before_us,
