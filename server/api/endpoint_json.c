@@ -4,6 +4,7 @@
 #include "store/deliveries.h"
 #include "tenants/endpoint_header.h"
 #include "tenants/webhook.h"
+#include "tenants/webhook_key.h"
 
 #include <assert.h>
 #include <string.h>
@@ -62,11 +63,24 @@ void endpoint_secret_make(struct buffer *spelling)
 	assert(!spelling->overflow);
 }
 
-void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, int64_t tenant_id, const struct data_key *key,
+void endpoint_key_make(struct buffer *private_key, struct buffer *public_key)
+{
+	unsigned char seed[ED25519_SIZE];
+	struct webhook_key key CLEANUP(webhook_key_fini);
+
+	random_bytes(seed, sizeof seed);
+	webhook_key_make(&key, seed);
+	wipe(seed, sizeof seed);
+	webhook_key_write(private_key, &key);
+	webhook_key_write_public(public_key, &key);
+	assert(!private_key->overflow && !public_key->overflow);
+}
+
+void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, enum secret_kind kind, int64_t tenant_id, const struct data_key *key,
 	int64_t endpoint_id, int64_t version, struct text spelling)
 {
 	*binding = (struct seal_binding){
-		.kind = SECRET_WEBHOOK,
+		.kind = kind,
 		.tenant_id = tenant_id,
 		.data_key_version = key->version,
 		.object_id = endpoint_id,

@@ -4,6 +4,7 @@
 #include "api/body.h"
 #include "api/endpoint_action.h"
 #include "api/json_out.h"
+#include "api/rate_limit.h"
 #include "api/resources.h"
 #include "store/deliveries.h"
 
@@ -12,10 +13,11 @@
 struct replaying {
 	struct resend_order order;
 	int64_t seqs[BODY_NUMBERS_MAX];
+	const char *by; // of the order, for the audit
 	unsigned added;
 };
 
-enum { SEQS, SERIAL, FROM, TO, PARKED, MEMBERS };
+enum { SEQS, SERIAL, FROM, TO, PARKED, SINCE, MEMBERS };
 
 static const struct body_member members[MEMBERS] = {
 	[SEQS] = { "seqs", BODY_INTEGERS, .minimum = 1, .maximum = INT64_MAX },
@@ -23,6 +25,7 @@ static const struct body_member members[MEMBERS] = {
 	[FROM] = { "from", BODY_TEXT, .minimum = 1, .maximum = 64 },
 	[TO] = { "to", BODY_TEXT, .minimum = 1, .maximum = 64 },
 	[PARKED] = { .name = "parked", .kind = BODY_FLAG },
+	[SINCE] = { "since", BODY_TEXT, .minimum = 1, .maximum = 64 },
 };
 
 static bool take_instant(struct call *call, const struct body_value *value, const char *name, int64_t *out)
@@ -52,11 +55,32 @@ static bool begin(struct call *call)
 		order->seqs = replaying->seqs;
 		order->count = values[SEQS].count;
 	}
-	if (values[SEQS].given + values[SERIAL].given + values[FROM].given + order->parked != 1 || (values[TO].given && !values[FROM].given)) {
-		call_problem(call, PROBLEM_BAD_BODY, "one of seqs, serial_number, from (with or without to), and parked");
+	if (values[SEQS].given + values[SERIAL].given + values[FROM].given + order->parked + values[SINCE].given != 1 ||
+		(values[TO].given && !values[FROM].given)) {
+		call_problem(call, PROBLEM_BAD_BODY, "one of seqs, serial_number, from (with or without to), since, and parked");
 		return false;
 	}
+	if (values[SINCE].given && !text_equal(values[SINCE].text, TEXT("failure"))) {
+		call_problem(call, PROBLEM_BAD_BODY, "since is failure");
+		return false;
+	}
+	order->since_failure = values[SINCE].given;
+	for (size_t i = 0; i < MEMBERS; i++) {
+		replaying->by = values[i].given && i != TO ? members[i].name : replaying->by;
+	}
 	return true;
+}
+
+static bool may_replay(struct call *call, struct endpoint_row *endpoint)
+{
+	const int64_t who[] = { call->tenant.tenant_id, endpoint->endpoint_id };
+
+	if (rate_limit_take(call->service->replay_rates, who, sizeof who, clock_monotonic_ms())) {
+		return true;
+	}
+	http_answer_header(call->request, "Retry-After", "60");
+	call_problem(call, PROBLEM_TOO_MANY_REQUESTS, "%s", "");
+	return false;
 }
 
 static void order(struct call *call, const struct endpoint_row *endpoint)
@@ -64,7 +88,7 @@ static void order(struct call *call, const struct endpoint_row *endpoint)
 	struct replaying *replaying = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
-	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld}", (long long)endpoint_id);
+	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld,\"by\":\"%s\"}", (long long)endpoint_id, replaying->by);
 
 	replaying->added = store_resend_order(transaction, tenant_id, endpoint_id, &replaying->order);
 	call_audit(call, transaction, "endpoint.replay", call->tenant.slug, text_of(detail));
@@ -93,7 +117,7 @@ static void answer(struct call *call)
 
 void endpoint_replay(struct call *call)
 {
-	endpoint_act(call, &(const struct endpoint_action){ .begin = begin, .act = order, .refused = is_too_large, .answer = answer });
+	endpoint_act(call, &(const struct endpoint_action){ .begin = begin, .take = may_replay, .act = order, .refused = is_too_large, .answer = answer });
 }
 
 // --- a ping ---

@@ -199,7 +199,7 @@ static void insert(struct call *call)
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	endpoint_secret_make(&writing->secret);
-	endpoint_secret_seal(&sealed, &binding, tenant_id, &writing->data_key, writing->row.endpoint_id, 1, buffer_text(&writing->secret));
+	endpoint_secret_seal(&sealed, &binding, SECRET_WEBHOOK, tenant_id, &writing->data_key, writing->row.endpoint_id, 1, buffer_text(&writing->secret));
 	store_endpoint_insert(transaction, tenant_id, &writing->row);
 	store_secret_put(transaction, &binding, &sealed);
 	writing->read_back = store_endpoint_select(transaction, tenant_id, writing->row.endpoint_id);

@@ -191,6 +191,14 @@ static void wake(struct pg_transaction *t, int64_t tenant_id)
 	"with added as (insert into depbroker.resends (tenant_id, endpoint_id, seq) " ITS_EVENTS which " order by e.seq limit $3" \
 	" on conflict do nothing returning 1) select count(*) from added"
 
+// The first event of the last row of failures, pings aside; null: none has failed.
+#define ATTEMPTS_THAT(what) " from depbroker.attempts a where a.tenant_id = $1 and a.endpoint_id = $2 and a.seq > 0 and a.status " what " "
+#define FAILED    "not between 200 and 299"
+#define SUCCEEDED "between 200 and 299"
+#define FIRST_OF_THE_LAST_FAILURES                                                                                            \
+	"(select min(a.seq)" ATTEMPTS_THAT(FAILED) "and a.at > coalesce((select max(a.at)" ATTEMPTS_THAT(SUCCEEDED)               \
+	" and a.at < (select max(a.at)" ATTEMPTS_THAT(FAILED) ")), '-infinity'))"
+
 static unsigned add_order(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const struct resend_order *order)
 {
 	const struct pg_value tenant = PG_V_INT8(tenant_id), endpoint = PG_V_INT8(endpoint_id), most = PG_V_INT8(RESENDS_MAX + 1);
@@ -206,6 +214,9 @@ static unsigned add_order(struct pg_transaction *t, int64_t tenant_id, int64_t e
 			"with taken as (delete from depbroker.parked_events where tenant_id = $1 and endpoint_id = $2 returning seq),"
 			" added as (insert into depbroker.resends (tenant_id, endpoint_id, seq) select $1, $2, seq from taken order by seq limit $3"
 			" on conflict do nothing returning 1) select count(*) from added", tenant, endpoint, most);
+	}
+	if (order->since_failure) {
+		return PG_ADD(t, ORDER("e.seq >= " FIRST_OF_THE_LAST_FAILURES), tenant, endpoint, most);
 	}
 	return PG_ADD(t, ORDER("e.at >= $4 and e.at <= coalesce($5, 'infinity')"), tenant, endpoint, most, PG_V_INSTANT(order->from_us),
 		PG_V_INSTANT(order->to_us));

@@ -183,6 +183,7 @@ static void sign(struct http_call *call)
 	buffer_clear(&request->signature_header);
 	buffer_add_string(&request->signature_header, "webhook-signature: ");
 	webhook_signature(&request->signature_header, endpoint->secrets, endpoint->secret_count, id, timestamp_s, buffer_text(&request->body));
+	webhook_key_signatures(&request->signature_header, endpoint->keys, endpoint->key_count, id, timestamp_s, buffer_text(&request->body));
 	call->headers[count++] = "content-type: application/json";
 	call->headers[count++] = request->id_header;
 	call->headers[count++] = request->timestamp_header;

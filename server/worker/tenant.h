@@ -28,6 +28,7 @@
 #include "tenants/reconcile.h"
 #include "tenants/ruleset.h"
 #include "tenants/webhook.h"
+#include "tenants/webhook_key.h"
 #include "worker/process.h"
 
 // What a step needs is bounded by APPLE_ANSWER_MAX and STORE_LIST_MAX, far below this; a step that needs more is a bug. What it may need
@@ -60,6 +61,8 @@ struct tenant_endpoint { // texts in tenant->memory, each ends with a zero
 	int64_t succeeded_at_us; // as far as it was stored
 	struct webhook_secret secrets[WEBHOOK_SECRETS_MAX]; // valid ones, the newest first
 	size_t secret_count;
+	struct webhook_key keys[WEBHOOK_KEYS_MAX]; // valid ones, the newest first
+	size_t key_count;
 };
 
 struct defined_profile { // a row of profiles
