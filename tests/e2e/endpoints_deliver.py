@@ -489,6 +489,29 @@ def a_ping_is_sent_once_whatever_is_answered():
 
 
 @test
+def what_had_to_wait_behind_a_hanging_endpoint_is_no_failure_of_its_own():
+    client = onboard()
+    hanging = [add_endpoint(client, name) for name in ("hanging-1", "hanging-2")]  # their sixteen lanes are all that a client may have under way
+    made, path = add_endpoint(client, "waiting")
+    gate = threading.Event()
+    for _, slow in hanging:
+        SINK.refuses[slow] = lambda body: gate.wait(40) and None
+    client.add(60)
+    client.sync_now()
+
+    def attempts(of):
+        return client.rows(f"select status, error from depbroker.attempts where tenant_id = {{id}} and endpoint_id = {of['id']} and status not between 200 and 299")
+    wait_until(lambda: all(attempts(each) for each, _ in hanging), "nothing hangs", 60)
+    waited = client.rows(f"select lane from depbroker.positions where tenant_id = {{id}} and endpoint_id = {made['id']} and acked_seq < "
+                         "(select max(seq) from depbroker.events where tenant_id = {id})")
+    equal(bool(waited), True, "something of the other endpoint waits")
+    equal({row["status"] for each, _ in hanging for row in attempts(each)}, {0}, "of the hanging ones")
+    gate.set()
+    wait_until(lambda: set(seqs(path)) == set(log_of(client, "instance_id is not null")), "not everything arrives", 90)
+    equal(attempts(made), [], "failures of the one that had to wait")
+
+
+@test
 def a_replay_that_fails_is_tried_again():
     client = onboard()
     made, path = add_endpoint(client, "retried")
