@@ -731,6 +731,24 @@ unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int
 	return sim_added(t);
 }
 
+// All its endpoints are of the native format.
+unsigned store_event_pages_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit)
+{
+	(void)tenant_id;
+	(void)instance_id;
+	(void)after_seq;
+	(void)limit;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_event_page_read(const struct pg_transaction *t, unsigned statement, size_t row, struct event_page *out)
+{
+	(void)t;
+	(void)statement;
+	(void)row;
+	*out = (struct event_page){ .last_seq = 0 };
+}
+
 void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out)
 {
 	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
