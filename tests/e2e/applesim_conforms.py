@@ -463,7 +463,7 @@ def a_profile_is_checked():
         expect(client.call("POST", "/profile", body), 400, word)
     for change in ({"profile_name": "ü" * 125}, {"is_mdm_removable": False, "is_supervised": True},
                    {"language": "de", "region": "DE"}, {"url": "https://a/" + "x" * 1990}, {"anchor_certs": ["aGVsbG8="]},
-                   {"future": [1]}):
+                   {"future": [1]}, {"org_magic": "", "department": "", "support_phone_number": "", "support_email_address": ""}):
         answer = client.ask("POST", "/profile", {**good, **change})
         check_named("DefineProfileResponse", answer)
         if not re.fullmatch("[0-9A-F]{32}", answer["profile_uuid"]):

@@ -569,6 +569,19 @@ def a_profile_stays_on_the_hosts_of_the_tenant():
 
 
 @test
+def a_body_that_apple_would_not_read_is_refused_in_its_words():
+    slug, server, _ = onboarded()
+    before = len(apple_requests(server))
+    for path in ("profile", "profile/devices", "account-driven-enrollment/profile"):
+        for body in (b"", b"{", b"[]", b"null", b"{}x"):
+            expect((400, "text/plain; charset=utf-8", b"MALFORMED_REQUEST_BODY"), "POST", f"/proxy/{slug}/{path}", body, headers=[JSON_TYPE])
+        twice = nanodep("POST", f"/proxy/{slug}/{path}", b'{"a":1,"a":2}', headers=[JSON_TYPE])
+        equal((twice.status, b"is there twice" in twice.body), (400, True), twice.body)
+    expect((400, "text/plain; charset=utf-8", b"PROFILE_UUID_REQUIRED"), "POST", f"/proxy/{slug}/profile/devices", b'{"devices":["X"]}', headers=[JSON_TYPE])
+    equal(len(apple_requests(server)), before, "nothing reached Apple")
+
+
+@test
 def a_device_gets_only_the_profile_of_where_it_goes():
     slug, server, serials = onboarded(devices=4)
     ADMIN.expect(201, "POST", f"/tenants/{slug}/instances", {

@@ -300,10 +300,11 @@ def a_profile_gets_to_the_instances_own_devices_only():
         answer = main.ask(method, "/profile/devices", {"profile_uuid": uuid, "devices": [mine, theirs, "ELSEWHERE"]})
         conforms.check_named("AssignProfileResponse", answer)
         equal(answer, {"profile_uuid": uuid, "devices": {mine: "SUCCESS", theirs: "NOT_ACCESSIBLE", "ELSEWHERE": "NOT_ACCESSIBLE"}}, "results")
+        for record in (main.ask("POST", "/devices", {"devices": [mine]})["devices"][mine], main.fetch()[0][0]):
+            equal((record["profile_uuid"], record["profile_status"], "profile_push_time" in record), (uuid, "assigned", False), "shown at once")
     until_at_apple(client, mine, "https://mdm.example.com/enroll")
     until_at_apple(client, theirs, "https://mdm.school.example/enrol")
     equal(client.truth()["counts"]["assigned_needlessly"], 0, "nothing is assigned twice")
-    wait_until(lambda: main.ask("POST", "/devices", {"devices": [mine]})["devices"][mine].get("profile_uuid") == uuid, "details show it", 30)
     equal({change["op_type"] for change in main.sync(cursor)[0]}, {"modified"}, "changes")
     expect(school.call("POST", "/profile/devices", {"profile_uuid": uuid, "devices": [theirs]}), 404, "PROFILE_NOT_FOUND")
     expect(school.call("GET", "/profile?profile_uuid=" + uuid), 400, "NOT_FOUND")
