@@ -517,6 +517,22 @@ def many_at_once_share_one_session():
 
 
 @test
+def a_crowd_is_let_in_by_what_was_read_a_moment_ago_and_no_longer():
+    slug, server, _ = onboarded()
+    key = BROKER.make_key("--role", "viewer", "--tenant", slug, "--name", slug)
+    equal(nanodep("GET", f"/proxy/{slug}/account", key=key).status, 200, "it may")
+    equal(nanodep("GET", f"/proxy/{slug}/account", key=key[:-7] + ("A" if key[-7] != "A" else "B") + key[-6:]).status, 401, "another key of that id")
+    ADMIN.expect(200, "PATCH", f"/tenants/{slug}", {"state": "paused"})
+    equal(nanodep("GET", f"/proxy/{slug}/account", key=key).status, 409, "a change here counts at once")
+    ADMIN.expect(200, "PATCH", f"/tenants/{slug}", {"state": "active"})
+    equal(nanodep("GET", f"/proxy/{slug}/account", key=key).status, 200, "it may again")
+    POSTGRES.sql(f"update depbroker.api_keys set revoked_at = now() where name = '{slug}'")
+    wait_until(lambda: nanodep("GET", f"/proxy/{slug}/account", key=key).status == 401, "a key that was revoked behind our back is refused")
+    equal(nanodep("POST", f"/proxy/{slug}/profile", profile(), headers=[JSON_TYPE], key=key).status, 401, "and nothing changes with it")
+    del server
+
+
+@test
 def who_hangs_up_harms_nobody():
     slug, server, serials = onboarded(devices=1)
     uuid = define(slug)
