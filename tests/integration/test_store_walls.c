@@ -462,7 +462,7 @@ CHANGES(dep_nonce_take, store_api,
 CHANGES(dep_profile_put, store_api, store_dep_profile_put(t, tenant_id, INSTANCE, TEXT("another"), TEXT("{}")))
 CHANGES(dep_profile_lose, store_worker, store_dep_profile_lose(t, tenant_id, TEXT("UUID")))
 CHANGES(dep_wish_put, store_api, store_dep_wish_put(t, tenant_id, INSTANCE, TEXT("UUID"), (const struct text[]){ SERIAL }, 1))
-CHANGES(dep_wish_delete, store_api, store_dep_wish_delete(t, tenant_id, INSTANCE, (const struct text[]){ SERIAL }, 1))
+CHANGES(dep_wish_delete, store_api, (void)store_dep_wish_delete(t, tenant_id, INSTANCE, (const struct text[]){ SERIAL }, 1))
 READS(profile_list, store_worker, store_profile_list(t, tenant_id))
 READS(due_select, store_worker, store_due_select(t, tenant_id))
 READS(stream_select, store_worker, store_stream_select(t, tenant_id))
