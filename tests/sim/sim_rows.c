@@ -1079,7 +1079,11 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_DEVICE_PUT:
 		check_removals(tenant, op->in, op->in_count);
 		for (size_t i = 0; i < op->in_count; i++) {
-			put_device(tenant, (const struct device_row *)op->in + i);
+			const struct device_row *row = (const struct device_row *)op->in + i;
+
+			LAW(op->number == 0 || !tenant->devices[device_number(tenant, row->apple.serial_number)].used,
+				"device %.*s is inserted, and is there already", TEXT_ARGS(row->apple.serial_number));
+			put_device(tenant, row);
 		}
 		break;
 	case OP_BY_SERIALS:
