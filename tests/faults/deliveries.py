@@ -20,7 +20,8 @@ INBOXES = {"": "main", "-school": "school", "-all": None}  # by the end of the n
 BATCH_SIZES = (1, 1, 5, 50, 500)
 LARGE_BATCH_SIZES = (1, 20, 100, 500)
 MOVES_MOST = 12  # of a client: what nobody has to approve
-ENDED_WITHIN_S = 20  # processes of a PostgreSQL that was killed
+RECOVERS_WITHIN_S = 200
+ENDED_WITHIN_S = 60  # processes of a PostgreSQL that was killed
 UNEQUAL_AT_MOST_S = 10
 LONG_AGO = "2020-01-01T00:00:00Z"
 WAITING = ("select (select count(*) from depbroker.resends) as resends, count(*) as lanes from depbroker.positions p"
@@ -105,7 +106,9 @@ class CopiedPostgres(Postgres):
         children = children_of(self.process)
         os.kill(chance.choice(children), signal.SIGKILL)
         self.wait_for(children)
-        wait_until(self.is_ready, "PostgreSQL does not recover", 60)
+        wait_until(lambda: self.process.poll() is not None or self.is_ready(), "PostgreSQL does not recover", RECOVERS_WITHIN_S)
+        if self.process.poll() is not None:  # it may give up, and is started by whoever watches it
+            self.start()
 
     @staticmethod
     def wait_for(processes):
