@@ -69,6 +69,7 @@ void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope sco
 	transaction->sqlstate[0] = '\0';
 	transaction->constraint[0] = '\0';
 	transaction->inner = inner;
+	transaction->kept = NULL;
 }
 
 unsigned pg_add(struct pg_transaction *transaction, const char *sql, const struct pg_value *values, size_t count)

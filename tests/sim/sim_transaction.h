@@ -10,13 +10,13 @@ enum op_kind {
 	OP_HAND_OVER, OP_RUN_ROW, OP_SECRETS, OP_INSTANCES, OP_PROFILES, OP_POSITIONS, OP_NEXT_ASSIGN, OP_ADVANCE, OP_REQUIRE, OP_LEDGER, OP_DEVICE_PUT,
 	OP_BY_SERIALS, OP_FINGERPRINTS, OP_DEVICE_LIST, OP_TO_ASSIGN, OP_EVENT_INSERT, OP_EVENT_TO_DELIVER, OP_SETTLE, OP_DISABLE, OP_ENDPOINT_SLOW, OP_ENDPOINT_SUCCEEDED,
 	OP_PROFILE_PUT, OP_PROFILE_FORGET, OP_SECRET_PUT, OP_SECRET_DELETE, OP_QUARANTINE, OP_STATUS, OP_QUIET_STATUS,
-	OP_ALERT, OP_TOLD, OP_REMOVALS,
+	OP_ALERT, OP_TOLD, OP_REMOVALS, OP_NEWS, OP_NEWS_TAKE,
 };
 
 struct op_fence {
 	struct text node_id;
 	int64_t epoch, write_seq, event_seq, config_version, events;
-	bool has_next, finish;
+	bool has_next, finish, load_changes;
 	struct stream_row next;
 	int64_t due_at_us, wake, was_acked_seq;
 	struct position_row position;
