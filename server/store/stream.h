@@ -98,7 +98,7 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 
 // What a run reads when it begins may be kept, and used by a later run of the same process when that has found, after it took the client,
 // the same config_version, rules_version and load_id, and no news. Worker scope.
-// Writes of others leave news in the same transaction (migration 0021), fenced writes draw another load_id, unless they say that nothing of it
+// Writes of others leave news in the same transaction (migration 0025), fenced writes draw another load_id, unless they say that nothing of it
 // changes (store_stream_finish_quietly).
 unsigned store_news_select(struct pg_transaction *t, int64_t tenant_id);
 bool store_news_read(const struct pg_transaction *t, unsigned statement);

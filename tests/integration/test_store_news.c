@@ -92,7 +92,7 @@ static void every_other_table_of_clients_leaves_news_of_all_that_is_done_to_it(v
 		" and 3 <> (select count(*) from pg_trigger t where t.tgrelid = c.oid and t.tgname in ('news_of_insert', 'news_of_update', 'news_of_delete')"
 		"  and t.tgenabled = 'O')", silent_tables);
 	names = test_postgres_ask(world.postgres, sql.bytes);
-	assert_string_equal(names, ""); // a table that a run reads needs the triggers of migration 0021; another one belongs into silent_tables
+	assert_string_equal(names, ""); // a table that a run reads needs the triggers of migration 0025; another one belongs into silent_tables
 	free(names);
 }
 
