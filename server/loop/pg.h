@@ -84,6 +84,7 @@ struct pg_transaction {
 	char sqlstate[6];    // of the error, or empty
 	char constraint[64]; // its name, or empty
 	void *inner;         // its own
+	const struct pg_kept *kept; // its results are these: pg_kept_read
 };
 
 void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope scope, void (*done)(struct op *op));
@@ -111,6 +112,13 @@ int64_t pg_instant(const struct pg_transaction *transaction, unsigned statement,
 // Of a bytea column; appended to `out`. False when it does not fit into the buffer's limit.
 MUST_USE bool pg_bytes(const struct pg_transaction *transaction, unsigned statement, size_t row, unsigned column,
 	struct buffer *out);
+
+// A copy of the results, in one small block that outlives the transaction; of statements before `from` no row is kept.
+struct pg_kept *pg_keep(const struct pg_transaction *transaction, unsigned from);
+size_t pg_kept_size(const struct pg_kept *kept); // bytes
+void pg_kept_free(struct pg_kept *kept);         // wiped
+// To read them by, like those of the transaction that they were kept from. Nothing else may be done with it, not even pg_transaction_fini.
+struct pg_transaction pg_kept_read(const struct pg_kept *kept);
 
 struct pg_pool_counters {
 	uint64_t transactions, failed, reconnects;

@@ -10,6 +10,7 @@
 //   pg_transaction.c  a transaction as its owner sees it, from pg_transaction_init to pg_transaction_fini
 //   pg_error.c        what a refusal of the server means
 //   pg_value.c        values in and out
+//   pg_kept.c         results that outlive their transaction
 //
 // Laws       1. a transaction completes through pg_finish alone, which defers: no callback of a user runs inside these files
 //            2. a connection's uv_poll_t never watches a socket that libpq may have closed
@@ -224,3 +225,8 @@ bool pg_error_leaves_unknown(const char *sqlstate);
 // False when the value does not fit into its type.
 bool pg_value_encode(struct buffer *out, struct pg_parameter *parameter, const struct pg_value *value);
 void pg_result_free(PGresult *result); // wiped
+
+// --- pg_kept.c ---
+
+size_t pg_kept_row_count(const struct pg_kept *kept, unsigned statement);
+struct text pg_kept_text(const struct pg_kept *kept, unsigned statement, size_t row, unsigned column);

@@ -69,6 +69,7 @@ void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope sco
 	transaction->sqlstate[0] = '\0';
 	transaction->constraint[0] = '\0';
 	transaction->inner = inner;
+	transaction->kept = NULL;
 }
 
 // At most: an element has its length, and a number at most eight bytes.

@@ -254,6 +254,9 @@ static const PGresult *result_of(const struct pg_transaction *transaction, unsig
 
 size_t pg_row_count(const struct pg_transaction *transaction, unsigned statement)
 {
+	if (transaction->kept != NULL) {
+		return pg_kept_row_count(transaction->kept, statement);
+	}
 	return (size_t)PQntuples(result_of(transaction, statement));
 }
 
@@ -268,8 +271,12 @@ int64_t pg_affected(const struct pg_transaction *transaction, unsigned statement
 
 struct text pg_text(const struct pg_transaction *transaction, unsigned statement, size_t row, unsigned column)
 {
-	const PGresult *result = result_of(transaction, statement);
+	const PGresult *result;
 
+	if (transaction->kept != NULL) {
+		return pg_kept_text(transaction->kept, statement, row, column);
+	}
+	result = result_of(transaction, statement);
 	assert(row < (size_t)PQntuples(result) && column < (unsigned)PQnfields(result));
 	if (PQgetisnull(result, (int)row, (int)column)) {
 		return TEXT_NONE;

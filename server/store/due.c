@@ -86,20 +86,22 @@ void store_due_forgive_crashes(struct pg_transaction *t, int64_t tenant_id)
 	" and (d.claimed_by is null or d.claimed_by = $1 or not exists ("                                                 \
 	"   select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
 
-unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect)
+unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect, struct due_share share)
 {
-	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	assert(limit > 0 && limit <= STORE_LIST_MAX && share.processes > 0);
 	return PG_ADD(t,
 		"with suspect as (" CLAIMABLE " and $4 and d.crashes <> '{}' and " IS_SUSPECT " and cardinality(d.crashes) < $5"
 		"  order by d.due_at limit 1 for update of d skip locked),"
 		" others as (" CLAIMABLE " and not " IS_SUSPECT " and cardinality(d.crashes) < $5"
+		"   and (d.tenant_id % $6 = $7 or d.due_at <= now() - $8::bigint * interval '1 millisecond')"
 		"  order by d.due_at limit $2 - (select count(*) from suspect) for update of d skip locked),"
 		" due as (select * from suspect union all select * from others)"
 		" update depbroker.sync_due as d set claimed_by = $1, due_at = now() + $3::bigint * interval '1 second'"
 		" from due where d.tenant_id = due.tenant_id"
 		" returning d.tenant_id, due.slug, d.wake, d.sync_requests, d.full_requests, " IS_SUSPECT
 		", d.removals_allowed, d.removals_allowed_for",
-		PG_V_TEXT(node_id), PG_V_INT8(limit), PG_V_INT8(FORGOTTEN_AFTER_S), PG_V_BOOL(one_suspect), PG_V_INT8(CRASHES_MAX));
+		PG_V_TEXT(node_id), PG_V_INT8(limit), PG_V_INT8(FORGOTTEN_AFTER_S), PG_V_BOOL(one_suspect), PG_V_INT8(CRASHES_MAX),
+		PG_V_INT8(share.processes), PG_V_INT8(share.index % share.processes), PG_V_INT8(OTHERS_WAIT_MS));
 }
 
 unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count)

@@ -101,7 +101,7 @@ unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1)"
 		" or exists (select from depbroker.device_labels where tenant_id = $1) or exists (select from depbroker.dep_wishes where tenant_id = $1)"
 		" or exists (select from depbroker.expected_devices where tenant_id = $1 and instance_id is not null),"
-		" exists (select from depbroker.reroutes where tenant_id = $1) or exists (" GUARDED_NO_MORE ")",
+		" exists (select from depbroker.reroutes where tenant_id = $1) or exists (" GUARDED_NO_MORE "), exists (" GUARDED ")",
 		PG_V_INT8(tenant_id));
 }
 
@@ -111,6 +111,11 @@ void store_routing_read(const struct pg_transaction *t, unsigned statement, bool
 
 	*has_facts = next_bool(&at);
 	*has_reroutes = next_bool(&at);
+}
+
+bool store_routing_has_guarded(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_bool(t, statement, 0, 2);
 }
 
 // --- once more ---

@@ -64,6 +64,8 @@ static inline void store_fact_label(struct ruleset_device *device, struct rulese
 // One row: whether there are facts at all, and devices to be decided about once more.
 unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id);
 void store_routing_read(const struct pg_transaction *t, unsigned statement, bool *has_facts, bool *has_reroutes);
+// A guard holds devices, by what it says of other clients' and of the date: nobody leaves news of that.
+bool store_routing_has_guarded(const struct pg_transaction *t, unsigned statement);
 
 // Worker scope, in a fenced transaction; api scope after store_start_over (store_pins_put does it).
 void store_reroute_insert(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);

@@ -9,7 +9,7 @@
 enum { ERROR_MAX = 400, APPLE_ERROR_MAX = 80 };
 
 #define STREAM                                                                                                        \
-	"s.epoch, s.owner, s.write_seq, s.event_seq, s.config_version, s.rules_version, s.cursor, s.phase, s.generation, " \
+	"s.epoch, s.owner, s.write_seq, s.event_seq, s.config_version, s.rules_version, s.load_id, s.cursor, s.phase, s.generation, " \
 	"s.cursor_at, s.fetch_started_at, s.fetch_completed_at, s.full_due_at, s.stuck_runs, s.exhausted_runs, s.failures, " \
 	"s.sync_next_at, s.sync_requests_done, s.full_requests_done, s.reason, s.error_text, s.apple_error, "             \
 	"s.run_started_at, s.run_pages, s.run_devices, s.synced_at, s.profile_needed, "  \
@@ -75,6 +75,7 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 	out->event_seq = next_number(&at);
 	out->config_version = next_number(&at);
 	out->rules_version = next_number(&at);
+	out->load_id = next_number(&at);
 	out->cursor = next_text(&at);
 	read_sync(&at, &out->sync);
 	out->sync.has_cursor = out->cursor.length > 0;
@@ -97,6 +98,37 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 	out->now_us = next_instant(&at);
 }
 
+// --- whether there is news ---
+
+// Drawn: one that was counted would come again after a crash of the server that lost the last commits.
+#define NEW_LOAD_ID "(random() * 9e15)::bigint"
+
+unsigned store_news_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	return PG_ADD(t, "select exists (select from depbroker.run_news where tenant_id = $1)", PG_V_INT8(tenant_id));
+}
+
+bool store_news_read(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_bool(t, statement, 0, 0);
+}
+
+unsigned store_news_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	return PG_ADD(t,
+		"with taken as ("
+		"  delete from depbroker.run_news where tenant_id = $1 and exists ("
+		"   select from depbroker.sync_stream s where s.tenant_id = $1 and s.owner = $2) returning 1)"
+		" update depbroker.sync_stream set load_id = " NEW_LOAD_ID
+		" where tenant_id = $1 and exists (select from taken) returning load_id",
+		PG_V_INT8(tenant_id), PG_V_TEXT(node_id));
+}
+
+int64_t store_news_taken(const struct pg_transaction *t, unsigned statement, const struct stream_row *taken)
+{
+	return pg_row_count(t, statement) > 0 ? store_number(t, statement) : taken->load_id;
+}
+
 // --- fenced writes ---
 
 // `further` are parts that change other rows, after the stream's.
@@ -106,6 +138,9 @@ void store_stream_read(const struct pg_transaction *t, unsigned statement, size_
 	"  where tenant_id = $1 and owner = $2 and epoch = $3 and write_seq = $4 and event_seq = $5 and config_version = $6" \
 	"  returning 1)" further                                                                                          \
 	" select depbroker.require_fence(exists (select from moved))"
+
+// Of writes that change what a run reads when it begins, as far as anybody knows.
+#define LOAD_CHANGES ", load_id = " NEW_LOAD_ID
 
 #define NEXT                                                                                                          \
 	", cursor = $8, phase = $9, generation = $10, cursor_at = $11, fetch_started_at = $12, fetch_completed_at = $13"  \
@@ -150,11 +185,11 @@ void store_stream_advance(struct pg_transaction *t, const struct stream_fence *f
 
 	set_fence(values, fence, events);
 	if (next == NULL) {
-		(void)pg_add(t, FENCED("", ""), values, FENCE_VALUES);
+		(void)pg_add(t, FENCED(LOAD_CHANGES, ""), values, FENCE_VALUES);
 		return;
 	}
 	set_next(values + FENCE_VALUES, next);
-	(void)pg_add(t, FENCED(NEXT, ""), values, FENCE_VALUES + NEXT_VALUES);
+	(void)pg_add(t, FENCED(LOAD_CHANGES NEXT, ""), values, FENCE_VALUES + NEXT_VALUES);
 }
 
 void store_stream_require(struct pg_transaction *t, const struct stream_fence *fence)
@@ -185,14 +220,14 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 	}
 	values[count] = PG_V_INT8(wake);
 	values[count + 1] = PG_V_INSTANT(due_at_us);
-	(void)pg_add(t, next != NULL ? FENCED(", owner = null" NEXT, DUE("$30", "$31")) : FENCED(", owner = null", DUE("$8", "$9")), values,
-		count + DUE_VALUES);
+	(void)pg_add(t, next != NULL ? FENCED(", owner = null" LOAD_CHANGES NEXT, DUE("$30", "$31"))
+		: FENCED(", owner = null" LOAD_CHANGES, DUE("$8", "$9")), values, count + DUE_VALUES);
 }
 
 void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
-	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status)
+	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status, bool load_changes)
 {
-	struct pg_value values[FENCE_VALUES + NEXT_VALUES + DUE_VALUES + STATUS_OF_RUN_VALUES];
+	struct pg_value values[FENCE_VALUES + NEXT_VALUES + DUE_VALUES + STATUS_OF_RUN_VALUES + 1];
 	struct pg_value *due = values + FENCE_VALUES + NEXT_VALUES;
 
 	set_fence(values, fence, 0);
@@ -200,8 +235,9 @@ void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_f
 	due[0] = PG_V_INT8(wake);
 	due[1] = PG_V_INSTANT(due_at_us);
 	store_set_status_of_run(due + DUE_VALUES, status);
+	due[DUE_VALUES + STATUS_OF_RUN_VALUES] = PG_V_BOOL(load_changes);
 	(void)pg_add(t,
-		FENCED(", owner = null" NEXT, DUE("$30", "$31")
+		FENCED(", owner = null, load_id = case when $40 then " NEW_LOAD_ID " else load_id end" NEXT, DUE("$30", "$31")
 			", told as (update depbroker.tenant_status as s set "
 			STATUS_OF_RUN("$32", "$33", "$34", "$35", "$36", "$37", "$38", "$39")
 			" where s.tenant_id = $1 and exists (select from moved))"),

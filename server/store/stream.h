@@ -47,7 +47,13 @@ struct due_row {
 // that was in flight at CRASHES_MAX crashes. They are ours in the due table now, and due again in 15 seconds in case we let go of them
 // without being able to say so: the database was away. At most one suspect is among them, if wanted: who only happened to be in flight
 // at somebody's crash is not there at the next one.
-unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect);
+// `share`: which of a machine's processes asks. One that has had a client knows it (worker/load_cache.h), so each takes those of its own number
+// at once, and the others' only when they have waited for OTHERS_WAIT_MS.
+struct due_share {
+	int64_t processes, index;
+};
+enum { OTHERS_WAIT_MS = 1000 };
+unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect, struct due_share share);
 // The same, of these clients only: somebody hinted at them. Suspects wait for the other one.
 unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
@@ -66,6 +72,7 @@ struct stream_row {
 	int64_t epoch;
 	struct text owner;
 	int64_t write_seq, event_seq, config_version, rules_version;
+	int64_t load_id; // see store_news_select
 	struct text cursor; // empty: none
 	struct sync_state sync;
 	int64_t sync_next_at_us;
@@ -88,6 +95,17 @@ unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, stru
 // Any tenant scope.
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id);
 void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out);
+
+// What a run reads when it begins may be kept, and used by a later run of the same process when that has found, after it took the client,
+// the same config_version, rules_version and load_id, and no news. Worker scope.
+// Writes of others leave news in the same transaction (migration 0025), fenced writes draw another load_id, unless they say that nothing of it
+// changes (store_stream_finish_quietly).
+unsigned store_news_select(struct pg_transaction *t, int64_t tenant_id);
+bool store_news_read(const struct pg_transaction *t, unsigned statement);
+// Before everything is read, and after the client was taken: all of the news goes, and load_id with it. Of a client that is somebody else's
+// it stays.
+unsigned store_news_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
+int64_t store_news_taken(const struct pg_transaction *t, unsigned statement, const struct stream_row *taken); // the load_id
 
 struct stream_fence { // what the owner believes
 	int64_t tenant_id;
@@ -120,10 +138,11 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 	int64_t due_at_us, int64_t wake);
 
 // The same of a run that changed nothing, and after which nothing waits to be delivered that did not before it: the client's status is
-// written along, and no event is looked for. Otherwise store_tenant_status_run is due.
+// written along, and no event is looked for. Otherwise store_tenant_status_run is due. `load_changes`: something else is written with
+// it that a run reads when it begins, or the word about the token is another one.
 struct tenant_status_row;
 void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
-	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status);
+	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status, bool load_changes);
 
 struct ledger_entry {
 	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "told", "replacement", "enrolment"

@@ -452,6 +452,15 @@ static bool may_go_on(const struct assign_flow *assign)
 	return flow->tenant->has_token && routing_is_current(flow->tenant) && flow->failure == OK && !flow_must_stop(flow);
 }
 
+// Only writes of this run change when devices are to be assigned, for as long as it owns the client.
+static bool may_be_due(const struct assign_flow *assign)
+{
+	const struct tenant *tenant = assign->flow.tenant;
+
+	return tenant->stream.write_seq != tenant->next_assign_seq ||
+		(tenant->next_assign_us != INSTANT_NONE && tenant->next_assign_us <= tenant_now_us(tenant));
+}
+
 static void end(struct assign_flow *assign, enum err rc)
 {
 	assign->state = ASSIGN_IDLE;
@@ -474,7 +483,7 @@ static void step(struct flow *flow)
 			wanted_profile_end_waits(flow->tenant);
 		}
 		assign->asks_at_once = false;
-		while (may_go_on(assign)) {
+		while (may_go_on(assign) && may_be_due(assign)) {
 			AWAIT(assign, ASSIGN_READING_DUE, read_due(assign));
 			if (flow->read.op.rc != OK) {
 				goto read_failed;

@@ -28,7 +28,8 @@ static void send_write(struct fenced_write *write)
 		store_commit_lazily(&write->transaction); // lost, the run is made once more, and finds what this one found
 	}
 	if (write->finish && write->status != NULL) {
-		store_stream_finish_quietly(&write->transaction, &fence, write->next, write->due_at_us, tenant->due.wake, write->status);
+		store_stream_finish_quietly(&write->transaction, &fence, write->next, write->due_at_us, tenant->due.wake, write->status,
+			write->load_changes);
 	} else if (write->finish) {
 		store_stream_finish(&write->transaction, &fence, write->next, write->due_at_us, tenant->due.wake);
 	} else {
@@ -179,6 +180,7 @@ void fenced_write_prepare(struct fenced_write *write, void *owner)
 	write->finish = false;
 	write->due_at_us = INSTANT_NONE;
 	write->status = NULL;
+	write->load_changes = true;
 }
 
 void fenced_write_start(struct fenced_write *write, void (*done)(struct op *op))

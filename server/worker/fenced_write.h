@@ -26,6 +26,7 @@ struct fenced_write {
 	bool finish;                    // the last write of a run
 	int64_t due_at_us;              // of the finish
 	const struct tenant_status_row *status; // of a finish in which nothing else is written; NULL: `build` writes it
+	bool load_changes; // of such a one: what a run reads when it begins is another one from now on
 	// Inside
 	struct pg_transaction transaction;
 	struct delay pause;

@@ -15,6 +15,7 @@
 #include "store/store.h"
 #include "tenants/fair_queue.h"
 #include "worker/breakers.h"
+#include "worker/load_cache.h"
 
 enum { RUNS_MAX = 32, RUNS_LONG_MAX = 32, RUNS_TELLING_MAX = 256 };
 
@@ -26,6 +27,7 @@ struct worker_process {
 	struct http_client *webhooks;
 	struct key_provider *keys;
 	struct breakers breakers; // ours alone: other processes have their own
+	struct load_cache loads;
 	char node_id[201];
 	struct list runs;
 	unsigned run_count;

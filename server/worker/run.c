@@ -32,13 +32,14 @@ struct run {
 	struct delay tick; // while deliveries are waited for
 	struct pg_transaction transaction;
 	bool transaction_is_open;
+	bool goes_by_kept; // `transaction` does not read the client: what is kept may do
 	unsigned due_at; // in `transaction`, of a hinted client: its due row
 
 	struct tenant_status_row status; // as the end of the run writes it
 	bool flows_are_open;
 
 	enum run_state {
-		RUN_IDLE, RUN_LOADING, RUN_HANDING_OVER, RUN_VERIFYING, RUN_HEARING, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
+		RUN_IDLE, RUN_LOADING, RUN_LOADING_WHOLE, RUN_HANDING_OVER, RUN_VERIFYING, RUN_HEARING, RUN_PLANNING, RUN_SYNCING, RUN_PROVING_TO_ASSIGN,
 		RUN_ASSIGNING, RUN_DOING_JOBS, RUN_RESOLVING, RUN_COMPARING, RUN_SETTLING, RUN_WAITING, RUN_LOOKING, RUN_DRAINING, RUN_TELLING, RUN_READING_END, RUN_FINISHING,
 	} state;
 	int64_t started_at_ms;
@@ -133,16 +134,39 @@ static void start_transaction(struct run *run)
 	pg_start(&run->transaction, run->process->pool, STORE_TIMEOUT_MS);
 }
 
-static void load(struct run *run)
+static void start_loading(struct run *run)
 {
-	run->loads++;
-	begin_transaction(run);
-	tenant_load_add(&run->tenant, &run->transaction);
 	if (run->tenant.is_hinted) {
 		run->due_at = store_due_select(&run->transaction, run->tenant.due.tenant_id);
 	}
 	store_commit_lazily(&run->transaction); // lost, it is as if it had not been taken: the next write says so
 	start_transaction(run);
+}
+
+static void load_whole(struct run *run)
+{
+	run->goes_by_kept = false;
+	begin_transaction(run);
+	tenant_load_add(&run->tenant, &run->transaction);
+	start_loading(run);
+}
+
+static void load(struct run *run)
+{
+	run->loads++;
+	begin_transaction(run);
+	run->goes_by_kept = tenant_load_add_kept(&run->tenant, &run->transaction);
+	if (run->goes_by_kept) {
+		start_loading(run);
+	} else {
+		load_whole(run);
+	}
+}
+
+// What was kept does not hold any more.
+static bool must_load_whole(const struct run *run)
+{
+	return run->goes_by_kept && run->transaction.op.rc == OK && tenant_load_is_outdated(&run->tenant, &run->transaction);
 }
 
 static void hand_over(struct run *run)
@@ -238,7 +262,7 @@ static enum err take_loaded(struct run *run)
 	enum err rc = run->transaction.op.rc;
 
 	if (rc == OK) {
-		rc = tenant_load_read(&run->tenant, &run->transaction, &fault);
+		rc = (run->goes_by_kept ? tenant_load_read_kept : tenant_load_read)(&run->tenant, &run->transaction, &fault);
 	}
 	if (rc == OK) {
 		open_flows(run);
@@ -541,6 +565,22 @@ static bool was_quiet(const struct tenant *tenant)
 	return !tenant->counts_changed && !tenant->events_wait && tenant->stream.write_seq == tenant->loaded_write_seq;
 }
 
+static bool must_review_expected(const struct tenant *tenant)
+{
+	const struct enrolment_work *enrolments = &tenant->enrolments;
+
+	return enrolments->expects && (enrolments->list_is_new || enrolments->reviewed_seq != tenant->stream.event_seq);
+}
+
+// By its end, what the next one reads when it begins.
+static bool end_changes_load(const struct run *run)
+{
+	const struct tenant *tenant = &run->tenant;
+
+	return must_review_expected(tenant) || session_is_new(tenant) ||
+		(run->status.token_state.length > 0 && !text_equal(run->status.token_state, tenant->token_state));
+}
+
 static void build_end(struct fenced_write *write, struct pg_transaction *t)
 {
 	const struct run *run = write->owner;
@@ -549,10 +589,10 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	if (write->status == NULL) {
 		(void)store_tenant_status_run(t, tenant->due.tenant_id, &run->status, tenant->counts_changed);
 	}
-	if (tenant->alerts_are_open) {
+	if (tenant->alerts_are_open && !run->goes_by_kept) { // once in a while is enough: they stay open
 		(void)store_alerts_seen(t, tenant->due.tenant_id);
 	}
-	if (tenant->enrolments.expects && (tenant->enrolments.list_is_new || tenant->enrolments.reviewed_seq != tenant->stream.event_seq)) {
+	if (must_review_expected(tenant)) {
 		store_expected_review(t, tenant->due.tenant_id, tenant->stream.event_seq);
 	}
 	if (tenant->counts_changed) {
@@ -595,6 +635,7 @@ static void finish(struct run *run)
 	run->write.due_at_us = due_at(run);
 	run->status = status_of(tenant);
 	run->write.status = was_quiet(tenant) ? &run->status : NULL;
+	run->write.load_changes = end_changes_load(run);
 	fenced_write_start(&run->write, on_written);
 }
 
@@ -660,6 +701,9 @@ static void step(struct run *run)
 			AWAIT(run, RUN_LOADING, load(run));
 			if (run->tenant.is_hinted && !take_hinted(run)) {
 				break;
+			}
+			if (must_load_whole(run)) {
+				AWAIT(run, RUN_LOADING_WHOLE, load_whole(run));
 			}
 			run->failure = take_loaded(run);
 			if (run->failure == ERR_FENCED) {

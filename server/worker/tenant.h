@@ -121,6 +121,7 @@ struct tenant {
 	bool session_is_open;
 
 	int64_t incarnation;
+	struct text token_state; // of the status, as it was loaded; in `memory`
 	int64_t rules_version;
 	struct ruleset *rules; // NULL: none yet, everything is held
 	struct ruleset_label labels[RULESET_LABELS_MAX]; // of the client
@@ -171,6 +172,11 @@ void tenant_clear(struct tenant *tenant); // back to what tenant_init left; wipe
 // ERR_FENCED: somebody else who is alive has it. Any other: a secret does not open, and what is stored is at fault.
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t);
 MUST_USE enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault);
+// Adds those that take it and ask whether what is kept of it (load_cache.h) still holds, when something is kept: otherwise false.
+MUST_USE bool tenant_load_add_kept(struct tenant *tenant, struct pg_transaction *t);
+// It does not hold any more, and is dropped: the client, which is taken, is to be loaded.
+MUST_USE bool tenant_load_is_outdated(const struct tenant *tenant, const struct pg_transaction *t);
+MUST_USE enum err tenant_load_read_kept(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault);
 
 int64_t tenant_now_us(const struct tenant *tenant); // the database's clock, as near as we know it
 struct sync_occasion tenant_occasion(const struct tenant *tenant);

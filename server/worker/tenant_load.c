@@ -13,16 +13,25 @@
 
 // The statements, in their order. What there is one of belongs into the row (run_row.h), lists are statements of their own.
 enum {
-	LOAD_STREAM, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_ENDPOINTS, LOAD_PROFILES, LOAD_POSITIONS, LOAD_ROUTING, LOAD_TENANT_PROFILE,
+	LOAD_STREAM, LOAD_NEWS, LOAD_ROW, LOAD_SECRETS, LOAD_INSTANCES, LOAD_ENDPOINTS, LOAD_PROFILES, LOAD_POSITIONS, LOAD_ROUTING, LOAD_TENANT_PROFILE,
 	LOAD_DEFINITIONS, LOAD_NEXT_CHECK, LOAD_ENROLMENTS, LOAD_JOBS, LOAD_COUNT,
 };
+
+static void take(struct tenant *tenant, struct pg_transaction *t)
+{
+	(void)(tenant->is_hinted ? store_stream_take_due : store_stream_take)(t, tenant->due.tenant_id, text_of(tenant->process->node_id));
+}
+
+// Of what is kept, some goes by the date, such as how often a profile was defined lately: so it is read again once in a while.
+enum { KEPT_FOR_MS = 3600 * 1000 };
 
 void tenant_load_add(struct tenant *tenant, struct pg_transaction *t)
 {
 	const int64_t id = tenant->due.tenant_id;
 	unsigned last;
 
-	(void)(tenant->is_hinted ? store_stream_take_due : store_stream_take)(t, id, text_of(tenant->process->node_id));
+	take(tenant, t);
+	(void)store_news_take(t, id, text_of(tenant->process->node_id));
 	(void)store_run_select(t, id);
 	(void)store_secret_select_for_run(t, id);
 	(void)store_instance_list(t, id);
@@ -98,6 +107,7 @@ static void read_status(struct tenant *tenant, const struct run_row *run)
 	tenant->events_wait = status->announced_seq != status->event_seq;
 	tenant->loaded_write_seq = tenant->stream.write_seq;
 	tenant->token_facts = store_token_facts(&run->tenant, status);
+	tenant->token_state = tenant_keep(tenant, status->token_state);
 	tenant->told = (struct alert_told){ .token_id = status->told_token_id, .days = (int)status->told_days,
 		.admin_id = tenant_keep(tenant, status->told_admin_id) };
 	read_alerts(tenant, run->open_alerts);
@@ -387,35 +397,120 @@ static void read_positions(struct tenant *tenant, const struct pg_transaction *t
 	}
 }
 
-enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+// `t` took the client, `rest` read it: now, or when what is kept was read.
+static enum err read_all(struct tenant *tenant, const struct pg_transaction *t, const struct pg_transaction *rest, struct fault *fault)
 {
-	const int64_t id = tenant->due.tenant_id;
 	struct run_row row;
 
-	if (pg_row_count(t, LOAD_STREAM) != 1 || pg_row_count(t, LOAD_ROW) != 1) {
-		return fault_set(fault, ERR_FENCED, "another worker has it");
-	}
-	store_run_read(t, LOAD_ROW, &row);
+	store_run_read(rest, LOAD_ROW, &row);
 	read_stream(tenant, t);
 	read_tenant(tenant, &row.tenant);
 	read_status(tenant, &row);
-	TRY(store_data_key_read(t, LOAD_ROW, tenant->process->keys, id, &tenant->data_key, fault));
+	TRY(store_data_key_read(rest, LOAD_ROW, tenant->process->keys, tenant->due.tenant_id, &tenant->data_key, fault));
 	tenant->has_data_key = true;
-	TRY(read_token(tenant, t, &row.token, fault));
-	TRY(read_pending(tenant, t, &row.pending, fault));
-	store_enrolment_work_read(t, LOAD_ENROLMENTS, &tenant->enrolments);
-	read_instances(tenant, t);
-	TRY(read_endpoints(tenant, t, fault));
+	TRY(read_token(tenant, rest, &row.token, fault));
+	TRY(read_pending(tenant, rest, &row.pending, fault));
+	store_enrolment_work_read(rest, LOAD_ENROLMENTS, &tenant->enrolments);
+	read_instances(tenant, rest);
+	TRY(read_endpoints(tenant, rest, fault));
 	tenant->label_count = ruleset_labels_read(tenant->labels, tenant_keep(tenant, row.tenant.labels));
 	TRY(read_rules(tenant, &row.rules, fault));
-	read_layers(tenant, t, &row.tenant);
-	TRY(read_profiles(tenant, t, fault));
-	TRY(read_definitions(tenant, t, fault));
-	read_routing(tenant, t);
+	read_layers(tenant, rest, &row.tenant);
+	TRY(read_profiles(tenant, rest, fault));
+	TRY(read_definitions(tenant, rest, fault));
+	read_routing(tenant, rest);
 	wanted_profile_all(tenant);
-	read_positions(tenant, t);
+	read_positions(tenant, rest);
 	tenant->next_assign_us = row.next_assign_us;
 	tenant->next_assign_seq = tenant->stream.write_seq;
 	tenant->incarnation = row.incarnation;
 	return OK;
+}
+
+// --- what is kept of it ---
+
+static bool has_several_secrets(const struct tenant *tenant)
+{
+	for (size_t i = 0; i < tenant->endpoint_count; i++) {
+		if (tenant->endpoints[i].secret_count > 1) {
+			return true;
+		}
+	}
+	return false;
+}
+
+// Nothing is there to be done, and nothing comes to be so by the clock alone, or by what other clients do: then only what leaves news, or
+// draws another load_id, can change what a run reads.
+static bool is_calm(const struct tenant *tenant, const struct pg_transaction *t)
+{
+	const struct enrolment_work *enrolments = &tenant->enrolments;
+
+	return tenant->has_token && !tenant->has_pending && !tenant->events_wait && !tenant->counts_changed &&
+		!tenant->has_reroutes && !store_routing_has_guarded(t, LOAD_ROUTING) && !tenant->has_asked_jobs && !enrolments->heard &&
+		!enrolments->unsettled && !enrolments->expects && !has_several_secrets(tenant);
+}
+
+static void keep(struct tenant *tenant, const struct pg_transaction *t)
+{
+	load_cache_put(&tenant->process->loads, &(struct load_kept){
+		.tenant_id = tenant->due.tenant_id,
+		.load_id = store_news_taken(t, LOAD_NEWS, &tenant->stream),
+		.config_version = tenant->stream.config_version,
+		.rules_version = tenant->stream.rules_version,
+		.read_at_ms = clock_monotonic_ms(),
+		.rows = pg_keep(t, LOAD_ROW),
+	});
+}
+
+enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	if (pg_row_count(t, LOAD_STREAM) != 1 || pg_row_count(t, LOAD_ROW) != 1) {
+		return fault_set(fault, ERR_FENCED, "another worker has it");
+	}
+	load_cache_drop(&tenant->process->loads, tenant->due.tenant_id);
+	TRY(read_all(tenant, t, t, fault));
+	if (is_calm(tenant, t)) {
+		keep(tenant, t);
+	}
+	return OK;
+}
+
+bool tenant_load_add_kept(struct tenant *tenant, struct pg_transaction *t)
+{
+	const struct load_kept *kept = load_cache_look(&tenant->process->loads, tenant->due.tenant_id);
+
+	if (kept == NULL || clock_monotonic_ms() - kept->read_at_ms > KEPT_FOR_MS) {
+		return false;
+	}
+	take(tenant, t);
+	(void)store_news_select(t, tenant->due.tenant_id);
+	return true;
+}
+
+bool tenant_load_is_outdated(const struct tenant *tenant, const struct pg_transaction *t)
+{
+	const struct load_kept *kept = load_cache_look(&tenant->process->loads, tenant->due.tenant_id);
+	struct stream_row stream;
+
+	if (pg_row_count(t, LOAD_STREAM) != 1) {
+		return false; // it is not ours
+	}
+	store_stream_read(t, LOAD_STREAM, 0, &stream);
+	if (kept != NULL && kept->load_id == stream.load_id && kept->config_version == stream.config_version &&
+		kept->rules_version == stream.rules_version && !store_news_read(t, LOAD_NEWS)) {
+		return false;
+	}
+	load_cache_drop(&tenant->process->loads, tenant->due.tenant_id);
+	return true;
+}
+
+enum err tenant_load_read_kept(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
+{
+	struct pg_transaction rest;
+
+	if (pg_row_count(t, LOAD_STREAM) != 1) {
+		return fault_set(fault, ERR_FENCED, "another worker has it");
+	}
+	rest = pg_kept_read(load_cache_look(&tenant->process->loads, tenant->due.tenant_id)->rows);
+	return read_all(tenant, t, &rest, fault);
 }

@@ -127,6 +127,13 @@ static bool is_hints_turn(const struct worker *worker)
 	return worker->hinted_count > 0 && !(worker->claim_was_hinted && clock_monotonic_ms() >= worker->look_at_ms);
 }
 
+static struct due_share share_of(const struct worker *worker)
+{
+	const struct config *config = worker->process.config;
+
+	return (struct due_share){ config->workers > 0 ? config->workers : 1, config->worker_index };
+}
+
 static void claim(struct worker *worker)
 {
 	const struct text node_id = text_of(worker->process.node_id);
@@ -140,7 +147,7 @@ static void claim(struct worker *worker)
 		(void)store_due_claim_hinted(&worker->claim, node_id, worker->hinted, worker->hinted_count < most ? worker->hinted_count : most);
 		worker->hinted_count = 0;
 	} else {
-		(void)store_due_claim(&worker->claim, node_id, (int)most, !run_has_suspect(&worker->process));
+		(void)store_due_claim(&worker->claim, node_id, (int)most, !run_has_suspect(&worker->process), share_of(worker));
 	}
 	store_commit_lazily(&worker->claim); // a claim is but a word among workers: lost, the client is due again
 	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
@@ -472,6 +479,7 @@ int worker_main(const struct config *config)
 	loop_fini(&worker.process.loop);
 	key_provider_close(worker.process.keys);
 	breakers_free(&worker.process.breakers);
+	load_cache_free(&worker.process.loads);
 	free(worker.allowed);
 	return EXIT_SUCCESS;
 }

@@ -129,7 +129,7 @@ static void expect_fenced(const struct stream_fence *fence)
 	refuse(&call, &world, ERR_FENCED);
 	store_stream_finish(begin(&call, store_worker(fence->tenant_id)), fence, NULL, SECOND_US, 0);
 	refuse(&call, &world, ERR_FENCED);
-	store_stream_finish_quietly(begin(&call, store_worker(fence->tenant_id)), fence, &quiet_next, SECOND_US, 0, &quiet_status);
+	store_stream_finish_quietly(begin(&call, store_worker(fence->tenant_id)), fence, &quiet_next, SECOND_US, 0, &quiet_status, false);
 	refuse(&call, &world, ERR_FENCED);
 	after = rows_of_tenant(&world, fence->tenant_id);
 	assert_string_equal(before, after);
@@ -236,7 +236,7 @@ static void a_quiet_end_is_told_with_the_stream_and_the_due_row(void **state)
 	(void)state;
 	(void)snprintf(sql, sizeof sql, "update depbroker.sync_due set claimed_by = 'a' where tenant_id = %lld", (long long)fence.tenant_id);
 	test_postgres_run(world.postgres, sql);
-	store_stream_finish_quietly(begin(&call, store_worker(fence.tenant_id)), &fence, &quiet_next, 9 * SECOND_US, 0, &quiet_status);
+	store_stream_finish_quietly(begin(&call, store_worker(fence.tenant_id)), &fence, &quiet_next, 9 * SECOND_US, 0, &quiet_status, false);
 	run_and_end(&call, &world);
 	(void)snprintf(sql, sizeof sql, "select count(*) from depbroker.sync_stream s join depbroker.sync_due d using (tenant_id)"
 		" join depbroker.tenant_status t using (tenant_id) where tenant_id = %lld and s.owner is null and s.write_seq = %lld"
@@ -258,7 +258,7 @@ static void a_quiet_end_after_a_wish_is_due_at_once(void **state)
 	(void)snprintf(sql, sizeof sql, "update depbroker.sync_due set claimed_by = 'a', wake = 1 where tenant_id = %lld", (long long)fence.tenant_id);
 	test_postgres_run(world.postgres, sql);
 	store_stream_finish_quietly(begin(&call, store_worker(fence.tenant_id)), &fence, &quiet_next, clock_wall_us() + 3600 * SECOND_US, 0,
-		&quiet_status);
+		&quiet_status, false);
 	run_and_end(&call, &world);
 	(void)snprintf(sql, sizeof sql, "select count(*) from depbroker.sync_due where tenant_id = %lld and due_at between"
 		" now() - interval '1 minute' and now()", (long long)fence.tenant_id);
@@ -425,7 +425,7 @@ struct claims {
 static void claim_with(struct claims *claims, const char *node_id, int limit, bool one_suspect)
 {
 	struct pg_call call;
-	const unsigned statement = store_due_claim(begin(&call, store_directory()), text_of(node_id), limit, one_suspect);
+	const unsigned statement = store_due_claim(begin(&call, store_directory()), text_of(node_id), limit, one_suspect, (struct due_share){ 1, 0 });
 
 	run(&call, &world);
 	claims->count = pg_row_count(&call.transaction, statement);

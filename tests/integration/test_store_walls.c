@@ -500,7 +500,7 @@ CHANGES(finish_quietly, store_worker, {
 	fence.epoch += tenant_id == mine ? 1 : 0; // after the take above, of what the finish had let go
 	fence.write_seq += tenant_id == mine ? 2 : 0;
 	fence.event_seq += tenant_id == mine ? 1 : 0;
-	store_stream_finish_quietly(t, &fence, &next, SECOND_US, 0, &status);
+	store_stream_finish_quietly(t, &fence, &next, SECOND_US, 0, &status, true);
 })
 CHANGES(stream_take, store_worker, (void)store_stream_take(t, tenant_id, NODE))
 CHANGES(ledger_insert, store_worker, {

@@ -109,6 +109,7 @@ struct sim_tenant {
 	char slug[16], server_uuid[24];
 	bool active, quarantined;
 	struct stream_row stream;
+	bool has_news; // somebody else than a worker has written of what a run reads when it begins
 	int64_t owner_life; // whose epoch it is
 	int64_t due_at_us, wake, sync_requests, full_requests;
 	int64_t crashes_us[CRASHES_MAX + 1]; // it was in flight at them; the newest first
@@ -190,6 +191,7 @@ struct sim {
 	struct sim_life *life; // whose code runs; NULL: the simulation's
 	struct sim_tenant *tenants;
 	int64_t db_away_until_us, apple_away_until_us;
+	int64_t load_ids;
 	uint64_t events, transactions, calls, hooks, injected, met, crashes;
 };
 extern struct sim sim;

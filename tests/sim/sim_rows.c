@@ -189,8 +189,10 @@ struct sim_tenant *sim_tenant_of(int64_t tenant_id)
 	return &sim.tenants[tenant_id - 1];
 }
 
+// Everybody who changes what a run reads when it begins, workers apart, wakes the client.
 void sim_wake(struct sim_tenant *tenant)
 {
+	tenant->has_news = true;
 	tenant->wake++;
 	sim_due_changed();
 	tenant->due_at_us = tenant->due_at_us < sim.now_us ? tenant->due_at_us : sim.now_us;
@@ -353,6 +355,7 @@ static bool strike(struct sim_tenant *tenant)
 	}
 	tenant->active = false;
 	tenant->quarantined = true;
+	tenant->has_news = true;
 	tenant->alerts[ALERT_QUARANTINED] = true;
 	if (sim.shape->faults > 0) {
 		sim_at(sim.now_us + sim_between(5, 90) * MINUTE_US, NULL, release_struck, tenant);
@@ -421,6 +424,22 @@ static void note_load(struct sim_life *life, struct sim_tenant *tenant)
 	life->loaded[at].active = tenant->active;
 	life->loaded[at].stale_calls = 0;
 	sim_wait_loaded(tenant);
+}
+
+// Drawn, as it were: none comes again.
+static int64_t new_load_id(void)
+{
+	return ++sim.load_ids;
+}
+
+static void take_news(struct sim_op *op, struct sim_tenant *tenant)
+{
+	if (tenant->has_news && text_equal(tenant->stream.owner, op->text)) {
+		tenant->has_news = false;
+		tenant->stream.load_id = new_load_id();
+	}
+	op->number = tenant->stream.load_id;
+	op->out_count = 1;
 }
 
 static void take_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant)
@@ -717,11 +736,13 @@ static void advance(const struct sim_life *life, const struct op_fence *fence, s
 		after.event_seq = stream->event_seq;
 		after.config_version = stream->config_version;
 		after.rules_version = stream->rules_version;
+		after.load_id = stream->load_id;
 		after.removals_held = stream->removals_held;
 		after.removals_held_of = stream->removals_held_of;
 		after.removals_held_at_us = stream->removals_held_at_us;
 	}
 	after.write_seq++;
+	after.load_id = fence->load_changes ? new_load_id() : after.load_id;
 	after.event_seq += fence->events;
 	if (fence->finish) {
 		sim_due_changed();
@@ -1071,10 +1092,19 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_STREAM_TAKE: take_stream(transaction, op, tenant); break;
 	case OP_STREAM_TAKE_DUE: take_due_stream(transaction, op, tenant); break;
 	case OP_STREAM_SELECT: read_stream(op, tenant); break;
+	case OP_NEWS_TAKE:
+		LAW(op > transaction->ops && (op[-1].kind == OP_STREAM_TAKE || op[-1].kind == OP_STREAM_TAKE_DUE),
+			"client %lld: its news is read before it is taken", (long long)tenant->id);
+		take_news(op, tenant);
+		break;
+	case OP_NEWS:
+		op->number = tenant->has_news;
+		op->out_count = 1;
+		break;
 	case OP_DUE_SELECT: read_due(op, tenant); break;
 	case OP_HAND_OVER: hand_over(op, tenant); break;
 	case OP_RUN_ROW:
-		LAW(op > transaction->ops && (op[-1].kind == OP_STREAM_TAKE || op[-1].kind == OP_STREAM_TAKE_DUE),
+		LAW(op > transaction->ops && op[-1].kind == OP_NEWS_TAKE,
 			"client %lld: what its run goes by is read before it is taken", (long long)tenant->id);
 		read_run_row(op, tenant);
 		break;

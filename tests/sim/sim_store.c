@@ -190,6 +190,49 @@ void pg_start(struct pg_transaction *transaction, struct pg_pool *pool, int64_t 
 	}
 }
 
+// What is kept of a transaction: its operations, with copies of their answers.
+static struct sim_transaction *kept_of(const struct pg_kept *kept)
+{
+	return (struct sim_transaction *)(uintptr_t)kept;
+}
+
+struct pg_kept *pg_keep(const struct pg_transaction *transaction, unsigned from)
+{
+	const struct sim_transaction *inner = transaction->inner;
+	const size_t size = offsetof(struct sim_transaction, ops) + inner->count * sizeof *inner->ops;
+	struct sim_transaction *kept = reallocate(NULL, size);
+
+	memcpy(kept, inner, size);
+	for (size_t i = 0; i < kept->count; i++) {
+		struct sim_op *op = &kept->ops[i];
+		const size_t bytes = i >= from ? op->out_count * op->out_size : 0;
+
+		op->out = bytes > 0 && op->out != NULL ? memcpy(allocate(bytes), op->out, bytes) : NULL;
+	}
+	return (struct pg_kept *)kept;
+}
+
+size_t pg_kept_size(const struct pg_kept *kept)
+{
+	(void)kept;
+	return 1;
+}
+
+void pg_kept_free(struct pg_kept *kept)
+{
+	struct sim_transaction *inner = kept_of(kept);
+
+	for (size_t i = 0; i < inner->count; i++) {
+		free(inner->ops[i].out);
+	}
+	free(inner);
+}
+
+struct pg_transaction pg_kept_read(const struct pg_kept *kept)
+{
+	return (struct pg_transaction){ .op.rc = OK, .inner = kept_of(kept), .kept = kept };
+}
+
 size_t pg_row_count(const struct pg_transaction *transaction, unsigned statement)
 {
 	const struct sim_transaction *inner = transaction->inner;
@@ -301,10 +344,11 @@ bool store_lint_read(const struct pg_transaction *t, unsigned statement, struct 
 	return pg_row_count(t, statement) > 0;
 }
 
-unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect)
+unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect, struct due_share share)
 {
 	struct sim_op *op = sim_add(t, OP_DUE_CLAIM);
 
+	(void)share;
 	sim_claims();
 	op->text = sim_keep(node_id);
 	op->number = limit;
@@ -370,6 +414,30 @@ unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
 void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out)
 {
 	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
+}
+
+unsigned store_news_select(struct pg_transaction *t, int64_t tenant_id)
+{
+	(void)tenant_id;
+	return add_simple(t, OP_NEWS);
+}
+
+bool store_news_read(const struct pg_transaction *t, unsigned statement)
+{
+	return sim_number_of(t, statement) != 0;
+}
+
+unsigned store_news_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
+{
+	(void)tenant_id;
+	sim_add(t, OP_NEWS_TAKE)->text = sim_keep(node_id);
+	return sim_added(t);
+}
+
+int64_t store_news_taken(const struct pg_transaction *t, unsigned statement, const struct stream_row *taken)
+{
+	(void)taken;
+	return sim_number_of(t, statement);
 }
 
 unsigned store_run_select(struct pg_transaction *t, int64_t tenant_id)
@@ -778,6 +846,7 @@ static struct op_fence *add_fence(struct pg_transaction *t, enum op_kind kind, c
 		.write_seq = fence->write_seq,
 		.event_seq = fence->event_seq,
 		.config_version = fence->config_version,
+		.load_changes = true,
 	};
 	sim_add(t, kind)->in = copy;
 	return copy;
@@ -808,7 +877,7 @@ void store_stream_require(struct pg_transaction *t, const struct stream_fence *f
 	(void)add_fence(t, OP_REQUIRE, fence);
 }
 
-void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next, int64_t due_at_us,
+static struct op_fence *finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next, int64_t due_at_us,
 	int64_t wake)
 {
 	struct op_fence *copy = add_fence(t, OP_ADVANCE, fence);
@@ -817,12 +886,21 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 	copy->due_at_us = due_at_us;
 	copy->wake = wake;
 	set_next(copy, next);
+	return copy;
+}
+
+void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next, int64_t due_at_us,
+	int64_t wake)
+{
+	(void)finish(t, fence, next, due_at_us, wake);
 }
 
 void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
-	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status)
+	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status, bool load_changes)
 {
-	store_stream_finish(t, fence, next, due_at_us, wake);
+	struct op_fence *copy = finish(t, fence, next, due_at_us, wake);
+
+	copy->load_changes = load_changes;
 	sim_add(t, OP_QUIET_STATUS)->text = sim_keep(status->token_state);
 }
 

@@ -13,13 +13,13 @@ enum op_kind {
 	OP_ALERT, OP_TOLD, OP_REMOVALS,
 	OP_ROUTING, OP_FACTS, OP_REROUTES, OP_REROUTE_PUT, OP_REROUTE_DELETE, OP_REPLACEMENT_NOTE, OP_REPLACEMENT_PUT, OP_REPLACEMENTS,
 	OP_ENROLMENT_WORK, OP_ENROLMENT_HEARD, OP_ENROLMENT_TO_SETTLE, OP_ENROLMENT_PUT, OP_ENROLMENT_SUPERSEDE, OP_ENROLMENT_DONE,
-	OP_ENROLMENT_REVIEW,
+	OP_ENROLMENT_REVIEW, OP_NEWS, OP_NEWS_TAKE,
 };
 
 struct op_fence {
 	struct text node_id;
 	int64_t epoch, write_seq, event_seq, config_version, events;
-	bool has_next, finish;
+	bool has_next, finish, load_changes;
 	struct stream_row next;
 	int64_t due_at_us, wake, was_acked_seq;
 	struct position_row position;
