@@ -98,6 +98,7 @@ static struct ruleset_device changed(const struct job_view *view)
 	case JOB_RETIRE:
 		redirect(&device.pin_instance_id, view);
 		redirect(&device.predecessor_instance_id, view);
+		redirect(&device.expected_instance_id, view);
 		break;
 	case JOB_LABEL:
 	case JOB_REROUTE:
@@ -179,6 +180,11 @@ struct job_outcome job_decide(const struct job_view *view)
 		move(&outcome, view, &after);
 	}
 	return outcome;
+}
+
+bool job_is_as_costed(const struct job_outcome *now, bool moved, int64_t to_instance_id)
+{
+	return !now->moves || (moved && now->to_instance_id == to_instance_id);
 }
 
 bool job_needs_approval(enum job_kind kind, const struct blast_limits *limits, const struct blast_cost *cost)

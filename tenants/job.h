@@ -60,6 +60,9 @@ struct job_outcome {
 
 struct job_outcome job_decide(const struct job_view *view);
 
+// Whether the row does what was costed, and shown: `moved` and `to_instance_id` of then. That it need not move any more is as good.
+bool job_is_as_costed(const struct job_outcome *now, bool moved, int64_t to_instance_id);
+
 // Whether a second person is asked first: above the client's limit, and always about devices that are to leave the organisation.
 bool job_needs_approval(enum job_kind kind, const struct blast_limits *limits, const struct blast_cost *cost);
 // Devices that a job may move which needs none (any more).

@@ -17,7 +17,8 @@
 
 enum { INSTANCE_NONE = 0 }; // held, or gone
 
-enum route_decider { ROUTE_UNDECIDED = 0, ROUTE_BY_PIN = 1, ROUTE_BY_RULE = 2, ROUTE_BY_GUARD = 3 }; // numbers are stored: never change them
+// Numbers are stored: never change them.
+enum route_decider { ROUTE_UNDECIDED = 0, ROUTE_BY_PIN = 1, ROUTE_BY_RULE = 2, ROUTE_BY_GUARD = 3, ROUTE_BY_EXPECTATION = 4 };
 
 struct route_wish { // where the rules in force want one device
 	int64_t instance_id; // INSTANCE_NONE: hold

@@ -7,7 +7,7 @@
 //            texts are borrowed for the call. Of the document that it was read from nothing is kept.
 // Laws       1. pure: the same document and instances give the same ruleset, which gives the same device the same target
 //            2. a pin by hand comes before all; then a guard, which holds; then the first rule whose conditions all hold decides; then
-//               `otherwise`
+//               `otherwise`. What these send elsewhere than the device is expected to go is held
 //            3. a device is never sent to an instance that is unknown or retired: it is held, with the reason
 //            4. an unknown key, a wrong type or value is an error with its place; a ruleset with errors decides nothing
 //            5. warnings are sure: a rule that "can never match" does not match any device, one that "changes nothing" can
@@ -109,18 +109,19 @@ struct ruleset_device {
 	int64_t pin_instance_id; // RULESET_INSTANCE_NONE: pinned to be held
 	struct text pin_reason;  // of a hold; may be empty
 	struct text guard_reason; // why a guard holds it, whatever the rules say; empty: none does
+	int64_t expected_instance_id; // where it is expected to go when it arrives; RULESET_INSTANCE_NONE: wherever the rules send it
 	enum ruleset_predecessor predecessor; // is_replacement_device: any but NONE
 	int64_t predecessor_instance_id;
 	const struct ruleset_label *labels; // the first of a name counts: the device's own, then the client's
 	size_t label_count;
 };
 
-enum ruleset_decider { RULESET_BY_PIN, RULESET_BY_RULE, RULESET_BY_OTHERWISE, RULESET_BY_GUARD };
+enum ruleset_decider { RULESET_BY_PIN, RULESET_BY_RULE, RULESET_BY_OTHERWISE, RULESET_BY_GUARD, RULESET_BY_EXPECTATION };
 
 struct ruleset_target {
 	enum ruleset_decider decider;
-	size_t rule; // index; ruleset_count() for `otherwise`, RULESET_NO_RULE for a pin or a guard
-	struct text rule_id; // "otherwise"; empty for a pin or a guard
+	size_t rule; // index; ruleset_count() for `otherwise`, RULESET_NO_RULE for a pin, a guard or an expectation
+	struct text rule_id; // "otherwise"; empty for these
 	int64_t instance_id; // RULESET_INSTANCE_NONE: held
 	struct text hold_reason; // a sentence, when held; of a pin it is the device's
 	struct text profile; // override, one JSON object; empty: none
@@ -131,7 +132,7 @@ bool ruleset_target_equal(const struct ruleset_target *a, const struct ruleset_t
 
 // Why: {"decided_by":"rule","rule":"ipads","index":2,"instance":"main","rules":[{"index","id","matched","conditions":[
 // {"condition","wanted","seen","matched"}]}]}. `rules` are those up to the one that decided; of a device that a pin or a guard decides
-// about all up to the one that would decide without it. Long lists in `wanted` are shortened to {"list_of":n}.
+// about all up to the one that would decide without it; "expected" and "wanted" are the instances of an expectation that is not met. Long lists in `wanted` are shortened to {"list_of":n}.
 void ruleset_explain(struct buffer *out, const struct ruleset *ruleset, const struct ruleset_device *device);
 
 // --- a dry run ---

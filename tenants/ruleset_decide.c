@@ -215,6 +215,17 @@ static struct ruleset_target target_of_rule(const struct ruleset *ruleset, size_
 	return target;
 }
 
+// Somebody has bought it for another place than the rules have for it: a person decides.
+static struct ruleset_target unless_expected_elsewhere(struct ruleset_target target, const struct ruleset_device *device)
+{
+	const bool is_expected = device->expected_instance_id == RULESET_INSTANCE_NONE || target.instance_id == RULESET_INSTANCE_NONE ||
+		device->expected_instance_id == target.instance_id;
+	struct ruleset_target held = { .decider = RULESET_BY_EXPECTATION, .rule = RULESET_NO_RULE };
+
+	hold(&held, TEXT("expected-list mismatch: the rules want another instance than the list of expected devices"));
+	return is_expected ? target : held;
+}
+
 struct ruleset_target ruleset_decide(const struct ruleset *ruleset, const struct ruleset_device *device)
 {
 	struct rule_view view = { .device = device };
@@ -230,7 +241,7 @@ struct ruleset_target ruleset_decide(const struct ruleset *ruleset, const struct
 	while (index < ruleset->rule_count && !rule_holds(&ruleset->rules[index], &view)) {
 		index++;
 	}
-	return target_of_rule(ruleset, index, device);
+	return unless_expected_elsewhere(target_of_rule(ruleset, index, device), device);
 }
 
 int64_t ruleset_instance_of(const struct ruleset *ruleset, size_t rule)

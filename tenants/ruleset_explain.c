@@ -86,7 +86,7 @@ static void write_target(struct buffer *out, const struct ruleset *ruleset, cons
 {
 	static const char *const deciders[] = {
 		[RULESET_BY_PIN] = "pin", [RULESET_BY_RULE] = "rule", [RULESET_BY_OTHERWISE] = "otherwise",
-		[RULESET_BY_GUARD] = "guard",
+		[RULESET_BY_GUARD] = "guard", [RULESET_BY_EXPECTATION] = "expected_list",
 	};
 
 	buffer_add_format(out, "\"decided_by\":\"%s\"", deciders[target->decider]);
@@ -108,6 +108,17 @@ static void write_target(struct buffer *out, const struct ruleset *ruleset, cons
 	}
 }
 
+static void write_expectation(struct buffer *out, const struct ruleset *ruleset, const struct ruleset_device *device)
+{
+	struct ruleset_device by_rules = *device;
+
+	by_rules.expected_instance_id = RULESET_INSTANCE_NONE;
+	buffer_add_string(out, ",\"expected\":");
+	buffer_add_json(out, instance_name(ruleset, device->expected_instance_id));
+	buffer_add_string(out, ",\"wanted\":");
+	buffer_add_json(out, instance_name(ruleset, ruleset_decide(ruleset, &by_rules).instance_id));
+}
+
 void ruleset_explain(struct buffer *out, const struct ruleset *ruleset, const struct ruleset_device *device)
 {
 	const struct ruleset_target target = ruleset_decide(ruleset, device);
@@ -115,6 +126,9 @@ void ruleset_explain(struct buffer *out, const struct ruleset *ruleset, const st
 
 	buffer_add_string(out, "{");
 	write_target(out, ruleset, &target);
+	if (target.decider == RULESET_BY_EXPECTATION) {
+		write_expectation(out, ruleset, device);
+	}
 	buffer_add_string(out, ",\"rules\":[");
 	for (size_t i = 0; i < ruleset->rule_count; i++) {
 		if (write_rule(out, &ruleset->rules[i], i, &view)) {

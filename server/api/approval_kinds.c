@@ -14,6 +14,7 @@ static const struct approval_kind kinds[] = {
 	{ "instance.profile", instance_profile_put, ROLE_TECHNICIAN, .of_tenant = true },
 	{ "instance", instance_change, ROLE_TECHNICIAN, .of_tenant = true },
 	{ "tenant", tenant_change, ROLE_TECHNICIAN, .of_tenant = true },
+	{ "expected", expected_put, ROLE_TECHNICIAN, .of_tenant = true },
 	{ "job", job_approve, ROLE_TECHNICIAN, .of_tenant = true },
 	{ "token", token_upload, ROLE_ADMIN, .of_tenant = true, .is_secret = true },
 };

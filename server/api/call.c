@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DETAIL_SIZE = 512, BASIC_PAIR_MAX = 1024 };
+enum { DETAIL_SIZE = 512, BASIC_PAIR_MAX = 1024, TRIES_MAX = 4 };
 
 static const char *const role_names[] = {
 	[ROLE_ANYBODY] = "anybody",
@@ -192,6 +192,56 @@ bool call_failed(struct call *call)
 		return true;
 	}
 	call_problem_of(call, call->transaction.op.rc, &call->transaction.op.fault);
+	return true;
+}
+
+// --- once more ---
+
+static void on_read_again(struct op *op)
+{
+	struct pg_transaction *again = CONTAINER_OF(op, struct pg_transaction, op);
+	struct call *call = CONTAINER_OF(again, struct call, again);
+
+	if (op->rc != OK) {
+		call_problem_of(call, op->rc, &op->fault);
+		return;
+	}
+	if (pg_row_count(again, 0) == 1) { // a tenant of its own, or a number that none has
+		store_tenant_read(again, 0, 0, &call->tenant);
+		store_tenant_status_read(again, 0, 0, &call->tenant_status);
+	}
+	call->endpoint->step(call);
+}
+
+static void end_again(struct call *call)
+{
+	if (call->has_again) {
+		pg_transaction_fini(&call->again);
+		call->has_again = false;
+	}
+}
+
+bool call_again(struct call *call)
+{
+	const int64_t tenant_id = call->tenant.tenant_id;
+
+	if (++call->tries == TRIES_MAX) {
+		return false;
+	}
+	if (call->finish != NULL) {
+		call->finish(call);
+	}
+	json_decref(call->body);
+	end_transaction(call);
+	end_again(call);
+	call->finish = NULL;
+	call->body = NULL;
+	call->own = NULL;
+	call->state = 0;
+	pg_transaction_init(&call->again, store_directory(), on_read_again);
+	call->has_again = true;
+	(void)store_tenant_by_id(&call->again, tenant_id);
+	pg_start(&call->again, call->service->pool, STORE_TIMEOUT_MS);
 	return true;
 }
 
@@ -541,6 +591,7 @@ void call_finished(struct http_request *request, unsigned status, int64_t took_u
 		call->finish(call);
 	}
 	end_transaction(call);
+	end_again(call);
 	if (call->has_admission) {
 		pg_transaction_fini(&call->admission);
 	}

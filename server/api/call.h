@@ -61,6 +61,9 @@ struct call {
 	struct tenant_status_row tenant_status;
 	struct pg_transaction transaction;
 	bool has_transaction;
+	struct pg_transaction again; // the tenant as it was read for the last try (call_again)
+	bool has_again;
+	int tries; // that were made before this one
 	json_t *body;
 	struct granted *granted; // the approved change that this call makes (change.h); NULL: none
 	int state; // of the endpoint's step; 0 at first
@@ -86,6 +89,9 @@ struct pg_transaction *call_transaction(struct call *call, struct pg_scope scope
 void call_start(struct call *call); // the endpoint's step is called when it is over
 // After call_start: true when it failed, and the failure has been answered.
 MUST_USE bool call_failed(struct call *call);
+
+// Begins once more, with the tenant as it is now: what was read before has changed under the request. False: it was tried often enough.
+MUST_USE bool call_again(struct call *call);
 
 // A line of the audit in the transaction of a change, after everything else in it. `detail` is a JSON object; empty: {}.
 void call_audit(struct call *call, struct pg_transaction *transaction, const char *action, struct text target, struct text detail);

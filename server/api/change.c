@@ -16,6 +16,7 @@ struct change_cost change_cost_of(const struct call *call, unsigned account, con
 	return (struct change_cost){
 		.tenant_id = tenant->tenant_id,
 		.limits = store_account_limits(tenant, &row),
+		.change_count = tenant->change_count,
 		.blast = { .present = present, .changes = changes, .spent = row.spent },
 	};
 }
@@ -119,6 +120,34 @@ void change_answer_requested(struct call *call)
 	http_answer_header(call->request, "Location", arena_format(&call->request->arena, "/api/v1/approvals/%" PRId64, row.approval_id));
 	approval_json(&json, NULL, &row);
 	call_answer(call, 202, &body);
+}
+
+static void begin_all(struct pg_transaction *t, const struct change *change)
+{
+	struct account_base *bases = allocate_array(change->cost_count + 1, sizeof *bases);
+
+	for (size_t i = 0; i < change->cost_count; i++) {
+		bases[i] = (struct account_base){ change->costs[i].tenant_id, change->costs[i].change_count };
+	}
+	store_account_begin_all(t, bases, change->cost_count);
+	free(bases);
+}
+
+// The tenant was read before all that it is costed with.
+void change_begin(const struct call *call, struct pg_transaction *t, const struct change *change)
+{
+	if (change->tenant_id > 0) {
+		store_account_begin(t, change->tenant_id, call->tenant.change_count);
+	} else {
+		begin_all(t, change);
+	}
+}
+
+void change_refused(struct call *call, const char *why)
+{
+	if (!call_again(call)) {
+		call_problem(call, PROBLEM_PRECONDITION_FAILED, "%s", why);
+	}
 }
 
 static void spend(const struct call *call, struct pg_transaction *t, const struct change *change)

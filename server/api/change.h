@@ -10,7 +10,9 @@
 //         change_answer_requested(call);
 //         return;
 //     }
-//     ... in the transaction that makes it, after everything else but the audit: change_settle(call, transaction, &change);
+//     ... in the transaction that makes it, before everything else: change_begin(call, transaction, &change);
+//     ... and after everything else but the audit: change_settle(call, transaction, &change);
+//     ... ERR_FENCED: change_refused(call, "why").
 //
 // POST /approvals/{id}/approve calls the endpoint once more with the body, the rest of the path and the version (call_if_match) that
 // were kept, and with call->granted set: then change_needs_approval is false, change_settle grants the approval in place of spending,
@@ -18,7 +20,8 @@
 // time may not meet with.
 //
 // Laws  1. no transaction moves devices without change_settle in it, so that each of them is on an account or in an approval's list
-//       2. what was approved is made once, by the transaction that says so, or not at all
+//       2. it is made against what it was costed against (store/account.h, law 3), or costed once more
+//       3. what was approved is made once, by the transaction that says so, or not at all
 #pragma once
 
 #include "api/call.h"
@@ -29,6 +32,7 @@ struct change_cost { // to one client
 	int64_t tenant_id;
 	struct blast_limits limits;
 	struct blast_cost blast;
+	int64_t change_count; // of before it was costed: of a change of no single client
 };
 
 struct change {
@@ -57,6 +61,9 @@ struct granted { // the approved change that a call makes
 MUST_USE bool change_needs_approval(const struct call *call, const struct change *change);
 void change_request(struct call *call, const struct change *change); // starts
 void change_answer_requested(struct call *call);                     // 202, or what went wrong
+void change_begin(const struct call *call, struct pg_transaction *t, const struct change *change);
+// Something else was changed, or approved, or moved meanwhile: it is costed and made once more, or refused with this sentence.
+void change_refused(struct call *call, const char *why);
 void change_settle(struct call *call, struct pg_transaction *t, const struct change *change);
 // The reason of the change: that of the approval, or the query's.
 struct text change_reason(const struct call *call);

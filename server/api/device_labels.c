@@ -129,6 +129,7 @@ static void put(struct call *call)
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
+	change_begin(call, t, &labelling->described);
 	labelling->read_back = store_device_labels_put(t, tenant_id,
 		&(struct device_labels_row){ .labels = labelling->labels, .made_by = call->key.key_id }, labelling->serial);
 	change_settle(call, t, &labelling->described);
@@ -158,7 +159,7 @@ void device_labels_change(struct call *call)
 		}
 		AWAIT(call, PUTTING, put(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "other devices were moved at the same moment");
+			change_refused(call, "other devices were moved at the same moment");
 		} else if (!call_failed(call)) {
 			answer(call, labelling->serial, labelling->read_back);
 		}

@@ -6,14 +6,20 @@
 #include "api/json_out.h"
 #include "api/paging.h"
 #include "api/resources.h"
-#include "store/stream.h"
+
+#include <assert.h>
 
 static const char *const states[] = { "arrived", "awaited", "overdue", "unexpected" };
 
 struct putting {
 	struct expected_csv csv;
-	enum expected_hold hold;
-	unsigned list, counts; // the statements that read back
+	struct expected_cost cost;
+	json_t *approved; // what was asked for, of an approval
+	struct text list;
+	struct buffer payload, devices; // JSON, of a change that needs one
+	struct change_cost total;
+	struct change described;
+	unsigned list_at, counts_at; // the statements that read back
 };
 
 // --- the list as a whole ---
@@ -42,20 +48,21 @@ static void put_summary(struct json_out *json, const struct call *call, unsigned
 
 // --- PUT, POST ---
 
+enum { PAYLOAD_MAX = 4 * EXPECTED_LIST_MAX };
+
 static void finish(struct call *call)
 {
 	struct putting *putting = call->own;
 
 	expected_csv_fini(&putting->csv);
-}
-
-static bool replaces(const struct call *call)
-{
-	return text_equal(call->request->method, TEXT("PUT"));
+	rules_cost_fini(&putting->cost.rules);
+	json_decref(putting->approved);
+	buffer_fini(&putting->payload);
+	buffer_fini(&putting->devices);
 }
 
 // A list that is put says what becomes of what is not on it; one that is added changes that only if it says so.
-static bool read_hold(struct call *call)
+static bool read_request(struct call *call)
 {
 	struct putting *putting = call->own;
 	const bool is_said = http_request_query(call->request, "hold").bytes != NULL;
@@ -64,8 +71,25 @@ static bool read_hold(struct call *call)
 	if (!call_flag(call, "hold", &hold)) {
 		return false;
 	}
-	putting->hold = hold ? EXPECTED_HOLD : is_said || replaces(call) ? EXPECTED_HOLD_NOT : EXPECTED_HOLD_AS_IT_WAS;
+	putting->list = call->request->body;
+	putting->cost.replaces = text_equal(call->request->method, TEXT("PUT"));
+	putting->cost.hold = hold ? EXPECTED_HOLD : is_said || putting->cost.replaces ? EXPECTED_HOLD_NOT : EXPECTED_HOLD_AS_IT_WAS;
 	return true;
+}
+
+// As write_payload wrote it.
+static void read_approved(struct call *call)
+{
+	struct putting *putting = call->own;
+	const struct text payload = call->request->body;
+
+	putting->approved = json_loadb(payload.bytes, payload.length, 0, NULL);
+	const json_t *list = json_object_get(putting->approved, "list");
+
+	assert(json_is_string(list));
+	putting->list = (struct text){ json_string_value(list), json_string_length(list) };
+	putting->cost.replaces = json_is_true(json_object_get(putting->approved, "replaces"));
+	putting->cost.hold = (enum expected_hold)json_integer_value(json_object_get(putting->approved, "hold"));
 }
 
 static bool read_list(struct call *call)
@@ -73,33 +97,77 @@ static bool read_list(struct call *call)
 	struct putting *putting = call_own(call, sizeof *putting);
 	struct fault fault = { 0 };
 
+	putting->payload = BUFFER(PAYLOAD_MAX);
+	putting->devices = BUFFER(CALL_ANSWER_MAX);
+	putting->cost.rules.seen_since_us = INSTANT_NONE;
+	putting->cost.csv = &putting->csv;
 	call_on_finish(call, finish);
-	if (!read_hold(call)) {
+	if (call->granted != NULL) {
+		read_approved(call);
+	} else if (!read_request(call)) {
 		return false;
 	}
-	if (expected_csv_read(&putting->csv, call->request->body, &call->request->arena, &fault) != OK) {
+	if (expected_csv_read(&putting->csv, putting->list, &call->request->arena, &fault) != OK) {
 		call_problem(call, PROBLEM_LIST_UNREADABLE, "%s", fault.text);
 		return false;
 	}
-	if (putting->csv.count == 0 && !replaces(call)) {
+	if (putting->csv.count == 0 && !putting->cost.replaces) {
 		call_problem(call, PROBLEM_LIST_UNREADABLE, "it has no devices");
 		return false;
 	}
 	return true;
 }
 
+static void write_payload(struct putting *putting)
+{
+	struct json_out json = { .out = &putting->payload };
+
+	put_object(&json, NULL);
+	put_bool(&json, "replaces", putting->cost.replaces);
+	put_int(&json, "hold", putting->cost.hold);
+	put_text(&json, "list", putting->list);
+	put_object_end(&json);
+}
+
+// What it lets go is moved, from being held to where the rules send it.
+static void describe(struct call *call)
+{
+	struct putting *putting = call->own;
+	struct json_out json = { .out = &putting->devices };
+	struct text last;
+	const int64_t changes = (int64_t)rules_cost_moved(&json, NULL, &putting->cost.rules, TEXT_NONE, SIZE_MAX, &last);
+	const int64_t present = call->tenant_status.devices > changes ? call->tenant_status.devices : changes;
+
+	write_payload(putting);
+	putting->total = (struct change_cost){
+		.tenant_id = call->tenant.tenant_id,
+		.limits = store_account_limits(&call->tenant, &putting->cost.rules.account),
+		.blast = { .present = present, .changes = changes, .spent = putting->cost.rules.account.spent },
+	};
+	putting->described = (struct change){
+		.kind = "expected",
+		.tenant_id = call->tenant.tenant_id,
+		.payload = buffer_text(&putting->payload),
+		.base_version = -1, // the devices that it lets go tell whether anything has changed
+		.devices = { putting->devices.bytes + 1, putting->devices.length - 2 },
+		.costs = &putting->total,
+		.cost_count = 1,
+	};
+}
+
 static void store(struct call *call)
 {
 	struct putting *putting = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
+	const bool replaces = putting->cost.replaces;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	(void)store_due_request(transaction, tenant_id, DUE_WAKE);
-	store_expected_put(transaction, tenant_id, putting->csv.rows, putting->csv.count, replaces(call), putting->hold,
-		call->key.key_id);
-	putting->list = store_expected_list(transaction, tenant_id);
-	putting->counts = store_expected_count(transaction, tenant_id);
-	call_audit(call, transaction, replaces(call) ? "expected.put" : "expected.add", call->tenant.slug, TEXT_NONE);
+	change_begin(call, transaction, &putting->described);
+	store_expected_put(transaction, tenant_id, putting->csv.rows, putting->csv.count, replaces, putting->cost.hold, call->key.key_id);
+	putting->list_at = store_expected_list(transaction, tenant_id);
+	putting->counts_at = store_expected_count(transaction, tenant_id);
+	change_settle(call, transaction, &putting->described);
+	call_audit(call, transaction, replaces ? "expected.put" : "expected.add", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }
 
@@ -111,23 +179,41 @@ static void answer_put(struct call *call)
 
 	put_object(&json, NULL);
 	put_int(&json, "rows", (int64_t)putting->csv.count);
-	put_summary(&json, call, putting->list, putting->counts);
+	put_summary(&json, call, putting->list_at, putting->counts_at);
 	put_object_end(&json);
 	call_answer(call, 200, &body);
 }
 
 void expected_put(struct call *call)
 {
-	enum { NEW, STORING };
+	enum { NEW, READING, COSTING, REQUESTING, STORING };
+	struct putting *putting = call->own;
 
 	switch (call->state) {
 	case NEW:
 		if (!read_list(call)) {
 			return;
 		}
+		AWAIT(call, READING, expected_cost_ask(call, &((struct putting *)call->own)->cost));
+		if (call_failed(call) || !expected_cost_compile(call, &putting->cost)) {
+			return;
+		}
+		while (!putting->cost.rules.complete) {
+			AWAIT(call, COSTING, expected_cost_read(call, &putting->cost));
+			if (call_failed(call)) {
+				return;
+			}
+			expected_cost_take(call, &putting->cost);
+		}
+		describe(call);
+		if (change_needs_approval(call, &putting->described)) {
+			AWAIT(call, REQUESTING, change_request(call, &putting->described));
+			change_answer_requested(call);
+			return;
+		}
 		AWAIT(call, STORING, store(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "the list names one that the tenant does not have");
+			change_refused(call, "the list, or something else of the tenant, was changed at the same moment");
 		} else if (!call_failed(call)) {
 			answer_put(call);
 		}

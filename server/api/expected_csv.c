@@ -89,6 +89,13 @@ static enum err refuse_repetitions(struct expected_csv *out, struct fault *fault
 	return OK;
 }
 
+const struct expected_row *expected_csv_find(const struct expected_csv *csv, struct text serial)
+{
+	const struct expected_row wanted = { .serial_number = serial };
+
+	return csv->count > 0 ? bsearch(&wanted, csv->rows, csv->count, sizeof *csv->rows, by_serial) : NULL;
+}
+
 enum err expected_csv_read(struct expected_csv *out, struct text list, struct arena *arena, struct fault *fault)
 {
 	struct csv csv;

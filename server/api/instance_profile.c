@@ -268,6 +268,7 @@ static void put(struct call *call)
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
+	change_begin(call, t, &putting->described);
 	(void)store_instance_profile_put(t, tenant_id, putting->instance_id, change->base_version, change->layer, &author);
 	change_settle(call, t, &putting->described);
 	layer_change_audit(call, t, "instance.profile", call->tenant.slug);
@@ -303,7 +304,7 @@ void instance_profile_put(struct call *call)
 		}
 		AWAIT(call, PUTTING, put(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force, or other devices were moved meanwhile");
+			change_refused(call, "another version is in force, or other devices were moved meanwhile");
 			return;
 		}
 		if (call_failed(call)) {

@@ -401,6 +401,8 @@ static void keep(struct call *call, struct text *t)
 	*t = (struct text){ copy, t->length };
 }
 
+#define CHANGED_MEANWHILE "its profile was changed, or other devices were moved, meanwhile"
+
 static bool is_retiring(const struct instance_row *row)
 {
 	return text_equal(row->state, TEXT("retired"));
@@ -422,8 +424,8 @@ static void refuse_for_use(struct call *call)
 	bool is_named;
 
 	store_instance_use_read(&call->transaction, 0, &devices, &is_named);
-	if (devices == 0 && !is_named) {
-		call_problem(call, PROBLEM_PRECONDITION_FAILED, "it was changed meanwhile");
+	if (devices == 0 && !is_named) { // then it was fenced for another reason
+		change_refused(call, CHANGED_MEANWHILE);
 		return;
 	}
 	put_int(&json, "devices", devices);
@@ -457,6 +459,7 @@ static void update_instance(struct call *call)
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
+	change_begin(call, transaction, &writing->described);
 	(void)store_instance_update(transaction, tenant_id, row);
 	put_layer(call, transaction);
 	change_settle(call, transaction, &writing->described);
@@ -502,7 +505,7 @@ void instance_change(struct call *call)
 		}
 		AWAIT(call, UPDATING, update_instance(call));
 		if (call->transaction.op.rc == ERR_FENCED && !is_retiring(&writing->row)) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "it was changed, or other devices were moved, meanwhile");
+			change_refused(call, CHANGED_MEANWHILE);
 			return;
 		}
 		if (call->transaction.op.rc == ERR_FENCED) {

@@ -3,18 +3,21 @@
 
 #include "api/alarm.h"
 #include "api/call.h"
+#include "api/json_out.h"
 #include "api/rules_redirect.h"
 #include "depbroker/log.h"
 #include "store/account.h"
+#include "store/audit.h"
 #include "store/instances.h"
 #include "store/jobs.h"
 #include "store/tenants.h"
 #include "store/tokens.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
-enum { EVERY_MS = 1000, AFTER_TROUBLE_MS = 2000, JOBS_AT_ONCE = 20 };
+enum { EVERY_MS = 1000, AFTER_TROUBLE_MS = 2000, JOBS_AT_ONCE = 20, PROBLEM_MAX = 400 };
 
 struct due_job {
 	int64_t tenant_id, job_id;
@@ -31,7 +34,7 @@ struct job_runner {
 	bool has_trouble, has_progress; // in this round
 	struct pg_transaction transaction, reading; // `reading` holds what a slice was read as, while it is written
 	bool reading_is_open;
-	unsigned present_at, use_at; // statements of `reading`, where they are
+	unsigned present_at, use_at, unlisted_at; // statements of `reading`, where they are
 	struct due_job due[JOBS_AT_ONCE];
 	size_t count, at;
 
@@ -40,6 +43,8 @@ struct job_runner {
 	struct job_outcome outcomes[JOB_SLICE_MAX];
 	int64_t row_numbers[JOB_SLICE_MAX];
 	size_t outcome_count;
+	size_t strays; // outcomes that are not as they were costed,
+	struct text stray; // and one of the devices
 	struct account_row account;
 	int64_t slice_end; // the number of its last row
 	struct ruleset *rules, *rules_after; // in force, NULL: none; of retire: with the other instance
@@ -84,7 +89,7 @@ static void close_reading(struct job_runner *runner)
 }
 
 // The rows that a slice is decided with.
-enum { READ_JOB, READ_RULES, READ_INSTANCES, READ_TENANT, READ_NUMBER, READ_SLICE, READ_ACCOUNT };
+enum { READ_TENANT, READ_JOB, READ_RULES, READ_INSTANCES, READ_NUMBER, READ_SLICE, READ_ACCOUNT }; // the tenant first (store/account.h, law 3)
 
 static void read_slice(struct job_runner *runner, const struct due_job *due)
 {
@@ -92,10 +97,10 @@ static void read_slice(struct job_runner *runner, const struct due_job *due)
 
 	pg_transaction_init(t, store_api(due->tenant_id), on_read);
 	runner->reading_is_open = true;
+	(void)store_tenant_by_id(t, due->tenant_id);
 	(void)store_job_by_id(t, due->tenant_id, due->job_id);
 	(void)store_rules_current(t, due->tenant_id);
 	(void)store_instance_list(t, due->tenant_id);
-	(void)store_tenant_by_id(t, due->tenant_id);
 	(void)store_object_next_id(t);
 	(void)store_job_slice(t, due->tenant_id, due->job_id, due->after);
 	(void)store_account_select(t, due->tenant_id);
@@ -104,6 +109,7 @@ static void read_slice(struct job_runner *runner, const struct due_job *due)
 	}
 	if (due->retires_id > 0) {
 		runner->use_at = store_instance_use(t, due->tenant_id, due->retires_id);
+		runner->unlisted_at = store_job_unlisted(t, due->tenant_id, due->job_id, due->retires_id);
 	}
 	pg_start(t, runner->service->pool, STORE_TIMEOUT_MS);
 }
@@ -139,9 +145,20 @@ static void next(struct job_runner *runner)
 	go_on(runner);
 }
 
+static bool is_in(const struct job_row *job, const char *state)
+{
+	return text_equal_string(job->state, state);
+}
+
+// What a second person agreed to is looked at as a whole before anything of it is done.
+static bool is_being_checked(const struct job_row *job)
+{
+	return is_in(job, "running") && job->approval_id > 0 && job->position == 0 && job->checked < job->row_count;
+}
+
 static int64_t done_of(const struct job_row *job)
 {
-	return text_equal_string(job->state, "costing") ? job->costed : job->position;
+	return is_in(job, "costing") ? job->costed : is_being_checked(job) ? job->checked : job->position;
 }
 
 static void on_looked(struct op *op)
@@ -230,7 +247,12 @@ static void decide_row(struct job_runner *runner, const struct job_slice_row *ro
 		view.device.apple = NULL;
 	}
 	runner->row_numbers[runner->outcome_count] = row->row_number;
-	runner->outcomes[runner->outcome_count++] = job_decide(&view);
+	const struct job_outcome outcome = runner->outcomes[runner->outcome_count++] = job_decide(&view);
+
+	if (!job_is_as_costed(&outcome, row->was_to_move, row->was_to_go_to)) {
+		runner->strays++;
+		runner->stray = row->routed.apple.serial_number;
+	}
 }
 
 // False: the stored rules cannot be read.
@@ -240,7 +262,7 @@ static bool decide_slice(struct job_runner *runner, const struct tenant_row *ten
 	const size_t label_count = ruleset_labels_read(labels, tenant->labels);
 	const bool is_good = read_rules(runner);
 
-	runner->outcome_count = 0;
+	runner->outcome_count = runner->strays = 0;
 	runner->slice_end = done_of(&runner->job);
 	for (size_t i = 0; is_good && i < pg_row_count(&runner->reading, READ_SLICE); i++) {
 		struct job_slice_row row;
@@ -319,6 +341,37 @@ static void spend(const struct job_runner *runner, struct pg_transaction *t, con
 	}
 }
 
+static void write_void(const struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant, int64_t strays, struct text one)
+{
+	const struct job_row *job = &runner->job;
+	struct buffer problem CLEANUP(buffer_fini) = BUFFER(PROBLEM_MAX);
+	struct buffer detail CLEANUP(buffer_fini) = BUFFER(2 * PROBLEM_MAX);
+	struct json_out json = { .out = &detail };
+
+	buffer_add_format(&problem, "%" PRId64 " devices would go elsewhere than was approved, %.*s among them", strays, TEXT_ARGS(one));
+	put_object(&json, NULL);
+	put_id(&json, "id", job->approval_id);
+	put_string(&json, "kind", "job");
+	put_text(&json, "problem", buffer_text(&problem));
+	put_object_end(&json);
+	store_job_void(t, job, buffer_text(&problem));
+	(void)store_audit(t, job->created_by, TEXT("approval.void"), tenant->slug, buffer_text(&detail));
+}
+
+// Of the devices that are there; ones that came since are looked for when it is done.
+static void write_checked(const struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant)
+{
+	const struct job_row *job = &runner->job;
+
+	if (job->checked > 0 && job->checked_against != tenant->change_count) {
+		store_job_check_anew(t, job);
+	} else if (runner->strays > 0) {
+		write_void(runner, t, tenant, (int64_t)runner->strays, runner->stray);
+	} else {
+		store_job_checked(t, job, runner->slice_end, tenant->change_count);
+	}
+}
+
 // At once, however many devices there are: rules and pins are what moves them.
 static void write_retired(struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant)
 {
@@ -327,7 +380,14 @@ static void write_retired(struct job_runner *runner, struct pg_transaction *t, c
 	int64_t devices;
 	bool is_named;
 
+	struct text unlisted_one;
+	const int64_t unlisted = store_job_unlisted_read(&runner->reading, runner->unlisted_at, &unlisted_one);
+
 	store_instance_use_read(&runner->reading, runner->use_at, &devices, &is_named);
+	if (job->approval_id > 0 && unlisted > 0) {
+		write_void(runner, t, tenant, unlisted, unlisted_one);
+		return;
+	}
 	if (devices > job->allowed || !may_spend(runner, tenant, devices)) {
 		store_job_retire_again(t, job);
 		return;
@@ -335,6 +395,7 @@ static void write_retired(struct job_runner *runner, struct pg_transaction *t, c
 	if (runner->rules != NULL) {
 		store_rules_read(&runner->reading, READ_RULES, 0, &rules);
 	}
+	store_account_begin(t, job->tenant_id, tenant->change_count);
 	store_job_retire(t, job, rules.version, is_named && runner->rules_after != NULL ? ruleset_document(runner->rules_after) : TEXT_NONE);
 	spend(runner, t, tenant, devices);
 }
@@ -345,15 +406,22 @@ static void write_slice(struct job_runner *runner, const struct tenant_row *tena
 	struct pg_transaction *t = &runner->transaction;
 
 	pg_transaction_init(t, store_api(job->tenant_id), on_written);
-	if (text_equal_string(job->state, "costing")) {
+	if (is_in(job, "costing")) {
 		write_costed(runner, t, tenant);
-	} else if (text_equal_string(job->state, "scheduled")) {
+	} else if (is_in(job, "scheduled")) {
 		store_job_begin(t, job);
+	} else if (is_being_checked(job)) {
+		write_checked(runner, t, tenant);
+	} else if (job->approval_id > 0 && job->position == 0 && job->checked_against != tenant->change_count) {
+		store_job_check_anew(t, job);
 	} else if (job->kind == JOB_RETIRE) {
 		write_retired(runner, t, tenant);
+	} else if (job->approval_id > 0 && runner->strays > 0) {
+		write_void(runner, t, tenant, (int64_t)runner->strays, runner->stray);
 	} else if (job->moved + moves_of(runner) > job->allowed || !may_spend(runner, tenant, moves_of(runner))) {
 		store_job_cost_again(t, job);
 	} else {
+		store_account_begin(t, job->tenant_id, tenant->change_count);
 		store_job_carry_out(t,
 			&(struct job_progress){ job, runner->slice_end, runner->outcomes, runner->row_numbers, runner->outcome_count });
 		spend(runner, t, tenant, moves_of(runner));
@@ -365,8 +433,7 @@ static bool is_still_due(const struct job_runner *runner)
 {
 	const struct job_row *job = &runner->job;
 
-	return done_of(job) == runner->due[runner->at].after && (text_equal_string(job->state, "costing") ||
-		text_equal_string(job->state, "scheduled") || text_equal_string(job->state, "running"));
+	return done_of(job) == runner->due[runner->at].after && (is_in(job, "costing") || is_in(job, "scheduled") || is_in(job, "running"));
 }
 
 static void on_read(struct op *op)

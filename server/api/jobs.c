@@ -69,6 +69,7 @@ void job_json(struct json_out *json, const char *name, const struct job_row *row
 	} else {
 		put_null(json, "approval");
 	}
+	put_text(json, "problem", row->problem.length > 0 ? row->problem : TEXT_NONE);
 	labels_json(json, row->labels);
 	put_instant(json, "start_at", row->start_at_us);
 	put_instant(json, "created_at", row->created_at_us);

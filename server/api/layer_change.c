@@ -159,6 +159,18 @@ struct tenant_cost {
 	int64_t present, changes;
 };
 
+static void note_changed(struct layer_change *change, int64_t instance_id, const struct profile_rendered *after)
+{
+	struct buffer digest CLEANUP(buffer_fini) = BUFFER(2 * SHA256_SIZE);
+	char *written = change->changed_profiles[change->changed_count];
+
+	if (after->content.bytes != NULL) {
+		buffer_add_hex(&digest, after->digest, SHA256_SIZE);
+	}
+	(void)snprintf(written, sizeof change->changed_profiles[0], "%.*s", (int)digest.length, digest.length > 0 ? digest.bytes : "");
+	change->changed[change->changed_count++] = instance_id;
+}
+
 static void add_instance(struct layer_change *change, struct json_out *json, const struct layer_states *states,
 	const struct comparison *comparison, const struct instance_row *stored, int64_t devices, struct tenant_cost *cost)
 {
@@ -169,7 +181,7 @@ static void add_instance(struct layer_change *change, struct json_out *json, con
 	cost->present += devices;
 	cost->changes += changes ? devices : 0;
 	if (changes && devices > 0) {
-		change->changed[change->changed_count++] = stored->instance_id;
+		note_changed(change, stored->instance_id, &comparison->after);
 	}
 	if (has_error && (is_own || comparison->before.content.bytes != NULL)) {
 		change->broken++;
@@ -245,7 +257,12 @@ bool layer_change_must_list(const struct layer_change *change)
 
 void layer_change_list(struct call *call, const struct layer_change *change, int64_t tenant_id)
 {
-	(void)store_instance_device_list(call_transaction(call, store_api(tenant_id)), tenant_id, change->changed, change->changed_count);
+	struct text profiles[STORE_INSTANCES_MAX];
+
+	for (size_t i = 0; i < change->changed_count; i++) {
+		profiles[i] = text_of(change->changed_profiles[i]);
+	}
+	(void)store_instance_device_list(call_transaction(call, store_api(tenant_id)), tenant_id, change->changed, profiles, change->changed_count);
 	call_start(call);
 }
 

@@ -216,6 +216,7 @@ static void put(struct call *call)
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
+	change_begin(call, t, &pinning->described);
 	if (pinning->is_unpin) {
 		pinning->read_back = store_pins_delete(t, tenant_id, pinning->serials, pinning->count);
 	} else {
@@ -316,7 +317,7 @@ static void step(struct call *call, const char *kind, bool (*read)(struct call *
 		}
 		AWAIT(call, PUTTING, put(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "other devices were moved at the same moment");
+			change_refused(call, "other devices were moved at the same moment");
 		} else if (!call_failed(call)) {
 			answer(call);
 		}

@@ -365,6 +365,7 @@ static void put_rules(struct call *call, const struct change *change)
 	};
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
+	change_begin(call, transaction, change);
 	(void)store_rules_put(transaction, tenant_id, putting->cost.version, &rules);
 	putting->read_back = store_rules_current(transaction, tenant_id);
 	change_settle(call, transaction, change);
@@ -420,7 +421,7 @@ void rules_put(struct call *call)
 		}
 		AWAIT(call, PUTTING, put_rules(call, &change));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version came into force, or other devices were moved, meanwhile");
+			change_refused(call, "another version came into force, or other devices were moved, meanwhile");
 		} else if (!call_failed(call)) {
 			answer_put(call);
 		}

@@ -243,6 +243,8 @@ static void put(struct call *call)
 	const struct text name = call->request->parameters[0];
 	struct pg_transaction *t = call_transaction(call, store_directory());
 
+	store_template_lock(t, name, false);
+	change_begin(call, t, &putting->described);
 	(void)store_template_put(t, name, putting->change.base_version, putting->change.layer, &author);
 	require_users(t, name, &putting->change);
 	change_settle(call, t, &putting->described);
@@ -293,7 +295,7 @@ void template_put(struct call *call)
 		}
 		AWAIT(call, PUTTING, put(call));
 		if (call->transaction.op.rc == ERR_FENCED || call->transaction.op.rc == ERR_CONFLICT) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force, or other tenants use it, or other devices were moved meanwhile");
+			change_refused(call, "another version is in force, or other tenants use it, or other devices were moved meanwhile");
 			return;
 		}
 		if (call_failed(call)) {

@@ -143,6 +143,7 @@ static bool take_template(struct call *call, struct tenant_profile_row *after)
 		return true;
 	}
 	after->template_name = putting->template_name.text;
+	after->template_version = 0;
 	after->template_layer = TEXT_NONE;
 	if (after->template_name.length == 0) {
 		return true;
@@ -152,6 +153,7 @@ static bool take_template(struct call *call, struct tenant_profile_row *after)
 		return false;
 	}
 	store_template_read(&call->transaction, LAYER_READ_MORE, 0, &row);
+	after->template_version = row.in_force.version;
 	after->template_layer = row.in_force.layer;
 	return true;
 }
@@ -184,6 +186,13 @@ static void put(struct call *call)
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
+	if (putting->after.template_name.length > 0) {
+		store_template_lock(t, putting->after.template_name, true);
+	}
+	change_begin(call, t, &putting->described);
+	if (putting->after.template_name.length > 0) {
+		store_template_require(t, putting->after.template_name, putting->after.template_version);
+	}
 	(void)store_tenant_profile_put(t, tenant_id, putting->change.base_version, &putting->after, &author);
 	change_settle(call, t, &putting->described);
 	layer_change_audit(call, t, "tenant.profile", call->tenant.slug);
@@ -219,7 +228,7 @@ void tenant_profile_put(struct call *call)
 		}
 		AWAIT(call, PUTTING, put(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another version is in force, or other devices were moved meanwhile");
+			change_refused(call, "another version is in force, or other devices were moved meanwhile");
 			return;
 		}
 		if (call_failed(call)) {

@@ -519,6 +519,9 @@ static void update_tenant(struct call *call)
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
+	if (change->described.kind != NULL) {
+		change_begin(call, transaction, &change->described);
+	}
 	store_tenant_update(transaction, &change->tenant);
 	store_tenant_require_hosts(transaction, tenant_id);
 	note_limits(call, transaction);
@@ -572,7 +575,7 @@ void tenant_change(struct call *call)
 		}
 		AWAIT(call, UPDATING, update_tenant(call));
 		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "somebody changed it at the same moment");
+			change_refused(call, "somebody changed it at the same moment");
 		} else if (store_tenant_hosts_were_refused(&call->transaction)) {
 			call_problem(call, PROBLEM_HOST_NOT_ALLOWED, "an instance uses a host that is not in mdm_hosts");
 		} else if (!call_failed(call)) {

@@ -47,6 +47,34 @@ struct blast_limits store_account_limits(const struct tenant_row *tenant, const 
 	};
 }
 
+// The due rows stay locked, in the order of their clients.
+static void require_bases(struct pg_transaction *t, const int64_t *tenant_ids, const int64_t *counts, size_t count)
+{
+	(void)PG_ADD(t,
+		"select depbroker.require_fence(not exists (select from unnest($1::bigint[], $2::bigint[]) as b (tenant_id, change_count)"
+		" left join (select tenant_id, change_count from depbroker.sync_due where tenant_id = any ($1::bigint[]) order by tenant_id for update) as d"
+		" on d.tenant_id = b.tenant_id where d.change_count is distinct from b.change_count))",
+		PG_V_NUMBERS(PG_INT8_ARRAY, tenant_ids, count), PG_V_NUMBERS(PG_INT8_ARRAY, counts, count));
+}
+
+void store_account_begin(struct pg_transaction *t, int64_t tenant_id, int64_t change_count)
+{
+	(void)PG_ADD(t, "select from depbroker.sync_stream where tenant_id = $1 for update", PG_V_INT8(tenant_id));
+	require_bases(t, &tenant_id, &change_count, 1);
+}
+
+void store_account_begin_all(struct pg_transaction *t, const struct account_base *bases, size_t count)
+{
+	int64_t *numbers = allocate_array(2 * count + 1, sizeof *numbers);
+
+	for (size_t i = 0; i < count; i++) {
+		numbers[i] = bases[i].tenant_id;
+		numbers[count + i] = bases[i].change_count;
+	}
+	require_bases(t, numbers, numbers + count, count);
+	free(numbers);
+}
+
 // What has ceased to count goes with the next entry of its client.
 static void drop_old(struct pg_transaction *t, const int64_t *tenant_ids, size_t count)
 {

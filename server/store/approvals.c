@@ -28,7 +28,9 @@ unsigned store_approval_insert(struct pg_transaction *t, const struct approval_r
 		PG_V_INT8(approval->approval_id));
 }
 
-#define PLACES(devices) "select tenant, serial_number, \"to\" from json_to_recordset(" devices ") as d (tenant text, serial_number text, \"to\" text)"
+#define PLACES(devices)                                                                             \
+	"select tenant, serial_number, \"to\", new_rule, profile from json_to_recordset(" devices ")"   \
+	" as d (tenant text, serial_number text, \"to\" text, new_rule text, profile text)"
 
 void store_approval_grant(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id, struct text by, struct text devices)
 {
@@ -39,6 +41,12 @@ void store_approval_grant(struct pg_transaction *t, int64_t tenant_id, int64_t a
 		"  and a.requested_by <> $3 and not exists (" PLACES("$4::json") " except " PLACES("a.devices::json") ") returning 1)"
 		" select depbroker.require_fence(exists (select from granted))",
 		PG_V_INT8(tenant_id), PG_V_INT8(approval_id), PG_V_TEXT(by), PG_V_TEXT(devices));
+}
+
+void store_approval_void(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id)
+{
+	(void)PG_ADD(t, "update depbroker.approvals set state = 'stale' where tenant_id = $1 and approval_id = $2 and state = 'approved'",
+		PG_V_INT8(tenant_id), PG_V_INT8(approval_id));
 }
 
 void store_approval_close(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id, struct text state, struct text by)

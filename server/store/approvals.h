@@ -4,7 +4,8 @@
 //
 // Laws  1. only one that waits, has not expired and was asked for by somebody else can be approved, whatever a caller believes: the
 //          transaction fails otherwise, with the change in it
-//       2. what is made then moves no device that was not in its list, nor one to another place
+//       2. what is made then moves no device that was not in its list, nor one to another place,
+//          by another rule or with another profile
 //
 // Scope: that of the change itself, which is the api's of the client, or the directory's when it is no single client's (tenant_id 0).
 #pragma once
@@ -22,7 +23,7 @@ struct approval_row {
 	struct text detail;       // JSON object. Empty in a list
 	int64_t base_version;     // that it was costed against; -1: it has none
 	int64_t changes, present; // devices
-	struct text devices;      // JSON: a list of {"serial_number","tenant","to",...}, to be inserted
+	struct text devices;      // JSON: a list of {"serial_number","tenant","to","new_rule","profile",...}, to be inserted
 	struct text state;        // "pending", "approved", "rejected", "stale"; read: or "expired"
 	struct text requested_by;
 	int64_t requested_at_us, expires_at_us;
@@ -34,6 +35,8 @@ struct approval_row {
 unsigned store_approval_insert(struct pg_transaction *t, const struct approval_row *approval);
 // In the transaction of the change itself. `devices`: the list as it is now. ERR_FENCED: see the laws.
 void store_approval_grant(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id, struct text by, struct text devices);
+// Api scope, of one that was granted and has not been used: "stale".
+void store_approval_void(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id);
 // "rejected" or "stale". ERR_FENCED: it does not wait any more.
 void store_approval_close(struct pg_transaction *t, int64_t tenant_id, int64_t approval_id, struct text state, struct text by);
 

@@ -34,7 +34,7 @@ static void insert_rows(struct pg_transaction *t, int64_t tenant_id, const struc
 void store_expected_put(struct pg_transaction *t, int64_t tenant_id, const struct expected_row *rows, size_t count, bool replaces,
 	enum expected_hold hold, struct text by)
 {
-	// Its row is locked first, so that two uploads follow each other.
+	store_start_over(t, tenant_id, false); // which lets two uploads follow each other
 	(void)PG_ADD(t,
 		"insert into depbroker.expected_lists as l (tenant_id, uploaded_by, holds) values ($1, $2, $3)"
 		" on conflict (tenant_id) do update set version = l.version + 1, uploaded_at = now(), uploaded_by = excluded.uploaded_by,"
@@ -48,6 +48,10 @@ void store_expected_put(struct pg_transaction *t, int64_t tenant_id, const struc
 	} else if (replaces) {
 		(void)PG_ADD(t, "delete from depbroker.expected_lists where tenant_id = $1", PG_V_INT8(tenant_id));
 	}
+	(void)PG_ADD(t, // those that may not be expected elsewhere any more
+		"insert into depbroker.reroutes (tenant_id, serial_number) select $1, d.serial_number from depbroker.devices d"
+		" where d.tenant_id = $1 and d.decider = 4 and d.gone_at is null on conflict do nothing",
+		PG_V_INT8(tenant_id));
 }
 
 unsigned store_expected_list(struct pg_transaction *t, int64_t tenant_id)

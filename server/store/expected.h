@@ -16,7 +16,7 @@ struct expected_row {
 
 enum expected_hold { EXPECTED_HOLD_AS_IT_WAS, EXPECTED_HOLD, EXPECTED_HOLD_NOT }; // what arrives and is not on the list (guards.h)
 
-// Api scope. `replaces`: what was expected before is not any more; otherwise rows are added, or become these. An instance that the client
+// Api scope; the client's run starts over. `replaces`: what was expected before is not any more; otherwise rows are added, or become these. An instance that the client
 // does not have makes the transaction fail with ERR_FENCED. No rows and `replaces`: nothing is expected, and nothing unexpected.
 void store_expected_put(struct pg_transaction *t, int64_t tenant_id, const struct expected_row *rows, size_t count, bool replaces,
 	enum expected_hold hold, struct text by);

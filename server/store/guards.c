@@ -78,7 +78,7 @@ void store_guard_read(const struct pg_transaction *t, unsigned statement, size_t
 
 	out->serial_number = next_text(&at);
 	out->reason = next_bool(&at) ? TEXT("another organisation lists this serial number too, and has done so for longer")
-		: TEXT("it is not on the list of expected devices");
+		: TEXT(GUARD_REASON_UNEXPECTED);
 }
 
 // --- the alert ---

@@ -32,6 +32,7 @@ void store_claim_read(const struct pg_transaction *t, unsigned statement, size_t
 
 // --- guards ---
 
+#define GUARD_REASON_UNEXPECTED "it is not on the list of expected devices"
 struct guard_row {
 	struct text serial_number;
 	struct text reason; // a sentence

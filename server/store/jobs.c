@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/jobs.h"
 
+#include "store/approvals.h"
 #include "store/device_shown.h"
 #include "store/instances.h"
 #include "store/store_inner.h"
@@ -105,7 +106,7 @@ int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned state
 	" array_to_string(j.labels, E'\\n'), j.start_at,"                                                                                    \
 	" j.row_count, j.costed, j.position, j.changes, j.moved, j.present, j.allowed, j.approval_id, j.retires_id, j.target_id,"           \
 	" j.created_at, j.started_at,"                                                                                                    \
-	" j.finished_at, j.created_by from depbroker.jobs j"                                                                               \
+	" j.finished_at, j.created_by, j.checked, coalesce(j.checked_against, -1), j.problem from depbroker.jobs j"                                                                               \
 	" join depbroker.tenants o on o.tenant_id = j.tenant_id"                                                                          \
 	" left join depbroker.approvals a on a.tenant_id = j.tenant_id and a.approval_id = j.approval_id "
 
@@ -203,6 +204,9 @@ void store_job_read(const struct pg_transaction *t, unsigned statement, size_t r
 	out->started_at_us = next_instant(&at);
 	out->finished_at_us = next_instant(&at);
 	out->created_by = next_text(&at);
+	out->checked = next_number(&at);
+	out->checked_against = next_number(&at);
+	out->problem = next_text(&at);
 }
 
 unsigned store_job_counts(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
@@ -343,6 +347,50 @@ void store_job_ask(struct pg_transaction *t, const struct job_row *job, int64_t 
 		PG_V_INT8(job->job_id), PG_V_INT8(approval_id));
 }
 
+void store_job_checked(struct pg_transaction *t, const struct job_row *job, int64_t checked, int64_t against)
+{
+	(void)PG_ADD(t,
+		"with checked as ("
+		"  update depbroker.jobs set checked = $4, checked_against = $5"
+		"  where tenant_id = $1 and job_id = $2 and state = 'running' and position = 0 and checked = $3 returning 1)"
+		" select depbroker.require_fence(exists (select from checked))",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->checked), PG_V_INT8(checked), PG_V_INT8(against));
+}
+
+void store_job_check_anew(struct pg_transaction *t, const struct job_row *job)
+{
+	(void)PG_ADD(t, "update depbroker.jobs set checked = 0 where tenant_id = $1 and job_id = $2 and state = 'running' and position = 0",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
+}
+
+void store_job_void(struct pg_transaction *t, const struct job_row *job, struct text problem)
+{
+	store_approval_void(t, job->tenant_id, job->approval_id);
+	if (job->kind == JOB_RETIRE) {
+		store_job_retire_again(t, job);
+	} else {
+		store_job_cost_again(t, job);
+	}
+	(void)PG_ADD(t,
+		"update depbroker.jobs set approval_id = null, allowed = 0, checked = 0, problem = $3 where tenant_id = $1 and job_id = $2",
+		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(store_clipped(problem, DETAIL_MAX)));
+}
+
+#define UNLISTED(job_id, instance_id)                                                                                                \
+	"from depbroker.devices d where d.tenant_id = $1 and d.instance_id = " instance_id " and d.gone_at is null and not exists"       \
+	" (select from depbroker.job_rows r where r.tenant_id = $1 and r.job_id = " job_id " and r.serial_number = d.serial_number)"
+
+unsigned store_job_unlisted(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t retires_id)
+{
+	return PG_ADD(t, "select count(*), min(d.serial_number) " UNLISTED("$2", "$3"), PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(retires_id));
+}
+
+int64_t store_job_unlisted_read(const struct pg_transaction *t, unsigned statement, struct text *serial)
+{
+	*serial = pg_text(t, statement, 0, 1);
+	return pg_int8(t, statement, 0, 0);
+}
+
 void store_job_begin(struct pg_transaction *t, const struct job_row *job)
 {
 	(void)PG_ADD(t,
@@ -456,6 +504,7 @@ void store_job_retire(struct pg_transaction *t, const struct job_row *job, int64
 		" moved as ("
 		"  update depbroker.jobs j set position = row_count, moved = there.n from there"
 		"  where j.tenant_id = $1 and j.job_id = $2 and j.state = 'running' and j.position = 0 and there.n <= j.allowed"
+		"   and (j.approval_id is null or not exists (select " UNLISTED("$2", "$3") "))"
 		"   and exists (select from depbroker.instances i where i.tenant_id = $1 and i.instance_id = $4 and i.state <> 'retired') returning 1)"
 		" select depbroker.require_fence(exists (select from moved))",
 		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
@@ -498,8 +547,12 @@ void store_job_approved(struct pg_transaction *t, int64_t tenant_id, int64_t app
 {
 	(void)PG_ADD(t,
 		"with allowed as ("
-		"  update depbroker.jobs j set state = 'scheduled', allowed = a.changes from depbroker.approvals a"
-		"  where j.tenant_id = $1 and j.approval_id = $2 and j.state = 'waiting' and a.tenant_id = $1 and a.approval_id = $2 returning 1)"
+		"  update depbroker.jobs j set state = 'scheduled', allowed = a.changes, problem = null from depbroker.approvals a"
+		"  where j.tenant_id = $1 and j.approval_id = $2 and j.state = 'waiting' and a.tenant_id = $1 and a.approval_id = $2"
+		"   and not exists (select r.serial_number, o.name from depbroker.job_rows r"
+		"    left join depbroker.instances o on o.tenant_id = $1 and o.instance_id = r.to_instance_id"
+		"    where r.tenant_id = $1 and r.job_id = j.job_id and r.moves"
+		"    except select serial_number, \"to\" from json_to_recordset(a.devices::json) as d (serial_number text, \"to\" text)) returning 1)"
 		" select depbroker.require_fence(exists (select from allowed))",
 		PG_V_INT8(tenant_id), PG_V_INT8(approval_id));
 }

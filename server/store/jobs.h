@@ -7,7 +7,9 @@
 // Laws  1. a slice is counted in the transaction that does it, and only from where the job is: whoever comes second, or comes back after a
 //          crash, fails with ERR_FENCED and has done nothing
 //       2. a job moves at most as many devices as it may (`allowed`); one that would move more is costed again, and asks
-//       3. only what a second person agreed to goes on from "waiting"
+//       3. what was approved is checked as a whole before its first row is carried out, and row by row then: a device that would go elsewhere than
+//          was shown ends the approval, and nothing more is moved
+//       4. only what a second person agreed to goes on from "waiting"
 #pragma once
 
 #include "store/devices.h"
@@ -30,6 +32,8 @@ struct job_row {
 	int64_t start_at_us; // INSTANT_NONE: as soon as it may
 	int64_t row_count, costed, position; // rows
 	int64_t changes, moved, present, allowed; // devices
+	int64_t checked, checked_against; // rows, and account.h's count of changes when that began; -1: it has not
+	struct text problem; // a sentence: why it asks once more; empty: it does not
 	int64_t approval_id; // 0: none
 	int64_t retires_id, target_id; // instances, of retire; 0
 	int64_t created_at_us, started_at_us, finished_at_us;
@@ -110,6 +114,8 @@ struct job_slice_row {
 	bool has_profile; // Apple shows one
 	bool has_labels;  // it is to get these:
 	struct text labels;
+	bool was_to_move;     // when it was costed,
+	int64_t was_to_go_to; // to this instance
 };
 // Api scope, by number, the first JOB_SLICE_MAX after `after`. (In routing.c: what decides about the devices is read with them.)
 unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after);
@@ -131,6 +137,15 @@ void store_job_cost(struct pg_transaction *t, const struct job_progress *progres
 void store_job_costed(struct pg_transaction *t, const struct job_row *job, struct text state, int64_t present, int64_t allowed);
 // Then for "waiting": the approval, with the list of what moves.
 void store_job_ask(struct pg_transaction *t, const struct job_row *job, int64_t approval_id, int64_t rules_version, int64_t present);
+// Api scope, of one that was approved: rows were looked at again, from job->checked on, and do what was approved. `against`: account.h.
+void store_job_checked(struct pg_transaction *t, const struct job_row *job, int64_t checked, int64_t against);
+// Something else has been changed since the check began.
+void store_job_check_anew(struct pg_transaction *t, const struct job_row *job);
+// They do not: the approval is stale, and the job is costed again and asks, as if it never had. Of retire: with the devices that are there now.
+void store_job_void(struct pg_transaction *t, const struct job_row *job, struct text problem);
+// Devices that retire would move and that are in none of its rows: a number, and one of them.
+unsigned store_job_unlisted(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t retires_id);
+int64_t store_job_unlisted_read(const struct pg_transaction *t, unsigned statement, struct text *serial);
 // Api scope: its time has come.
 void store_job_begin(struct pg_transaction *t, const struct job_row *job);
 // Api scope, first of the transaction's statements: the slice is carried out, and the client's run starts over.

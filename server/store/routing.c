@@ -12,7 +12,7 @@
 #define FACT                                                                                                                     \
 	"p.serial_number is not null, p.instance_id, p.reason, r.serial_number is not null,"                                          \
 	" r.original_serial_number is null and r.ask_at is not null, o.serial_number is not null, o.instance_id,"                             \
-	" array_to_string(l.labels, E'\\n'), f.instance_id, f.profile_uuid"
+	" array_to_string(l.labels, E'\\n'), f.instance_id, f.profile_uuid, x.instance_id"
 // `wanted` has serial numbers. Each is looked up by primary key.
 #define WITH_FACT(wanted)                                                                                                        \
 	" from (" wanted ") as w"                                                                                                     \
@@ -24,9 +24,14 @@
 	" on true"                                                                                                                    \
 	" left join lateral (select h.instance_id, h.profile_uuid from depbroker.dep_wishes h join depbroker.dep_profiles k"           \
 	"  on k.tenant_id = $1 and k.instance_id = h.instance_id and k.profile_uuid = h.profile_uuid and k.lost_at is null"            \
-	"  where h.tenant_id = $1 and h.serial_number = w.serial_number offset 0) as f on true"
+	"  where h.tenant_id = $1 and h.serial_number = w.serial_number offset 0) as f on true"                                            \
+	" left join lateral (select e.instance_id from depbroker.expected_devices e where e.tenant_id = $1"                           \
+	"  and e.serial_number = w.serial_number and e.instance_id is not null and not exists (select from depbroker.devices h"       \
+	"   where h.tenant_id = $1 and h.serial_number = w.serial_number and h.gone_at is null and h.instance_id is not null)"        \
+	"  offset 0) as x on true"
 #define FACTS_OF(wanted) "select w.serial_number, " FACT WITH_FACT(wanted) \
-	" where p.serial_number is not null or r.serial_number is not null or l.serial_number is not null or f.profile_uuid is not null"
+	" where p.serial_number is not null or r.serial_number is not null or l.serial_number is not null or f.profile_uuid is not null" \
+	" or x.instance_id is not null"
 
 #define SERIAL                "select serial_number from depbroker.devices where tenant_id = $1 "
 
@@ -61,6 +66,7 @@ static void read_fact(struct columns *at, struct routing_fact *out)
 	out->labels = next_text(at);
 	out->wish_instance_id = next_number(at);
 	out->wished_profile_uuid = next_text(at);
+	out->expected_instance_id = next_number(at);
 }
 
 static void read_routed(struct columns *at, struct routed_row *out)
@@ -93,7 +99,8 @@ unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
 		"select exists (select from depbroker.pins where tenant_id = $1) or exists (select from depbroker.replacements where tenant_id = $1)"
-		" or exists (select from depbroker.device_labels where tenant_id = $1) or exists (select from depbroker.dep_wishes where tenant_id = $1),"
+		" or exists (select from depbroker.device_labels where tenant_id = $1) or exists (select from depbroker.dep_wishes where tenant_id = $1)"
+		" or exists (select from depbroker.expected_devices where tenant_id = $1 and instance_id is not null),"
 		" exists (select from depbroker.reroutes where tenant_id = $1) or exists (" GUARDED_NO_MORE ")",
 		PG_V_INT8(tenant_id));
 }
@@ -202,6 +209,16 @@ unsigned store_routed_list(struct pg_transaction *t, int64_t tenant_id, struct t
 		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(after)), PG_V_INSTANT(seen_since_us), PG_V_INT8(limit));
 }
 
+unsigned store_routed_guarded(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit)
+{
+	assert(limit > 0 && limit <= STORE_ROUTED_MAX);
+	return PG_ADD(t,
+		ROUTED WITH_FACT("select * from (" PRESENT "and decider = 3 union all " PRESENT "and decider = 4) as g where g.serial_number > $2"
+			" order by g.serial_number limit $3")
+		" order by w.serial_number",
+		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(after)), PG_V_INT8(limit));
+}
+
 unsigned store_routed_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
 {
 	return PG_ADD(t, ROUTED WITH_FACT(PRESENT "and serial_number = any ($2::text[])") " order by w.serial_number", PG_V_INT8(tenant_id),
@@ -221,8 +238,8 @@ unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t jo
 {
 	return PG_ADD(t,
 		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile,"
-		" w.given_labels is not null, array_to_string(w.given_labels, E'\\n')"
-		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, d.tenant_id is not null as is_present,"
+		" w.given_labels is not null, array_to_string(w.given_labels, E'\\n'), w.moves, w.to_instance_id"
+		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, j.moves, j.to_instance_id, d.tenant_id is not null as is_present,"
 			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
 			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at, d.decider, d.hold_reason,"
 			" " STORE_JOB_LABELS(k, j) " as given_labels"
@@ -245,4 +262,6 @@ void store_job_slice_read(const struct pg_transaction *t, unsigned statement, si
 	out->has_profile = next_bool(&at);
 	out->has_labels = next_bool(&at);
 	out->labels = next_text(&at);
+	out->was_to_move = next_bool(&at);
+	out->was_to_go_to = next_number(&at);
 }

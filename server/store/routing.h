@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// routing.h - what decides about single devices besides the rules: pins by hand, replacements, profiles that their MDM server wants; and the devices that are to be decided about
+// routing.h - what decides about single devices besides the rules: pins by hand, replacements, where they are expected, profiles that their MDM server wants; and the devices that are to be decided about
 // once more.
 #pragma once
 
@@ -19,6 +19,7 @@ struct routing_fact { // about one serial number, whether such a device is known
 	struct text labels; // of the device itself, a line each; empty: none
 	int64_t wish_instance_id;     // whose MDM server wants another profile for it than the instance's; 0: none
 	struct text wished_profile_uuid;
+	int64_t expected_instance_id; // by the list, unless the device is somewhere already; 0: anywhere
 };
 
 // Any tenant scope. Only serial numbers about which there is a fact give a row.
@@ -40,6 +41,7 @@ static inline struct ruleset_device store_fact_device(const struct device_record
 		.predecessor = !replaces ? (apple->is_replacement ? RULESET_PREDECESSOR_PENDING : RULESET_PREDECESSOR_NONE)
 			: fact->original_is_asked_for ? RULESET_PREDECESSOR_PENDING
 			: fact->original_is_known ? RULESET_PREDECESSOR_KNOWN : RULESET_PREDECESSOR_UNKNOWN,
+		.expected_instance_id = fact != NULL ? fact->expected_instance_id : RULESET_INSTANCE_NONE,
 		.predecessor_instance_id = fact != NULL ? fact->original_instance_id : RULESET_INSTANCE_NONE,
 	};
 }
@@ -98,6 +100,8 @@ struct routed_row {
 enum { STORE_ROUTED_MAX = 2000 };
 // Any tenant scope, by serial number, the first `limit` after `after`.
 unsigned store_routed_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t seen_since_us, int limit);
+// Those that a guard or an expectation holds.
+unsigned store_routed_guarded(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit);
 // Of these serial numbers, those that are present.
 unsigned store_routed_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
 void store_routed_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routed_row *out);

@@ -19,7 +19,8 @@ unsigned store_rules_put(struct pg_transaction *t, int64_t tenant_id, int64_t ex
 		"  insert into depbroker.rules (tenant_id, version, document, reason, made_by)"
 		"  select $1, rules_version, $3, $4, $5 from moved returning version),"
 		" woken as ("
-		"  update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = $1)"
+		"  update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()), change_count = change_count + 1"
+		"  where tenant_id = $1)"
 		" select (select version from put), depbroker.require_fence(exists (select from moved))",
 		PG_V_INT8(tenant_id), PG_V_INT8(expected_version), PG_V_TEXT(rules->document), PG_V_TEXT(store_clipped(rules->reason, REASON_MAX)),
 		PG_V_TEXT(rules->made_by));

@@ -29,7 +29,7 @@ void store_start_over(struct pg_transaction *t, int64_t tenant_id, bool routes)
 		"with moved as ("
 		"  update depbroker.sync_stream set config_version = config_version + 1, profile_needed = profile_needed or $2"
 		"  where tenant_id = $1 returning tenant_id)"
-		" update depbroker.sync_due as d set wake = d.wake + 1, due_at = least(d.due_at, now())"
+		" update depbroker.sync_due as d set wake = d.wake + 1, due_at = least(d.due_at, now()), change_count = d.change_count + 1"
 		" from moved where d.tenant_id = $1 and moved.tenant_id = d.tenant_id",
 		PG_V_INT8(tenant_id), PG_V_BOOL(routes));
 }

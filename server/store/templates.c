@@ -73,7 +73,7 @@ unsigned store_template_put(struct pg_transaction *t, struct text name, int64_t 
 		"  select $1, coalesce(max(version), 0) + 1, $3, $4, $5 from depbroker.template_versions where name = $1"
 		"  having $2 = -1 or coalesce(max(version), 0) = $2 returning version),"
 		" woken as ("
-		"  update depbroker.sync_due d set wake = d.wake + 1, due_at = least(d.due_at, now())"
+		"  update depbroker.sync_due d set wake = d.wake + 1, due_at = least(d.due_at, now()), change_count = d.change_count + 1"
 		"  from depbroker.tenants t where t.template = $1 and t.tenant_id = d.tenant_id)"
 		" select (select version from put), depbroker.require_fence(exists (select from put))",
 		PG_V_TEXT(name), PG_V_INT8(expected_version), PG_V_TEXT(layer), PG_V_TEXT(author->made_by), reason_of(author));
@@ -98,6 +98,24 @@ void store_template_user_read(const struct pg_transaction *t, unsigned statement
 
 	out->tenant_id = next_number(&at);
 	out->slug = next_text(&at);
+}
+
+// The numbers of such locks are the database's; the first one says whose they are.
+enum { LOCK_OF_TEMPLATES = 0x7465 };
+
+void store_template_lock(struct pg_transaction *t, struct text name, bool shared)
+{
+	const struct pg_value values[] = { PG_V_INT8(LOCK_OF_TEMPLATES), PG_V_TEXT(name) };
+
+	(void)pg_add(t, shared ? "select pg_advisory_xact_lock_shared($1::int, hashtext($2))" : "select pg_advisory_xact_lock($1::int, hashtext($2))",
+		values, sizeof values / sizeof *values);
+}
+
+void store_template_require(struct pg_transaction *t, struct text name, int64_t version)
+{
+	(void)PG_ADD(t,
+		"select depbroker.require_fence($2 = (select coalesce(max(version), 0) from depbroker.template_versions where name = $1))",
+		PG_V_TEXT(name), PG_V_INT8(version));
 }
 
 void store_template_require_users(struct pg_transaction *t, struct text name, const int64_t *tenant_ids, size_t count)
@@ -204,19 +222,21 @@ void store_instance_device_count_read(const struct pg_transaction *t, unsigned s
 	*devices = next_number(&at);
 }
 
-unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, size_t count)
+unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, const struct text *profiles, size_t count)
 {
 	const struct pg_value all = { .kind = PG_NULL };
 	const struct pg_value these = PG_V_NUMBERS(PG_INT8_ARRAY, instance_ids, count);
+	const struct pg_value their_profiles = PG_V_TEXTS(PG_TEXT_ARRAY, profiles, count);
 
 	return PG_ADD(t,
-		"select count(*), string_agg(json_build_object('serial_number', d.serial_number, 'tenant', c.slug, 'instance', i.name)::text, ','"
+		"select count(*), string_agg(json_build_object('serial_number', d.serial_number, 'tenant', c.slug, 'instance', i.name,"
+		"  'profile', ($3::text[])[array_position($2::bigint[], d.instance_id)])::text, ','"
 		"  order by d.serial_number)"
 		" from depbroker.devices d"
 		" join depbroker.tenants c on c.tenant_id = $1"
 		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = d.instance_id"
 		" where d.tenant_id = $1 and d.gone_at is null and ($2::bigint[] is null or d.instance_id = any ($2::bigint[])) group by d.tenant_id",
-		PG_V_INT8(tenant_id), instance_ids == NULL ? all : these);
+		PG_V_INT8(tenant_id), instance_ids == NULL ? all : these, instance_ids == NULL ? all : their_profiles);
 }
 
 struct text store_instance_device_list_read(const struct pg_transaction *t, unsigned statement)

@@ -39,7 +39,11 @@ unsigned store_template_put(struct pg_transaction *t, struct text name, int64_t 
 	const struct layer_author *author);
 int64_t store_layer_put_read(const struct pg_transaction *t, unsigned statement); // the new version, of each of the three puts
 
-// In the transaction of the put: ERR_FENCED when others use it than these.
+// First in a transaction: who begins to use the template (`shared`), and who puts it, follow each other. Any scope.
+void store_template_lock(struct pg_transaction *t, struct text name, bool shared);
+// After the lock: ERR_FENCED when another version is in force; 0: there is none.
+void store_template_require(struct pg_transaction *t, struct text name, int64_t version);
+// In the transaction of the put, after the lock: ERR_FENCED when others use it than these.
 void store_template_require_users(struct pg_transaction *t, struct text name, const int64_t *tenant_ids, size_t count);
 
 struct template_user_row {
@@ -82,8 +86,9 @@ void store_layer_version_read(const struct pg_transaction *t, unsigned statement
 // --- what a change costs: api scope ---
 
 unsigned store_instance_device_counts(struct pg_transaction *t, int64_t tenant_id); // present devices by instance
-// Of these instances, NULL: all, of none too: the elements of a JSON list of {"serial_number","tenant","instance"}, by serial number.
-unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, size_t count);
+// Of these instances, NULL: all, of none too: the elements of a JSON list of {"serial_number","tenant","instance","profile"}, by serial number.
+// `profiles`: what their devices get, a word for each instance.
+unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, const struct text *profiles, size_t count);
 struct text store_instance_device_list_read(const struct pg_transaction *t, unsigned statement);
 int64_t store_instance_device_list_count(const struct pg_transaction *t, unsigned statement);
 void store_instance_device_count_read(const struct pg_transaction *t, unsigned statement, size_t row, int64_t *instance_id, int64_t *devices);

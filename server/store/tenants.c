@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { TENANT_COLUMN_COUNT = 28, REASON_MAX = 400 };
+enum { TENANT_COLUMN_COUNT = 29, REASON_MAX = 400 };
 
 #define TENANT_AND_STATUS                                                                                                \
 	"select t.tenant_id, t.slug, t.display_name, t.state, t.state_since, t.state_reason, t.version, t.apple_url, "       \
@@ -16,6 +16,7 @@ enum { TENANT_COLUMN_COUNT = 28, REASON_MAX = 400 };
 	"t.server_name, t.org_id, t.org_id_hash, t.org_name, t.org_type, t.pinned_at, t.created_at, t.updated_at, "          \
 	"array_to_string(t.labels, E'\\n'), t.notes, array_to_string(t.allowed_hosts, E'\\n'), t.brake_percent, "            \
 	"t.brake_devices, t.time_zone, t.technical_contact, t.apple_contact, array_to_string(t.expiry_days, ','), "          \
+	"(select d.change_count from depbroker.sync_due d where d.tenant_id = t.tenant_id), "                                \
 	"s.token_expires_at, s.token_state, s.sync_phase, s.sync_reason, s.sync_error, s.synced_at, s.sync_next_at, "        \
 	"s.devices, s.assigned, s.held, s.announced_seq, s.event_seq, s.updated_at, s.removals_held, s.missed_changes, "     \
 	"s.parked_records, s.token_since, s.token_checked_at, s.token_word, s.pending_since, s.told_token_id, s.told_days, " \
@@ -168,6 +169,7 @@ void store_tenant_read(const struct pg_transaction *t, unsigned statement, size_
 	out->technical_contact = next_text(&at);
 	out->apple_contact = next_text(&at);
 	out->expiry_days = next_text(&at);
+	out->change_count = next_number(&at);
 	assert(at.next == TENANT_COLUMN_COUNT);
 }
 

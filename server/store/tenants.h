@@ -35,6 +35,7 @@ struct tenant_row {
 	struct text technical_contact;
 	struct text apple_contact;  // the client's administrator at Apple
 	struct text expiry_days;    // "60,30"; empty: the default
+	int64_t change_count;       // account.h, law 3
 };
 
 // Directory scope: the number of a new client.

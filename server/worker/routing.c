@@ -112,6 +112,7 @@ static enum route_decider decider_of(const struct ruleset_target *target)
 		[RULESET_BY_RULE] = ROUTE_BY_RULE,
 		[RULESET_BY_OTHERWISE] = ROUTE_BY_RULE,
 		[RULESET_BY_GUARD] = ROUTE_BY_GUARD,
+		[RULESET_BY_EXPECTATION] = ROUTE_BY_EXPECTATION,
 	};
 
 	return deciders[target->decider];

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The brake: whatever moves devices is on the account of its client or approved by a second key, once, as it was asked for.
+import collections
 import os
 import sys
 import threading
@@ -193,11 +194,7 @@ def two_changes_at_a_time_do_not_both_have_what_is_left():
     answers = []
 
     def change(part):
-        try:
-            answers.append(pins(client, part, instance="school"))
-        except Problem as problem:
-            equal(problem.problem["code"], "precondition_failed", "refused")
-            answers.append({"changes": 0, "state": "refused"})
+        answers.append(pins(client, part, instance="school"))
 
     threads = [threading.Thread(target=change, args=(serials[i * 10:i * 10 + 10],)) for i in range(6)]
     for thread in threads:
@@ -209,28 +206,248 @@ def two_changes_at_a_time_do_not_both_have_what_is_left():
     equal(client.row("select count(*) as n from depbroker.pins where tenant_id = {id}")["n"], 20, "pins")
 
 
-def random_change(client, chance, serials):
-    some = sorted(chance.sample(serials, chance.choice((1, 2, 5, 12, 30))))
-    place = chance.choice(("main", "school"))
-    return chance.choice((
-        ("PUT", f"/devices/{some[0]}/pin", {"instance": place}),
-        ("PUT", f"/devices/{some[0]}/pin", {"hold": "random"}),
-        ("DELETE", f"/devices/{some[0]}/pin", None),
-        ("POST", "/pins", {"serial_numbers": some, "instance": place}),
-        ("POST", "/pins", {"serial_numbers": some, "unpin": True}),
-        ("PUT", "/rules", {"rules": [{"name": "r", "when": {"serial": some}, "then": {"instance": place}}], "otherwise": {"instance": "main"}}),
-        ("PUT", "/rules", {"rules": [], "otherwise": {"instance": place}}),
-        ("PUT", "/profile", {"layer": {"department": f"d{chance.randrange(3)}"}}),
-        ("PUT", f"/instances/{place}/profile", {"layer": {"department": f"d{chance.randrange(3)}"}}),
-        ("PATCH", "", {"display_name": f"Name {chance.randrange(3)}", "brake_devices": chance.choice((10, 25, 500))}),
-        ("PATCH", "", {"labels": [chance.choice(("gold", "silver"))]}),
-    ))
+def expect(client, method, rows, query=""):
+    return WORLD.technician.call(method, f"{client.path}/expected{query}", ("serial,instance\n" + "".join(f"{row}\n" for row in rows)).encode())
+
+
+@test
+def a_list_of_expected_devices_that_lets_many_go_waits():
+    client = onboarded()
+    expect(client, "PUT", ["SOME,"], "?hold=true")
+    surprises = [f"SURPRISE{number:02}" for number in range(30)]
+    WORLD.apple.post(f"/tenants/{client.apple}/devices", {"devices": surprises})
+    client.sync_now()
+    wait_until(lambda: len(places(client)) == DEVICES + 30, "they do not arrive")
+    until_at(client, surprises, "held")
+    equal(expect(client, "POST", [f"{serial}," for serial in surprises[:5]])["rows"], 5, "a few")
+    until_at(client, surprises[:5], "main")
+    forget_what_was_spent(client)
+    elsewhere = expect(client, "POST", [f"{serial},school" for serial in surprises[5:]])
+    equal(elsewhere["rows"], 25, "these stay held, for another reason")
+    wait_until(lambda: client.row("select count(*) as n from depbroker.devices where tenant_id = {id} and decider = 4")["n"] == 25, "they do not")
+    forget_what_was_spent(client)
+    pins(client, sorted(places(client))[:1], instance="school")
+    asked = expect(client, "PUT", [])
+    equal((asked["state"], asked["kind"], asked["changes"]), ("pending", "expected", 25), "an end of the list")
+    equal(listed(asked), set(surprises[5:]), "whom it lets go")
+    until_at(client, surprises[5:], "held")
+    equal(WORLD.technician.get(f"{client.path}/expected")["counts"]["arrived"], 30, "the list stays")
+    equal(approve(asked)["state"], "approved", "approved")
+    until_at(client, surprises, "main")
+    equal(WORLD.technician.get(f"{client.path}/expected")["items"], [], "nothing is expected")
+
+
+def at_once(*calls):
+    """The answers of calls that are made at the same moment, in their order; of what is refused its code."""
+    answers = [None] * len(calls)
+
+    def make(place, call):
+        try:
+            answers[place] = WORLD.operator.call(*call)
+        except Problem as problem:
+            answers[place] = {"code": problem.problem["code"]}
+
+    threads = [threading.Thread(target=make, args=pair) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def is_made(answer):
+    return "expires_at" not in answer and "code" not in answer
+
+
+@test
+def a_template_and_who_begins_to_use_it_do_not_pass_each_other():
+    """Each of the two costs nothing as long as the other one has not been made."""
+    client = onboarded()
+    made = 0
+    for turn in range(20):
+        name = f"race-{turn}"
+        WORLD.operator.call("PUT", f"/templates/{name}", {"layer": {}})
+        calls = [("PUT", f"{client.path}/profile", {"layer": {}, "template": name}), ("PUT", f"/templates/{name}", {"layer": {"department": "x"}})]
+        answers = at_once(*(calls if turn % 2 else calls[::-1]))
+        made += sum(map(is_made, answers))
+        if all(map(is_made, answers)):
+            raise AssertionError(f"turn {turn}: {DEVICES} devices get another profile, and nobody was asked: {answers}")
+        client.sql("update depbroker.tenants set template = null where tenant_id = {id}")
+    equal(made > 0, True, "one of the two is made")
+
+
+@test
+def two_layers_that_hide_each_other_do_not_both_cost_nothing():
+    client = onboarded()
+    hidden, shown = {"layer": {"department": "hidden"}}, {"layer": {"department": "shown"}}
+    for turn in range(10):
+        forget_what_was_spent(client)
+        for path, layer in (("/profile", hidden), ("/instances/main/profile", hidden)):
+            answer = WORLD.technician.call("PUT", client.path + path, layer)
+            if "expires_at" in answer:
+                approve(answer)
+        # The tenant's layer is hidden by the instance's, and the instance's is as the tenant's.
+        answers = at_once(("PUT", client.path + "/profile", shown), ("PUT", client.path + "/instances/main/profile", {"layer": {}}))
+        if all(map(is_made, answers)):
+            raise AssertionError(f"turn {turn}: {DEVICES} devices get another profile, and nobody was asked")
+
+
+class Random:
+    """Every way to move devices that the API has, in any order."""
+
+    def __init__(self, client, chance):
+        self.client, self.chance = client, chance
+        self.instances, self.made = ["main", "school"], 0
+        self.ways = (self.pin, self.hold, self.unpin, self.pins, self.no_pins, self.rules, self.otherwise, self.rules_again, self.tenant_layer,
+                     self.instance_layer, self.template, self.rename, self.labels, self.url, self.expected, self.expected, self.job, self.job, self.retire)
+        self.done = collections.Counter()
+
+    def some(self):
+        serials = sorted(places(self.client)) + ["TOCOME1", "TOCOME2"]
+        return sorted(self.chance.sample(serials, self.chance.choice((1, 2, 5, 12, 30))))
+
+    def place(self):
+        return self.chance.choice(self.instances)
+
+    def layer(self):
+        return {"layer": {"department": f"d{self.chance.randrange(3)}"} if self.chance.random() < 0.7 else {}}
+
+    def next(self):
+        way = self.chance.choice(self.ways)
+        self.done[way.__name__] += 1
+        method, path, body = way()
+        return method, path if path.startswith("/templates/") else self.client.path + path, body
+
+    # One way each
+
+    def pin(self):
+        return "PUT", f"/devices/{self.some()[0]}/pin", {"instance": self.place()}
+
+    def hold(self):
+        return "PUT", f"/devices/{self.some()[0]}/pin", {"hold": "random"}
+
+    def unpin(self):
+        return "DELETE", f"/devices/{self.some()[0]}/pin", None
+
+    def pins(self):
+        return "POST", "/pins", {"serial_numbers": self.some(), "instance": self.place()}
+
+    def no_pins(self):
+        return "POST", "/pins", {"serial_numbers": self.some(), "unpin": True}
+
+    def rules(self):
+        when = self.chance.choice(({"serial": self.some()}, {"labels": {"site": "north"}}, {"share": 30}))
+        then = self.chance.choice(({"instance": self.place()}, {"instance": self.place(), "profile": {"department": "rule"}}, {"hold": "rule"}))
+        return "PUT", "/rules", {"rules": [{"name": "r", "when": when, "then": then}], "otherwise": {"instance": self.place()}}
+
+    def otherwise(self):
+        return "PUT", "/rules", {"rules": [], "otherwise": {"instance": self.place()}}
+
+    def rules_again(self):
+        return "PUT", "/rules", {"version": 1}
+
+    def tenant_layer(self):
+        return "PUT", "/profile", self.layer() | self.chance.choice(({}, {"template": None}, {"template": "random-a"}, {"template": "random-b"}))
+
+    def instance_layer(self):
+        return "PUT", f"/instances/{self.place()}/profile", self.layer()
+
+    def template(self):
+        return "PUT", f"/templates/random-{self.chance.choice('ab')}", self.layer()
+
+    def rename(self):
+        return "PATCH", "", {"display_name": f"Name {self.chance.randrange(3)}", "brake_devices": self.chance.choice((10, 25))}
+
+    def labels(self):
+        return "PATCH", "", {"labels": [self.chance.choice(("gold", "site=north", "site=south"))]}
+
+    def url(self):
+        place = self.place()
+        return "PATCH", f"/instances/{place}", {"enrolment_url": f"https://mdm.{self.client.slug}.example/{place}/{self.chance.randrange(2)}"}
+
+    def expected(self):
+        rows = [f"{serial},{self.chance.choice(['', self.place()])}\n" for serial in self.some() if self.chance.random() < 0.7]
+        method = self.chance.choice(("PUT", "POST") if rows else ("PUT",))
+        return method, f"/expected?hold={self.chance.choice(('true', 'false'))}", ("serial,instance\n" + "".join(rows)).encode()
+
+    def job(self):
+        kind = self.chance.choice(("assign", "pin", "unpin", "reroute", "remove_profile", "label"))
+        body = {"kind": kind, "rows": self.some()}
+        if kind in ("assign", "pin"):
+            body["instance"] = self.place()
+        if kind == "label":
+            body["labels"] = self.chance.choice((["site=north"], ["site=south"], []))
+        return "POST", "/jobs", body
+
+    def retire(self):
+        """An instance that is made for it, with or without devices."""
+        old, new = self.chance.sample(self.instances, 2)
+        return "POST", "/jobs", {"kind": "retire", "instance": new, "filter": {"instance": old}}
+
+    def arrive(self):
+        """Not a call: what is new is where it is by its first decision, and moves from there on."""
+        before = len(places(self.client))
+        self.made += 3
+        WORLD.apple.post(f"/tenants/{self.client.apple}/devices", {"devices": [f"NEW{self.made + number:04}" for number in range(3)]})
+        self.client.sync_now()
+        wait_until(lambda: len(places(self.client)) == before + 3, "they do not arrive")
+
+    def replace_retired(self):
+        states = {item["name"]: item["state"] for item in WORLD.technician.get(f"{self.client.path}/instances")["items"]}
+        self.instances = [name for name in self.instances if states[name] != "retired"]
+        while len(self.instances) < 3:
+            self.made += 1
+            self.instances.append(f"mdm-{self.made}")
+            WORLD.technician.post(f"{self.client.path}/instances", {
+                "name": self.instances[-1], "kind": "fleet", "enrolment_url": f"https://mdm.{self.client.slug}.example/{self.instances[-1]}",
+                "allowed_hosts": [f"mdm.{self.client.slug}.example"]})
 
 
 def wanted_by(client):
     """Place and profile of each device, as the API says it would be: what the brake is about."""
-    profile = {name: WORLD.technician.get(f"{client.path}/instances/{name}/profile")["digest"] for name in ("main", "school")}
-    return {serial: (place, profile.get(place)) for serial, place in places(client).items()}
+    digests = {item["name"]: WORLD.technician.get(f"{client.path}/instances/{item['name']}/profile")["digest"]
+               for item in WORLD.technician.get(f"{client.path}/instances")["items"]}
+    overrides = {row["serial_number"]: row["rule_id"] for row in client.rows(
+        "select serial_number, case when decider = 2 and rule_id = 'r' then rule_id end as rule_id from depbroker.devices where tenant_id = {id}")}
+    document = WORLD.technician.get(f"{client.path}/rules")
+    override = next((str(rule["then"].get("profile")) for rule in document["rules"]), None)
+    return {serial: (place, digests.get(place), override if overrides[serial] else None) for serial, place in places(client).items()}
+
+
+def job_of(client, answer):
+    """A job when it is over, or waits."""
+    path = f"{client.path}/jobs/{answer['id']}"
+    return wait_until(lambda: next((job for job in [WORLD.technician.get(path)] if job["state"] in ("done", "waiting")), None),
+                      lambda: f"the job does not end: {WORLD.technician.get(path)}")
+
+
+def outcome_of(client, call):
+    """The approval that a call waits for, or None: it was made, or refused."""
+    refusals = ("pin_not_found", "instance_has_devices", "bad_body", "too_many_jobs", "rules_invalid")
+    try:
+        answer = WORLD.operator.call(*call)
+    except Problem as problem:
+        equal(problem.problem["code"] in refusals, True, f"{call}: {problem.problem}")
+        return None
+    if call[1].endswith("/jobs"):
+        job = job_of(client, answer)
+        return {"id": job["approval"], "changes": job["changes"], "job": answer} if job["state"] == "waiting" else None
+    return answer if isinstance(answer, dict) and answer.get("state") == "pending" and "expires_at" in answer else None
+
+
+def agree(client, asked):
+    """By a third key. What has changed meanwhile makes it stale, and a job asks once more."""
+    try:
+        approve(asked, WORLD.admin)
+    except Problem as problem:
+        equal(problem.problem["code"], "approval_stale", "refused")
+    if "job" in asked:
+        job_of(client, asked["job"])
+    settled(client)
+
+
+def count_moved(before, after):
+    return sum(after.get(serial, place) != place for serial, place in before.items())
 
 
 @test
@@ -238,40 +455,45 @@ def no_sequence_of_calls_moves_more_than_the_limit_without_an_approval():
     """Each call is followed by the decisions of the worker; devices whose place or profile changed are counted by what is stored."""
     chance, _ = seeded("e2e/changes_are_approved")
     client = onboarded()
-    serials = sorted(places(client))
-    before, moved, asked, approved = wanted_by(client), 0, 0, 0
-    for _ in range(80):
-        method, path, body = random_change(client, chance, serials)
-        try:
-            answer = WORLD.operator.call(method, client.path + path, body)
-        except Problem as problem:
-            equal(problem.problem["code"], "pin_not_found", f"{method} {path}")
-            answer = None
+    for name in ("random-a", "random-b"):
+        WORLD.operator.call("PUT", f"/templates/{name}", {"layer": {}})
+    ways = Random(client, chance)
+    all_moved, moved, asked_for, approved = 0, 0, 0, 0
+    for turn in range(120):
+        ways.replace_retired()
+        if turn % 10 == 0:
+            ways.arrive()
+        if turn % 15 == 0:
+            forget_what_was_spent(client)
+            all_moved, moved = all_moved + moved, 0
+        settled(client)
+        before = wanted_by(client)
+        call = ways.next()
+        asked = outcome_of(client, call)
         settled(client)
         after = wanted_by(client)
-        changes = sum(after[serial] != place for serial, place in before.items())
-        if isinstance(answer, dict) and answer.get("state") == "pending" and "expires_at" in answer:
-            equal(changes, 0, f"{method} {path}: it waits, and yet devices moved")
-            asked += 1
-            if chance.random() < 0.2:
+        if asked:
+            equal(count_moved(before, after), 0, f"{call}: it waits, and yet devices moved")
+            asked_for += 1
+            if chance.random() < 0.3:
                 approved += 1
-                approve(answer, WORLD.admin)
-                settled(client)
-                after = wanted_by(client)
-                equal(sum(after[serial] != place for serial, place in before.items()) <= answer["changes"], True, "more than was approved")
+                agree(client, asked)
+                equal(count_moved(before, wanted_by(client)) <= asked["changes"], True, f"{call}: more than was approved: {asked}")
         else:
-            moved += changes
+            moved += count_moved(before, after)
             if moved > LIMIT:
-                raise AssertionError(f"{moved} devices were moved without an approval, the last ones by {method} {path} {body}")
-        before = after
-    if not (asked and approved and moved):
-        raise AssertionError(f"the test tests nothing: {asked} asked, {approved} approved, {moved} moved")
+                raise AssertionError(f"{moved} devices were moved without an approval, the last ones by {call}")
+    print(f"{asked_for} asked, {approved} approved, {all_moved + moved} moved: {dict(ways.done)}", flush=True)
+    if not (asked_for and approved and all_moved) or len(ways.done) < len(set(ways.ways)):
+        raise AssertionError("the test tests nothing")
 
 
 def settled(client):
     """The worker has looked at everything that was asked for so far."""
     wait_until(lambda: client.row("select s.owner is null and not s.profile_needed and d.claimed_by is null and d.due_at > now() and not exists"
-                                  " (select from depbroker.reroutes r where r.tenant_id = s.tenant_id) as idle"
+                                  " (select from depbroker.reroutes r where r.tenant_id = s.tenant_id) and not exists (select from depbroker.tenants t"
+                                  "  where t.tenant_id = s.tenant_id and t.template_done is distinct from coalesce((select max(v.version)"
+                                  "   from depbroker.template_versions v where v.name = t.template), t.template_done)) as idle"
                                   " from depbroker.sync_stream s join depbroker.sync_due d using (tenant_id) where tenant_id = {id}")["idle"],
                "the worker does not come to rest", every=0.02)
 

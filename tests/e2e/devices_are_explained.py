@@ -101,13 +101,18 @@ def check_states(world, client):
     equal(refusal(world.technician, f"{client.path}/devices?state=lost")["code"], "bad_parameter", "there is no such state")
 
 
+def metrics(world):
+    peer = Peer("http://" + world.broker.admin_listen)
+    text = peer.request("GET", "/metrics").text
+    peer.close()
+    return text
+
+
 def check_lag(world, client):
     lag = client.row("select assign_lag_ms from depbroker.tenant_status where tenant_id = {id}")["assign_lag_ms"]
     if not 0 < lag < 30000:
         raise Failure(f"devices waited {lag} ms for their first profile")
-    peer = Peer("http://" + world.broker.admin_listen)
-    text = peer.request("GET", "/metrics").text
-    peer.close()
+    text = metrics(world)
     equal(f'depbroker_assign_lag_seconds{{tenant="{client.slug}"}} {lag // 1000}.{lag % 1000:03}' in text, True, "the metric")
 
 
@@ -179,11 +184,56 @@ def check_expected(world, client):
     world.technician.call("PUT", f"{client.path}/rules", {"default": "main"})
     wait_until(lambda: not client.stream()["profile_needed"], "the rules are not applied", 20)
     equal(device(world, client, "SURPRISE1")["status"]["state"], "held", "other rules do not let it pass")
+    # A person who lets go of it leaves it to the guards, which are asked before it is decided about.
+    for call, reason in (((("PUT", {"hold": "by hand"}), "by hand"), (("DELETE", None), "it is not on the list of expected devices"))):
+        world.technician.call(call[0], f"{client.path}/devices/SURPRISE2/pin", call[1])
+        wait_until(lambda reason=reason: device(world, client, "SURPRISE2")["hold_reason"] == reason,
+                   lambda: f"not {reason!r}: {device(world, client, 'SURPRISE2')}", 30)
+    equal(is_assigned(client, "SURPRISE2"), None, "its profile")
     world.technician.post(f"{client.path}/expected", b"serial_number\nSURPRISE1\n")
     until_state(world, client, "SURPRISE1", "assigned")
     equal(device(world, client, "SURPRISE2")["status"]["state"], "held", "the other one stays")
     world.technician.call("PUT", f"{client.path}/expected?hold=false", b"serial_number\nEXPECTED1\n")
     until_state(world, client, "SURPRISE2", "assigned")
+
+
+def check_expected_elsewhere(world, client):
+    """A device that was bought for the school, when the rules send it to main: held with both names, until a person, the list or the rules decide."""
+    bought = ["BOUGHT1", "BOUGHT2", "BOUGHT3", "BOUGHT4"]
+    there = min(serial for serial in client.stored() if device(world, client, serial)["instance"] == "main")
+    rows = "".join(f"{serial},school\n" for serial in bought + [there])
+    world.technician.call("PUT", f"{client.path}/expected", f"serial,instance\nMAIN1,main\nANY1,\n{rows}".encode())
+    world.apple.post(f"/tenants/{client.apple}/devices", {"devices": ["MAIN1", "ANY1", *bought]})
+    for serial in ("MAIN1", "ANY1"):
+        until_state(world, client, serial, "assigned")
+    for serial in bought:
+        until_state(world, client, serial, "held")
+        equal(is_assigned(client, serial), None, "its profile")
+    shown = device(world, client, "BOUGHT1")
+    equal(shown["hold_reason"].split(":")[0], "expected-list mismatch", "why")
+    decision = shown["explanation"]["decision"]
+    equal((decision["decided_by"], decision["expected"], decision["wanted"], decision["instance"]), ("expected_list", "school", "main", None), "both names")
+    equal(device(world, client, there)["instance"], "main", "what is somewhere already stays")
+    wait_until(lambda: [alert for alert in world.technician.get("/alerts?limit=1000")["items"]
+                        if (alert["tenant"], alert["kind"]) == (client.slug, "device.held")], "no alert")
+    wait_until(lambda: f'depbroker_devices{{tenant="{client.slug}",state="held"}} 4' in metrics(world), lambda: metrics(world), 30)
+    # Apple tells something new about it: it is held all the same.
+    client.change("BOUGHT1", asset_tag="NEW")
+    wait_until(lambda: client.rows("select 1 from depbroker.devices where tenant_id = {id} and asset_tag = 'NEW'"), "the change is not heard of", 30)
+    equal(device(world, client, "BOUGHT1")["held"], True, "still")
+    # A person, the list, the rules.
+    world.technician.call("PUT", f"{client.path}/devices/BOUGHT1/pin", {"instance": "main"})
+    until_state(world, client, "BOUGHT1", "assigned")
+    world.technician.post(f"{client.path}/expected", b"serial,instance\nBOUGHT2,main\n")
+    until_state(world, client, "BOUGHT2", "assigned")
+    equal(device(world, client, "BOUGHT3")["held"], True, "the others stay")
+    before = world.technician.get(f"{client.path}/rules")
+    world.technician.call("PUT", f"{client.path}/rules", {
+        "rules": [{"when": {"serial": ["BOUGHT3"]}, "then": {"instance": "school"}}, *before["rules"]], "otherwise": before["otherwise"]})
+    until_state(world, client, "BOUGHT3", "assigned")
+    equal(device(world, client, "BOUGHT3")["instance"], "school", "where it was expected")
+    world.technician.call("PUT", f"{client.path}/expected", b"serial\n")
+    until_state(world, client, "BOUGHT4", "assigned")
 
 
 # --- who replaces ---
@@ -224,6 +274,7 @@ def check(world):
     check_dates_decide(world, older, newer, third)
     check_inherit(world, stranger)
     check_expected(world, stranger)
+    check_expected_elsewhere(world, stranger)
     for client in (older, newer, stranger):
         world.check_log(client)
         world.check_ledger(client)

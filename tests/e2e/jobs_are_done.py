@@ -342,6 +342,65 @@ def check_retiring(world, client, serials):
     wait_until(lambda: set(places(client).values()) == {"main"}, "devices are still there", 30)
 
 
+def approve(world, job):
+    return world.operator.post(f"/approvals/{job['approval']}/approve")
+
+
+def check_void(world, client, job, moving):
+    """What was approved is not what would happen: the approval is used up, nothing has moved, and the job asks about what it would do now."""
+    before, asked = places(client), job["approval"]
+    equal(approve(world, job)["state"], "approved", "agreed to")
+    job = until(world.technician, client, job, ("done", "waiting"))
+    equal((job["state"], job["moved"]), ("waiting", 0), "it asks once more")
+    if job["approval"] == asked or "elsewhere than was approved" not in (job["problem"] or ""):
+        raise Failure(f"it does not say why: {job}")
+    equal(world.operator.get(f"/approvals/{asked}")["state"], "stale", "the first approval")
+    equal([line["detail"]["id"] for line in world.admin.get("/audit?limit=1000")["items"] if line["action"] == "approval.void"][-1], asked, "audit")
+    equal(places(client), before, "nothing has moved")
+    shown = {item["serial_number"]: item["to"] for item in world.operator.get(f"/approvals/{job['approval']}/devices?limit=1000")["items"]}
+    equal(shown, moving, "what it would do now")
+    equal(approve(world, job)["state"], "approved", "agreed to")
+    job = until(world.technician, client, job, ("done",))
+    equal((job["moved"], job["problem"]), (len(moving), None), "done")
+    wait_until(lambda: {serial: places(client)[serial] for serial in moving} == moving, "devices are not where they were to go", 30)
+
+
+def check_what_was_agreed_to(world):
+    """Between an approval's list and its execution something else costs nothing, and yet changes what happens."""
+    client = world.onboard(devices=DEVICES, interval_s=1)
+    world.until_equal(client)
+    for name in ("school", "annex"):
+        world.technician.post(f"{client.path}/instances", {
+            "name": name, "kind": "fleet", "enrolment_url": f"https://mdm.{name}.example/enrol", "allowed_hosts": [f"mdm.{name}.example"]})
+    serials = sorted(client.stored())
+    moving = serials[:30]
+    job = until(world.technician, client, world.technician.post(f"{client.path}/jobs", {"kind": "assign", "instance": "school", "rows": moving}))
+    approve(world, job)
+    until(world.technician, client, job, ("done",))
+    wait_until(lambda: sum(place == "school" for place in places(client).values()) == 30, "devices are not at the school", 30)
+
+    job = until(world.technician, client, world.technician.post(f"{client.path}/jobs", {"kind": "unpin", "rows": moving}))
+    equal((job["state"], job["changes"]), ("waiting", 30), "back to main")
+    world.technician.call("PUT", f"{client.path}/rules", {
+        "rules": [{"name": "annex", "when": {"serial": moving[:10]}, "then": {"instance": "annex"}}], "otherwise": {"instance": "main"}})
+    check_void(world, client, job, {serial: "annex" if serial in moving[:10] else "main" for serial in moving})
+
+    new_day(client)
+    job = until(world.technician, client, world.technician.post(f"{client.path}/jobs", {"kind": "assign", "instance": "school", "rows": moving}))
+    approve(world, job)
+    until(world.technician, client, job, ("done",))
+    wait_until(lambda: sum(place == "school" for place in places(client).values()) == 30, "devices are not at the school", 30)
+    job = until(world.technician, client, world.technician.post(f"{client.path}/jobs", {
+        "kind": "retire", "instance": "main", "filter": {"instance": "school"}}))
+    equal((job["state"], job["changes"]), ("waiting", 30), "retiring")
+    swapped = [moving[0], serials[40]]
+    world.technician.call("DELETE", f"{client.path}/devices/{swapped[0]}/pin")
+    world.technician.call("PUT", f"{client.path}/devices/{swapped[1]}/pin", {"instance": "school"})
+    wait_until(lambda: [places(client)[serial] for serial in swapped] == ["annex", "school"], "one for the other", 30)
+    check_void(world, client, job, dict.fromkeys(moving[1:] + swapped[1:], "main"))
+    equal(world.technician.get(f"{client.path}/instances/school")["state"], "retired", "its state")
+
+
 def check_release(world, client, serials):
     few = serials[:2]
     body = {"kind": "release", "rows": few}
@@ -391,6 +450,7 @@ def check(world):
 def main():
     with World(workers=2) as world:
         client, serials = check(world)
+        check_what_was_agreed_to(world)
         equal(refused(world.technician, "POST", f"{client.path}/jobs", {"kind": "release", "rows": serials[:1], "confirm_devices": 1})["code"],
               "release_disabled", "releases are off unless somebody allows them")
     with World(workers=1, DEPBROKER_ALLOW_RELEASE="1") as world:

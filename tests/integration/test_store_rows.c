@@ -859,8 +859,12 @@ static void only_another_person_grants_an_approval_and_only_once(void **state)
 	const int64_t approval_id = new_object_id(&world);
 	const struct approval_row approval = { .tenant_id = tenant_id, .approval_id = approval_id, .kind = TEXT("rules"), .payload = TEXT("{}"),
 		.reason = ODD, .base_version = 3, .changes = 40, .present = 50, .devices = TEXT("[{\"serial_number\":\"A\",\"to\":\"x\"}]"), .requested_by = TEXT("first") };
-	const struct text grown = TEXT("[{\"serial_number\":\"A\",\"to\":\"x\"},{\"serial_number\":\"B\",\"to\":\"x\"}]");
-	const struct text elsewhere = TEXT("[{\"serial_number\":\"A\",\"to\":\"y\"}]");
+	static const struct text others[] = { // than what was shown
+		TEXT("[{\"serial_number\":\"A\",\"to\":\"x\"},{\"serial_number\":\"B\",\"to\":\"x\"}]"),
+		TEXT("[{\"serial_number\":\"A\",\"to\":\"y\"}]"),
+		TEXT("[{\"serial_number\":\"A\",\"to\":\"x\",\"new_rule\":\"r\"}]"),
+		TEXT("[{\"serial_number\":\"A\",\"to\":\"x\",\"profile\":\"p\"}]"),
+	};
 	struct approval_row row;
 	struct pg_call call;
 
@@ -869,10 +873,10 @@ static void only_another_person_grants_an_approval_and_only_once(void **state)
 	run_and_end(&call, &world);
 	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("first"), TEXT("[]"));
 	refuse(&call, &world, ERR_FENCED);
-	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"), grown);
-	refuse(&call, &world, ERR_FENCED);
-	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"), elsewhere);
-	refuse(&call, &world, ERR_FENCED);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"), others[i]);
+		refuse(&call, &world, ERR_FENCED);
+	}
 	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("second"), approval.devices);
 	run_and_end(&call, &world);
 	store_approval_grant(begin(&call, store_api(tenant_id)), tenant_id, approval_id, TEXT("third"), approval.devices);

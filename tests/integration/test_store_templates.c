@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Layers of profiles in the database: versions, who is woken, what is counted.
+#include "store/account.h"
 #include "store/definitions.h"
 #include "store/templates.h"
 #include "support/cmocka_all.h"
@@ -99,6 +100,97 @@ static void who_uses_a_template_is_woken_by_its_change_and_nobody_else(void **st
 	assert_int_equal(profile.template_done, 1);
 	assert_true(text_equal(profile.template_layer, TEXT("{\"department\":\"d\"}")));
 	end(&call);
+}
+
+enum { ROUNDS = 6 };
+
+// Both look before either has committed, unless one waits for the other.
+static void dawdle(struct pg_call *call)
+{
+	(void)pg_add(&call->transaction, "select pg_sleep(0.03)", NULL, 0);
+}
+
+// The version that has been seen as costing nothing is taken into use while another one, which nobody uses as far as can be seen, is put.
+static void who_begins_to_use_a_template_is_counted_by_its_next_version_or_sees_it(void **state)
+{
+	const struct tenant_profile_row profile = { .template_name = TEXT("raced"), .layer = TEXT("{}") };
+	size_t used = 0, put = 0;
+
+	(void)state;
+	for (int i = 0; i < ROUNDS; i++) {
+		const int64_t version = put_template("raced", -1, "{}");
+		char slug[32];
+		struct pg_call user, putter;
+
+		(void)snprintf(slug, sizeof slug, "raced-%d", i);
+		const int64_t tenant_id = new_tenant(&world, slug);
+
+		store_template_lock(begin(&user, store_api(tenant_id)), TEXT("raced"), true);
+		store_template_require(&user.transaction, TEXT("raced"), version);
+		(void)store_tenant_profile_put(&user.transaction, tenant_id, -1, &profile, &author);
+		dawdle(&user);
+		store_template_lock(begin(&putter, store_directory()), TEXT("raced"), false);
+		(void)store_template_put(&putter.transaction, TEXT("raced"), version, TEXT("{\"department\":\"d\"}"), &author);
+		store_template_require_users(&putter.transaction, TEXT("raced"), NULL, 0);
+		dawdle(&putter);
+		pg_call_start(i % 2 == 0 ? &user : &putter, &world.pg, 60000);
+		pg_call_start(i % 2 == 0 ? &putter : &user, &world.pg, 60000);
+		const enum err used_rc = pg_call_wait(&user, &world.pg), put_rc = pg_call_wait(&putter, &world.pg);
+
+		assert_true((used_rc == OK && put_rc == ERR_FENCED) || (used_rc == ERR_FENCED && put_rc == OK));
+		used += used_rc == OK;
+		put += put_rc == OK;
+		end(&user);
+		end(&putter);
+		test_postgres_run(world.postgres, "update depbroker.tenants set template = null");
+	}
+	assert_int_equal(used + put, ROUNDS);
+}
+
+static int64_t changes_of(int64_t tenant_id)
+{
+	char sql[128];
+
+	(void)snprintf(sql, sizeof sql, "select change_count from depbroker.sync_due where tenant_id = %lld", (long long)tenant_id);
+	return ask_number(&world, sql);
+}
+
+static void begin_against(int64_t tenant_id, int64_t count, enum err expected)
+{
+	const struct account_base bases[] = { { tenant_id, count } };
+	struct pg_call call;
+
+	store_account_begin(begin(&call, store_api(tenant_id)), tenant_id, count);
+	if (expected == OK) {
+		run_and_end(&call, &world);
+	} else {
+		refuse(&call, &world, expected);
+	}
+	store_account_begin_all(begin(&call, store_directory()), bases, 1);
+	if (expected == OK) {
+		run_and_end(&call, &world);
+	} else {
+		refuse(&call, &world, expected);
+	}
+}
+
+static void a_change_that_was_costed_before_another_one_is_not_made(void **state)
+{
+	const int64_t tenant_id = new_tenant(&world, "costed");
+	const int64_t stranger = new_tenant(&world, "costed-elsewhere");
+	int64_t count;
+
+	(void)state;
+	(void)put_template("costed", 0, "{}");
+	count = changes_of(tenant_id);
+	begin_against(tenant_id, count, OK);
+	use_template(tenant_id, "costed"); // a layer
+	begin_against(tenant_id, count, ERR_FENCED);
+	begin_against(tenant_id, count + 1, OK);
+	(void)put_template("costed", 1, "{}"); // of the template that it uses
+	begin_against(tenant_id, count + 1, ERR_FENCED);
+	begin_against(tenant_id, count + 2, OK);
+	assert_int_equal(changes_of(stranger), 0);
 }
 
 static void a_layer_is_not_put_over_another_version(void **state)
@@ -205,6 +297,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_version_of_a_template_is_kept),
 		cmocka_unit_test(who_uses_a_template_is_woken_by_its_change_and_nobody_else),
+		cmocka_unit_test(who_begins_to_use_a_template_is_counted_by_its_next_version_or_sees_it),
+		cmocka_unit_test(a_change_that_was_costed_before_another_one_is_not_made),
 		cmocka_unit_test(a_layer_is_not_put_over_another_version),
 		cmocka_unit_test(definitions_are_counted_for_a_week),
 		cmocka_unit_test(a_definition_that_was_not_taken_waits_until_somebody_ends_it),

@@ -234,6 +234,19 @@ static void other_jobs_ask_above_the_limit(void **state)
 	assert_int_equal(job_allowance(JOB_ASSIGN, &limits, &(struct blast_cost){ .present = 1000, .approved = 5 }), 100);
 }
 
+static void only_what_was_shown_is_as_it_was_costed(void **state)
+{
+	const struct job_outcome stays = { .moves = false, .to_instance_id = MAIN };
+	const struct job_outcome goes = { .moves = true, .to_instance_id = SCHOOL };
+
+	(void)state;
+	assert_true(job_is_as_costed(&goes, true, SCHOOL));
+	assert_true(job_is_as_costed(&stays, true, SCHOOL)); // it is there already
+	assert_true(job_is_as_costed(&stays, false, NOWHERE));
+	assert_false(job_is_as_costed(&goes, false, SCHOOL));
+	assert_false(job_is_as_costed(&goes, true, MAIN));
+}
+
 static void names_are_read_as_they_are_written(void **state)
 {
 	enum job_kind kind;
@@ -263,6 +276,7 @@ int main(void)
 		cmocka_unit_test(without_rules_everything_stays_held),
 		cmocka_unit_test(a_release_asks_a_second_person_however_small_it_is),
 		cmocka_unit_test(other_jobs_ask_above_the_limit),
+		cmocka_unit_test(only_what_was_shown_is_as_it_was_costed),
 		cmocka_unit_test(names_are_read_as_they_are_written),
 	};
 

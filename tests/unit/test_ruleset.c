@@ -254,6 +254,31 @@ static void a_guard_holds_whatever_the_rules_say_but_not_what_a_person_decided(v
 	ruleset_free(ruleset);
 }
 
+static void what_is_expected_elsewhere_is_held_unless_a_person_decided(void **state)
+{
+	struct ruleset *ruleset = valid("{\"default\":\"main\"}");
+	struct ruleset_device device = { .apple = &ipad, .expected_instance_id = SCHOOL };
+	const struct ruleset_target target = ruleset_decide(ruleset, &device);
+	struct buffer why CLEANUP(buffer_fini) = BUFFER(4096);
+
+	(void)state;
+	assert_int_equal(target.decider, RULESET_BY_EXPECTATION);
+	assert_int_equal(target.instance_id, RULESET_INSTANCE_NONE);
+	assert_true(text_starts_with(target.hold_reason, TEXT("expected-list mismatch: ")));
+	ruleset_explain(&why, ruleset, &device);
+	assert_true(text_starts_with(buffer_text(&why), TEXT("{\"decided_by\":\"expected_list\",\"instance\":null,\"held\":\"expected-list mismatch: ")));
+	assert_non_null(memmem(why.bytes, why.length, ",\"expected\":\"school\",\"wanted\":\"main\",", 37));
+	device.expected_instance_id = MAIN;
+	assert_int_equal(ruleset_decide(ruleset, &device).instance_id, MAIN);
+	device.expected_instance_id = SCHOOL;
+	device.guard_reason = TEXT("somebody else has it");
+	assert_int_equal(ruleset_decide(ruleset, &device).decider, RULESET_BY_GUARD);
+	device.is_pinned = true;
+	device.pin_instance_id = MAIN;
+	assert_int_equal(ruleset_decide(ruleset, &device).instance_id, MAIN);
+	ruleset_free(ruleset);
+}
+
 static void what_a_guard_holds_does_not_move_in_a_preview(void **state)
 {
 	struct ruleset *before = valid("{\"default\":\"main\"}");
@@ -599,6 +624,7 @@ int main(void)
 		cmocka_unit_test(the_first_rule_that_matches_decides),
 		cmocka_unit_test(a_pin_comes_before_every_rule),
 		cmocka_unit_test(a_guard_holds_whatever_the_rules_say_but_not_what_a_person_decided),
+		cmocka_unit_test(what_is_expected_elsewhere_is_held_unless_a_person_decided),
 		cmocka_unit_test(what_a_guard_holds_does_not_move_in_a_preview),
 		cmocka_unit_test(a_replacement_inherits_where_the_old_device_is),
 		cmocka_unit_test(rules_in_force_hold_devices_of_a_retired_instance),
