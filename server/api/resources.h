@@ -77,6 +77,10 @@ void endpoints_create(struct call *call);
 void endpoint_change(struct call *call);
 // endpoint_secret.c
 void endpoint_rotate(struct call *call);
+void endpoint_rotate_key(struct call *call);
+// endpoint_keys.c
+void endpoint_public_keys(struct call *call);
+void endpoint_drop_keys(struct call *call);
 // endpoint_replay.c
 void endpoint_replay(struct call *call);
 void endpoint_test(struct call *call);

@@ -9,6 +9,8 @@
 
 // Worker scope, in a fenced transaction: rows become these, however many.
 unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count);
+// The same for rows of which none is there, which the fence makes certain: half the work. ERR_CONFLICT: one was there, and nothing is changed.
+unsigned store_device_insert(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count);
 
 // Any tenant scope.
 unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
@@ -73,9 +75,17 @@ unsigned store_event_list(struct pg_transaction *t, int64_t tenant_id, int64_t a
 unsigned store_event_by_serial(struct pg_transaction *t, int64_t tenant_id, struct text serial, int64_t after_seq, int limit);
 // Of one instance; 0: of all, and of none.
 unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int lane, int64_t after_seq, int limit);
+// The same of all lanes, with the page that each is of: store_event_page_read.
+unsigned store_event_pages_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit);
 // What happened to devices of the instance, by number: added, changed, removed, assigned. As above, at most one more than STORE_LIST_MAX.
 unsigned store_event_of_instance(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit);
 void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out);
+struct event_page {
+	int64_t last_seq; // the last event of the write that it came with; 0: not known
+	bool is_fetch;    // a page of a list of all devices
+};
+// Of store_event_pages_to_deliver, or store_resend_list.
+void store_event_page_read(const struct pg_transaction *t, unsigned statement, size_t row, struct event_page *out);
 // Any tenant scope, what devices were at a time: of each its newest event until then that tells a state (tenants/history.h). As
 // store_device_list; what was never present by then is left out.
 unsigned store_event_list_as_of(struct pg_transaction *t, int64_t tenant_id, int64_t at_us, struct text after, bool with_gone,

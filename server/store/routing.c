@@ -237,8 +237,8 @@ void store_routed_read(const struct pg_transaction *t, unsigned statement, size_
 unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after)
 {
 	return PG_ADD(t,
-		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile,"
-		" w.given_labels is not null, array_to_string(w.given_labels, E'\\n'), w.moves, w.to_instance_id"
+		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile, w.moves, w.to_instance_id,"
+		" w.given_labels is not null, array_to_string(w.given_labels, E'\\n')"
 		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, j.moves, j.to_instance_id, d.tenant_id is not null as is_present,"
 			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
 			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at, d.decider, d.hold_reason,"
@@ -260,8 +260,8 @@ void store_job_slice_read(const struct pg_transaction *t, unsigned statement, si
 	out->is_present = next_bool(&at);
 	out->stored_instance_id = next_number(&at);
 	out->has_profile = next_bool(&at);
-	out->has_labels = next_bool(&at);
-	out->labels = next_text(&at);
 	out->was_to_move = next_bool(&at);
 	out->was_to_go_to = next_number(&at);
+	out->has_labels = next_bool(&at);
+	out->labels = next_text(&at);
 }

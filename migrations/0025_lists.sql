@@ -9,8 +9,6 @@ begin
 	-- In place of those that the device has; null: those of the job, if it has any.
 	alter table depbroker.job_rows add column labels text[] check (cardinality(labels) <= 20);
 
-	alter table depbroker.instances add column version bigint not null default 1; -- its ETag
-
 	create index jobs_newest on depbroker.jobs (job_id);
 	grant delete on depbroker.jobs to depbroker_api;
 
