@@ -194,7 +194,7 @@ unsigned store_instance_profile_put(struct pg_transaction *t, int64_t tenant_id,
 	store_start_over(t, tenant_id, true);
 	return PG_ADD(t,
 		"with moved as ("
-		"  update depbroker.instances set profile = $4, profile_version = profile_version + 1, updated_at = now()"
+		"  update depbroker.instances set profile = $4, profile_version = profile_version + 1, version = version + 1, updated_at = now()"
 		"  where tenant_id = $1 and instance_id = $2 and ($3 = -1 or profile_version = $3) returning profile_version),"
 		" put as ("
 		"  insert into depbroker.instance_profiles (tenant_id, instance_id, version, layer, made_by, reason)"
