@@ -7,7 +7,7 @@ enum { MEAN_S = 60, IDLE_S = 600, ONE = 1000, GROWS_AFTER_S = 60, GROWS_UNTIL_S 
 
 void breaker_init(struct breaker *breaker, int64_t now_ms)
 {
-	*breaker = (struct breaker){ .second_began_ms = now_ms };
+	*breaker = (struct breaker){ .answered_ms = now_ms, .second_began_ms = now_ms };
 }
 
 // --- the usual rate ---
@@ -48,9 +48,20 @@ static void remember(struct breaker *breaker, int64_t client, bool failed, int64
 		drop_outcome(breaker, 0);
 	}
 	breaker->outcomes[breaker->count++] = (struct breaker_outcome){ client, now_ms, failed };
+	breaker->answered_ms = failed ? breaker->answered_ms : now_ms;
 }
 
-static bool is_everybodys_trouble(const struct breaker *breaker)
+static bool nobody_is_answered(const struct breaker *breaker, int64_t now_ms)
+{
+	size_t run = 0;
+
+	while (run < breaker->count && breaker->outcomes[breaker->count - 1 - run].failed) {
+		run++;
+	}
+	return run >= BREAKER_RUN && now_ms - breaker->answered_ms >= BREAKER_SILENT_MS;
+}
+
+static bool most_have_failed(const struct breaker *breaker)
 {
 	size_t failed = 0;
 
@@ -72,6 +83,7 @@ static void recover(struct breaker *breaker, int64_t now_ms)
 {
 	breaker->state = BREAKER_RECOVERING;
 	breaker->count = 0;
+	breaker->answered_ms = now_ms;
 	breaker->recovering_since_ms = now_ms;
 	breaker->window_began_ms = now_ms;
 	breaker->asked = 0;
@@ -177,7 +189,7 @@ void breaker_tell(struct breaker *breaker, struct breaker_answer admitted, int64
 	case BREAKER_RECOVERING:
 		if (news != BREAKER_NO_NEWS) {
 			remember(breaker, client, news == BREAKER_FAILED, now_ms);
-			if (is_everybodys_trouble(breaker)) {
+			if (most_have_failed(breaker) || nobody_is_answered(breaker, now_ms)) {
 				open_it(breaker, now_ms);
 			}
 		}

@@ -11,7 +11,8 @@
 //            sees a sample of the same trouble, sends one probe in 30 s, and comes back with its own share of the steady rate.
 // Laws       1. pure: time is given, in milliseconds that never go back
 //            2. clients are counted, not requests: of each its newest outcome. BREAKER_CLIENTS_MIN of them at least, so that a few
-//               bad ones never close the door to the others
+//               bad ones never close the door to the others. The newest may decide alone: a client that is served by another process by
+//               now, or seldom, has left an outcome that says nothing about the last seconds
 //            3. while it is open or half-open, at most one request leaves in BREAKER_PROBE_EVERY_MS, and only its outcome counts
 //            4. while it recovers, no second has more requests than 11/6 of the rate that was usual before, or of BREAKER_RATE_MIN.
 //               Only when that has not been enough for a minute does the limit begin to grow
@@ -25,6 +26,8 @@ enum {
 	BREAKER_CLIENTS = 64,            // of which outcomes are remembered
 	BREAKER_CLIENTS_MIN = 8,         // that say something about everybody
 	BREAKER_OPENS_AT_PERCENT = 75,   // of them
+	BREAKER_RUN = 16,                // clients that failed one after the other, with nobody answered meanwhile
+	BREAKER_SILENT_MS = 2000,        // for so long at least: at a high rate chance alone makes such a run among the bad ones
 	BREAKER_OUTCOME_LIFE_MS = 300000,
 	BREAKER_PROBE_EVERY_MS = 30000,
 	BREAKER_PROBE_LIFE_MS = 120000,  // longer than a call can take: nobody will tell any more
@@ -43,6 +46,7 @@ struct breaker {
 	enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN, BREAKER_RECOVERING } state;
 	struct breaker_outcome outcomes[BREAKER_CLIENTS]; // the oldest first
 	size_t count;
+	int64_t answered_ms; // the last time that anybody was
 	// The usual rate: a mean over a minute, in thousandths of requests a second
 	int64_t second_began_ms;
 	int64_t seconds, requests;

@@ -12,6 +12,7 @@
 #include "api/bypass_code_json.h"
 #include "api/resources.h"
 #include "api/token_identity.h"
+#include "api/token_secret.h"
 #include "apple/apple.h"
 #include "depbroker/log.h"
 #include "store/secrets.h"
@@ -74,7 +75,7 @@ static bool begin(struct call *call)
 
 // --- code and token ---
 
-enum { CODES, SECRETS, DATA_KEY, TOKEN_SECRET }; // the statements
+enum { CODES, SECRETS, TOKEN, DATA_KEY }; // the statements; TOKEN is the first of three
 
 static void ask(struct call *call)
 {
@@ -83,19 +84,8 @@ static void ask(struct call *call)
 
 	(void)store_bypass_code_list(transaction, tenant_id, call->request->parameters[1]);
 	(void)store_bypass_code_secrets(transaction, tenant_id, call->request->parameters[1]);
-	(void)store_data_key_current(transaction, tenant_id);
-	(void)store_secret_select(transaction, tenant_id, SECRET_SERVER_TOKEN, 0);
+	(void)server_token_current_select(transaction, tenant_id);
 	call_start(call);
-}
-
-static enum err open_token(const struct call *call, const struct data_key *data_key, struct server_token *token,
-	struct fault *fault)
-{
-	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(SEALED_SECRET_MAX);
-
-	TRY(store_secret_open(&call->transaction, TOKEN_SECRET, 0, call->tenant.tenant_id, SECRET_SERVER_TOKEN,
-		call->service->keys, data_key, &plain, fault));
-	return token_parse(token, buffer_text(&plain), fault);
 }
 
 static enum err open_both(struct call *call, int64_t code_id, struct fault *fault)
@@ -106,7 +96,7 @@ static enum err open_both(struct call *call, int64_t code_id, struct fault *faul
 	TRY(store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &data_key,
 		fault));
 	TRY(bypass_code_open(call, SECRETS, code_id, &data_key, &locking->code, fault));
-	TRY(open_token(call, &data_key, &locking->token, fault));
+	TRY(server_token_current_open(call, TOKEN, &locking->token, fault));
 	locking->asks_apple = true;
 	return OK;
 }
@@ -148,7 +138,7 @@ static bool take_code(struct call *call)
 		call_problem(call, PROBLEM_DEVICE_GONE, "%s", "");
 		return false;
 	}
-	if (pg_row_count(&call->transaction, TOKEN_SECRET) == 0) {
+	if (!server_token_current_is_there(&call->transaction, TOKEN)) {
 		call_problem(call, PROBLEM_TOKEN_NOT_FOUND, "%s", "");
 		return false;
 	}

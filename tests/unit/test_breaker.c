@@ -61,6 +61,39 @@ static void bad_clients_among_many_good_ones_close_nothing(void **state)
 	assert_int_equal(breaker.state, BREAKER_CLOSED);
 }
 
+// Sixty clients that were well when they were asked last are another process's by now, or due in minutes only.
+static void what_was_well_before_keeps_no_door_open(void **state)
+{
+	struct breaker breaker;
+
+	(void)state;
+	breaker_init(&breaker, 0);
+	for (int64_t client = 1; client <= 60; client++) {
+		(void)asks(&breaker, client, BREAKER_ANSWERED, client);
+	}
+	for (int64_t i = 1; i < BREAKER_RUN; i++) {
+		assert_true(asks(&breaker, 100 + i, BREAKER_FAILED, 1000 + i * 200).admitted);
+	}
+	assert_int_equal(breaker.state, BREAKER_CLOSED);
+	(void)asks(&breaker, 100, BREAKER_FAILED, 1000 + BREAKER_RUN * 200);
+	assert_int_equal(breaker.state, BREAKER_OPEN);
+}
+
+static void a_run_of_bad_luck_in_less_than_two_seconds_closes_nothing(void **state)
+{
+	struct breaker breaker;
+	int64_t ms = 0;
+
+	(void)state;
+	breaker_init(&breaker, 0);
+	for (int round = 0; round < 100; round++) { // a third is bad, and all of them come one after the other
+		for (int64_t client = 0; client < 60; client++) {
+			assert_true(asks(&breaker, client, client >= 40 ? BREAKER_FAILED : BREAKER_ANSWERED, ms += 90).admitted);
+		}
+	}
+	assert_int_equal(breaker.state, BREAKER_CLOSED);
+}
+
 static void when_everybody_fails_it_opens_and_turns_everybody_away(void **state)
 {
 	struct breaker breaker = opened(1000);
@@ -309,6 +342,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_client_that_fails_a_thousand_times_closes_nothing),
 		cmocka_unit_test(bad_clients_among_many_good_ones_close_nothing),
+		cmocka_unit_test(what_was_well_before_keeps_no_door_open),
+		cmocka_unit_test(a_run_of_bad_luck_in_less_than_two_seconds_closes_nothing),
 		cmocka_unit_test(when_everybody_fails_it_opens_and_turns_everybody_away),
 		cmocka_unit_test(one_probe_leaves_at_a_time),
 		cmocka_unit_test(a_probe_that_is_never_told_of_is_replaced),

@@ -2,32 +2,19 @@
 #include "api/dep/dep_apple.h"
 
 #include "api/token_identity.h"
+#include "api/token_secret.h"
 #include "depbroker/log.h"
-#include "store/secrets.h"
 
 enum { PATIENCE_MS = 20000, DIFFERENCES_MAX = 65536 };
-enum { DATA_KEY, TOKEN_SECRET }; // the statements
+enum { TOKEN }; // the first statement
 
 void dep_apple_ask_token(struct call *call)
 {
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	(void)store_data_key_current(transaction, tenant_id);
-	(void)store_secret_select(transaction, tenant_id, SECRET_SERVER_TOKEN, 0);
+	(void)server_token_current_select(transaction, tenant_id);
 	call_start(call);
-}
-
-static enum err open_token(struct dep_apple *apple, struct fault *fault)
-{
-	const struct call *call = apple->call;
-	struct data_key data_key CLEANUP(data_key_fini) = { 0 };
-	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(SEALED_SECRET_MAX);
-	const int64_t tenant_id = call->tenant.tenant_id;
-
-	TRY(store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, tenant_id, &data_key, fault));
-	TRY(store_secret_open(&call->transaction, TOKEN_SECRET, 0, tenant_id, SECRET_SERVER_TOKEN, call->service->keys, &data_key, &plain, fault));
-	return token_parse(&apple->token, buffer_text(&plain), fault);
 }
 
 static void on_apple(struct op *op)
@@ -42,11 +29,11 @@ bool dep_apple_take_token(struct dep_apple *apple, struct call *call)
 	struct fault fault = { 0 };
 
 	apple->call = call;
-	if (!text_equal(call->tenant.state, TEXT("active")) || pg_row_count(&call->transaction, TOKEN_SECRET) == 0) {
+	if (!text_equal(call->tenant.state, TEXT("active")) || !server_token_current_is_there(&call->transaction, TOKEN)) {
 		dep_answer_word(call, 503, "SERVICE_UNAVAILABLE"); // depbroker's people know
 		return false;
 	}
-	const enum err rc = open_token(apple, &fault);
+	const enum err rc = server_token_current_open(call, TOKEN, &apple->token, &fault);
 
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);
