@@ -24,9 +24,10 @@ def refused(code, call):
 
 def places_at_apple(world, client):
     """The first part of the host that each device's profile leads to; None: it has none."""
+    devices = client.truth()["devices"]  # first: a profile that a device has is there
     urls = {profile["profile_uuid"]: profile["url"] for profile in world.apple.get(f"/tenants/{client.apple}/profiles")["profiles"]}
     return {device["serial_number"]: urls[device["profile_uuid"]].split("/")[2].split(".")[0] if device.get("profile_uuid") else None
-            for device in client.truth()["devices"]}
+            for device in devices}
 
 
 def until_at_apple(world, client, serials, place):
