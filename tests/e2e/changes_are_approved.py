@@ -300,7 +300,7 @@ class Random:
         self.instances, self.made = ["main", "school"], 0
         self.ways = (self.pin, self.hold, self.unpin, self.pins, self.no_pins, self.rules, self.otherwise, self.rules_again, self.tenant_layer,
                      self.park, self.instance_layer, self.template, self.rename, self.labels, self.url, self.expected, self.expected, self.job, self.job, self.retire)
-        self.done = collections.Counter()
+        self.deck, self.done = [], collections.Counter()
 
     def some(self):
         serials = sorted(places(self.client)) + ["TOCOME1", "TOCOME2"]
@@ -313,7 +313,9 @@ class Random:
         return {"layer": {"department": f"d{self.chance.randrange(3)}"} if self.chance.random() < 0.7 else {}}
 
     def next(self):
-        way = self.chance.choice(self.ways)
+        if not self.deck:
+            self.deck = self.chance.sample(self.ways, len(self.ways))
+        way = self.deck.pop()
         self.done[way.__name__] += 1
         method, path, body = way()
         return method, path if path.startswith("/templates/") else self.client.path + path, body
