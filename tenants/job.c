@@ -95,18 +95,19 @@ static struct ruleset_device changed(const struct job_view *view)
 	case JOB_UNPIN:
 		device.is_pinned = false;
 		break;
-	case JOB_LABEL:
-		device.labels = view->labels;
-		device.label_count = view->label_count;
-		break;
 	case JOB_RETIRE:
 		redirect(&device.pin_instance_id, view);
 		redirect(&device.predecessor_instance_id, view);
 		redirect(&device.expected_instance_id, view);
 		break;
+	case JOB_LABEL:
 	case JOB_REROUTE:
 	case JOB_RELEASE:
 	case JOB_KINDS: break;
+	}
+	if (view->gives_labels) {
+		device.labels = view->labels;
+		device.label_count = view->label_count;
 	}
 	return device;
 }
@@ -127,7 +128,8 @@ static enum job_result result_of(const struct job_view *view, const struct rules
 		}
 		break;
 	case JOB_PIN:
-	case JOB_UNPIN: break;
+	case JOB_UNPIN:
+	case JOB_LABEL: break;
 	case JOB_REMOVE_PROFILE:
 		if (!is_there) {
 			return JOB_NOT_FOUND;
@@ -136,13 +138,12 @@ static enum job_result result_of(const struct job_view *view, const struct rules
 			return JOB_ASKED;
 		}
 		break;
-	case JOB_LABEL: return view->is_labelled ? JOB_UNCHANGED : JOB_DONE;
 	case JOB_RETIRE:
 	case JOB_REROUTE: return is_there ? JOB_DONE : JOB_NOT_FOUND;
 	case JOB_RELEASE: return is_there ? JOB_ASKED : JOB_NOT_FOUND;
 	case JOB_KINDS: break;
 	}
-	return is_pinned_alike(&view->device, after) ? JOB_UNCHANGED : JOB_DONE;
+	return is_pinned_alike(&view->device, after) && (!view->gives_labels || view->is_labelled) ? JOB_UNCHANGED : JOB_DONE;
 }
 
 static void release(struct job_outcome *outcome)

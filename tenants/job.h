@@ -44,7 +44,8 @@ struct job_view { // one row, and what there is
 	struct ruleset_device device; // without `apple` when the client has no such device: its pin counts
 	int64_t stored_instance_id;   // where it is; RULESET_INSTANCE_NONE: held
 	bool has_profile;             // Apple shows one
-	const struct ruleset_label *labels; // of label: all that the device has then, the client's too
+	bool gives_labels; // of label, and of assign and pin if it likes; in place of those that it has:
+	const struct ruleset_label *labels; // all that the device has then, the client's too
 	size_t label_count;
 	bool is_labelled; // so already
 	const struct ruleset *rules_after; // of retire: `rules` with the other instance,

@@ -30,6 +30,7 @@ struct config {
 	int64_t pages_at_once;      // in one worker process
 	int64_t tenant_memory_mib;
 	int64_t page_memory_kib;
+	int64_t job_retention_days; // after their end
 	int64_t allow_release;  // 1: jobs may release devices from their organisations
 	int64_t allow_disown; // 1: the proxy of the NanoDEP API passes POST /devices/disown on
 	// Said by the supervisor to its children, not by people.

@@ -6,10 +6,6 @@
 #include "store/alerts.h"
 #include "tenants/alert.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 static void alert_json(struct json_out *json, const struct alert_row *alert)
 {
 	put_object(json, NULL);
@@ -42,36 +38,21 @@ static bool begin_listing(struct call *call)
 static void ask_list(struct call *call)
 {
 	const struct listing *listing = call->own;
-	const struct text after = listing->paging.after;
 	size_t count;
 	const int64_t *tenants = call_tenants(call, &count);
 
-	(void)store_alert_list(call_transaction(call, store_directory()), after.length > 0 ? strtoll(after.bytes, NULL, 10) : 0, !listing->all,
+	(void)store_alert_list(call_transaction(call, store_directory()), paging_after_number(&listing->paging, 0), !listing->all,
 		tenants, count, listing->paging.limit);
 	call_start(call);
 }
 
-static void answer_list(struct call *call)
+static int64_t put(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t row)
 {
-	const struct listing *listing = call->own;
-	const size_t count = pg_row_count(&call->transaction, 0);
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &body };
-	char last[24] = "";
+	struct alert_row alert;
 
-	put_object(&json, NULL);
-	put_list(&json, "items");
-	for (size_t i = 0; i < count; i++) {
-		struct alert_row alert;
-
-		store_alert_read(&call->transaction, 0, i, &alert);
-		alert_json(&json, &alert);
-		(void)snprintf(last, sizeof last, "%" PRId64, alert.alert_id);
-	}
-	put_list_end(&json);
-	paging_write(&json, &listing->paging, count, text_of(last));
-	put_object_end(&json);
-	call_answer(call, 200, &body);
+	store_alert_read(t, statement, row, &alert);
+	alert_json(json, &alert);
+	return alert.alert_id;
 }
 
 void alerts_list(struct call *call)
@@ -85,7 +66,7 @@ void alerts_list(struct call *call)
 		}
 		AWAIT(call, LISTING, ask_list(call));
 		if (!call_failed(call)) {
-			answer_list(call);
+			paging_answer(call, &((const struct listing *)call->own)->paging, put);
 		}
 	}
 }

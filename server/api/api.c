@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30, HOOKS = 12000, DEP_REQUESTS = 12000 }; // a minute
+enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30, HOOKS = 12000, DEP_REQUESTS = 12000, PUBLIC_KEYS = 600, REPLAYS = 10 }; // a minute
 
 enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, BODY_MAX = 64 * 1024 };
 
@@ -237,6 +237,8 @@ int api_main(const struct config *config)
 	process.service.address_rates = rate_limit_open(RENEWALS_PER_ADDRESS);
 	process.service.link_rates = rate_limit_open(RENEWALS_PER_LINK);
 	process.service.hook_rates = rate_limit_open(HOOKS);
+	process.service.public_key_rates = rate_limit_open(PUBLIC_KEYS);
+	process.service.replay_rates = rate_limit_open(REPLAYS);
 	process.service.dep_rates = rate_limit_open(DEP_REQUESTS);
 	stop_signals_open(&process.signals, &process.service.loop);
 	rc = open_all(&process, &fault);
@@ -260,6 +262,8 @@ int api_main(const struct config *config)
 	rate_limit_close(process.service.address_rates);
 	rate_limit_close(process.service.link_rates);
 	rate_limit_close(process.service.hook_rates);
+	rate_limit_close(process.service.public_key_rates);
+	rate_limit_close(process.service.replay_rates);
 	rate_limit_close(process.service.dep_rates);
 	return rc == OK ? 0 : 1;
 }

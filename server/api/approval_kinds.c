@@ -8,6 +8,7 @@ static const struct approval_kind kinds[] = {
 	{ "pin", pin_put, ROLE_TECHNICIAN, .of_tenant = true },
 	{ "unpin", pin_delete, ROLE_TECHNICIAN, .of_tenant = true },
 	{ "pins", pins_put, ROLE_TECHNICIAN, .of_tenant = true },
+	{ "labels", device_labels_change, ROLE_TECHNICIAN, .of_tenant = true },
 	{ "template", template_put, ROLE_OPERATOR, .of_tenant = false },
 	{ "tenant.profile", tenant_profile_put, ROLE_TECHNICIAN, .of_tenant = true },
 	{ "instance.profile", instance_profile_put, ROLE_TECHNICIAN, .of_tenant = true },

@@ -60,35 +60,20 @@ struct listing {
 static void ask_list(struct call *call)
 {
 	const struct listing *listing = call->own;
-	const int64_t after = listing->paging.after.length > 0 ? strtoll(listing->paging.after.bytes, NULL, 10) : 0;
 	size_t count;
 	const int64_t *tenants = call_tenants(call, &count);
 
-	(void)store_approval_list(call_transaction(call, store_directory()), after, !listing->all, tenants, count, listing->paging.limit);
+	(void)store_approval_list(call_transaction(call, store_directory()), paging_after_number(&listing->paging, 0), !listing->all, tenants, count, listing->paging.limit);
 	call_start(call);
 }
 
-static void answer_list(struct call *call)
+static int64_t put(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t at)
 {
-	const struct listing *listing = call->own;
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &body };
-	const size_t count = pg_row_count(&call->transaction, 0);
-	char last[24] = "";
+	struct approval_row row;
 
-	put_object(&json, NULL);
-	put_list(&json, "items");
-	for (size_t i = 0; i < count; i++) {
-		struct approval_row row;
-
-		store_approval_read(&call->transaction, 0, i, &row);
-		approval_json(&json, NULL, &row);
-		(void)snprintf(last, sizeof last, "%" PRId64, row.approval_id);
-	}
-	put_list_end(&json);
-	paging_write(&json, &listing->paging, count, text_of(last));
-	put_object_end(&json);
-	call_answer(call, 200, &body);
+	store_approval_read(t, statement, at, &row);
+	approval_json(json, NULL, &row);
+	return row.approval_id;
 }
 
 void approvals_list(struct call *call)
@@ -104,7 +89,7 @@ void approvals_list(struct call *call)
 		}
 		AWAIT(call, LISTING, ask_list(call));
 		if (!call_failed(call)) {
-			answer_list(call);
+			paging_answer(call, &listing->paging, put);
 		}
 	}
 }
@@ -192,7 +177,7 @@ static bool read_listing(struct call *call)
 	if (!paging_read(call, &listing->paging, "approval.devices")) {
 		return false;
 	}
-	listing->after = listing->paging.after.length > 0 ? strtoll(listing->paging.after.bytes, NULL, 10) : 0;
+	listing->after = paging_after_number(&listing->paging, 0);
 	return true;
 }
 

@@ -289,6 +289,20 @@ bool call_parameter_id(const struct call *call, size_t parameter, int64_t *out)
 	return *out > 0;
 }
 
+bool call_serial(struct call *call, struct text given, struct text *out)
+{
+	char *copy = arena_copy(&call->request->arena, given);
+
+	if (copy == NULL || given.length == 0 || given.length > CALL_SERIAL_MAX || !text_is_utf8(given)) {
+		return false;
+	}
+	for (size_t i = 0; i < given.length; i++) {
+		copy[i] = (char)(copy[i] >= 'a' && copy[i] <= 'z' ? copy[i] - 'a' + 'A' : copy[i]);
+	}
+	*out = (struct text){ copy, given.length };
+	return true;
+}
+
 bool call_flag(struct call *call, const char *name, bool *out)
 {
 	const struct text value = http_request_query(call->request, name);

@@ -27,7 +27,7 @@
 enum role { ROLE_ANYBODY, ROLE_VIEWER, ROLE_TECHNICIAN, ROLE_OPERATOR, ROLE_ADMIN }; // each may do what those before it may
 const char *role_name(enum role role);
 
-enum { ENDPOINT_QUERY_MAX = 8, CALL_ANSWER_MAX = 64 << 20 };
+enum { ENDPOINT_QUERY_MAX = 24, CALL_ANSWER_MAX = 64 << 20 };
 
 struct call;
 struct granted;
@@ -107,6 +107,10 @@ const int64_t *call_tenants(const struct call *call, size_t *count);
 
 // A number in the path. False: it is none.
 MUST_USE bool call_parameter_id(const struct call *call, size_t parameter, int64_t *out);
+
+// A serial number as Apple writes it (device.h, law 2), in the request's arena. False: it is none.
+enum { CALL_SERIAL_MAX = 64 };
+MUST_USE bool call_serial(struct call *call, struct text given, struct text *out);
 
 // A flag such as ?dry_run=true. False: it has another value, and that has been answered.
 MUST_USE bool call_flag(struct call *call, const char *name, bool *out);

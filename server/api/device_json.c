@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/device_json.h"
 
+#include "api/labels.h"
 #include "store/instances.h"
 #include "tenants/device.h"
+
+#include <assert.h>
 
 enum { DEVICE_JSON_MAX = 65536, HELD = 0 };
 
@@ -31,6 +34,8 @@ static void assignment_json(struct json_out *json, const struct device_row *row)
 
 // --- what it waits for ---
 
+enum { UNASSIGNABLE = DEVICE_WORDS - 1 }; // a device that nothing is planned for although it waits
+
 static const struct device_word {
 	const char *state;
 	const char *cause; // of a held one and of one that is gone: the reason that is stored
@@ -47,12 +52,9 @@ static const struct device_word {
 	{ "held", "no rule sends it anywhere", "technician", "a rule, or a pin, sends it to an instance" },
 	{ "misrouted", "it has enrolled with another instance than it is wanted at", "technician", "it enrols where it is wanted" },
 	{ "released", "Apple does not list it any more", NULL, NULL },
+	[UNASSIGNABLE] = { "waiting", "its instance has no profile that can be assigned", "technician", "the profile is put right" },
 };
-
-// A device that nothing is planned for although it waits.
-static const struct device_word no_profile = {
-	"waiting", "its instance has no profile that can be assigned", "technician", "the profile is put right",
-};
+_Static_assert(sizeof words / sizeof *words == DEVICE_WORDS, "each has a bit");
 
 static const struct device_word *word_of(struct text state)
 {
@@ -64,9 +66,62 @@ static const struct device_word *word_of(struct text state)
 	return NULL;
 }
 
-bool device_state_exists(struct text state)
+static unsigned words_with(struct text value, const char *(*member)(const struct device_word *word))
 {
-	return word_of(state) != NULL;
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < DEVICE_WORDS; i++) {
+		const char *const own = member(&words[i]);
+
+		found |= own != NULL && text_equal_string(value, own) ? 1u << i : 0;
+	}
+	return found;
+}
+
+static const char *state_of(const struct device_word *word)
+{
+	return word->state;
+}
+
+static const char *who_of(const struct device_word *word)
+{
+	return word->who;
+}
+
+static const char *usual_cause_of(const struct device_word *word)
+{
+	return word->cause;
+}
+
+unsigned device_words_of_state(struct text state)
+{
+	return words_with(state, state_of);
+}
+
+unsigned device_words_of_who(struct text who)
+{
+	return words_with(who, who_of);
+}
+
+unsigned device_words_of_cause(struct text cause)
+{
+	return words_with(cause, usual_cause_of);
+}
+
+struct text device_word_name(size_t word)
+{
+	assert(word < DEVICE_WORDS);
+	return word == UNASSIGNABLE ? TEXT("unassignable") : text_of(words[word].state);
+}
+
+int64_t device_gone_reason(struct text cause)
+{
+	for (int reason = 1; removal_reason_name((enum removal_reason)reason) != NULL; reason++) {
+		if (text_equal_string(cause, removal_reason_name((enum removal_reason)reason))) {
+			return reason;
+		}
+	}
+	return 0;
 }
 
 static struct text cause_of(const struct device_word *word, const struct device_row *row)
@@ -79,6 +134,23 @@ static struct text cause_of(const struct device_word *word, const struct device_
 	return row->hold_reason.length > 0 ? row->hold_reason : text_of(word->cause);
 }
 
+// Apple has its profile, and nobody has told of its enrolment.
+static void awaiting_json(struct json_out *json, const struct device_row *row, const struct device_status *status)
+{
+	const int64_t since_us = row->apple.profile_assign_time_us;
+
+	if ((!text_equal_string(status->state, "assigned") && !text_equal_string(status->state, "pushed")) || since_us == INSTANT_NONE) {
+		put_null(json, "awaiting_enrolment");
+		return;
+	}
+	const int64_t age_us = clock_wall_us() - since_us;
+
+	put_object(json, "awaiting_enrolment");
+	put_instant(json, "since", since_us);
+	put_int(json, "age_s", age_us > 0 ? age_us / SECOND_US : 0);
+	put_object_end(json);
+}
+
 static void put_word(struct json_out *json, const char *name, const char *word)
 {
 	put_text(json, name, word != NULL ? text_of(word) : TEXT_NONE);
@@ -89,7 +161,7 @@ static void status_json(struct json_out *json, const struct device_row *row, con
 	const struct device_word *word = word_of(status->state);
 
 	if (word == words && row->assign_state == ASSIGN_SETTLED) {
-		word = &no_profile;
+		word = &words[UNASSIGNABLE];
 	}
 	put_object(json, "status");
 	put_text(json, "state", status->state);
@@ -124,6 +196,8 @@ void device_members(struct json_out *json, const struct pg_transaction *t, unsig
 	device_json_write(&apple, &row->apple);
 	put_text(json, "serial_number", row->apple.serial_number);
 	status_json(json, row, status);
+	awaiting_json(json, row, status);
+	labels_json(json, status->labels);
 	decision_members(json, t, instances, row);
 	put_instant(json, "gone_at", row->gone_at_us);
 	put_text(json, "gone_reason", text_of(removal_reason_name(row->gone_reason)));

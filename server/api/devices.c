@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /tenants/{tenant}/devices, /devices/{serial}: as they are, or as they were at a time
+#include "api/device_filter.h"
 #include "api/device_json.h"
 #include "api/device_view.h"
 #include "api/paging.h"
+#include "api/place_filter.h"
 #include "api/resources.h"
 #include "store/instances.h"
 #include "tenants/history.h"
 
 #include <string.h>
 
-enum { ANY_INSTANCE = -1, HELD = 0, AHEAD_S = 60 };
+enum { AHEAD_S = 60 };
 
 static void device_then_json(struct json_out *json, const struct stored_event *stored)
 {
@@ -19,8 +21,8 @@ static void device_then_json(struct json_out *json, const struct stored_event *s
 
 	put_object(json, NULL);
 	put_text(json, "serial_number", event->serial_number);
-	put_text(json, "instance", state.instance_id != HELD ? event->instance : TEXT_NONE);
-	put_bool(json, "held", state.present && state.instance_id == HELD);
+	put_text(json, "instance", state.instance_id != PLACE_HELD ? event->instance : TEXT_NONE);
+	put_bool(json, "held", state.present && state.instance_id == PLACE_HELD);
 	put_bool(json, "gone", !state.present);
 	put_text(json, "gone_reason", text_of(removal_reason_name(state.gone_reason)));
 	put_raw(json, "device", state.device_json.length > 0 ? state.device_json : TEXT("{}"));
@@ -50,81 +52,30 @@ static bool read_as_of(struct call *call, int64_t *out)
 
 struct listing {
 	struct paging paging;
+	struct place_filter place;
+	struct device_question question;
 	bool with_gone;
-	bool only_held;
-	struct text instance; // its name; absent: any
-	int64_t instance_id;
-	struct text state;      // absent: any
-	int64_t since_until_us; // INSTANT_NONE: absent
 	int64_t as_of_us; // INSTANT_NONE: now
 };
 
-static bool read_state(struct call *call, struct listing *listing)
+static struct text parameter(const void *from, const char *name)
 {
-	const struct text until = http_request_query(call->request, "since_until");
-
-	listing->state = http_request_query(call->request, "state");
-	listing->since_until_us = until.bytes != NULL ? instant_parse(until) : INSTANT_NONE;
-	if (listing->state.bytes != NULL && !device_state_exists(listing->state)) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "there is no such state of a device");
-		return false;
-	}
-	if (until.bytes != NULL && listing->since_until_us == INSTANT_NONE) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "since_until is a date and time of RFC 3339");
-		return false;
-	}
-	if ((listing->state.bytes != NULL || until.bytes != NULL) && listing->as_of_us != INSTANT_NONE) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "as_of excludes state and since_until");
-		return false;
-	}
-	listing->with_gone = listing->with_gone || text_equal_string(listing->state, "released");
-	return true;
+	return http_request_query(from, name);
 }
 
 static bool read_listing(struct call *call)
 {
 	struct listing *listing = call_own(call, sizeof *listing);
 
-	listing->instance = http_request_query(call->request, "instance");
-	listing->instance_id = ANY_INSTANCE;
 	if (!paging_read(call, &listing->paging, "devices") || !call_flag(call, "gone", &listing->with_gone) ||
-		!call_flag(call, "held", &listing->only_held) || !read_as_of(call, &listing->as_of_us) ||
-		!read_state(call, listing)) {
+		!place_filter_read(call, &listing->place) || !read_as_of(call, &listing->as_of_us) ||
+		!device_filter_read(call, &listing->question, parameter, call->request, PROBLEM_BAD_PARAMETER)) {
 		return false;
 	}
-	if (listing->only_held && listing->instance.bytes != NULL) {
-		call_problem(call, PROBLEM_BAD_PARAMETER, "held and instance exclude each other");
+	if (listing->question.given > 0 && listing->as_of_us != INSTANT_NONE) {
+		call_problem(call, PROBLEM_BAD_PARAMETER, "with as_of there are only instance, held and gone");
 		return false;
 	}
-	return true;
-}
-
-static void find_instance(struct call *call)
-{
-	const struct listing *listing = call->own;
-
-	(void)store_instance_by_name(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
-		listing->instance);
-	call_start(call);
-}
-
-static bool choose_instance(struct call *call)
-{
-	struct listing *listing = call->own;
-	struct instance_row row;
-
-	if (listing->only_held) {
-		listing->instance_id = HELD;
-	}
-	if (listing->instance.bytes == NULL) {
-		return true;
-	}
-	if (pg_row_count(&call->transaction, 0) == 0) {
-		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%s", "");
-		return false;
-	}
-	store_instance_read(&call->transaction, 0, 0, &row);
-	listing->instance_id = row.instance_id;
 	return true;
 }
 
@@ -134,19 +85,16 @@ static void ask_list(struct call *call)
 {
 	const struct listing *listing = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
-	const struct device_filter filter = {
-		.after = listing->paging.after,
-		.with_gone = listing->with_gone,
-		.instance_id = listing->instance_id,
-		.state = listing->state,
-		.since_until_us = listing->since_until_us,
-	};
+	struct device_filter filter = listing->question.filter;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
+	filter.after = listing->paging.after;
+	filter.with_gone = filter.with_gone || listing->with_gone;
+	filter.instance_id = listing->place.instance_id;
 	(void)store_instance_list(transaction, tenant_id);
 	if (listing->as_of_us != INSTANT_NONE) {
 		(void)store_event_list_as_of(transaction, tenant_id, listing->as_of_us, listing->paging.after, listing->with_gone,
-			listing->instance_id, listing->paging.limit);
+			listing->place.instance_id, listing->paging.limit);
 	} else {
 		(void)store_device_shown_list(transaction, tenant_id, &filter, listing->paging.limit);
 	}
@@ -198,14 +146,16 @@ static void answer_list(struct call *call)
 void devices_list(struct call *call)
 {
 	enum { NEW, FINDING, LISTING };
+	struct listing *listing = call->own;
 
 	switch (call->state) {
 	case NEW:
 		if (!read_listing(call)) {
 			return;
 		}
-		AWAIT(call, FINDING, find_instance(call));
-		if (call_failed(call) || !choose_instance(call)) {
+		listing = call->own;
+		AWAIT(call, FINDING, place_filter_find(call, &listing->place));
+		if (call_failed(call) || !place_filter_take(call, &listing->place)) {
 			return;
 		}
 		AWAIT(call, LISTING, ask_list(call));

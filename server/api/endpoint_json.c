@@ -4,6 +4,7 @@
 #include "store/deliveries.h"
 #include "tenants/endpoint_header.h"
 #include "tenants/webhook.h"
+#include "tenants/webhook_key.h"
 
 #include <assert.h>
 #include <string.h>
@@ -35,6 +36,7 @@ void endpoint_json(struct json_out *json, const char *name, const struct endpoin
 	}
 	put_list_end(json);
 	headers_json(json, row);
+	put_string(json, "format", endpoint_format_name(row->format));
 	put_int(json, "batch_size", row->batch_size);
 	if (secret.length > 0) {
 		put_text(json, "secret", secret);
@@ -61,11 +63,24 @@ void endpoint_secret_make(struct buffer *spelling)
 	assert(!spelling->overflow);
 }
 
-void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, int64_t tenant_id, const struct data_key *key,
+void endpoint_key_make(struct buffer *private_key, struct buffer *public_key)
+{
+	unsigned char seed[ED25519_SIZE];
+	struct webhook_key key CLEANUP(webhook_key_fini);
+
+	random_bytes(seed, sizeof seed);
+	webhook_key_make(&key, seed);
+	wipe(seed, sizeof seed);
+	webhook_key_write(private_key, &key);
+	webhook_key_write_public(public_key, &key);
+	assert(!private_key->overflow && !public_key->overflow);
+}
+
+void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, enum secret_kind kind, int64_t tenant_id, const struct data_key *key,
 	int64_t endpoint_id, int64_t version, struct text spelling)
 {
 	*binding = (struct seal_binding){
-		.kind = SECRET_WEBHOOK,
+		.kind = kind,
 		.tenant_id = tenant_id,
 		.data_key_version = key->version,
 		.object_id = endpoint_id,
@@ -155,28 +170,4 @@ void endpoint_deliveries_answer(struct call *call, int64_t endpoint_id)
 	parked_json(&json, call);
 	put_object_end(&json);
 	call_answer(call, 200, &body);
-}
-
-// --- one by its number ---
-
-bool endpoint_ask(struct call *call)
-{
-	int64_t endpoint_id;
-
-	if (!call_parameter_id(call, 1, &endpoint_id)) {
-		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
-		return false;
-	}
-	(void)store_endpoint_select(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, endpoint_id);
-	return true;
-}
-
-bool endpoint_take(struct call *call, struct endpoint_row *out)
-{
-	if (pg_row_count(&call->transaction, 0) == 0) {
-		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
-		return false;
-	}
-	store_endpoint_read(&call->transaction, 0, 0, out);
-	return true;
 }

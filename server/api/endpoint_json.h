@@ -11,17 +11,13 @@
 // `secret` empty: not shown.
 void endpoint_json(struct json_out *json, const char *name, const struct endpoint_row *row, struct text secret);
 
-enum { ENDPOINT_SECRET_SPELLING = 128 };
+enum { ENDPOINT_SECRET_SPELLING = 128 }; // of a private key, too
 // A new one, spelled "whsec_...". `spelling` is an empty buffer of that limit, which its owner wipes.
 void endpoint_secret_make(struct buffer *spelling);
-void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, int64_t tenant_id, const struct data_key *key,
+void endpoint_key_make(struct buffer *private_key, struct buffer *public_key); // likewise: "whsk_...", and "whpk_..."
+void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, enum secret_kind kind, int64_t tenant_id, const struct data_key *key,
 	int64_t endpoint_id, int64_t version, struct text spelling);
 
 // How far its lanes are, its parked events and its last attempts. The statements are those of endpoint_deliveries_ask, from the first on.
 void endpoint_deliveries_ask(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit);
 void endpoint_deliveries_answer(struct call *call, int64_t endpoint_id);
-
-// The endpoint that the second parameter of the path names, out of a transaction whose first statement selects it. False: there is
-// none, and that has been answered.
-MUST_USE bool endpoint_ask(struct call *call);
-MUST_USE bool endpoint_take(struct call *call, struct endpoint_row *out);

@@ -2,7 +2,9 @@
 //
 // POST /tenants/{tenant}/endpoints/{endpoint}/replay: events of the log once more, with their ids; .../test: a ping
 #include "api/body.h"
-#include "api/endpoint_json.h"
+#include "api/endpoint_action.h"
+#include "api/json_out.h"
+#include "api/rate_limit.h"
 #include "api/resources.h"
 #include "store/deliveries.h"
 
@@ -11,11 +13,11 @@
 struct replaying {
 	struct resend_order order;
 	int64_t seqs[BODY_NUMBERS_MAX];
-	int64_t endpoint_id;
+	const char *by; // of the order, for the audit
 	unsigned added;
 };
 
-enum { SEQS, SERIAL, FROM, TO, PARKED, MEMBERS };
+enum { SEQS, SERIAL, FROM, TO, PARKED, SINCE, MEMBERS };
 
 static const struct body_member members[MEMBERS] = {
 	[SEQS] = { "seqs", BODY_INTEGERS, .minimum = 1, .maximum = INT64_MAX },
@@ -23,6 +25,7 @@ static const struct body_member members[MEMBERS] = {
 	[FROM] = { "from", BODY_TEXT, .minimum = 1, .maximum = 64 },
 	[TO] = { "to", BODY_TEXT, .minimum = 1, .maximum = 64 },
 	[PARKED] = { .name = "parked", .kind = BODY_FLAG },
+	[SINCE] = { "since", BODY_TEXT, .minimum = 1, .maximum = 64 },
 };
 
 static bool take_instant(struct call *call, const struct body_value *value, const char *name, int64_t *out)
@@ -52,34 +55,53 @@ static bool begin(struct call *call)
 		order->seqs = replaying->seqs;
 		order->count = values[SEQS].count;
 	}
-	if (values[SEQS].given + values[SERIAL].given + values[FROM].given + order->parked != 1 || (values[TO].given && !values[FROM].given)) {
-		call_problem(call, PROBLEM_BAD_BODY, "one of seqs, serial_number, from (with or without to), and parked");
+	if (values[SEQS].given + values[SERIAL].given + values[FROM].given + order->parked + values[SINCE].given != 1 ||
+		(values[TO].given && !values[FROM].given)) {
+		call_problem(call, PROBLEM_BAD_BODY, "one of seqs, serial_number, from (with or without to), since, and parked");
 		return false;
 	}
-	return endpoint_ask(call);
-}
-
-static bool take(struct call *call)
-{
-	struct endpoint_row row;
-
-	if (!endpoint_take(call, &row)) {
+	if (values[SINCE].given && !text_equal(values[SINCE].text, TEXT("failure"))) {
+		call_problem(call, PROBLEM_BAD_BODY, "since is failure");
 		return false;
 	}
-	((struct replaying *)call->own)->endpoint_id = row.endpoint_id;
+	order->since_failure = values[SINCE].given;
+	for (size_t i = 0; i < MEMBERS; i++) {
+		replaying->by = values[i].given && i != TO ? members[i].name : replaying->by;
+	}
 	return true;
 }
 
-static void order(struct call *call)
+static bool may_replay(struct call *call, struct endpoint_row *endpoint)
+{
+	const int64_t who[] = { call->tenant.tenant_id, endpoint->endpoint_id };
+
+	if (rate_limit_take(call->service->replay_rates, who, sizeof who, clock_monotonic_ms())) {
+		return true;
+	}
+	http_answer_header(call->request, "Retry-After", "60");
+	call_problem(call, PROBLEM_TOO_MANY_REQUESTS, "%s", "");
+	return false;
+}
+
+static void order(struct call *call, const struct endpoint_row *endpoint)
 {
 	struct replaying *replaying = call->own;
-	const int64_t tenant_id = call->tenant.tenant_id;
+	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
-	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld}", (long long)replaying->endpoint_id);
+	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld,\"by\":\"%s\"}", (long long)endpoint_id, replaying->by);
 
-	replaying->added = store_resend_order(transaction, tenant_id, replaying->endpoint_id, &replaying->order);
+	replaying->added = store_resend_order(transaction, tenant_id, endpoint_id, &replaying->order);
 	call_audit(call, transaction, "endpoint.replay", call->tenant.slug, text_of(detail));
 	call_start(call);
+}
+
+static bool is_too_large(struct call *call)
+{
+	if (call->transaction.op.rc != ERR_FENCED) {
+		return false;
+	}
+	call_problem(call, PROBLEM_REPLAY_TOO_LARGE, "%d", RESENDS_MAX);
+	return true;
 }
 
 static void answer(struct call *call)
@@ -95,29 +117,14 @@ static void answer(struct call *call)
 
 void endpoint_replay(struct call *call)
 {
-	enum { NEW, READING, ORDERING };
-
-	switch (call->state) {
-	case NEW:
-		if (!begin(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (call_failed(call) || !take(call)) {
-			return;
-		}
-		AWAIT(call, ORDERING, order(call));
-		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_REPLAY_TOO_LARGE, "%d", RESENDS_MAX);
-		} else if (!call_failed(call)) {
-			answer(call);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .begin = begin, .take = may_replay, .act = order, .refused = is_too_large, .answer = answer });
 }
 
-static void ping(struct call *call, int64_t endpoint_id)
+// --- a ping ---
+
+static void ping(struct call *call, const struct endpoint_row *endpoint)
 {
-	const int64_t tenant_id = call->tenant.tenant_id;
+	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	store_resend_ping(transaction, tenant_id, endpoint_id);
@@ -125,23 +132,12 @@ static void ping(struct call *call, int64_t endpoint_id)
 	call_start(call);
 }
 
+static void answer_pinged(struct call *call)
+{
+	call_answer_empty(call, 202);
+}
+
 void endpoint_test(struct call *call)
 {
-	enum { NEW, READING, ORDERING };
-	struct endpoint_row row;
-
-	switch (call->state) {
-	case NEW:
-		if (!endpoint_ask(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (call_failed(call) || !endpoint_take(call, &row)) {
-			return;
-		}
-		AWAIT(call, ORDERING, ping(call, row.endpoint_id));
-		if (!call_failed(call)) {
-			call_answer_empty(call, 202);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .act = ping, .answer = answer_pinged });
 }

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// POST /tenants/{tenant}/endpoints/{endpoint}/secret: a new one, which signs from now on; those from before sign as well for a while
+// POST /tenants/{tenant}/endpoints/{endpoint}/secret and .../signing-key: a new secret, or a new key pair, which signs from now on; those
+// from before sign as well for a while
 #include "api/body.h"
+#include "api/endpoint_action.h"
 #include "api/endpoint_json.h"
 #include "api/resources.h"
 #include "store/secrets.h"
 #include "tenants/webhook.h"
+#include "tenants/webhook_key.h"
 
 enum { OVERLAP_USUAL_S = DAY_S, OVERLAP_MAX_S = 7 * DAY_S };
 
 struct rotation {
 	struct data_key data_key;
-	struct buffer secret;
+	bool is_key_pair;
+	struct buffer secret; // or private key
+	struct buffer public_part;
 	int64_t endpoint_id, version, overlap_s;
 };
 
@@ -21,24 +26,37 @@ static void finish(struct call *call)
 
 	data_key_fini(&rotation->data_key);
 	buffer_fini_wiped(&rotation->secret);
+	buffer_fini(&rotation->public_part);
 }
 
 static const struct body_member members[] = {
 	{ "overlap_s", BODY_INTEGER, .minimum = 0, .maximum = OVERLAP_MAX_S },
 };
 
-static bool begin(struct call *call)
+static bool begin(struct call *call, bool is_key_pair)
 {
 	struct body_value value;
 	struct rotation *rotation = call_own(call, sizeof *rotation);
 
+	rotation->is_key_pair = is_key_pair;
 	rotation->secret = BUFFER(ENDPOINT_SECRET_SPELLING);
+	rotation->public_part = BUFFER(WEBHOOK_KEY_SPELLING);
 	call_on_finish(call, finish);
 	if (!body_read(call, members, &value, 1)) {
 		return false;
 	}
 	rotation->overlap_s = value.given ? value.number : OVERLAP_USUAL_S;
-	return endpoint_ask(call);
+	return true;
+}
+
+static bool begin_secret(struct call *call)
+{
+	return begin(call, false);
+}
+
+static bool begin_key_pair(struct call *call)
+{
+	return begin(call, true);
 }
 
 enum { ENDPOINT, DATA_KEY };
@@ -46,21 +64,16 @@ enum { ENDPOINT, DATA_KEY };
 static void ask(struct call *call)
 {
 	(void)store_data_key_current(&call->transaction, call->tenant.tenant_id);
-	call_start(call);
 }
 
-static bool take(struct call *call)
+static bool take(struct call *call, struct endpoint_row *endpoint)
 {
 	struct rotation *rotation = call->own;
-	struct endpoint_row row;
 	struct fault fault;
 	enum err rc;
 
-	if (!endpoint_take(call, &row)) {
-		return false;
-	}
-	rotation->endpoint_id = row.endpoint_id;
-	rotation->version = row.secret_version + 1;
+	rotation->endpoint_id = endpoint->endpoint_id;
+	rotation->version = (rotation->is_key_pair ? endpoint->key_version : endpoint->secret_version) + 1;
 	rc = store_data_key_read(&call->transaction, DATA_KEY, call->service->keys, call->tenant.tenant_id, &rotation->data_key, &fault);
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);
@@ -68,21 +81,30 @@ static bool take(struct call *call)
 	return rc == OK;
 }
 
-static void store(struct call *call)
+static void make(struct rotation *rotation)
+{
+	if (rotation->is_key_pair) {
+		endpoint_key_make(&rotation->secret, &rotation->public_part);
+	} else {
+		endpoint_secret_make(&rotation->secret);
+	}
+}
+
+static void store(struct call *call, const struct endpoint_row *endpoint)
 {
 	struct rotation *rotation = call->own;
-	const int64_t tenant_id = call->tenant.tenant_id;
+	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	struct sealed sealed CLEANUP(sealed_fini);
 	struct seal_binding binding;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
-	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld,\"overlap_s\":%lld}", (long long)rotation->endpoint_id,
+	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld,\"overlap_s\":%lld}", (long long)endpoint_id,
 		(long long)rotation->overlap_s);
 
-	endpoint_secret_make(&rotation->secret);
-	endpoint_secret_seal(&sealed, &binding, tenant_id, &rotation->data_key, rotation->endpoint_id, rotation->version,
-		buffer_text(&rotation->secret));
-	store_endpoint_rotate(transaction, &binding, &sealed, rotation->overlap_s);
-	call_audit(call, transaction, "endpoint.secret", call->tenant.slug, text_of(detail));
+	make(rotation);
+	endpoint_secret_seal(&sealed, &binding, rotation->is_key_pair ? SECRET_WEBHOOK_KEY : SECRET_WEBHOOK, tenant_id, &rotation->data_key,
+		endpoint_id, rotation->version, buffer_text(&rotation->secret));
+	store_endpoint_rotate(transaction, &binding, &sealed, buffer_text(&rotation->public_part), rotation->overlap_s);
+	call_audit(call, transaction, rotation->is_key_pair ? "endpoint.signing_key" : "endpoint.secret", call->tenant.slug, text_of(detail));
 	call_start(call);
 }
 
@@ -93,32 +115,38 @@ static void answer(struct call *call)
 	struct json_out json = { .out = &body };
 
 	put_object(&json, NULL);
-	put_text(&json, "secret", buffer_text(&rotation->secret));
+	if (rotation->is_key_pair) {
+		put_text(&json, "public_key", buffer_text(&rotation->public_part));
+		put_string(&json, "public_keys", arena_format(&call->request->arena, "/webhook-keys/%.*s/%lld",
+			TEXT_ARGS(call->tenant.slug), (long long)rotation->endpoint_id));
+	} else {
+		put_text(&json, "secret", buffer_text(&rotation->secret));
+	}
 	put_int(&json, "overlap_s", rotation->overlap_s);
 	put_object_end(&json);
 	call_answer(call, 201, &body);
 }
 
+static bool was_refused(struct call *call)
+{
+	const enum err rc = call->transaction.op.rc;
+
+	if (rc == ERR_FENCED) {
+		call_problem(call, PROBLEM_TOO_MANY_SECRETS, "%d are valid", WEBHOOK_SECRETS_MAX);
+	} else if (rc == ERR_CONFLICT) {
+		call_problem(call, PROBLEM_PRECONDITION_FAILED, "another secret was made at the same moment");
+	}
+	return rc == ERR_FENCED || rc == ERR_CONFLICT;
+}
+
 void endpoint_rotate(struct call *call)
 {
-	enum { NEW, READING, STORING };
+	endpoint_act(call, &(const struct endpoint_action){
+		.begin = begin_secret, .ask = ask, .take = take, .act = store, .refused = was_refused, .answer = answer });
+}
 
-	switch (call->state) {
-	case NEW:
-		if (!begin(call)) {
-			return;
-		}
-		AWAIT(call, READING, ask(call));
-		if (call_failed(call) || !take(call)) {
-			return;
-		}
-		AWAIT(call, STORING, store(call));
-		if (call->transaction.op.rc == ERR_FENCED) {
-			call_problem(call, PROBLEM_TOO_MANY_SECRETS, "%d are valid", WEBHOOK_SECRETS_MAX);
-		} else if (call->transaction.op.rc == ERR_CONFLICT) {
-			call_problem(call, PROBLEM_PRECONDITION_FAILED, "another secret was made at the same moment");
-		} else if (!call_failed(call)) {
-			answer(call);
-		}
-	}
+void endpoint_rotate_key(struct call *call)
+{
+	endpoint_act(call, &(const struct endpoint_action){
+		.begin = begin_key_pair, .ask = ask, .take = take, .act = store, .refused = was_refused, .answer = answer });
 }

@@ -2,6 +2,7 @@
 //
 // POST /tenants/{tenant}/endpoints, PATCH .../{endpoint}
 #include "api/body.h"
+#include "api/endpoint_action.h"
 #include "api/endpoint_json.h"
 #include "api/resources.h"
 #include "store/instances.h"
@@ -106,6 +107,10 @@ static bool take_common(struct call *call, struct endpoint_row *row, const struc
 	if (values[BATCH_SIZE].given) {
 		row->batch_size = (int)values[BATCH_SIZE].number;
 	}
+	if (row->batch_size > 1 && row->format != ENDPOINT_NATIVE) {
+		call_problem(call, PROBLEM_BAD_BODY, "batch_size is of the format native only");
+		return false;
+	}
 	return (!values[URL].given || take_url(call, row, values[URL].text)) && (!values[EVENTS].given || take_events(call, row, &values[EVENTS])) &&
 		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object));
 }
@@ -127,11 +132,12 @@ static void answer(struct call *call, unsigned status)
 static const struct body_member creation_members[] = {
 	COMMON_MEMBERS(true),
 	{ "instance", BODY_TEXT, .nullable = true, .required = true, .minimum = 1, .maximum = 63 },
+	{ "format", BODY_TEXT, .minimum = 1, .maximum = 63 },
 };
 
 static bool read_creation(struct call *call)
 {
-	enum { INSTANCE = COMMON, COUNT };
+	enum { INSTANCE = COMMON, FORMAT, COUNT };
 	struct body_value values[COUNT];
 	struct writing *writing = begin(call);
 
@@ -139,6 +145,10 @@ static bool read_creation(struct call *call)
 		return false;
 	}
 	writing->row.instance = values[INSTANCE].null ? TEXT_NONE : values[INSTANCE].text;
+	if (values[FORMAT].given && !endpoint_format_of(values[FORMAT].text, &writing->row.format)) {
+		call_problem(call, PROBLEM_BAD_BODY, "format is native or nanodep");
+		return false;
+	}
 	return take_common(call, &writing->row, values);
 }
 
@@ -189,7 +199,7 @@ static void insert(struct call *call)
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	endpoint_secret_make(&writing->secret);
-	endpoint_secret_seal(&sealed, &binding, tenant_id, &writing->data_key, writing->row.endpoint_id, 1, buffer_text(&writing->secret));
+	endpoint_secret_seal(&sealed, &binding, SECRET_WEBHOOK, tenant_id, &writing->data_key, writing->row.endpoint_id, 1, buffer_text(&writing->secret));
 	store_endpoint_insert(transaction, tenant_id, &writing->row);
 	store_secret_put(transaction, &binding, &sealed);
 	writing->read_back = store_endpoint_select(transaction, tenant_id, writing->row.endpoint_id);
@@ -252,13 +262,14 @@ static void keep(struct call *call, struct text *t)
 	*t = (struct text){ copy, t->length };
 }
 
-static bool read_change(struct call *call)
+static bool read_change(struct call *call, struct endpoint_row *endpoint)
 {
 	struct body_value values[COMMON];
 	struct writing *writing = begin(call);
 	struct endpoint_row *row = &writing->row;
 
-	if (!endpoint_take(call, row) || !body_read(call, change_members, values, COMMON) || !take_common(call, row, values)) {
+	*row = *endpoint;
+	if (!body_read(call, change_members, values, COMMON) || !take_common(call, row, values)) {
 		return false;
 	}
 	keep(call, &row->url);
@@ -271,43 +282,28 @@ static bool read_change(struct call *call)
 	return true;
 }
 
-static void update(struct call *call)
+static void update(struct call *call, const struct endpoint_row *endpoint)
 {
 	struct writing *writing = call->own;
-	const int64_t tenant_id = call->tenant.tenant_id;
+	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	(void)store_endpoint_update(transaction, tenant_id, &writing->row);
-	writing->read_back = store_endpoint_select(transaction, tenant_id, writing->row.endpoint_id);
+	writing->read_back = store_endpoint_select(transaction, tenant_id, endpoint_id);
 	call_audit(call, transaction, "endpoint.change", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }
 
-static bool is_still_there(struct call *call)
+static void answer_changed(struct call *call)
 {
 	if (pg_row_count(&call->transaction, ((const struct writing *)call->own)->read_back) > 0) {
-		return true;
+		answer(call, 200);
+	} else {
+		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", ""); // deleted meanwhile
 	}
-	call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
-	return false;
 }
 
 void endpoint_change(struct call *call)
 {
-	enum { NEW, READING, UPDATING };
-
-	switch (call->state) {
-	case NEW:
-		if (!endpoint_ask(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (call_failed(call) || !read_change(call)) {
-			return;
-		}
-		AWAIT(call, UPDATING, update(call));
-		if (!call_failed(call) && is_still_there(call)) {
-			answer(call, 200);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .take = read_change, .act = update, .answer = answer_changed });
 }

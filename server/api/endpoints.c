@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /tenants/{tenant}/endpoints: reading, enabling, deleting, deliveries. Writing is in endpoint_write.c, secrets in endpoint_secret.c.
+#include "api/endpoint_action.h"
 #include "api/endpoint_json.h"
 #include "api/paging.h"
 #include "api/resources.h"
@@ -71,28 +72,21 @@ static void answer_one(struct call *call, unsigned statement)
 	call_answer(call, 200, &body);
 }
 
+static void answer_shown(struct call *call)
+{
+	answer_one(call, 0);
+}
+
 void endpoint_show(struct call *call)
 {
-	enum { NEW, READING };
-	struct endpoint_row row;
-
-	switch (call->state) {
-	case NEW:
-		if (!endpoint_ask(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (!call_failed(call) && endpoint_take(call, &row)) {
-			answer_one(call, 0);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .answer = answer_shown });
 }
 
 // --- POST .../enable ---
 
-static void enable(struct call *call, int64_t endpoint_id)
+static void enable(struct call *call, const struct endpoint_row *endpoint)
 {
-	const int64_t tenant_id = call->tenant.tenant_id;
+	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	unsigned *read_back = call_own(call, sizeof *read_back);
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
@@ -102,32 +96,30 @@ static void enable(struct call *call, int64_t endpoint_id)
 	call_start(call);
 }
 
+static void answer_enabled(struct call *call)
+{
+	answer_one(call, *(const unsigned *)call->own);
+}
+
 void endpoint_enable(struct call *call)
 {
-	enum { NEW, READING, ENABLING };
-	struct endpoint_row row;
-
-	switch (call->state) {
-	case NEW:
-		if (!endpoint_ask(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (call_failed(call) || !endpoint_take(call, &row)) {
-			return;
-		}
-		AWAIT(call, ENABLING, enable(call, row.endpoint_id));
-		if (!call_failed(call)) {
-			answer_one(call, *(const unsigned *)call->own);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .act = enable, .answer = answer_enabled });
 }
 
 // --- DELETE ---
 
-static void drop(struct call *call, int64_t endpoint_id)
+static bool may_be_deleted(struct call *call, struct endpoint_row *endpoint)
 {
-	const int64_t tenant_id = call->tenant.tenant_id;
+	if (endpoint->endpoint_id != endpoint->instance_id) {
+		return true;
+	}
+	call_problem(call, PROBLEM_ENDPOINT_STAYS, "%.*s", TEXT_ARGS(endpoint->instance));
+	return false;
+}
+
+static void drop(struct call *call, const struct endpoint_row *endpoint)
+{
+	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	store_endpoint_delete(transaction, tenant_id, endpoint_id);
@@ -135,34 +127,14 @@ static void drop(struct call *call, int64_t endpoint_id)
 	call_start(call);
 }
 
-static bool may_be_deleted(struct call *call, const struct endpoint_row *row)
+static void answer_deleted(struct call *call)
 {
-	if (row->endpoint_id != row->instance_id) {
-		return true;
-	}
-	call_problem(call, PROBLEM_ENDPOINT_STAYS, "%.*s", TEXT_ARGS(row->instance));
-	return false;
+	call_answer_empty(call, 204);
 }
 
 void endpoint_delete(struct call *call)
 {
-	enum { NEW, READING, DELETING };
-	struct endpoint_row row;
-
-	switch (call->state) {
-	case NEW:
-		if (!endpoint_ask(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (call_failed(call) || !endpoint_take(call, &row) || !may_be_deleted(call, &row)) {
-			return;
-		}
-		AWAIT(call, DELETING, drop(call, row.endpoint_id));
-		if (!call_failed(call)) {
-			call_answer_empty(call, 204);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .take = may_be_deleted, .act = drop, .answer = answer_deleted });
 }
 
 // --- GET .../deliveries ---
@@ -176,36 +148,25 @@ static bool begin_deliveries(struct call *call)
 {
 	struct deliveries *deliveries = call_own(call, sizeof *deliveries);
 
-	return paging_read(call, &deliveries->paging, "deliveries") && endpoint_ask(call);
+	return paging_read(call, &deliveries->paging, "deliveries");
 }
 
-static void ask_deliveries(struct call *call, int64_t endpoint_id)
+static void ask_deliveries(struct call *call, const struct endpoint_row *endpoint)
 {
 	struct deliveries *deliveries = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
 
-	deliveries->endpoint_id = endpoint_id;
-	endpoint_deliveries_ask(call_transaction(call, store_api(tenant_id)), tenant_id, endpoint_id, deliveries->paging.limit);
+	deliveries->endpoint_id = endpoint->endpoint_id;
+	endpoint_deliveries_ask(call_transaction(call, store_api(tenant_id)), tenant_id, deliveries->endpoint_id, deliveries->paging.limit);
 	call_start(call);
+}
+
+static void answer_deliveries(struct call *call)
+{
+	endpoint_deliveries_answer(call, ((const struct deliveries *)call->own)->endpoint_id);
 }
 
 void endpoint_deliveries(struct call *call)
 {
-	enum { NEW, READING, LISTING };
-	struct endpoint_row row;
-
-	switch (call->state) {
-	case NEW:
-		if (!begin_deliveries(call)) {
-			return;
-		}
-		AWAIT(call, READING, call_start(call));
-		if (call_failed(call) || !endpoint_take(call, &row)) {
-			return;
-		}
-		AWAIT(call, LISTING, ask_deliveries(call, row.endpoint_id));
-		if (!call_failed(call)) {
-			endpoint_deliveries_answer(call, ((const struct deliveries *)call->own)->endpoint_id);
-		}
-	}
+	endpoint_act(call, &(const struct endpoint_action){ .begin = begin_deliveries, .act = ask_deliveries, .answer = answer_deliveries });
 }

@@ -3,6 +3,7 @@
 
 #include "api/alarm.h"
 #include "depbroker/log.h"
+#include "store/jobs.h"
 #include "store/renewal_links.h"
 #include "store/tenants.h"
 
@@ -12,7 +13,7 @@ enum { EVERY_MS = 30000, CHORES_MAX = 100 };
 
 struct chore {
 	int64_t tenant_id;
-	enum { ERASE, DROP_LINK_KEYS } what;
+	enum { ERASE, DROP_LINK_KEYS, PRUNE_JOBS } what;
 };
 
 struct housekeeping {
@@ -20,7 +21,7 @@ struct housekeeping {
 	struct alarm *alarm; // NULL: a transaction is under way
 	struct pg_transaction transaction;
 	bool is_closed;
-	struct chore chores[2 * CHORES_MAX];
+	struct chore chores[3 * CHORES_MAX];
 	size_t count, at;
 };
 
@@ -36,6 +37,7 @@ static void on_alarm(void *argument)
 	pg_transaction_init(&housekeeping->transaction, store_directory(), on_looked);
 	(void)store_tenant_erasing(&housekeeping->transaction, CHORES_MAX);
 	(void)store_renewal_link_unused(&housekeeping->transaction, CHORES_MAX);
+	(void)store_job_old(&housekeeping->transaction, housekeeping->service->config->job_retention_days, CHORES_MAX);
 	pg_start(&housekeeping->transaction, housekeeping->service->pool, STORE_TIMEOUT_MS);
 }
 
@@ -54,6 +56,8 @@ static void go_on(struct housekeeping *housekeeping)
 	pg_transaction_init(&housekeeping->transaction, store_api(chore->tenant_id), on_chore);
 	if (chore->what == ERASE) {
 		(void)store_tenant_erase(&housekeeping->transaction, STORE_ERASE_ROWS);
+	} else if (chore->what == PRUNE_JOBS) {
+		(void)store_job_prune(&housekeeping->transaction, chore->tenant_id, housekeeping->service->config->job_retention_days);
 	} else {
 		store_renewal_link_drop_keys(&housekeeping->transaction, chore->tenant_id);
 	}
@@ -76,6 +80,24 @@ static void take_chores(struct housekeeping *housekeeping)
 	for (size_t i = 0; i < pg_row_count(transaction, 1); i++) {
 		housekeeping->chores[housekeeping->count++] = (struct chore){ store_renewal_link_unused_read(transaction, 1, i), DROP_LINK_KEYS };
 	}
+	for (size_t i = 0; i < pg_row_count(transaction, 2); i++) {
+		housekeeping->chores[housekeeping->count++] = (struct chore){ store_job_old_read(transaction, 2, i), PRUNE_JOBS };
+	}
+}
+
+static const char *const done_events[] = {
+	[ERASE] = "tenant.erased", [DROP_LINK_KEYS] = "renewal_link.keys_dropped", [PRUNE_JOBS] = "jobs.pruned",
+};
+
+// Of what is done a part at a time.
+static bool is_unfinished(const struct pg_transaction *transaction, const struct chore *chore)
+{
+	switch (chore->what) {
+	case ERASE: return !store_tenant_erase_read(transaction, 0);
+	case PRUNE_JOBS: return store_job_prune_read(transaction, JOB_PRUNE_LEFT);
+	case DROP_LINK_KEYS: break;
+	}
+	return false;
 }
 
 static void on_looked(struct op *op)
@@ -97,12 +119,12 @@ static void on_chore(struct op *op)
 {
 	struct housekeeping *housekeeping = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct housekeeping, transaction);
 	const struct chore *chore = &housekeeping->chores[housekeeping->at];
-	const bool is_to_go_on = op->rc == OK && chore->what == ERASE && !store_tenant_erase_read(&housekeeping->transaction, 0);
+	const bool is_to_go_on = op->rc == OK && is_unfinished(&housekeeping->transaction, chore);
 
 	if (op->rc != OK && op->rc != ERR_FENCED && op->rc != ERR_CANCELLED) {
 		complain(op, chore->tenant_id);
 	} else if (op->rc == OK && !is_to_go_on) {
-		log_event(LOG_INFO, chore->what == ERASE ? "tenant.erased" : "renewal_link.keys_dropped", LOG_INT("tenant_id", chore->tenant_id));
+		log_event(LOG_INFO, done_events[chore->what], LOG_INT("tenant_id", chore->tenant_id));
 	}
 	housekeeping->at += is_to_go_on ? 0 : 1;
 	pg_transaction_fini(&housekeeping->transaction);

@@ -2,13 +2,14 @@
 #include "api/job_input.h"
 
 #include "api/body.h"
+#include "api/labels.h"
 #include "tenants/csv.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SERIAL_MAX = 64, NAME_MAX_BYTES = 63, START_MAX_DAYS = 366, JSON_VALUES_MAX = 500000, LABELS_MAX = 20, LABEL_MAX = 60 };
+enum { SERIAL_MAX = 64, NAME_MAX_BYTES = 63, START_MAX_DAYS = 366, JSON_VALUES_MAX = 500000 };
 
 static bool takes_instance(enum job_kind kind)
 {
@@ -102,59 +103,46 @@ static bool too_many(struct call *call)
 
 // --- labels ---
 
-static bool is_label(struct text label)
+static bool keep_labels(struct call *call, struct job_input *input, struct text lines)
 {
-	for (size_t i = 0; i < label.length; i++) {
-		if ((unsigned char)label.bytes[i] < ' ' || label.bytes[i] == 0x7f) {
-			return false;
-		}
+	if (lines.bytes == NULL) {
+		call_problem(call, PROBLEM_BAD_BODY, LABELS_LAW, LABELS_MAX, LABEL_MAX);
+		return false;
 	}
-	return label.length > 0 && label.length <= LABEL_MAX;
-}
-
-static bool take_labels(struct call *call, struct job_input *input, const struct text *labels, size_t count)
-{
-	struct buffer lines CLEANUP(buffer_fini) = BUFFER((LABEL_MAX + 1) * LABELS_MAX);
-
-	for (size_t i = 0; i < count; i++) {
-		if (!is_label(labels[i]) || count > LABELS_MAX) {
-			call_problem(call, PROBLEM_BAD_BODY, "labels are at most %d, of 1 to %d bytes, without control characters", LABELS_MAX, LABEL_MAX);
-			return false;
-		}
-		buffer_add_string(&lines, i > 0 ? "\n" : "");
-		buffer_add_text(&lines, labels[i]);
-	}
-	const char *copy = arena_copy(&input->arena, buffer_text(&lines));
-
-	assert(copy != NULL); // the first thing in it
 	input->has_labels = true;
-	input->labels = text_of(copy);
+	input->labels = lines;
 	return true;
 }
 
-// "site=north,year=2026"
-static bool take_label_list(struct call *call, struct job_input *input, struct text list)
+static bool takes_labels(enum job_kind kind)
 {
-	struct text labels[LABELS_MAX + 1];
-	size_t count = 0;
+	return kind == JOB_LABEL || kind == JOB_ASSIGN || kind == JOB_PIN;
+}
 
-	while (list.length > 0 && count <= LABELS_MAX) {
-		const char *comma = memchr(list.bytes, ',', list.length);
-		const size_t length = comma != NULL ? (size_t)(comma - list.bytes) : list.length;
+// Of the row that was added last; `given` false: it names none, and those of the job are meant.
+static void add_row_labels(struct job_input *input, struct text lines, bool given)
+{
+	struct job_wish *row = &input->rows[input->count - 1];
 
-		labels[count++] = text_trim((struct text){ list.bytes, length });
-		list = (struct text){ list.bytes + length + (comma != NULL ? 1 : 0), list.length - length - (comma != NULL ? 1 : 0) };
+	if (given && lines.bytes == NULL) {
+		refuse_row(input, input->count - 1, "its labels are too many, empty or too long, or have control characters");
+	} else if (given && !takes_labels(input->kind)) {
+		refuse_row(input, input->count - 1, "only label, assign and pin take labels");
+	} else if (!given && input->kind == JOB_LABEL && !input->has_labels && row->refused.length == 0) {
+		refuse_row(input, input->count - 1, "it names no labels");
 	}
-	return take_labels(call, input, labels, count);
+	row->has_labels = given && lines.bytes != NULL;
+	row->labels = lines;
 }
 
 // --- CSV ---
 
-enum { SERIAL, INSTANCE, COLUMNS };
+enum { SERIAL, INSTANCE, ROW_LABELS, COLUMNS };
 
 static const struct csv_column columns[COLUMNS] = {
 	[SERIAL] = { { "serial_number", "serial", "serial_no", "serialnumber" }, true },
 	[INSTANCE] = { { "instance", "mdm" }, false },
+	[ROW_LABELS] = { { "labels", "label", "tags" }, false },
 };
 
 static enum err read_csv(struct job_input *input, struct text list, struct fault *fault)
@@ -171,6 +159,9 @@ static enum err read_csv(struct job_input *input, struct text list, struct fault
 		if (!add_row(input, csv_field(&row, positions[SERIAL]), csv_field(&row, positions[INSTANCE]), row.line)) {
 			return fault_set(fault, ERR_BUDGET, "the list is too long");
 		}
+		const struct text labels = text_trim(csv_field(&row, positions[ROW_LABELS]));
+
+		add_row_labels(input, labels_split(&input->arena, labels, ",;"), labels.length > 0);
 		TRY(csv_next(&csv, &row, &input->arena, fault));
 	}
 	return OK;
@@ -217,7 +208,7 @@ static bool read_list(struct call *call, struct job_input *input)
 	}
 	const struct text labels = http_request_query(request, "labels");
 
-	if (labels.bytes != NULL && !take_label_list(call, input, labels)) {
+	if (labels.bytes != NULL && !keep_labels(call, input, labels_split(&input->arena, labels, ","))) {
 		return false;
 	}
 	if (read_csv(input, request->body, &fault) != OK) {
@@ -250,24 +241,47 @@ static struct text text_of_json(const json_t *json)
 	return json_is_string(json) ? (struct text){ json_string_value(json), json_string_length(json) } : TEXT_NONE;
 }
 
-// A serial number, or {"serial_number","instance"}.
+// The labels of a row: a list of texts, or absent. False: it is something else.
+static bool read_row_labels(struct job_input *input, const json_t *labels, struct text *lines)
+{
+	struct text texts[LABELS_MAX + 1];
+	const size_t count = json_array_size(labels) <= LABELS_MAX ? json_array_size(labels) : LABELS_MAX + 1;
+
+	for (size_t i = 0; i < count; i++) {
+		texts[i] = text_of_json(json_array_get(labels, i));
+	}
+	*lines = labels_join(&input->arena, texts, count);
+	return labels == NULL || json_is_array(labels);
+}
+
+// A serial number, or {"serial_number","instance","labels"}.
 static bool read_row(struct call *call, struct job_input *input, const json_t *json, size_t number)
 {
 	const json_t *serial = json_is_object(json) ? json_object_get(json, "serial_number") : json;
 	const json_t *instance = json_is_object(json) ? json_object_get(json, "instance") : NULL;
-	const size_t known = (serial != NULL ? 1u : 0u) + (instance != NULL ? 1u : 0u);
+	const json_t *labels = json_is_object(json) ? json_object_get(json, "labels") : NULL;
+	const size_t known = (serial != NULL ? 1u : 0u) + (instance != NULL ? 1u : 0u) + (labels != NULL ? 1u : 0u);
+	struct text lines;
 
-	if (!json_is_string(serial) || (instance != NULL && !json_is_string(instance)) || (json_is_object(json) && json_object_size(json) != known)) {
-		call_problem(call, PROBLEM_BAD_BODY, "rows[%zu] is a serial number, or an object with serial_number and instance", number);
+	if (!json_is_string(serial) || (instance != NULL && !json_is_string(instance)) || !read_row_labels(input, labels, &lines) ||
+		(json_is_object(json) && json_object_size(json) != known)) {
+		call_problem(call, PROBLEM_BAD_BODY, "rows[%zu] is a serial number, or an object with serial_number, instance and labels", number);
 		return false;
 	}
 	if (!add_row(input, text_of_json(serial), text_of_json(instance), 0)) {
 		call_problem(call, PROBLEM_LIST_UNREADABLE, "the list is too long");
 		return false;
 	}
+	add_row_labels(input, lines, labels != NULL);
 	return true;
 }
 
+static struct text member_of(const void *from, const char *name)
+{
+	return text_of_json(json_object_get(from, name));
+}
+
+// `instance` or `held`, and what lists of devices are filtered by.
 static bool read_filter(struct call *call, struct job_input *input, const json_t *filter)
 {
 	const json_t *instance = json_object_get(filter, "instance");
@@ -277,9 +291,13 @@ static bool read_filter(struct call *call, struct job_input *input, const json_t
 	input->has_filter = true;
 	input->filter_instance = text_of_json(instance);
 	input->filter_held = json_is_true(held);
-	if (json_object_size(filter) != known || (instance != NULL && !json_is_string(instance)) || (held != NULL && !json_is_boolean(held)) ||
+	if (!device_filter_read(call, &input->filter, member_of, filter, PROBLEM_BAD_BODY)) {
+		return false;
+	}
+	input->filter.filter.with_gone = false;
+	if (json_object_size(filter) != known + input->filter.given || (instance != NULL && !json_is_string(instance)) || (held != NULL && !json_is_boolean(held)) ||
 		(input->filter_held && instance != NULL)) {
-		call_problem(call, PROBLEM_BAD_BODY, "filter has an instance, or held, or nothing for all devices");
+		call_problem(call, PROBLEM_BAD_BODY, "filter has texts: instance or held (a flag), and others of the list of devices; nothing for all devices");
 		return false;
 	}
 	return true;
@@ -303,7 +321,7 @@ static bool read_json(struct call *call, struct job_input *input)
 	if (!take_instant(call, "start_at", values[START_AT].text, &input->start_at_us)) {
 		return false;
 	}
-	if (values[LABELS].given && !take_labels(call, input, values[LABELS].texts, values[LABELS].count)) {
+	if (values[LABELS].given && !keep_labels(call, input, labels_join(&input->arena, values[LABELS].texts, values[LABELS].count))) {
 		return false;
 	}
 	if (values[FILTER].given) {
@@ -322,6 +340,16 @@ static bool read_json(struct call *call, struct job_input *input)
 
 // --- both ---
 
+static bool has_row_labels(const struct job_input *input)
+{
+	for (size_t i = 0; i < input->count; i++) {
+		if (input->rows[i].has_labels) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool makes_sense(struct call *call, const struct job_input *input)
 {
 	const bool needs_instance = input->kind == JOB_ASSIGN || (input->kind == JOB_PIN && input->hold.bytes == NULL);
@@ -332,9 +360,11 @@ static bool makes_sense(struct call *call, const struct job_input *input)
 		call_problem(call, PROBLEM_BAD_BODY, "hold is of pin, and without an instance");
 	} else if (needs_instance && input->has_filter && input->instance.length == 0) {
 		call_problem(call, PROBLEM_BAD_BODY, "instance is missing");
-	} else if ((input->kind == JOB_LABEL) != input->has_labels) {
-		call_problem(call, PROBLEM_BAD_BODY, "labels are of label, and it needs them; an empty list takes them away");
-	} else if (input->kind == JOB_RETIRE && (input->filter_instance.length == 0 || input->instance.length == 0 ||
+	} else if (input->has_labels && !takes_labels(input->kind)) {
+		call_problem(call, PROBLEM_BAD_BODY, "only label, assign and pin take labels");
+	} else if (input->kind == JOB_LABEL && !input->has_labels && !has_row_labels(input)) {
+		call_problem(call, PROBLEM_BAD_BODY, "label needs labels; an empty list takes them away");
+	} else if (input->kind == JOB_RETIRE && (input->filter.given > 0 || input->filter_instance.length == 0 || input->instance.length == 0 ||
 			text_equal(input->filter_instance, input->instance))) {
 		call_problem(call, PROBLEM_BAD_BODY, "retire takes a filter with the instance, and another instance");
 	} else if (input->kind == JOB_RELEASE && input->has_filter) {

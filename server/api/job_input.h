@@ -7,7 +7,7 @@
 //            2. each serial number is meant once: the first row counts, later ones are refused
 #pragma once
 
-#include "api/call.h"
+#include "api/device_filter.h"
 #include "store/jobs.h"
 
 enum { JOB_BODY_MAX = 16 << 20, JOB_ARENA_BUDGET = 24 << 20 };
@@ -17,13 +17,14 @@ struct job_input {
 	struct text instance; // of rows that name none; empty: none
 	struct text hold;     // why rows without an instance are held; bytes NULL: they are not
 	struct text reason;
-	struct text labels; // of label, a line each
+	struct text labels; // of rows that name none, a line each
 	bool has_labels;
 	int64_t start_at_us;
 	int64_t confirm_devices; // -1: not given
 	bool has_filter;
 	struct text filter_instance; // empty: any
 	bool filter_held;
+	struct device_question filter; // besides
 	struct job_wish *rows;
 	struct text *row_instances; // as written; empty: the job's
 	size_t *lines;              // of a CSV list; 0: it was none

@@ -6,6 +6,5 @@
 #include "api/json_out.h"
 #include "store/jobs.h"
 
-void labels_json(struct json_out *json, struct text lines); // a member "labels" of a line each
 // `counts` NULL: without them.
 void job_json(struct json_out *json, const char *name, const struct job_row *row, const int64_t *counts);

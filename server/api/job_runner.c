@@ -237,11 +237,12 @@ static void decide_row(struct job_runner *runner, const struct job_slice_row *ro
 	};
 
 	store_fact_label(&view.device, now, row->routed.fact.labels, labels, label_count);
-	store_fact_label(&labelled, then, runner->job.labels, labels, label_count);
+	store_fact_label(&labelled, then, row->labels, labels, label_count);
 	view.labels = labelled.labels;
 	view.label_count = labelled.label_count;
 	view.device.guard_reason = row->routed.guard_reason;
-	view.is_labelled = text_equal(row->routed.fact.labels, runner->job.labels);
+	view.gives_labels = row->has_labels;
+	view.is_labelled = text_equal(row->routed.fact.labels, row->labels);
 	if (!row->is_present) {
 		view.device.apple = NULL;
 	}

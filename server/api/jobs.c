@@ -5,7 +5,7 @@
 #include "api/job_input.h"
 #include "api/job_json.h"
 #include "api/job_runner.h"
-#include "api/paging.h"
+#include "api/labels.h"
 #include "api/resources.h"
 #include "store/instances.h"
 #include "store/tokens.h"
@@ -48,23 +48,11 @@ static void counts_json(struct json_out *json, const struct job_row *row, const 
 	put_object_end(json);
 }
 
-void labels_json(struct json_out *json, struct text lines)
-{
-	put_list(json, "labels");
-	while (lines.length > 0) {
-		const char *end = memchr(lines.bytes, '\n', lines.length);
-		const size_t length = end != NULL ? (size_t)(end - lines.bytes) : lines.length;
-
-		put_text(json, NULL, (struct text){ lines.bytes, length });
-		lines = (struct text){ lines.bytes + length + (end != NULL ? 1 : 0), lines.length - length - (end != NULL ? 1 : 0) };
-	}
-	put_list_end(json);
-}
-
 void job_json(struct json_out *json, const char *name, const struct job_row *row, const int64_t *counts)
 {
 	put_object(json, name);
 	put_id(json, "id", row->job_id);
+	put_text(json, "tenant", row->slug);
 	put_string(json, "kind", job_kind_name(row->kind));
 	put_text(json, "state", row->state);
 	put_bool(json, "dry_run", row->dry_run);
@@ -216,6 +204,7 @@ static bool take_what_there_is(struct call *call)
 		creating->job.retires_id = creating->from_instance_id;
 		creating->job.target_id = creating->instance_id;
 	}
+	creating->job.has_labels = input->has_labels;
 	creating->job.labels = input->labels;
 	creating->job.start_at_us = input->start_at_us;
 	creating->job.row_count = (int64_t)input->count;
@@ -232,7 +221,8 @@ static void insert(struct call *call)
 
 	store_job_insert(transaction, tenant_id, &creating->job);
 	if (creating->input.has_filter) {
-		store_job_rows_of_devices(transaction, tenant_id, job_id, creating->from_instance_id, creating->instance_id);
+		creating->input.filter.filter.instance_id = creating->from_instance_id;
+		store_job_rows_of_devices(transaction, tenant_id, job_id, &creating->input.filter.filter, creating->instance_id);
 	} else {
 		store_job_rows_insert(transaction, tenant_id, job_id, creating->input.rows, creating->input.count);
 	}
@@ -276,55 +266,6 @@ void jobs_create(struct call *call)
 			call_problem(call, PROBLEM_JOB_TOO_LARGE, "more than %d devices are meant", JOB_ROWS_MAX);
 		} else if (!call_failed(call)) {
 			answer_created(call);
-		}
-	}
-}
-
-// --- the list ---
-
-static void ask_list(struct call *call)
-{
-	const struct paging *paging = call->own;
-	const int64_t before = paging->after.length > 0 ? strtoll(paging->after.bytes, NULL, 10) : INT64_MAX;
-
-	(void)store_job_list(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, before, paging->limit);
-	call_start(call);
-}
-
-static void answer_list(struct call *call)
-{
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &body };
-	const size_t count = pg_row_count(&call->transaction, 0);
-	char last[24] = "";
-
-	put_object(&json, NULL);
-	put_list(&json, "items");
-	for (size_t i = 0; i < count; i++) {
-		struct job_row row;
-
-		store_job_read(&call->transaction, 0, i, &row);
-		job_json(&json, NULL, &row, NULL);
-		(void)snprintf(last, sizeof last, "%" PRId64, row.job_id);
-	}
-	put_list_end(&json);
-	paging_write(&json, call->own, count, text_of(last));
-	put_object_end(&json);
-	call_answer(call, 200, &body);
-}
-
-void jobs_list(struct call *call)
-{
-	enum { NEW, LISTING };
-
-	switch (call->state) {
-	case NEW:
-		if (!paging_read(call, call_own(call, sizeof(struct paging)), "jobs")) {
-			return;
-		}
-		AWAIT(call, LISTING, ask_list(call));
-		if (!call_failed(call)) {
-			answer_list(call);
 		}
 	}
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/paging.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { CURSOR_MAX = 1024 };
@@ -91,4 +93,30 @@ void paging_write(struct json_out *json, const struct paging *paging, size_t cou
 	buffer_add_text(&plain, last);
 	buffer_add_hex(&cursor, plain.bytes, plain.length);
 	put_text(json, "cursor", buffer_text(&cursor));
+}
+
+int64_t paging_after_number(const struct paging *paging, int64_t first)
+{
+	int64_t number;
+
+	return paging->after.length > 0 && parse_number(&number, paging->after) ? number : first;
+}
+
+void paging_answer(struct call *call, const struct paging *paging,
+	int64_t (*put)(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t row))
+{
+	struct buffer body = BUFFER(CALL_ANSWER_MAX);
+	struct json_out json = { .out = &body };
+	const size_t count = pg_row_count(&call->transaction, 0);
+	char last[24] = "";
+
+	put_object(&json, NULL);
+	put_list(&json, "items");
+	for (size_t i = 0; i < count; i++) {
+		(void)snprintf(last, sizeof last, "%" PRId64, put(&json, &call->transaction, 0, i));
+	}
+	put_list_end(&json);
+	paging_write(&json, paging, count, text_of(last));
+	put_object_end(&json);
+	call_answer(call, 200, &body);
 }

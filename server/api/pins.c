@@ -2,14 +2,14 @@
 //
 // /tenants/{tenant}/devices/{serial}/pin, and /tenants/{tenant}/pins for many: where devices go, whatever the rules say.
 #include "api/body.h"
+#include "api/devices_cost.h"
 #include "api/pin_json.h"
 #include "api/resources.h"
-#include "api/rules_cost.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { SERIAL_MAX = 64, REASON_MAX = 256, LIST_MAX = STORE_PINS_MAX * (3 * SERIAL_MAX + 4 * 64 + 1024) };
+enum { REASON_MAX = 256, LIST_MAX = STORE_PINS_MAX * (3 * CALL_SERIAL_MAX + 4 * 64 + 1024) };
 _Static_assert((int)STORE_PINS_MAX <= (int)BODY_VALUES_MAX / 2, "a body can hold all of them");
 
 struct pinning {
@@ -17,28 +17,21 @@ struct pinning {
 	bool is_hold, is_unpin;
 	struct text *serials; // sorted, each once
 	size_t count;
-	struct rules_cost cost;
-	struct rules_cost_statements at;
-	unsigned instance_at, devices_at, read_back;
-	struct buffer moved; // JSON
-	struct change_cost total;
+	struct devices_cost cost;
+	unsigned instance_at, read_back;
 	struct change described;
 };
 
 static void finish(struct call *call)
 {
-	struct pinning *pinning = call->own;
-
-	rules_cost_fini(&pinning->cost);
-	buffer_fini(&pinning->moved);
+	devices_cost_fini(&((struct pinning *)call->own)->cost);
 }
 
 static struct pinning *begin(struct call *call, size_t most)
 {
 	struct pinning *pinning = call_own(call, sizeof *pinning);
 
-	pinning->cost.seen_since_us = INSTANT_NONE;
-	pinning->moved = BUFFER(LIST_MAX);
+	devices_cost_init(&pinning->cost, LIST_MAX);
 	pinning->serials = arena_take(&call->request->arena, most * sizeof *pinning->serials);
 	assert(pinning->serials != NULL);
 	pinning->pin.made_by = call->key.key_id;
@@ -48,25 +41,10 @@ static struct pinning *begin(struct call *call, size_t most)
 
 // --- what is asked for ---
 
-// As Apple writes them (device.h, law 2).
-static bool read_serial(struct call *call, struct text given, struct text *out)
-{
-	char *copy = arena_copy(&call->request->arena, given);
-
-	if (copy == NULL || given.length == 0 || given.length > SERIAL_MAX || !text_is_utf8(given)) {
-		return false;
-	}
-	for (size_t i = 0; i < given.length; i++) {
-		copy[i] = (char)(copy[i] >= 'a' && copy[i] <= 'z' ? copy[i] - 'a' + 'A' : copy[i]);
-	}
-	*out = (struct text){ copy, given.length };
-	return true;
-}
-
 static bool read_path(struct call *call, struct pinning *pinning)
 {
-	if (!read_serial(call, call->request->parameters[1], &pinning->serials[0])) {
-		call_problem(call, PROBLEM_DEVICE_NOT_FOUND, "a serial number has 1 to %d bytes", SERIAL_MAX);
+	if (!call_serial(call, call->request->parameters[1], &pinning->serials[0])) {
+		call_problem(call, PROBLEM_DEVICE_NOT_FOUND, "a serial number has 1 to %d bytes", CALL_SERIAL_MAX);
 		return false;
 	}
 	pinning->count = 1;
@@ -144,8 +122,8 @@ static bool read_serials(struct call *call, struct pinning *pinning, const json_
 		const json_t *item = json_array_get(list, i);
 		const struct text given = { json_string_value(item), json_string_length(item) };
 
-		if (!json_is_string(item) || !read_serial(call, given, &pinning->serials[i])) {
-			call_problem(call, PROBLEM_BAD_BODY, "serial_numbers[%zu] is no text of 1 to %d bytes", i, SERIAL_MAX);
+		if (!json_is_string(item) || !call_serial(call, given, &pinning->serials[i])) {
+			call_problem(call, PROBLEM_BAD_BODY, "serial_numbers[%zu] is no text of 1 to %d bytes", i, CALL_SERIAL_MAX);
 			return false;
 		}
 	}
@@ -180,8 +158,7 @@ static void ask(struct call *call)
 	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
 	pinning->instance_at = store_instance_by_name(t, tenant_id, pinning->pin.instance.length > 0 ? pinning->pin.instance : TEXT(""));
-	pinning->at = rules_cost_ask(t, tenant_id);
-	pinning->devices_at = store_routed_by_serials(t, tenant_id, pinning->serials, pinning->count);
+	devices_cost_ask(&pinning->cost, t, tenant_id, pinning->serials, pinning->count);
 	call_start(call);
 }
 
@@ -207,44 +184,13 @@ static bool instance_was_found(struct call *call)
 	return true;
 }
 
-static void add_device(struct pinning *pinning, const struct routed_row *row)
+static void repin(struct ruleset_device *device, void *argument)
 {
-	struct rules_cost *cost = &pinning->cost;
-	struct ruleset_device before = store_fact_device(&row->apple, &row->fact);
-	struct ruleset_label labels[FACT_LABELS_MAX];
-	struct ruleset_device after;
+	const struct pinning *pinning = argument;
 
-	store_fact_label(&before, labels, row->fact.labels, cost->labels, cost->label_count);
-	before.guard_reason = row->guard_reason;
-	after = before;
-	after.is_pinned = !pinning->is_unpin;
-	after.pin_instance_id = pinning->is_unpin ? RULESET_INSTANCE_NONE : pinning->pin.instance_id;
-	after.pin_reason = pinning->is_unpin ? TEXT_NONE : pinning->pin.reason;
-	ruleset_preview_add_changed(cost->preview, &before, &after);
-}
-
-static bool cost(struct call *call)
-{
-	struct pinning *pinning = call->own;
-	struct json_out json = { .out = &pinning->moved };
-	struct routed_row row;
-	struct text last;
-	size_t changes;
-
-	if (!rules_cost_compile_in_force(call, &pinning->cost, pinning->at, &call->tenant)) {
-		return false;
-	}
-	for (size_t i = 0; i < pg_row_count(&call->transaction, pinning->devices_at); i++) {
-		store_routed_read(&call->transaction, pinning->devices_at, i, &row);
-		add_device(pinning, &row);
-	}
-	(void)ruleset_preview_moved(pinning->cost.preview, &changes);
-	(void)rules_cost_moved(&json, NULL, &pinning->cost, TEXT_NONE, SIZE_MAX, &last);
-	assert(!pinning->moved.overflow); // its size is that of the longest names
-	const int64_t known = call->tenant_status.devices > (int64_t)changes ? call->tenant_status.devices : (int64_t)changes;
-
-	pinning->total = change_cost_of(call, pinning->at.account, &call->tenant, known, (int64_t)changes);
-	return true;
+	device->is_pinned = !pinning->is_unpin;
+	device->pin_instance_id = pinning->is_unpin ? RULESET_INSTANCE_NONE : pinning->pin.instance_id;
+	device->pin_reason = pinning->is_unpin ? TEXT_NONE : pinning->pin.reason;
 }
 
 static struct change describe(const struct call *call, const char *kind)
@@ -257,8 +203,8 @@ static struct change describe(const struct call *call, const char *kind)
 		.target = call->request->parameters[1],
 		.reason = pinning->pin.reason,
 		.base_version = -1, // the devices that move tell whether anything has changed
-		.devices = { pinning->moved.bytes + 1, pinning->moved.length - 2 },
-		.costs = &pinning->total,
+		.devices = devices_cost_list(&pinning->cost),
+		.costs = &pinning->cost.total,
 		.cost_count = 1,
 	};
 }
@@ -345,7 +291,7 @@ static void answer_pins(struct call *call)
 
 	put_object(&json, NULL);
 	put_int(&json, "pins", (int64_t)(pinning->is_unpin ? removed : pinning->count));
-	put_int(&json, "changes", pinning->total.blast.changes);
+	put_int(&json, "changes", pinning->cost.total.blast.changes);
 	put_object_end(&json);
 	call_answer(call, 200, &body);
 }
@@ -361,7 +307,7 @@ static void step(struct call *call, const char *kind, bool (*read)(struct call *
 			return;
 		}
 		AWAIT(call, READING, ask(call));
-		if (call_failed(call) || !instance_was_found(call) || !cost(call)) {
+		if (call_failed(call) || !instance_was_found(call) || !devices_cost_take(call, &pinning->cost, repin, pinning)) {
 			return;
 		}
 		pinning->described = describe(call, kind);

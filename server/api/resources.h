@@ -17,12 +17,14 @@ void alerts_list(struct call *call);
 void alert_ack(struct call *call);
 // jobs.c
 void jobs_create(struct call *call);
-void jobs_list(struct call *call);
 void job_show(struct call *call);
 void job_cancel(struct call *call);
 void job_approve(struct call *call); // of approval_kinds.h
+// job_list.c
+void jobs_list(struct call *call);
 // device_labels.c
 void device_labels_show(struct call *call);
+void device_labels_change(struct call *call);
 // job_results.c
 void job_results(struct call *call);
 // audit.c
@@ -75,6 +77,10 @@ void endpoints_create(struct call *call);
 void endpoint_change(struct call *call);
 // endpoint_secret.c
 void endpoint_rotate(struct call *call);
+void endpoint_rotate_key(struct call *call);
+// endpoint_keys.c
+void endpoint_public_keys(struct call *call);
+void endpoint_drop_keys(struct call *call);
 // endpoint_replay.c
 void endpoint_replay(struct call *call);
 void endpoint_test(struct call *call);
@@ -118,6 +124,8 @@ void approval_show(struct call *call);
 void approval_devices(struct call *call);
 void approval_approve(struct call *call);
 void approval_reject(struct call *call);
+// pin_list.c
+void pins_list(struct call *call);
 // pins.c
 void pins_put(struct call *call);
 void pin_put(struct call *call);

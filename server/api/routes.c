@@ -13,6 +13,7 @@
 #define LIST_QUERY { "limit", "cursor" }
 #define SORTED_QUERY { "limit", "cursor", "sort" }
 #define LAYER_QUERY { "dry_run" }
+#define JOBS_QUERY { "limit", "cursor", "state", "kind" }
 #define LOG_QUERY  { "limit", "after" }
 #define ROUTE(route_method, route_pattern, ...)                                                   \
 	{ .method = (route_method), .pattern = (route_pattern), .handle = call_handle,                 \
@@ -54,6 +55,7 @@ const struct http_route api_routes[] = {
 	ROUTE("GET", "/api/v1/approvals/{id}/devices", .least = ROLE_VIEWER, .step = approval_devices, .query = LIST_QUERY),
 	ROUTE("POST", "/api/v1/approvals/{id}/approve", .least = ROLE_TECHNICIAN, .step = approval_approve),
 	ROUTE("POST", "/api/v1/approvals/{id}/reject", .least = ROLE_TECHNICIAN, .step = approval_reject),
+	ROUTE("GET", "/api/v1/jobs", .least = ROLE_VIEWER, .step = jobs_list, .query = JOBS_QUERY),
 	ROUTE("GET", "/api/v1/devices/{serial}", .least = ROLE_VIEWER, .step = device_search),
 	ROUTE("GET", "/api/v1/templates", .least = ROLE_VIEWER, .step = templates_list, .query = LIST_QUERY),
 	ROUTE("GET", "/api/v1/templates/{template}", .least = ROLE_VIEWER, .step = template_show, .query = { "version" }),
@@ -103,6 +105,9 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("DELETE", "/endpoints/{endpoint}", .least = ROLE_TECHNICIAN, .step = endpoint_delete),
 	TENANT_ROUTE("POST", "/endpoints/{endpoint}/enable", .least = ROLE_TECHNICIAN, .step = endpoint_enable),
 	TENANT_ROUTE("POST", "/endpoints/{endpoint}/secret", .least = ROLE_TECHNICIAN, .step = endpoint_rotate),
+	TENANT_ROUTE("POST", "/endpoints/{endpoint}/signing-key", .least = ROLE_TECHNICIAN, .step = endpoint_rotate_key),
+	TENANT_ROUTE("DELETE", "/endpoints/{endpoint}/signing-key", .least = ROLE_TECHNICIAN, .step = endpoint_drop_keys),
+	ROUTE("GET", "/webhook-keys/{tenant}/{endpoint}", .least = ROLE_ANYBODY, .step = endpoint_public_keys),
 	TENANT_ROUTE("POST", "/endpoints/{endpoint}/replay", .least = ROLE_TECHNICIAN, .step = endpoint_replay),
 	TENANT_ROUTE("POST", "/endpoints/{endpoint}/test", .least = ROLE_TECHNICIAN, .step = endpoint_test),
 	TENANT_ROUTE("GET", "/endpoints/{endpoint}/deliveries", .least = ROLE_VIEWER, .step = endpoint_deliveries,
@@ -117,7 +122,7 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/expected", .least = ROLE_VIEWER, .step = expected_show, .query = { "limit", "cursor", "state" }),
 	LIST_ROUTE("PUT"),
 	LIST_ROUTE("POST"),
-	TENANT_ROUTE("GET", "/jobs", .least = ROLE_VIEWER, .step = jobs_list, .query = LIST_QUERY),
+	TENANT_ROUTE("GET", "/jobs", .least = ROLE_VIEWER, .step = jobs_list, .query = JOBS_QUERY),
 	{ .method = "POST", .pattern = "/api/v1/tenants/{tenant}/jobs", .handle = call_handle, .body_limit = JOB_BODY_MAX,
 		.tag = &(const struct endpoint){ .of_tenant = true, .least = ROLE_TECHNICIAN, .step = jobs_create,
 			.query = { "dry_run", "kind", "instance", "hold", "reason", "labels", "start_at", "confirm_devices" } } },
@@ -130,12 +135,15 @@ const struct http_route api_routes[] = {
 	TENANT_ROUTE("GET", "/rules/versions", .least = ROLE_VIEWER, .step = rules_versions, .query = LIST_QUERY),
 	RULES_ROUTE("POST", "/preview", .least = ROLE_VIEWER, .step = rules_preview, .query = { "limit", "cursor", "days" }),
 	TENANT_ROUTE("GET", "/devices", .least = ROLE_VIEWER, .step = devices_list,
-		.query = { "limit", "cursor", "instance", "held", "gone", "as_of", "state", "since_until" }),
+		.query = { "limit", "cursor", "instance", "held", "gone", "as_of", "state", "who", "cause", "since_until", "serial_prefix", "profile",
+			"profile_status", "rule", "family", "model", "label", "awaiting_enrolment_since", "next_before" }),
 	TENANT_ROUTE("GET", "/devices/{serial}", .least = ROLE_VIEWER, .step = device_show, .query = { "as_of" }),
+	TENANT_ROUTE("GET", "/pins", .least = ROLE_VIEWER, .step = pins_list, .query = { "limit", "cursor", "instance", "held" }),
 	TENANT_ROUTE("POST", "/pins", .least = ROLE_TECHNICIAN, .step = pins_put),
 	TENANT_ROUTE("PUT", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_put),
 	TENANT_ROUTE("DELETE", "/devices/{serial}/pin", .least = ROLE_TECHNICIAN, .step = pin_delete),
 	TENANT_ROUTE("GET", "/devices/{serial}/labels", .least = ROLE_VIEWER, .step = device_labels_show),
+	TENANT_ROUTE("PATCH", "/devices/{serial}/labels", .least = ROLE_TECHNICIAN, .step = device_labels_change),
 	TENANT_ROUTE("GET", "/devices/{serial}/history", .least = ROLE_VIEWER, .step = device_history, .query = LOG_QUERY),
 	TENANT_ROUTE("GET", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_show),
 	TENANT_ROUTE("POST", "/devices/{serial}/bypass-code", .least = ROLE_TECHNICIAN, .step = bypass_code_make),

@@ -136,34 +136,21 @@ void rules_show(struct call *call)
 static void ask_versions(struct call *call)
 {
 	const struct paging *paging = call->own;
-	const int64_t before = paging->after.length > 0 ? strtoll(paging->after.bytes, NULL, 10) : INT64_MAX;
 
-	(void)store_rules_list(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id, before, paging->limit);
+	(void)store_rules_list(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id,
+		paging_after_number(paging, INT64_MAX), paging->limit);
 	call_start(call);
 }
 
-static void answer_versions(struct call *call)
+static int64_t put_version(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t at)
 {
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &body };
-	const size_t count = pg_row_count(&call->transaction, 0);
-	char last[24] = "";
+	struct rules_row row;
 
-	put_object(&json, NULL);
-	put_list(&json, "items");
-	for (size_t i = 0; i < count; i++) {
-		struct rules_row row;
-
-		store_rules_read(&call->transaction, 0, i, &row);
-		put_object(&json, NULL);
-		rules_members(&json, &row);
-		put_object_end(&json);
-		(void)snprintf(last, sizeof last, "%" PRId64, row.version);
-	}
-	put_list_end(&json);
-	paging_write(&json, call->own, count, text_of(last));
-	put_object_end(&json);
-	call_answer(call, 200, &body);
+	store_rules_read(t, statement, at, &row);
+	put_object(json, NULL);
+	rules_members(json, &row);
+	put_object_end(json);
+	return row.version;
 }
 
 void rules_versions(struct call *call)
@@ -177,7 +164,7 @@ void rules_versions(struct call *call)
 		}
 		AWAIT(call, READING, ask_versions(call));
 		if (!call_failed(call)) {
-			answer_versions(call);
+			paging_answer(call, call->own, put_version);
 		}
 	}
 }

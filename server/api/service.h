@@ -27,5 +27,7 @@ struct service {
 	struct rate_limit *address_rates; // of the pages that need no key: by address, and by link
 	struct rate_limit *link_rates;
 	struct rate_limit *dep_rates; // by address
+	struct rate_limit *public_key_rates; // by address
+	struct rate_limit *replay_rates;     // by endpoint
 	struct rate_limit *hook_rates; // by address, and by the instance that a message is for
 };

@@ -104,6 +104,43 @@ void pbkdf2_sha256(unsigned char out[SHA256_SIZE], struct text password, struct 
 	assert(good == 1);
 }
 
+static EVP_PKEY *ed25519_key(const unsigned char seed[ED25519_SIZE])
+{
+	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, ED25519_SIZE);
+
+	assert(key != NULL);
+	return key;
+}
+
+void ed25519_public(unsigned char out[ED25519_SIZE], const unsigned char seed[ED25519_SIZE])
+{
+	EVP_PKEY *key = ed25519_key(seed);
+	size_t length = ED25519_SIZE;
+	const int good = EVP_PKEY_get_raw_public_key(key, out, &length);
+
+	assert(good == 1 && length == ED25519_SIZE);
+	EVP_PKEY_free(key);
+}
+
+// It hashes what is signed twice, so that it has to be in one piece.
+void ed25519_sign(unsigned char out[ED25519_SIGNATURE_SIZE], const unsigned char seed[ED25519_SIZE], const struct digest_part *parts, size_t count)
+{
+	EVP_PKEY *key = ed25519_key(seed);
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+	struct buffer joined CLEANUP(buffer_fini) = BUFFER(SIZE_MAX / 2);
+	size_t length = ED25519_SIGNATURE_SIZE;
+	bool good;
+
+	for (size_t i = 0; i < count; i++) {
+		buffer_add(&joined, parts[i].bytes, parts[i].length);
+	}
+	good = context != NULL && EVP_DigestSignInit(context, NULL, NULL, NULL, key) == 1 &&
+		EVP_DigestSign(context, out, &length, (const unsigned char *)joined.bytes, joined.length) == 1 && length == ED25519_SIGNATURE_SIZE;
+	assert(good);
+	EVP_MD_CTX_free(context);
+	EVP_PKEY_free(key);
+}
+
 bool equal_in_constant_time(const void *a, const void *b, size_t length)
 {
 	return CRYPTO_memcmp(a, b, length) == 0;

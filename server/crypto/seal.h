@@ -43,6 +43,7 @@ enum secret_kind { // stored; never renumbered
 	SECRET_BYPASS_CODE = 5,
 	SECRET_HOOK = 6,
 	SECRET_DEP_TOKEN = 7,
+	SECRET_WEBHOOK_KEY = 8,
 };
 
 struct seal_binding {

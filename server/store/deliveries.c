@@ -45,13 +45,14 @@ void store_position_settle(struct pg_transaction *t, const struct stream_fence *
 		"with moved as ("
 		"  update depbroker.positions set acked_seq = $7, attempts = $8, next_try_at = coalesce($9, '-infinity'),"
 		"    first_failed_at = $10, single_until = $11"
-		"  where tenant_id = $1 and endpoint_id = $4 and lane = $5 and acked_seq = $6 and acked_seq <= $7 and exists ("
+		"  where tenant_id = $1 and endpoint_id = $4 and (lane = $5 or ($12 and lane < $13)) and acked_seq = $6 and acked_seq <= $7 and exists ("
 		"    select from depbroker.sync_stream s where s.tenant_id = $1 and s.owner = $2 and s.epoch = $3)"
 		"  returning 1)"
 		" select depbroker.require_fence(exists (select from moved))",
 		PG_V_INT8(fence->tenant_id), PG_V_TEXT(fence->node_id), PG_V_INT8(fence->epoch), PG_V_INT8(next->endpoint_id),
 		PG_V_INT8(next->lane), PG_V_INT8(was_acked_seq), PG_V_INT8(next->acked_seq), PG_V_INT8(next->attempts),
-		PG_V_INSTANT(next->next_try_at_us), PG_V_INSTANT(next->first_failed_at_us), PG_V_INT8(next->single_until));
+		PG_V_INSTANT(next->next_try_at_us), PG_V_INSTANT(next->first_failed_at_us), PG_V_INT8(next->single_until),
+		PG_V_BOOL(next->all_lanes), PG_V_INT8(RESEND_LANE));
 }
 
 // --- attempts ---
@@ -190,6 +191,14 @@ static void wake(struct pg_transaction *t, int64_t tenant_id)
 	"with added as (insert into depbroker.resends (tenant_id, endpoint_id, seq) " ITS_EVENTS which " order by e.seq limit $3" \
 	" on conflict do nothing returning 1) select count(*) from added"
 
+// The first event of the last row of failures, pings aside; null: none has failed.
+#define ATTEMPTS_THAT(what) " from depbroker.attempts a where a.tenant_id = $1 and a.endpoint_id = $2 and a.seq > 0 and a.status " what " "
+#define FAILED    "not between 200 and 299"
+#define SUCCEEDED "between 200 and 299"
+#define FIRST_OF_THE_LAST_FAILURES                                                                                            \
+	"(select min(a.seq)" ATTEMPTS_THAT(FAILED) "and a.at > coalesce((select max(a.at)" ATTEMPTS_THAT(SUCCEEDED)               \
+	" and a.at < (select max(a.at)" ATTEMPTS_THAT(FAILED) ")), '-infinity'))"
+
 static unsigned add_order(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const struct resend_order *order)
 {
 	const struct pg_value tenant = PG_V_INT8(tenant_id), endpoint = PG_V_INT8(endpoint_id), most = PG_V_INT8(RESENDS_MAX + 1);
@@ -205,6 +214,9 @@ static unsigned add_order(struct pg_transaction *t, int64_t tenant_id, int64_t e
 			"with taken as (delete from depbroker.parked_events where tenant_id = $1 and endpoint_id = $2 returning seq),"
 			" added as (insert into depbroker.resends (tenant_id, endpoint_id, seq) select $1, $2, seq from taken order by seq limit $3"
 			" on conflict do nothing returning 1) select count(*) from added", tenant, endpoint, most);
+	}
+	if (order->since_failure) {
+		return PG_ADD(t, ORDER("e.seq >= " FIRST_OF_THE_LAST_FAILURES), tenant, endpoint, most);
 	}
 	return PG_ADD(t, ORDER("e.at >= $4 and e.at <= coalesce($5, 'infinity')"), tenant, endpoint, most, PG_V_INSTANT(order->from_us),
 		PG_V_INSTANT(order->to_us));
@@ -240,8 +252,8 @@ unsigned store_resend_list(struct pg_transaction *t, int64_t tenant_id, int64_t 
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
 	return PG_ADD(t,
 		"select r.seq, coalesce(e.at, r.requested_at), coalesce(e.type, $4), e.serial_number, i.name, e.device, e.instance_id,"
-		" coalesce(e.lane, 0), e.reason, e.changes from depbroker.resends r"
-		" left join depbroker.events e on e.tenant_id = $1 and e.seq = r.seq"
+		" coalesce(e.lane, 0), e.reason, e.changes" STORE_PAGE_COLUMNS " from depbroker.resends r"
+		" left join depbroker.events e on e.tenant_id = $1 and e.seq = r.seq" STORE_PAGE_OF_EVENT
 		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = e.instance_id"
 		" where r.tenant_id = $1 and r.endpoint_id = $2 and (r.seq = 0 or e.seq is not null) order by r.seq limit $3",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id), PG_V_INT8(limit), PG_V_INT8(EVENT_PING));

@@ -19,6 +19,7 @@ struct position_row {
 	int64_t next_try_at_us;
 	int64_t first_failed_at_us;
 	int64_t single_until; // events up to this one are sent one by one
+	bool all_lanes; // those of the log move together
 	bool pending; // read only: there is something to deliver, and the endpoint is in use
 };
 
@@ -36,6 +37,7 @@ struct resend_order { // one of these
 	struct text serial;  // not empty: all of this device
 	int64_t from_us, to_us; // not INSTANT_NONE: all that happened in this time; `to_us` INSTANT_NONE: until now
 	bool parked;         // what is parked; it is not parked any more then
+	bool since_failure;  // from the first event on that failed when the endpoint last took nothing: in the last row of attempts that all failed
 };
 // Api scope. Gives how many were added; more than RESENDS_MAX would wait then: ERR_FENCED, and nothing is added. The client is due at once.
 unsigned store_resend_order(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, const struct resend_order *order);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/devices.h"
 
+#include "store/device_shown.h"
 #include "store/store_inner.h"
 
 #include <assert.h>
@@ -247,38 +248,80 @@ unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct t
 
 // --- as people are shown them ---
 
-#define TOLD(what, condition) "(select " what " from depbroker.enrolments e where e.tenant_id = $1 and e.serial_number = devices.serial_number and " condition ")"
-#define MISROUTED             "e.is_misrouted"
-#define ENROLLED              "e.instance_id = devices.instance_id and e.state = 2"
-// Numbers are those of enum assign_state. What is settled without the profile that was assigned last waits for one that can be assigned.
-#define STATE                                                                                                                    \
-	"case when gone_at is not null then 'released' when instance_id is null then 'held'"                                          \
-	" when exists " TOLD("", MISROUTED) " then 'misrouted' when assign_state = 3 then 'throttled' when assign_state = 4 then 'failed'" \
-	" when assign_state in (2, 5) then 'assigning' when assign_state <> 0 then 'waiting'"                                          \
-	" when exists " TOLD("", ENROLLED) " then 'enrolled'"                                                                         \
-	" when lower(profile_uuid) = lower(assigned_profile_uuid) and profile_status in ('pushed', 'assigned') then profile_status"    \
-	" else 'waiting' end"
-#define SINCE                                                                                                                    \
-	"coalesce(case s.state when 'released' then gone_at when 'held' then held_since when 'pushed' then profile_push_time"          \
-	" when 'assigned' then profile_assign_time when 'misrouted' then " TOLD("max(e.at)", MISROUTED)                                \
-	" when 'enrolled' then " TOLD("max(e.enrolled_at)", ENROLLED) " end, changed_at)"
-#define SHOWN                                                                                                                    \
-	"select serial_number" DEVICE_COLUMNS(AS_NAME) ", s.state, " SINCE " from depbroker.devices"                                   \
-	" cross join lateral (select " STATE " as state offset 0) as s where tenant_id = $1 and serial_number "
+#define COLUMNS_SHOWN "serial_number" DEVICE_COLUMNS(AS_NAME) ", s.state, " DEVICE_SINCE ", " DEVICE_LABELS
+
+// Devices that few filters mean are found by an index, and not by reading all of them. Each source has all that its filter may mean.
+#define OF_CLIENT(condition) "(select * from depbroker.devices where tenant_id = $1 and " condition " offset 0)"
+#define OF_OTHERS(table, condition)                                                                                              \
+	"(select d.* from (select distinct o.serial_number from depbroker." table " o where o.tenant_id = $1 and " condition " offset 0) as o"  \
+	" join depbroker.devices d on d.tenant_id = $1 and d.serial_number = o.serial_number)"
+#define SHOWN_LIST(from) DEVICE_SHOWN(COLUMNS_SHOWN, from) DEVICE_FILTERED "limit $19"
+
+enum source { ALL, HELD, TO_BE_ASSIGNED, MISROUTED_ONES, LABELLED, SOURCES };
+
+static const char *const shown_lists[SOURCES] = {
+	[ALL] = SHOWN_LIST("depbroker.devices"),
+	[HELD] = SHOWN_LIST(OF_CLIENT("held_since is not null")),
+	[TO_BE_ASSIGNED] = SHOWN_LIST("(" OF_CLIENT("assign_at is not null and assigned_profile_uuid is null") " union all "
+		OF_CLIENT("assign_at is not null and assigned_profile_uuid is not null") ")"),
+	[MISROUTED_ONES] = SHOWN_LIST(OF_OTHERS("enrolments", "o.is_misrouted")),
+	[LABELLED] = SHOWN_LIST(OF_OTHERS("device_labels", "$14 = any (o.labels)")),
+};
+
+static bool words_are_of(const struct device_filter *filter, const char *const *known)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < filter->word_count; i++) {
+		for (const char *const *word = known; *word != NULL; word++) {
+			found += text_equal_string(filter->words[i], *word) ? 1 : 0;
+		}
+	}
+	return filter->word_count > 0 && found == filter->word_count;
+}
+
+static enum source source_of(const struct device_filter *filter)
+{
+	if ((filter->instance_id == 0 && !filter->with_gone) || words_are_of(filter, (const char *const[]){ "held", NULL })) {
+		return HELD;
+	}
+	if (words_are_of(filter, (const char *const[]){ "misrouted", NULL })) {
+		return MISROUTED_ONES;
+	}
+	if (filter->next_before_us != INSTANT_NONE || words_are_of(filter, (const char *const[]){ "assigning", "throttled", "failed", NULL })) {
+		return TO_BE_ASSIGNED;
+	}
+	return filter->label.length > 0 ? LABELLED : ALL;
+}
+
+void store_device_filter_values(struct pg_value values[DEVICE_FILTER_VALUES], int64_t tenant_id, const struct device_filter *filter)
+{
+	const struct text last_of_all = TEXT("\xf4\x8f\xbf\xbf"); // the last character that there is
+	const struct pg_value all[DEVICE_FILTER_VALUES] = {
+		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(filter->after)), PG_V_BOOL(filter->with_gone), PG_V_INT8(filter->instance_id),
+		PG_V_TEXTS(PG_TEXT_ARRAY, filter->words, filter->word_count), PG_V_INSTANT(filter->since_until_us),
+		PG_V_TEXT(store_not_null(filter->serial_prefix)), PG_V_TEXT(filter->serial_end.length > 0 ? filter->serial_end : last_of_all), PG_V_TEXT(store_nullable(filter->profile_uuid)),
+		PG_V_TEXT(store_nullable(filter->profile_status)), PG_V_TEXT(store_nullable(filter->rule)), PG_V_TEXT(store_nullable(filter->family)),
+		PG_V_TEXT(store_nullable(filter->model)), PG_V_TEXT(store_nullable(filter->label)), PG_V_TEXT(filter->hold_reason),
+		PG_V_INT8(filter->gone_reason), PG_V_INSTANT(filter->assigned_until_us), PG_V_INSTANT(filter->next_before_us),
+	};
+
+	memcpy(values, all, sizeof all);
+}
 
 unsigned store_device_shown_list(struct pg_transaction *t, int64_t tenant_id, const struct device_filter *filter, int limit)
 {
+	struct pg_value values[DEVICE_FILTER_VALUES + 1];
+
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
-	return PG_ADD(t,
-		SHOWN "> $2 and ($3 or gone_at is null) and ($4 = -1 or coalesce(instance_id, 0) = $4) and ($5 = '' or s.state = $5)"
-		" and ($6::timestamptz is null or " SINCE " <= $6) order by serial_number limit $7",
-		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(filter->after)), PG_V_BOOL(filter->with_gone), PG_V_INT8(filter->instance_id),
-		PG_V_TEXT(store_not_null(filter->state)), PG_V_INSTANT(filter->since_until_us), PG_V_INT8(limit));
+	store_device_filter_values(values, tenant_id, filter);
+	values[DEVICE_FILTER_VALUES] = PG_V_INT8(limit);
+	return pg_add(t, shown_lists[source_of(filter)], values, DEVICE_FILTER_VALUES + 1);
 }
 
 unsigned store_device_shown(struct pg_transaction *t, int64_t tenant_id, struct text serial)
 {
-	return PG_ADD(t, SHOWN "= $2", PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+	return PG_ADD(t, DEVICE_SHOWN(COLUMNS_SHOWN, "depbroker.devices") "and serial_number = $2", PG_V_INT8(tenant_id), PG_V_TEXT(serial));
 }
 
 void store_device_status_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_status *out)
@@ -287,6 +330,7 @@ void store_device_status_read(const struct pg_transaction *t, unsigned statement
 
 	out->state = next_text(&at);
 	out->since_us = next_instant(&at);
+	out->labels = next_text(&at);
 }
 
 // --- to be assigned ---

@@ -32,10 +32,11 @@ static struct pg_value instance_of(const struct endpoint_row *endpoint)
 void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint)
 {
 	(void)PG_ADD(t,
-		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size)"
-		" values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1))",
+		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size, format)"
+		" values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1), $9)",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), instance_of(endpoint), PG_V_TEXT(store_nullable(endpoint->url)),
-		events_of(endpoint), headers_of(endpoint), PG_V_INT8(endpoint->secret_version), PG_V_INT8(endpoint->batch_size));
+		events_of(endpoint), headers_of(endpoint), PG_V_INT8(endpoint->secret_version), PG_V_INT8(endpoint->batch_size),
+		PG_V_STRING(endpoint_format_name(endpoint->format)));
 	// Events before now cannot concern it.
 	(void)PG_ADD(t,
 		"insert into depbroker.positions (tenant_id, endpoint_id, lane, acked_seq)"
@@ -75,16 +76,11 @@ void store_endpoint_delete(struct pg_transaction *t, int64_t tenant_id, int64_t 
 	(void)PG_ADD(t, "delete from depbroker.endpoints where tenant_id = $1 and endpoint_id = $2", PG_V_INT8(tenant_id),
 		PG_V_INT8(endpoint_id));
 	(void)store_secret_delete(t, tenant_id, SECRET_WEBHOOK, endpoint_id);
+	(void)store_secret_delete(t, tenant_id, SECRET_WEBHOOK_KEY, endpoint_id);
 }
 
-void store_endpoint_rotate(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed, int64_t overlap_s)
+static void end_former(struct pg_transaction *t, const struct seal_binding *binding, int64_t overlap_s)
 {
-	const struct text nonce = { (const char *)sealed->nonce, sizeof sealed->nonce };
-
-	store_start_over(t, binding->tenant_id, false);
-	(void)PG_ADD(t,
-		"update depbroker.endpoints set secret_version = $3, updated_at = now() where tenant_id = $1 and endpoint_id = $2",
-		PG_V_INT8(binding->tenant_id), PG_V_INT8(binding->object_id), PG_V_INT8(binding->secret_version));
 	(void)PG_ADD(t,
 		"delete from depbroker.secrets where tenant_id = $1 and kind = $2 and object_id = $3 and ($4 = 0 or expires_at <= now())",
 		PG_V_INT8(binding->tenant_id), PG_V_INT8(binding->kind), PG_V_INT8(binding->object_id), PG_V_INT8(overlap_s));
@@ -92,14 +88,51 @@ void store_endpoint_rotate(struct pg_transaction *t, const struct seal_binding *
 		"update depbroker.secrets set expires_at = least(expires_at, now() + make_interval(secs => $4))"
 		" where tenant_id = $1 and kind = $2 and object_id = $3",
 		PG_V_INT8(binding->tenant_id), PG_V_INT8(binding->kind), PG_V_INT8(binding->object_id), PG_V_INT8(overlap_s));
+}
+
+void store_endpoint_rotate(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed, struct text public_part,
+	int64_t overlap_s)
+{
+	const struct text nonce = { (const char *)sealed->nonce, sizeof sealed->nonce };
+
+	store_start_over(t, binding->tenant_id, false);
 	(void)PG_ADD(t,
-		"insert into depbroker.secrets (tenant_id, kind, object_id, version, data_key_version, nonce, ciphertext)"
-		" values ($1, $2, $3, $4, $5, $6, $7)",
+		"update depbroker.endpoints set secret_version = case when $4 = $5 then $3 else secret_version end,"
+		" key_version = case when $4 = $6 then $3 else key_version end, updated_at = now() where tenant_id = $1 and endpoint_id = $2",
+		PG_V_INT8(binding->tenant_id), PG_V_INT8(binding->object_id), PG_V_INT8(binding->secret_version), PG_V_INT8(binding->kind),
+		PG_V_INT8(SECRET_WEBHOOK), PG_V_INT8(SECRET_WEBHOOK_KEY));
+	end_former(t, binding, overlap_s);
+	(void)PG_ADD(t,
+		"insert into depbroker.secrets (tenant_id, kind, object_id, version, data_key_version, nonce, ciphertext, public_part)"
+		" values ($1, $2, $3, $4, $5, $6, $7, $8)",
 		PG_V_INT8(binding->tenant_id), PG_V_INT8(binding->kind), PG_V_INT8(binding->object_id), PG_V_INT8(binding->secret_version),
-		PG_V_INT8(binding->data_key_version), PG_V_BYTEA(nonce), PG_V_BYTEA(buffer_text(&sealed->ciphertext)));
+		PG_V_INT8(binding->data_key_version), PG_V_BYTEA(nonce), PG_V_BYTEA(buffer_text(&sealed->ciphertext)),
+		PG_V_TEXT(store_nullable(public_part)));
 	(void)PG_ADD(t,
 		"select depbroker.require_fence((select count(*) from depbroker.secrets where tenant_id = $1 and kind = $2 and object_id = $3) <= $4)",
 		PG_V_INT8(binding->tenant_id), PG_V_INT8(binding->kind), PG_V_INT8(binding->object_id), PG_V_INT8(WEBHOOK_SECRETS_MAX));
+}
+
+void store_endpoint_drop_keys(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id)
+{
+	store_start_over(t, tenant_id, false);
+	(void)store_secret_delete(t, tenant_id, SECRET_WEBHOOK_KEY, endpoint_id);
+}
+
+unsigned store_endpoint_keys(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id)
+{
+	return PG_ADD(t,
+		"select public_part, expires_at from depbroker.secrets where tenant_id = $1 and kind = $3 and object_id = $2"
+		" and (expires_at is null or expires_at > now()) order by version desc",
+		PG_V_INT8(tenant_id), PG_V_INT8(endpoint_id), PG_V_INT8(SECRET_WEBHOOK_KEY));
+}
+
+void store_endpoint_key_read(const struct pg_transaction *t, unsigned statement, size_t row, struct text *public_part, int64_t *expires_at_us)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	*public_part = next_text(&at);
+	*expires_at_us = next_instant(&at);
 }
 
 void store_endpoint_enable(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id)
@@ -143,7 +176,7 @@ unsigned store_endpoint_succeeded(struct pg_transaction *t, int64_t tenant_id, i
 
 #define ENDPOINT                                                                                                              \
 	"n.endpoint_id, n.instance_id, i.name, n.url, array_to_string(n.events, ' '), array_to_string(n.headers, E'\\n'), "        \
-	"n.batch_size, n.secret_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
+	"n.batch_size, n.format, n.secret_version, n.key_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
 #define FROM_ENDPOINTS                                                                                                        \
 	" from depbroker.endpoints n left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = n.instance_id"
 
@@ -156,6 +189,7 @@ unsigned store_endpoint_select(struct pg_transaction *t, int64_t tenant_id, int6
 static void read_from(struct columns at, struct endpoint_row *out)
 {
 	struct text events, headers, item;
+	bool is_known;
 
 	out->endpoint_id = next_number(&at);
 	out->instance_id = next_number(&at);
@@ -164,7 +198,10 @@ static void read_from(struct columns at, struct endpoint_row *out)
 	events = next_text(&at);
 	headers = next_text(&at);
 	out->batch_size = (int)next_number(&at);
+	is_known = endpoint_format_of(next_text(&at), &out->format);
+	assert(is_known); // the schema knows no other
 	out->secret_version = next_number(&at);
+	out->key_version = next_number(&at);
 	out->disabled_at_us = next_instant(&at);
 	out->disabled_reason = next_text(&at);
 	out->not_before_us = next_instant(&at);
@@ -192,11 +229,11 @@ unsigned store_endpoint_list_with_secrets(struct pg_transaction *t, int64_t tena
 {
 	return PG_ADD(t,
 		"select " STORE_SECRET_COLUMNS ", " ENDPOINT FROM_ENDPOINTS
-		" left join depbroker.secrets s on s.tenant_id = $1 and s.kind = $2 and s.object_id = n.endpoint_id"
+		" left join depbroker.secrets s on s.tenant_id = $1 and s.kind in ($2, $3) and s.object_id = n.endpoint_id"
 		"  and (s.expires_at is null or s.expires_at > now())"
 		" left join depbroker.data_keys k on k.tenant_id = $1 and k.version = s.data_key_version"
-		" where n.tenant_id = $1 and n.url is not null order by n.endpoint_id, s.version desc",
-		PG_V_INT8(tenant_id), PG_V_INT8(SECRET_WEBHOOK));
+		" where n.tenant_id = $1 and n.url is not null order by n.endpoint_id, s.kind, s.version desc",
+		PG_V_INT8(tenant_id), PG_V_INT8(SECRET_WEBHOOK), PG_V_INT8(SECRET_WEBHOOK_KEY));
 }
 
 void store_endpoint_read_with_secret(const struct pg_transaction *t, unsigned statement, size_t row, struct endpoint_row *out)

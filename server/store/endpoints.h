@@ -9,6 +9,7 @@
 
 #include "crypto/seal.h"
 #include "store/store.h"
+#include "tenants/endpoint_format.h"
 
 enum { STORE_ENDPOINT_BATCH_MAX = 500, STORE_ENDPOINTS_OF_INSTANCE_MAX = 5, STORE_ENDPOINT_EVENTS_MAX = 64, STORE_ENDPOINT_HEADERS_MAX = 8 };
 
@@ -21,8 +22,10 @@ struct endpoint_row {
 	size_t event_count;                            // 0: all
 	struct text headers[STORE_ENDPOINT_HEADERS_MAX]; // "name: value", sent besides our own
 	size_t header_count;
+	enum endpoint_format format; // as it was made
 	int batch_size; // events in one request; 1: an event as it is
 	int64_t secret_version; // of the newest one
+	int64_t key_version;    // of the newest key pair; 0: there was none yet
 	int64_t disabled_at_us;
 	struct text disabled_reason;
 	int64_t not_before_us; // it asked to slow down
@@ -36,8 +39,14 @@ struct endpoint_row {
 void store_endpoint_insert(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint);
 unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint); // url, events, headers, batch_size
 void store_endpoint_delete(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id); // its secrets, too
-// The new version of its secret signs first; those before it for `overlap_s` longer, at most. With as many as can be valid: ERR_FENCED.
-void store_endpoint_rotate(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed, int64_t overlap_s);
+// The new version of its secret, or of its key pair, signs first; those before it for `overlap_s` longer, at most. With as many as can be
+// valid: ERR_FENCED. `public_part` of a key pair only.
+void store_endpoint_rotate(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed, struct text public_part,
+	int64_t overlap_s);
+void store_endpoint_drop_keys(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id); // signed by no key pair any more
+// Api scope: the public parts of its valid key pairs, the newest first.
+unsigned store_endpoint_keys(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id);
+void store_endpoint_key_read(const struct pg_transaction *t, unsigned statement, size_t row, struct text *public_part, int64_t *expires_at_us);
 // Deliveries go on from where they stopped, at once.
 void store_endpoint_enable(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id);
 
@@ -49,7 +58,7 @@ unsigned store_endpoint_succeeded(struct pg_transaction *t, int64_t tenant_id, i
 // By number; 0: all of the client.
 unsigned store_endpoint_select(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id);
 void store_endpoint_read(const struct pg_transaction *t, unsigned statement, size_t row, struct endpoint_row *out);
-// Those that have a URL, each with its secrets that are valid: a row for each of these, the newest first, and one without a secret for an
-// endpoint that has none. For store_secret_open and store_secret_version (0: none).
+// Those that have a URL, each with its secrets and key pairs that are valid: a row for each of these, the newest first, and one without a
+// secret for an endpoint that has none. For store_secret_open and store_secret_version (0: none).
 unsigned store_endpoint_list_with_secrets(struct pg_transaction *t, int64_t tenant_id);
 void store_endpoint_read_with_secret(const struct pg_transaction *t, unsigned statement, size_t row, struct endpoint_row *out);

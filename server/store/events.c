@@ -49,11 +49,13 @@ unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const s
 
 // --- out ---
 
-#define EVENT                                                                                                   \
-	"select e.seq, e.at, e.type, e.serial_number, i.name, e.device, e.instance_id, e.lane, e.reason, e.changes"  \
-	" from depbroker.events e"                                                                                  \
+enum { EVENT_COLUMNS = 10 };
+#define EVENT_OF(more, from)                                                                                          \
+	"select e.seq, e.at, e.type, e.serial_number, i.name, e.device, e.instance_id, e.lane, e.reason, e.changes" more   \
+	" from depbroker.events e" from                                                                                   \
 	" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = e.instance_id"                    \
 	" where e.tenant_id = $1 and e.seq > $2 "
+#define EVENT EVENT_OF("", "")
 
 unsigned store_event_list(struct pg_transaction *t, int64_t tenant_id, int64_t after_seq, int limit)
 {
@@ -78,6 +80,21 @@ unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int
 	}
 	return PG_ADD(t, EVENT "and e.instance_id = $4 and e.lane = $5 order by e.seq limit $3", PG_V_INT8(tenant_id),
 		PG_V_INT8(after_seq), PG_V_INT8(limit), PG_V_INT8(instance_id), PG_V_INT8(lane));
+}
+
+unsigned store_event_pages_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, EVENT_OF(STORE_PAGE_COLUMNS, STORE_PAGE_OF_EVENT) "and ($4 = 0 or e.instance_id = $4) order by e.seq limit $3",
+		PG_V_INT8(tenant_id), PG_V_INT8(after_seq), PG_V_INT8(limit), PG_V_INT8(instance_id));
+}
+
+void store_event_page_read(const struct pg_transaction *t, unsigned statement, size_t row, struct event_page *out)
+{
+	struct columns at = { t, statement, row, EVENT_COLUMNS };
+
+	out->last_seq = next_number(&at);
+	out->is_fetch = text_equal(next_text(&at), TEXT("fetch"));
 }
 
 unsigned store_event_of_instance(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit)

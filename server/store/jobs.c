@@ -2,6 +2,7 @@
 #include "store/jobs.h"
 
 #include "store/approvals.h"
+#include "store/device_shown.h"
 #include "store/instances.h"
 #include "store/store_inner.h"
 
@@ -30,42 +31,52 @@ void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct 
 {
 	(void)PG_ADD(t,
 		"insert into depbroker.jobs (tenant_id, job_id, kind, dry_run, reason, start_at, row_count, created_by, labels, retires_id, target_id)"
-		" values ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array(nullif($9, ''), E'\\n'), nullif($10, 0), nullif($11, 0))",
+		" values ($1, $2, $3, $4, $5, $6, $7, $8, string_to_array($9, E'\\n'), nullif($10, 0), nullif($11, 0))",
 		PG_V_INT8(tenant_id), PG_V_INT8(job->job_id), PG_V_TEXT(kind_of(job)), PG_V_BOOL(job->dry_run),
 		PG_V_TEXT(store_clipped(job->reason, JOB_REASON_MAX)), PG_V_INSTANT(job->start_at_us), PG_V_INT8(job->row_count),
-		PG_V_TEXT(job->created_by), PG_V_TEXT(store_not_null(job->labels)), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
+		PG_V_TEXT(job->created_by), PG_V_TEXT(job->has_labels ? store_not_null(job->labels) : TEXT_NONE), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
 }
 
 void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count)
 {
-	struct text *texts = allocate_array(count + 1, 2 * sizeof *texts);
+	enum { SERIAL, REFUSED, LABELS, COLUMNS };
+	struct text *texts = allocate_array(count + 1, COLUMNS * sizeof *texts);
 	int64_t *instances = allocate_array(count + 1, sizeof *instances);
 
 	for (size_t i = 0; i < count; i++) {
-		texts[i] = store_clipped(rows[i].serial_number, 64);
-		texts[count + i] = store_nullable(rows[i].refused);
+		texts[SERIAL * count + i] = store_clipped(rows[i].serial_number, 64);
+		texts[REFUSED * count + i] = store_nullable(rows[i].refused);
+		texts[LABELS * count + i] = rows[i].has_labels ? store_not_null(rows[i].labels) : TEXT_NONE;
 		instances[i] = rows[i].instance_id;
 	}
 	(void)PG_ADD(t,
-		"insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id, result, detail)"
-		" select $1, $2, n.number, n.serial, nullif(n.instance, 0), case when n.refused is null then 'waiting' else 'refused' end, n.refused"
-		" from unnest($3::text[], $4::bigint[], $5::text[]) with ordinality as n (serial, instance, refused, number)",
-		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXTS(PG_TEXT_ARRAY, texts, count), PG_V_NUMBERS(PG_INT8_ARRAY, instances, count),
-		PG_V_TEXTS(PG_TEXT_ARRAY, texts + count, count));
+		"insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id, result, detail, labels)"
+		" select $1, $2, n.number, n.serial, nullif(n.instance, 0), case when n.refused is null then 'waiting' else 'refused' end, n.refused,"
+		" string_to_array(n.labels, E'\\n')"
+		" from unnest($3::text[], $4::bigint[], $5::text[], $6::text[]) with ordinality as n (serial, instance, refused, labels, number)",
+		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_TEXTS(PG_TEXT_ARRAY, texts + SERIAL * count, count),
+		PG_V_NUMBERS(PG_INT8_ARRAY, instances, count), PG_V_TEXTS(PG_TEXT_ARRAY, texts + REFUSED * count, count),
+		PG_V_TEXTS(PG_TEXT_ARRAY, texts + LABELS * count, count));
 	free(instances);
 	free(texts);
 }
 
-void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t from_instance_id, int64_t instance_id)
+void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct device_filter *filter,
+	int64_t instance_id)
 {
-	(void)PG_ADD(t,
+	struct pg_value values[DEVICE_FILTER_VALUES + 3];
+
+	store_device_filter_values(values, tenant_id, filter);
+	values[DEVICE_FILTER_VALUES] = PG_V_INT8(job_id);
+	values[DEVICE_FILTER_VALUES + 1] = PG_V_INT8(instance_id);
+	values[DEVICE_FILTER_VALUES + 2] = PG_V_INT8(JOB_ROWS_MAX);
+	(void)pg_add(t,
 		"with put as ("
 		"  insert into depbroker.job_rows (tenant_id, job_id, row_number, serial_number, instance_id)"
-		"  select $1, $2, row_number() over (order by serial_number), serial_number, nullif($4, 0) from depbroker.devices"
-		"  where tenant_id = $1 and gone_at is null and ($3 = -1 or coalesce(instance_id, 0) = $3) order by serial_number limit $5 + 1"
-		"  returning 1)"
-		" select depbroker.require_fence((select count(*) from put) <= $5)",
-		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(from_instance_id), PG_V_INT8(instance_id), PG_V_INT8(JOB_ROWS_MAX));
+		"  select $1, $19, row_number() over (order by f.serial_number), f.serial_number, nullif($20, 0) from ("
+		DEVICE_MEANT DEVICE_FILTERED "limit $21 + 1) as f returning 1)"
+		" select depbroker.require_fence((select count(*) from put) <= $21)",
+		values, DEVICE_FILTER_VALUES + 3);
 	(void)PG_ADD(t,
 		"update depbroker.jobs set row_count = (select count(*) from depbroker.job_rows where tenant_id = $1 and job_id = $2)"
 		" where tenant_id = $1 and job_id = $2",
@@ -77,7 +88,9 @@ void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int6
 unsigned store_job_unfinished(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select count(*) from depbroker.jobs where tenant_id = $1 and state in ('costing', 'waiting', 'scheduled', 'running', 'asking')",
+		"select count(*) from depbroker.jobs j where tenant_id = $1 and state in ('costing', 'waiting', 'scheduled', 'running', 'asking')"
+		" and not (state = 'waiting' and exists (select from depbroker.approvals a where a.tenant_id = $1 and a.approval_id = j.approval_id"
+		"  and a.expires_at <= now()))",
 		PG_V_INT8(tenant_id));
 }
 
@@ -86,13 +99,15 @@ int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned state
 	return store_number(t, statement);
 }
 
+#define JOB_STATE "case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end"
 #define JOB                                                                                                                          \
-	"select j.job_id, j.tenant_id, j.kind,"                                                                                           \
-	" case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end, j.dry_run, j.reason,"                 \
+	"select j.job_id, j.tenant_id, o.slug, j.kind,"                                                                                           \
+	" " JOB_STATE ", j.dry_run, j.reason,"                 \
 	" array_to_string(j.labels, E'\\n'), j.start_at,"                                                                                    \
 	" j.row_count, j.costed, j.position, j.changes, j.moved, j.present, j.allowed, j.approval_id, j.retires_id, j.target_id,"           \
 	" j.created_at, j.started_at,"                                                                                                    \
-	" j.finished_at, j.created_by, j.checked, coalesce(j.checked_against, -1), j.problem from depbroker.jobs j"                                                                               \
+	" j.finished_at, j.created_by, j.checked, coalesce(j.checked_against, -1), j.problem from depbroker.jobs j"               \
+	" join depbroker.tenants o on o.tenant_id = j.tenant_id"                                                                          \
 	" left join depbroker.approvals a on a.tenant_id = j.tenant_id and a.approval_id = j.approval_id "
 
 unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t job_id)
@@ -100,11 +115,54 @@ unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t jo
 	return PG_ADD(t, JOB "where j.tenant_id = $1 and j.job_id = $2", PG_V_INT8(tenant_id), PG_V_INT8(job_id));
 }
 
-unsigned store_job_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_id, int limit)
+unsigned store_job_list(struct pg_transaction *t, const int64_t *tenant_ids, size_t count, const struct job_filter *filter, int limit)
 {
+	const struct pg_value all = { .kind = PG_NULL };
+
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
-	return PG_ADD(t, JOB "where j.tenant_id = $1 and j.job_id < $2 order by j.job_id desc limit $3", PG_V_INT8(tenant_id),
-		PG_V_INT8(before_id), PG_V_INT8(limit));
+	return PG_ADD(t,
+		JOB "where ($1::bigint[] is null or j.tenant_id = any ($1::bigint[])) and j.job_id < $2"
+		" and (cardinality($3::text[]) = 0 or " JOB_STATE " = any ($3)) and ($4::text is null or j.kind = $4) order by j.job_id desc limit $5",
+		tenant_ids != NULL ? PG_V_NUMBERS(PG_INT8_ARRAY, tenant_ids, count) : all, PG_V_INT8(filter->before_id),
+		PG_V_TEXTS(PG_TEXT_ARRAY, filter->states, filter->state_count), PG_V_TEXT(store_nullable(filter->kind)), PG_V_INT8(limit));
+}
+
+// --- over for long ---
+
+// What waits for an approval that has expired is over, too.
+#define LONG_OVER(days) \
+	"coalesce(j.finished_at, (select a.expires_at from depbroker.approvals a where j.state = 'waiting' and a.tenant_id = j.tenant_id" \
+	" and a.approval_id = j.approval_id)) < now() - make_interval(days => " days "::int)"
+
+unsigned store_job_old(struct pg_transaction *t, int64_t days, int limit)
+{
+	return PG_ADD(t, "select distinct j.tenant_id from depbroker.jobs j where " LONG_OVER("$1") " limit $2", PG_V_INT8(days), PG_V_INT8(limit));
+}
+
+int64_t store_job_old_read(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_int8(t, statement, row, 0);
+}
+
+#define OLDEST "(select min(j.job_id) from depbroker.jobs j where j.tenant_id = $1 and " LONG_OVER("$2") ")"
+
+unsigned store_job_prune(struct pg_transaction *t, int64_t tenant_id, int64_t days)
+{
+	(void)PG_ADD(t,
+		"delete from depbroker.job_rows r using (select w.job_id, w.row_number from depbroker.job_rows w where w.tenant_id = $1"
+		"  and w.job_id = " OLDEST " order by w.row_number limit $3) as n"
+		" where r.tenant_id = $1 and r.job_id = n.job_id and r.row_number = n.row_number",
+		PG_V_INT8(tenant_id), PG_V_INT8(days), PG_V_INT8(JOB_PRUNE_ROWS));
+	(void)PG_ADD(t,
+		"delete from depbroker.jobs o where o.tenant_id = $1 and o.job_id = " OLDEST
+		" and not exists (select from depbroker.job_rows r where r.tenant_id = $1 and r.job_id = o.job_id)",
+		PG_V_INT8(tenant_id), PG_V_INT8(days));
+	return PG_ADD(t, "select " OLDEST " is not null", PG_V_INT8(tenant_id), PG_V_INT8(days));
+}
+
+bool store_job_prune_read(const struct pg_transaction *t, unsigned statement)
+{
+	return pg_bool(t, statement, 0, 0);
 }
 
 unsigned store_job_due(struct pg_transaction *t, int limit)
@@ -124,11 +182,13 @@ void store_job_read(const struct pg_transaction *t, unsigned statement, size_t r
 
 	out->job_id = next_number(&at);
 	out->tenant_id = next_number(&at);
+	out->slug = next_text(&at);
 	out->kind = kind_stored(next_text(&at));
 	out->state = next_text(&at);
 	out->dry_run = next_bool(&at);
 	out->reason = next_text(&at);
 	out->labels = next_text(&at);
+	out->has_labels = out->labels.bytes != NULL;
 	out->start_at_us = next_instant(&at);
 	out->row_count = next_number(&at);
 	out->costed = next_number(&at);
@@ -343,6 +403,24 @@ void store_job_begin(struct pg_transaction *t, const struct job_row *job)
 
 #define OF_SLICE "r.tenant_id = $1 and r.job_id = $2 and r.row_number > $3 and r.row_number <= $4 and r.result in ('done', 'asked')"
 
+#define LABELLED                                                                                                                     \
+	" from depbroker.job_rows r join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2"                                          \
+	" cross join lateral (select " STORE_JOB_LABELS(j, r) " as labels) as w where " OF_SLICE
+
+// A device whose row gives none keeps its own.
+static void put_labels(struct pg_transaction *t, const struct pg_value slice[4])
+{
+	(void)pg_add(t,
+		"insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
+		" select $1, r.serial_number, w.labels, j.created_by" LABELLED " and cardinality(w.labels) > 0"
+		" on conflict (tenant_id, serial_number) do update set labels = excluded.labels, made_by = excluded.made_by, made_at = now()",
+		slice, 4);
+	(void)pg_add(t,
+		"delete from depbroker.device_labels where tenant_id = $1 and serial_number in (select r.serial_number" LABELLED
+		" and cardinality(w.labels) = 0)",
+		slice, 4);
+}
+
 static void put_pins(struct pg_transaction *t, const struct job_progress *progress)
 {
 	const struct job_row *job = progress->job;
@@ -368,21 +446,13 @@ static void put_pins(struct pg_transaction *t, const struct job_progress *progre
 			slice, 4);
 		break;
 	case JOB_LABEL:
-		(void)pg_add(t,
-			"insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by)"
-			" select $1, r.serial_number, j.labels, j.created_by from depbroker.job_rows r"
-			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 and j.labels is not null where " OF_SLICE
-			" on conflict (tenant_id, serial_number) do update set labels = excluded.labels, made_by = excluded.made_by, made_at = now()",
-			slice, 4);
-		(void)pg_add(t,
-			"delete from depbroker.device_labels where tenant_id = $1 and serial_number in (select r.serial_number from depbroker.job_rows r"
-			" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = $2 and j.labels is null where " OF_SLICE ")",
-			slice, 4);
-		break;
 	case JOB_REROUTE:
 	case JOB_RETIRE: // store_job_retire
 	case JOB_RELEASE:
 	case JOB_KINDS: break;
+	}
+	if (job->kind == JOB_LABEL || job->kind == JOB_ASSIGN || job->kind == JOB_PIN) {
+		put_labels(t, slice);
 	}
 	if (job->kind != JOB_RELEASE) {
 		(void)pg_add(t,
@@ -455,7 +525,10 @@ void store_job_retire_again(struct pg_transaction *t, const struct job_row *job)
 		" select depbroker.require_fence(exists (select from again))",
 		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
 	(void)PG_ADD(t, "delete from depbroker.job_rows where tenant_id = $1 and job_id = $2", PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
-	store_job_rows_of_devices(t, job->tenant_id, job->job_id, job->retires_id, job->target_id);
+	struct device_filter there = DEVICE_FILTER_ANY;
+
+	there.instance_id = job->retires_id;
+	store_job_rows_of_devices(t, job->tenant_id, job->job_id, &there, job->target_id);
 }
 
 void store_job_cost_again(struct pg_transaction *t, const struct job_row *job)
@@ -506,6 +579,21 @@ void store_job_cancel(struct pg_transaction *t, int64_t tenant_id, int64_t job_i
 }
 
 // --- what jobs leave ---
+
+unsigned store_device_labels_put(struct pg_transaction *t, int64_t tenant_id, const struct device_labels_row *row, struct text serial)
+{
+	store_start_over(t, tenant_id, false);
+	if (row->labels.length > 0) {
+		(void)PG_ADD(t,
+			"insert into depbroker.device_labels (tenant_id, serial_number, labels, made_by) values ($1, $2, string_to_array($3, E'\\n'), $4)"
+			" on conflict (tenant_id, serial_number) do update set labels = excluded.labels, made_by = excluded.made_by, made_at = now()",
+			PG_V_INT8(tenant_id), PG_V_TEXT(serial), PG_V_TEXT(row->labels), PG_V_TEXT(row->made_by));
+	} else {
+		(void)PG_ADD(t, "delete from depbroker.device_labels where tenant_id = $1 and serial_number = $2", PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+	}
+	store_reroute_insert(t, tenant_id, &serial, 1);
+	return store_device_labels(t, tenant_id, serial);
+}
 
 unsigned store_device_labels(struct pg_transaction *t, int64_t tenant_id, struct text serial)
 {

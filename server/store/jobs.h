@@ -12,6 +12,7 @@
 //       4. only what a second person agreed to goes on from "waiting"
 #pragma once
 
+#include "store/devices.h"
 #include "store/routing.h"
 #include "tenants/job.h"
 
@@ -21,11 +22,13 @@ enum { JOB_ROWS_MAX = 100000, JOB_SLICE_MAX = 1000, JOBS_UNFINISHED_MAX = 50, JO
 
 struct job_row {
 	int64_t job_id, tenant_id;
+	struct text slug; // of the client; read
 	enum job_kind kind;
 	struct text state; // "costing", "waiting", "scheduled", "running", "asking", "done", "previewed", "rejected", "cancelled"; read: or "expired"
 	bool dry_run;
 	struct text reason;
-	struct text labels; // of label, a line each; empty: they are taken away
+	bool has_labels;    // devices get labels in place of theirs:
+	struct text labels; // where the row names none, a line each; empty: they are taken away
 	int64_t start_at_us; // INSTANT_NONE: as soon as it may
 	int64_t row_count, costed, position; // rows
 	int64_t changes, moved, present, allowed; // devices
@@ -37,24 +40,40 @@ struct job_row {
 	struct text created_by;
 };
 
-// Api scope: job_id, kind, dry_run, reason, labels, start_at, retires_id, target_id, row_count and created_by are taken.
+// Api scope: job_id, kind, dry_run, reason, has_labels, labels, start_at, retires_id, target_id, row_count and created_by are taken.
 void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct job_row *job);
 
 struct job_wish { // one row as it was asked for
 	struct text serial_number;
 	int64_t instance_id; // 0: held, or none
 	struct text refused; // a sentence; empty: it is not
+	bool has_labels; // its own, in place of the job's:
+	struct text labels; // a line each
 };
 // In the same transaction, numbered from 1.
 void store_job_rows_insert(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_wish *rows, size_t count);
-// Instead: a row for each device that is there. `from_instance_id` -1: any, 0: held. row_count becomes how many they are, which is at most
-// JOB_ROWS_MAX; otherwise ERR_FENCED.
-void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t from_instance_id, int64_t instance_id);
+// Instead: a row for each device of the filter. row_count becomes how many they are, which is at most JOB_ROWS_MAX; otherwise ERR_FENCED.
+void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct device_filter *filter,
+	int64_t instance_id);
 
 unsigned store_job_unfinished(struct pg_transaction *t, int64_t tenant_id); // any tenant scope: one number
 int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned statement);
 unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t job_id); // any tenant scope: one row or none
-unsigned store_job_list(struct pg_transaction *t, int64_t tenant_id, int64_t before_id, int limit); // any tenant scope, the newest first
+struct job_filter {
+	int64_t before_id;
+	const struct text *states; // as they are read
+	size_t state_count;        // 0: any
+	struct text kind;          // empty: any
+};
+// The newest first, of these clients. Any tenant scope, of its one; directory scope, `tenant_ids` NULL: of all.
+unsigned store_job_list(struct pg_transaction *t, const int64_t *tenant_ids, size_t count, const struct job_filter *filter, int limit);
+// Directory scope: clients with jobs that were over `days` ago.
+unsigned store_job_old(struct pg_transaction *t, int64_t days, int limit);
+int64_t store_job_old_read(const struct pg_transaction *t, unsigned statement, size_t row);
+// Api scope: the oldest of them goes, at most JOB_PRUNE_ROWS of its rows at a time. Whether there is more to do.
+enum { JOB_PRUNE_ROWS = 10000, JOB_PRUNE_LEFT = 2 }; // the statement to read, of a transaction that has no others
+unsigned store_job_prune(struct pg_transaction *t, int64_t tenant_id, int64_t days);
+bool store_job_prune_read(const struct pg_transaction *t, unsigned statement);
 // Directory scope: jobs that there is something to do for now, of each client at most one.
 unsigned store_job_due(struct pg_transaction *t, int limit);
 void store_job_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_row *out);
@@ -95,6 +114,8 @@ struct job_slice_row {
 	bool has_profile; // Apple shows one
 	bool was_to_move;     // when it was costed,
 	int64_t was_to_go_to; // to this instance
+	bool has_labels;  // it is to get these:
+	struct text labels;
 };
 // Api scope, by number, the first JOB_SLICE_MAX after `after`. (In routing.c: what decides about the devices is read with them.)
 unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after);
@@ -151,6 +172,8 @@ struct device_labels_row {
 	int64_t made_at_us;
 	struct text made_by;
 };
+// Api scope: the client's run starts over and looks at the device. What is there then, as below.
+unsigned store_device_labels_put(struct pg_transaction *t, int64_t tenant_id, const struct device_labels_row *row, struct text serial);
 unsigned store_device_labels(struct pg_transaction *t, int64_t tenant_id, struct text serial); // any tenant scope: one row or none
 void store_device_labels_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_labels_row *out);
 

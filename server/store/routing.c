@@ -165,13 +165,20 @@ unsigned store_pins_delete(struct pg_transaction *t, int64_t tenant_id, const st
 		PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
 }
 
+#define PIN                                                                                                                      \
+	"select p.serial_number, p.instance_id, i.name, p.reason, p.made_at, p.made_by from depbroker.pins p"                           \
+	" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id where p.tenant_id = $1 and p.serial_number "
+
 unsigned store_pin_select(struct pg_transaction *t, int64_t tenant_id, struct text serial)
 {
-	return PG_ADD(t,
-		"select p.serial_number, p.instance_id, i.name, p.reason, p.made_at, p.made_by from depbroker.pins p"
-		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = p.instance_id"
-		" where p.tenant_id = $1 and p.serial_number = $2",
-		PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+	return PG_ADD(t, PIN "= $2", PG_V_INT8(tenant_id), PG_V_TEXT(serial));
+}
+
+unsigned store_pin_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t instance_id, int limit)
+{
+	assert(limit > 0 && limit <= STORE_LIST_MAX);
+	return PG_ADD(t, PIN "> $2 and ($3 = -1 or coalesce(p.instance_id, 0) = $3) order by p.serial_number limit $4", PG_V_INT8(tenant_id),
+		PG_V_TEXT(store_not_null(after)), PG_V_INT8(instance_id), PG_V_INT8(limit));
 }
 
 void store_pin_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pin_row *out)
@@ -230,11 +237,13 @@ void store_routed_read(const struct pg_transaction *t, unsigned statement, size_
 unsigned store_job_slice(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, int64_t after)
 {
 	return PG_ADD(t,
-		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile, w.moves, w.to_instance_id"
+		ROUTED ", w.row_number, w.result, w.wanted_instance_id, w.is_present, w.stored_instance_id, w.has_profile, w.moves, w.to_instance_id,"
+		" w.given_labels is not null, array_to_string(w.given_labels, E'\\n')"
 		WITH_FACT("select j.row_number, j.result, j.serial_number, j.instance_id as wanted_instance_id, j.moves, j.to_instance_id, d.tenant_id is not null as is_present,"
 			" d.instance_id as stored_instance_id, d.profile_uuid is not null and d.profile_status <> 'removed' as has_profile, d.model,"
-			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at, d.decider, d.hold_reason"
-			" from depbroker.job_rows j left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
+			" d.description, d.color, d.asset_tag, d.device_family, d.os, d.device_assigned_by, d.device_assigned_date, d.first_seen_at, d.decider, d.hold_reason,"
+			" " STORE_JOB_LABELS(k, j) " as given_labels"
+			" from depbroker.job_rows j join depbroker.jobs k on k.tenant_id = $1 and k.job_id = $2 left join depbroker.devices d on d.tenant_id = $1 and d.serial_number = j.serial_number"
 			" and d.gone_at is null where j.tenant_id = $1 and j.job_id = $2 and j.row_number > $3 order by j.row_number limit $4")
 		" order by w.row_number",
 		PG_V_INT8(tenant_id), PG_V_INT8(job_id), PG_V_INT8(after), PG_V_INT8(JOB_SLICE_MAX));
@@ -253,4 +262,6 @@ void store_job_slice_read(const struct pg_transaction *t, unsigned statement, si
 	out->has_profile = next_bool(&at);
 	out->was_to_move = next_bool(&at);
 	out->was_to_go_to = next_number(&at);
+	out->has_labels = next_bool(&at);
+	out->labels = next_text(&at);
 }

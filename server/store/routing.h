@@ -86,6 +86,8 @@ enum { STORE_PINS_MAX = 2000 };
 void store_pins_put(struct pg_transaction *t, int64_t tenant_id, const struct pin_row *pin, const struct text *serials, size_t count); // all as this one
 unsigned store_pins_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count); // a row for each that there was
 unsigned store_pin_select(struct pg_transaction *t, int64_t tenant_id, struct text serial);
+// By serial number, the first `limit` after `after`; `instance_id` -1: wherever, 0: held, else this one's.
+unsigned store_pin_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int64_t instance_id, int limit);
 void store_pin_read(const struct pg_transaction *t, unsigned statement, size_t row, struct pin_row *out);
 
 // What rules look at, of present devices, with their facts: for a dry run over all of them.

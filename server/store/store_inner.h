@@ -19,6 +19,12 @@ void store_start_over(struct pg_transaction *t, int64_t tenant_id, bool routes);
 struct endpoint_row;
 void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint);
 
+// Of the event e: the page that it came with, which is the first write after which the log had it.
+#define STORE_PAGE_COLUMNS ", page.event_seq, page.kind"
+#define STORE_PAGE_OF_EVENT                                                                                                \
+	" left join lateral (select l.event_seq, l.kind from depbroker.page_ledger l where l.tenant_id = $1 and l.event_seq >= e.seq" \
+	"  order by l.event_seq, l.write_seq limit 1) page on true"
+
 // What store_secret_open reads, of the tables secrets s and data_keys k; other columns may follow.
 #define STORE_SECRET_COLUMNS \
 	"s.object_id, s.version, s.data_key_version, s.nonce, s.ciphertext, k.wrapped, k.master_key_id, s.kind"
@@ -73,6 +79,10 @@ int64_t store_number(const struct pg_transaction *t, unsigned statement);
 
 // Cuts one item off the front of a list whose items are separated by `separator`. False when nothing is left.
 MUST_USE bool store_next_item(struct text *rest, char separator, struct text *item);
+
+// Which labels the row gives to its device: none at all (null), or in place of those that it has.
+#define STORE_JOB_LABELS(job, row) \
+	"case when " #job ".kind = 'label' then coalesce(" #row ".labels, " #job ".labels, '{}') else coalesce(" #row ".labels, " #job ".labels) end"
 
 // `what` of the devices ($1: of the client) that are to be assigned at $2, $3 at most; `ours`: whether they have a profile of ours. Where one
 // goes that was pinned, or told otherwise, since it was decided, is not known yet: it waits.

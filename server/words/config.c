@@ -70,6 +70,8 @@ static const struct option options[] = {
 		"MiB that one tenant may need in a worker while it is synced; beyond it that tenant waits, with an error" },
 	{ "DEPBROKER_PAGE_MEMORY_KIB", KIND_NUMBER, AT(page_memory_kib), "4096", FOR_PEOPLE, 256, 4096,
 		"KiB of Apple's longest answer that is taken" },
+	{ "DEPBROKER_JOB_RETENTION_DAYS", KIND_NUMBER, AT(job_retention_days), "90", FOR_PEOPLE, 1, 3650,
+		"how long jobs and their results are kept after their end" },
 	{ "DEPBROKER_ALLOW_RELEASE", KIND_NUMBER, AT(allow_release), "0", FOR_PEOPLE, 0, 1,
 		"1: jobs may ask Apple to release devices from their organisations, for good; each needs a second key" },
 	{ "DEPBROKER_WEBHOOK_ALLOW", KIND_TEXT, AT(webhook_allow), NULL, FOR_PEOPLE, 0, 0,

@@ -3,20 +3,15 @@
 
 #include "depbroker/log.h"
 #include "tenants/endpoint_health.h"
-#include "tenants/event_batch.h"
+#include "worker/delivery_request.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
 	REQUESTS = 32, // that are settled at a time
-	TIMEOUT_MS = 15000,
-	ANSWER_MAX = 16 * 1024,
-	BODY_MAX = 256 * 1024, // of an event
 	BATCHES_AFTER = 2, // failures in a row that a batch may cause
-	SIGNATURE_MAX = 512,
 	REASON_MAX = 300,
 };
 
@@ -44,16 +39,15 @@ struct lane_work {
 	struct pg_transaction read;
 	bool read_is_open;
 	struct pg_transaction settle;
-	size_t at, end, count; // of the events that were read: the request has what is wanted of those before end
+	size_t at, count; // of the events that were read; those before `at` are settled
 	struct stored_event event; // the first one of the request
-	int events; // of the request
 	struct position_row next;
 	struct attempt_row attempts[REQUESTS];
 	size_t attempt_count;
 	struct buffer answers; // what they were answered: it may move until they are settled
 	struct parked_event_row parked[REQUESTS];
 	size_t parked_count;
-	int64_t resent[STORE_ENDPOINT_BATCH_MAX]; // of the resend lane
+	int64_t resent[STORE_LIST_MAX]; // of the resend lane
 	size_t resent_count;
 	bool has_failed; // the event that was sent last
 	bool gives_up;   // the endpoint is to be disabled
@@ -61,11 +55,7 @@ struct lane_work {
 	int64_t success_us; // news: it took an event while another one waits to be tried again
 	char reason[REASON_MAX];
 
-	struct http_call call;
-	struct buffer body, event_body;
-	char id_header[64];
-	char timestamp_header[64];
-	struct buffer signature_header;
+	struct delivery_request request;
 };
 
 static void step(struct delivery_lane *lane);
@@ -82,17 +72,15 @@ static void on_settled(struct op *op)
 
 static void on_sent(struct op *op)
 {
-	step(CONTAINER_OF(CONTAINER_OF(op, struct http_call, op), struct lane_work, call)->lane);
+	step(CONTAINER_OF(CONTAINER_OF(op, struct http_call, op), struct lane_work, request.call)->lane);
 }
 
 static void begin_work(struct delivery_lane *lane)
 {
 	lane->work = allocate(sizeof *lane->work);
 	lane->work->lane = lane;
-	lane->work->body = BUFFER(BODY_MAX + 1024);
-	lane->work->event_body = BUFFER(BODY_MAX);
 	lane->work->answers = BUFFER(REQUESTS * WEBHOOK_EXCERPT_MAX);
-	lane->work->signature_header = BUFFER(SIGNATURE_MAX);
+	delivery_request_init(&lane->work->request, lane->delivery->tenant, lane->endpoint->own);
 }
 
 static void end_work(struct delivery_lane *lane)
@@ -100,10 +88,8 @@ static void end_work(struct delivery_lane *lane)
 	if (lane->work->read_is_open) {
 		pg_transaction_fini(&lane->work->read);
 	}
-	buffer_fini(&lane->work->body);
-	buffer_fini(&lane->work->event_body);
 	buffer_fini(&lane->work->answers);
-	buffer_fini(&lane->work->signature_header);
+	delivery_request_fini(&lane->work->request);
 	free(lane->work);
 	lane->work = NULL;
 }
@@ -125,6 +111,9 @@ static int events_at_a_time(const struct delivery_lane *lane)
 {
 	const int batch = lane->endpoint->own->batch_size;
 
+	if (delivery_is_by_pages(lane->endpoint->own)) {
+		return STORE_LIST_MAX;
+	}
 	return batch <= 1 ? REQUESTS : batch >= REQUESTS ? batch : REQUESTS / batch * batch;
 }
 
@@ -143,6 +132,9 @@ static void read_events(struct delivery_lane *lane)
 	pg_transaction_init(&work->read, store_worker(tenant->due.tenant_id), on_read);
 	if (is_resending(lane)) {
 		(void)store_resend_list(&work->read, tenant->due.tenant_id, lane->position.endpoint_id, events_at_a_time(lane));
+	} else if (delivery_is_by_pages(lane->endpoint->own)) {
+		(void)store_event_pages_to_deliver(&work->read, tenant->due.tenant_id, lane->endpoint->own->instance_id, lane->position.acked_seq,
+			events_at_a_time(lane));
 	} else {
 		(void)store_event_to_deliver(&work->read, tenant->due.tenant_id, lane->endpoint->own->instance_id, lane->position.lane,
 			lane->position.acked_seq, events_at_a_time(lane));
@@ -194,18 +186,13 @@ static bool has_its_turn(const struct delivery_lane *lane)
 	return !endpoint_is_in_trouble(&lane->endpoint->health) || others == 0;
 }
 
-static bool wants(const struct delivery_endpoint *endpoint, enum event_type type)
-{
-	return type == EVENT_PING || endpoint->own->event_types == 0 || (endpoint->own->event_types >> type & 1) != 0;
-}
-
-// Past all before end.
-static void move_on(struct delivery_lane *lane)
+// Past all before `end`.
+static void move_on(struct delivery_lane *lane, size_t end)
 {
 	struct lane_work *work = lane->work;
 	struct stored_event event;
 
-	for (; work->at < work->end; work->at++) {
+	for (; work->at < end; work->at++) {
 		store_event_read(&work->read, 0, work->at, &event);
 		if (is_resending(lane)) {
 			work->resent[work->resent_count++] = event.event.seq;
@@ -226,6 +213,13 @@ static bool may_send(const struct delivery_lane *lane)
 		!lane->delivery->tenant->process->stopping && has_its_turn(lane);
 }
 
+static bool needs_more(const struct delivery_lane *lane)
+{
+	const struct lane_work *work = lane->work;
+
+	return work->count == (size_t)events_at_a_time(lane) && delivery_is_cut(lane->endpoint->own, &work->read, work->at, work->count);
+}
+
 // The next one that the endpoint wants; its position moves past the others. False: it is not to send now.
 static bool find_event(struct delivery_lane *lane)
 {
@@ -233,49 +227,15 @@ static bool find_event(struct delivery_lane *lane)
 
 	while (may_send(lane)) {
 		store_event_read(&work->read, 0, work->at, &work->event);
-		work->end = work->at + 1;
-		work->events = 1;
-		if (wants(lane->endpoint, work->event.event.type)) {
-			return true;
+		if (delivery_wants(lane->endpoint->own, &work->event)) {
+			return !needs_more(lane);
 		}
-		move_on(lane);
+		move_on(lane, work->at + 1);
 	}
 	return false;
 }
 
 // --- sending ---
-
-// Right before the request leaves: the timestamp is this attempt's, and signed.
-static void sign(struct http_call *call)
-{
-	struct lane_work *work = CONTAINER_OF(call, struct lane_work, call);
-	const struct tenant_endpoint *endpoint = work->lane->endpoint->own;
-	size_t count = 0;
-	const int64_t timestamp_s = clock_wall_us() / SECOND_US;
-	const struct text id = { work->id_header + 12, WEBHOOK_ID_SIZE };
-
-	(void)snprintf(work->timestamp_header, sizeof work->timestamp_header, "webhook-timestamp: %lld", (long long)timestamp_s);
-	buffer_clear(&work->signature_header);
-	buffer_add_string(&work->signature_header, "webhook-signature: ");
-	webhook_signature(&work->signature_header, endpoint->secrets, endpoint->secret_count, id, timestamp_s, buffer_text(&work->body));
-	call->headers[count++] = "content-type: application/json";
-	call->headers[count++] = work->id_header;
-	call->headers[count++] = work->timestamp_header;
-	call->headers[count++] = work->signature_header.bytes;
-	for (size_t i = 0; i < endpoint->header_count; i++) {
-		call->headers[count++] = endpoint->headers[i].bytes;
-	}
-	call->headers[count] = NULL;
-}
-
-static void write_event(struct delivery_lane *lane, struct buffer *out, const struct event_row *event, char id[WEBHOOK_ID_SIZE + 1])
-{
-	const struct tenant *tenant = lane->delivery->tenant;
-
-	buffer_clear(out);
-	event_body_write(out, tenant->due.slug, tenant->incarnation, event);
-	webhook_message_id(id, tenant->due.tenant_id, tenant->incarnation, event->seq, buffer_text(out));
-}
 
 // Events one by one after what was refused twice: the one that is to blame is found, and parked alone. A ping is nobody's company.
 static int most_events(const struct delivery_lane *lane)
@@ -284,55 +244,15 @@ static int most_events(const struct delivery_lane *lane)
 	const bool is_single = work->event.event.type == EVENT_PING || work->event.event.seq <= work->next.single_until ||
 		work->next.attempts >= BATCHES_AFTER;
 
-	return is_single ? 1 : lane->endpoint->own->batch_size;
-}
-
-static void write_batch(struct delivery_lane *lane, char id[WEBHOOK_ID_SIZE + 1])
-{
-	struct lane_work *work = lane->work;
-	const struct tenant *tenant = lane->delivery->tenant;
-	const int most = most_events(lane);
-	struct event_batch batch;
-	struct stored_event event;
-
-	buffer_clear(&work->body);
-	event_batch_begin(&batch, &work->body);
-	for (size_t at = work->at; at < work->count && batch.count < (size_t)most; at++) {
-		store_event_read(&work->read, 0, at, &event);
-		if (wants(lane->endpoint, event.event.type)) {
-			write_event(lane, &work->event_body, &event.event, id);
-			if (!event_batch_add(&batch, (struct text){ id, WEBHOOK_ID_SIZE }, buffer_text(&work->event_body), event.event.at_us)) {
-				break;
-			}
-			work->end = at + 1;
-		}
-	}
-	event_batch_end(&batch);
-	work->events = (int)batch.count;
-	webhook_message_id(id, tenant->due.tenant_id, tenant->incarnation, work->event.event.seq, buffer_text(&work->body));
+	return is_single ? 1 : delivery_is_by_pages(lane->endpoint->own) ? STORE_LIST_MAX : lane->endpoint->own->batch_size;
 }
 
 static void send_event(struct delivery_lane *lane)
 {
 	struct lane_work *work = lane->work;
-	const struct tenant *tenant = lane->delivery->tenant;
-	char id[WEBHOOK_ID_SIZE + 1];
 
-	if (lane->endpoint->own->batch_size > 1) {
-		write_batch(lane, id);
-	} else {
-		write_event(lane, &work->body, &work->event.event, id);
-	}
-	(void)snprintf(work->id_header, sizeof work->id_header, "webhook-id: %s", id);
-	http_call_init(&work->call, on_sent);
-	http_call_on_sending(&work->call, sign);
-	work->call.lane_key = tenant->due.tenant_id;
-	work->call.method = "POST";
-	work->call.url = lane->endpoint->own->url.bytes; // a copy of tenant_load.c's, which ends with a zero
-	work->call.body = buffer_text(&work->body);
-	work->call.timeout_ms = TIMEOUT_MS;
-	work->call.answer_limit = ANSWER_MAX;
-	http_call_start(&work->call, tenant->process->webhooks);
+	delivery_request_compose(&work->request, &work->read, work->at, work->count, most_events(lane));
+	delivery_request_send(&work->request, on_sent);
 }
 
 // An answer with a long body is an answer; what it says beyond its status does not matter.
@@ -340,7 +260,7 @@ static int status_of(const struct delivery_lane *lane)
 {
 	const struct lane_work *work = lane->work;
 
-	return work->call.op.rc == OK || work->call.op.rc == ERR_BUDGET ? (int)work->call.status : 0;
+	return work->request.call.op.rc == OK || work->request.call.op.rc == ERR_BUDGET ? (int)work->request.call.status : 0;
 }
 
 static void note_attempt(struct delivery_lane *lane, int status)
@@ -349,17 +269,17 @@ static void note_attempt(struct delivery_lane *lane, int status)
 
 	struct buffer excerpt CLEANUP(buffer_fini) = BUFFER(WEBHOOK_EXCERPT_MAX);
 
-	webhook_excerpt(&excerpt, buffer_text(&work->call.answer));
+	webhook_excerpt(&excerpt, buffer_text(&work->request.call.answer));
 	buffer_add_text(&work->answers, buffer_text(&excerpt));
 	work->attempts[work->attempt_count++] = (struct attempt_row){
 		.endpoint_id = lane->position.endpoint_id,
 		.seq = work->event.event.seq,
-		.events = work->events,
+		.events = work->request.events,
 		.attempt = work->next.attempts + 1,
 		.at_us = now_us(lane),
 		.status = status,
-		.error = text_of(work->call.op.rc == OK ? "" : err_text(work->call.op.rc)),
-		.took_ms = work->call.took_ms,
+		.error = text_of(work->request.call.op.rc == OK ? "" : err_text(work->request.call.op.rc)),
+		.took_ms = work->request.call.took_ms,
 		.answer = { NULL, excerpt.length },
 	};
 }
@@ -368,7 +288,7 @@ static void park(struct delivery_lane *lane, int status)
 {
 	struct lane_work *work = lane->work;
 
-	assert(work->events == 1);
+	assert(work->request.events == 1);
 	work->parked[work->parked_count++] = (struct parked_event_row){
 		.endpoint_id = lane->position.endpoint_id,
 		.seq = work->event.event.seq,
@@ -378,14 +298,14 @@ static void park(struct delivery_lane *lane, int status)
 	};
 	log_event(LOG_ERROR, "webhook.parked", LOG_STRING("tenant", lane->delivery->tenant->slug),
 		LOG_INT("endpoint", lane->position.endpoint_id), LOG_INT("seq", work->event.event.seq), LOG_INT("status", status));
-	move_on(lane);
+	move_on(lane, lane->work->request.end);
 }
 
 static void wait_for_next_try(struct delivery_lane *lane, enum retry_outcome outcome)
 {
 	struct lane_work *work = lane->work;
 	const int64_t now = now_us(lane);
-	const int64_t asked_s = retry_after_parse(http_call_header(&work->call, "retry-after"), now);
+	const int64_t asked_s = retry_after_parse(http_call_header(&work->request.call, "retry-after"), now);
 	const int tries = work->next.attempts < RETRY_ATTEMPTS ? work->next.attempts : RETRY_ATTEMPTS - 1;
 	uint64_t random;
 
@@ -414,7 +334,7 @@ static void log_failure(const struct delivery_lane *lane, int status)
 	log_event(LOG_WARNING, "webhook.failed", LOG_STRING("tenant", lane->delivery->tenant->slug),
 		LOG_TEXT("instance", lane->endpoint->own->instance), LOG_INT("endpoint", lane->position.endpoint_id),
 		LOG_INT("seq", work->event.event.seq), LOG_INT("attempt", work->next.attempts), LOG_INT("status", status),
-		LOG_STRING("reason", work->call.op.rc == OK ? "" : work->call.op.fault.text),
+		LOG_STRING("reason", work->request.call.op.rc == OK ? "" : work->request.call.op.fault.text),
 		LOG_INT("wait_ms", work->gives_up ? -1 : (work->next.next_try_at_us - now_us(lane)) / 1000));
 }
 
@@ -422,7 +342,7 @@ static int64_t newest_of_request(const struct delivery_lane *lane)
 {
 	struct stored_event event;
 
-	store_event_read(&lane->work->read, 0, lane->work->end - 1, &event);
+	store_event_read(&lane->work->read, 0, lane->work->request.end - 1, &event);
 	return event.event.seq;
 }
 
@@ -434,11 +354,11 @@ static void take_failure(struct delivery_lane *lane, int status, enum retry_outc
 	lane->delivery->failed++;
 	endpoint_failed(&lane->endpoint->health, now);
 	if (work->event.event.type == EVENT_PING) { // who asked sees the attempt, and may ask again
-		move_on(lane);
+		move_on(lane, lane->work->request.end);
 		return;
 	}
 	work->next.attempts++;
-	if (work->events > 1 && work->next.attempts >= BATCHES_AFTER) {
+	if (work->request.events > 1 && work->next.attempts >= BATCHES_AFTER) {
 		work->next.single_until = newest_of_request(lane);
 	}
 	if (work->next.first_failed_at_us == INSTANT_NONE) {
@@ -478,11 +398,11 @@ static bool is_news_of_success(const struct delivery_lane *lane)
 static void take_success(struct delivery_lane *lane)
 {
 	endpoint_took(&lane->endpoint->health, now_us(lane));
-	lane->delivery->delivered += (uint64_t)lane->work->events;
+	lane->delivery->delivered += (uint64_t)lane->work->request.events;
 	if (is_news_of_success(lane)) {
 		lane->work->success_us = lane->endpoint->health.succeeded_at_us;
 	}
-	move_on(lane);
+	move_on(lane, lane->work->request.end);
 }
 
 // Called off by us at the end, or its time passed while others had the line: not the endpoint's fault.
@@ -497,9 +417,9 @@ static void take_answer(struct delivery_lane *lane)
 	const int status = status_of(lane);
 	const enum retry_outcome outcome = retry_outcome(status);
 
-	if (was_not_sent(&work->call)) {
+	if (was_not_sent(&work->request.call)) {
 		work->has_failed = true;
-		http_call_fini(&work->call);
+		delivery_request_done(&work->request);
 		return;
 	}
 	note_attempt(lane, status);
@@ -508,7 +428,7 @@ static void take_answer(struct delivery_lane *lane)
 	} else {
 		take_failure(lane, status, outcome);
 	}
-	http_call_fini(&work->call);
+	delivery_request_done(&work->request);
 }
 
 // --- settling ---
@@ -667,15 +587,28 @@ static void step(struct delivery_lane *lane)
 
 // --- all lanes ---
 
-static void add_lane(struct delivery *delivery, struct delivery_endpoint *endpoint, const struct position_row *position)
+static void add_lane(struct delivery *delivery, struct delivery_endpoint *endpoint, const struct position_row *position, bool all_lanes)
 {
 	struct delivery_lane *lane = &delivery->lanes[delivery->lane_count++];
 	const struct endpoint_health *health = &endpoint->health;
 
 	*lane = (struct delivery_lane){ .delivery = delivery, .endpoint = endpoint, .position = *position, .dirty = position->pending };
+	lane->position.all_lanes = all_lanes;
 	endpoint->lanes[position->lane] = lane;
 	if (position->attempts > 0 && position->first_failed_at_us > health->succeeded_at_us) {
 		endpoint->health.failures++;
+	}
+}
+
+// By pages all lanes of the log are one, the first; their positions are alike.
+static void add_position(struct delivery *delivery, struct delivery_endpoint *endpoint, const struct position_row *position)
+{
+	const bool is_by_pages = delivery_is_by_pages(endpoint->own) && position->lane != RESEND_LANE;
+
+	if (is_by_pages && endpoint->lanes[0] != NULL) {
+		endpoint->lanes[0]->dirty = endpoint->lanes[0]->dirty || position->pending;
+	} else {
+		add_lane(delivery, endpoint, position, is_by_pages);
 	}
 }
 
@@ -688,7 +621,7 @@ static void add_endpoint(struct delivery *delivery, struct tenant_endpoint *own)
 		.health = { .not_before_us = own->not_before_us, .succeeded_at_us = own->succeeded_at_us, .next_probe_us = INSTANT_NONE } };
 	for (size_t at = 0; at < tenant->position_count; at++) {
 		if (tenant->positions[at].endpoint_id == own->endpoint_id) {
-			add_lane(delivery, endpoint, &tenant->positions[at]);
+			add_position(delivery, endpoint, &tenant->positions[at]);
 		}
 	}
 }
@@ -728,7 +661,7 @@ void delivery_poke(struct delivery *delivery, const struct stored_event *events,
 		const struct delivery_endpoint *endpoint = &delivery->endpoints[at];
 
 		for (size_t i = 0; i < count; i++) {
-			struct delivery_lane *lane = endpoint->lanes[events[i].lane];
+			struct delivery_lane *lane = endpoint->lanes[delivery_is_by_pages(endpoint->own) ? 0 : events[i].lane];
 
 			if (lane != NULL && concerns(&events[i], endpoint)) {
 				lane->dirty = true;

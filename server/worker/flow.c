@@ -40,7 +40,9 @@ static void on_write(struct op *op)
 
 void flow_init(struct flow *flow, struct tenant *tenant, void (*step)(struct flow *flow))
 {
-	*flow = (struct flow){ .tenant = tenant, .step = step, .retry_after_s = -1 };
+	flow->tenant = tenant;
+	flow->step = step;
+	flow->retry_after_s = -1;
 	apple_call_init(&flow->call, on_call);
 	changes_init(&flow->changes, tenant);
 }

@@ -37,7 +37,7 @@ struct flow {
 	char after[65]; // the serial number that was looked at last
 };
 
-void flow_init(struct flow *flow, struct tenant *tenant, void (*step)(struct flow *flow));
+void flow_init(struct flow *flow, struct tenant *tenant, void (*step)(struct flow *flow)); // which is zeroed already: a run is large
 void flow_start(struct flow *flow, void (*done)(struct op *op)); // the first step is taken later
 void flow_fini(struct flow *flow);
 void flow_let_go(struct flow *flow); // of the page, its rows and what follows from them: the run may go on for long, and others do their part

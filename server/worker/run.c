@@ -18,7 +18,9 @@
 #include "worker/tell.h"
 #include "worker/wanted_profile.h"
 
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LOADS_MAX = 5, ROUNDS_MAX = 3, LOOK_AGAIN_MS = 1000, SUSPECT_ALONE_MS = 60000 };
 
@@ -32,17 +34,6 @@ struct run {
 	bool transaction_is_open;
 	unsigned due_at; // in `transaction`, of a hinted client: its due row
 
-	struct pending_flow pending;
-	struct identity_flow identity;
-	struct sync_flow sync;
-	struct plan_flow plan;
-	struct assign_flow assign;
-	struct replacement_flow replacement;
-	struct job_flow job;
-	struct drift_flow drift;
-	struct enrolment_flow enrolment;
-	struct delivery delivery;
-	struct tell tell;
 	struct tenant_status_row status; // as the end of the run writes it
 	bool flows_are_open;
 
@@ -60,6 +51,19 @@ struct run {
 	bool asked_for;   // something else came up meanwhile: end, to begin anew
 	enum err failure; // of the database: what was loaded is not to be relied on any more
 	unsigned closing;
+
+	// Set up by open_flows and by whoever tells, and not before: this is most of it
+	struct pending_flow pending;
+	struct identity_flow identity;
+	struct sync_flow sync;
+	struct plan_flow plan;
+	struct assign_flow assign;
+	struct replacement_flow replacement;
+	struct job_flow job;
+	struct drift_flow drift;
+	struct enrolment_flow enrolment;
+	struct delivery delivery;
+	struct tell tell;
 };
 
 static void step(struct run *run);
@@ -787,8 +791,9 @@ bool run_has_suspect(const struct worker_process *process)
 
 static struct run *make(struct worker_process *process, const struct due_row *due)
 {
-	struct run *run = allocate(sizeof *run);
+	struct run *run = reallocate(NULL, sizeof *run);
 
+	memset(run, 0, offsetof(struct run, pending));
 	run->process = process;
 	tenant_init(&run->tenant, process, &run->write, due);
 	return run;

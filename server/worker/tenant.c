@@ -54,6 +54,9 @@ void tenant_clear(struct tenant *tenant)
 		for (size_t at = 0; at < WEBHOOK_SECRETS_MAX; at++) {
 			webhook_secret_fini(&tenant->endpoints[i].secrets[at]);
 		}
+		for (size_t at = 0; at < tenant->endpoints[i].key_count; at++) {
+			webhook_key_fini(&tenant->endpoints[i].keys[at]);
+		}
 	}
 	arena_fini(&tenant->memory);
 	arena_fini(&tenant->scratch);

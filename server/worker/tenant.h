@@ -28,6 +28,7 @@
 #include "tenants/reconcile.h"
 #include "tenants/ruleset.h"
 #include "tenants/webhook.h"
+#include "tenants/webhook_key.h"
 #include "worker/process.h"
 
 // What a step needs is bounded by APPLE_ANSWER_MAX and STORE_LIST_MAX, far below this; a step that needs more is a bug. What it may need
@@ -53,12 +54,15 @@ struct tenant_endpoint { // texts in tenant->memory, each ends with a zero
 	uint64_t event_types; // a bit for each that it wants; 0: all
 	struct text headers[STORE_ENDPOINT_HEADERS_MAX];
 	size_t header_count;
+	enum endpoint_format format;
 	int batch_size; // events in one request; 1: an event as it is
 	struct text disabled_reason; // empty: it is in use
 	int64_t not_before_us;
 	int64_t succeeded_at_us; // as far as it was stored
 	struct webhook_secret secrets[WEBHOOK_SECRETS_MAX]; // valid ones, the newest first
 	size_t secret_count;
+	struct webhook_key keys[WEBHOOK_KEYS_MAX]; // valid ones, the newest first
+	size_t key_count;
 };
 
 struct defined_profile { // a row of profiles

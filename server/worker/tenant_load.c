@@ -198,17 +198,21 @@ static enum err read_pending(struct tenant *tenant, const struct pg_transaction 
 	return OK;
 }
 
+// A secret that both sides have, or the key of a pair.
 static enum err read_webhook_secret(struct tenant *tenant, const struct pg_transaction *t, size_t row, struct tenant_endpoint *endpoint,
 	struct fault *fault)
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(2 * WEBHOOK_SECRET_MAX + 16);
+	const bool is_key = store_secret_is(t, LOAD_ENDPOINTS, row, SECRET_WEBHOOK_KEY, endpoint->endpoint_id);
 
-	if (store_secret_version(t, LOAD_ENDPOINTS, row) == 0 || endpoint->secret_count == WEBHOOK_SECRETS_MAX) {
+	if (store_secret_version(t, LOAD_ENDPOINTS, row) == 0 || (is_key ? endpoint->key_count == WEBHOOK_KEYS_MAX
+		: endpoint->secret_count == WEBHOOK_SECRETS_MAX)) {
 		return OK;
 	}
-	TRY(store_secret_open(t, LOAD_ENDPOINTS, row, tenant->due.tenant_id, SECRET_WEBHOOK, tenant->process->keys, &tenant->data_key, &plain,
-		fault));
-	return webhook_secret_parse(&endpoint->secrets[endpoint->secret_count++], buffer_text(&plain), fault);
+	TRY(store_secret_open(t, LOAD_ENDPOINTS, row, tenant->due.tenant_id, is_key ? SECRET_WEBHOOK_KEY : SECRET_WEBHOOK, tenant->process->keys,
+		&tenant->data_key, &plain, fault));
+	return is_key ? webhook_key_parse(&endpoint->keys[endpoint->key_count++], buffer_text(&plain), fault)
+		: webhook_secret_parse(&endpoint->secrets[endpoint->secret_count++], buffer_text(&plain), fault);
 }
 
 static void keep_endpoint(struct tenant *tenant, struct tenant_endpoint *endpoint, const struct endpoint_row *row)
@@ -219,6 +223,7 @@ static void keep_endpoint(struct tenant *tenant, struct tenant_endpoint *endpoin
 		.instance = tenant_keep(tenant, row->instance),
 		.url = tenant_keep(tenant, row->url),
 		.header_count = row->header_count,
+		.format = row->format,
 		.batch_size = row->batch_size,
 		.disabled_reason = tenant_keep(tenant, row->disabled_at_us != INSTANT_NONE ? row->disabled_reason : TEXT_NONE),
 		.not_before_us = row->not_before_us,

@@ -3,13 +3,13 @@
 
 #include "depbroker/clock.h"
 #include "depbroker/log.h"
+#include "depbroker/spare_memory.h"
 #include "loop/hint.h"
 #include "loop/stop_signal.h"
 #include "store/migrate.h"
 #include "store/stream.h"
 #include "worker/run.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,14 +270,6 @@ static void stop_when_cut_off(struct worker *worker)
 	}
 }
 
-// Pages of a long list leave the allocator with much that nobody uses, between little that somebody does: it gives none of it back by itself.
-static void return_spare_memory(void)
-{
-	if (mallinfo2().fordblks > SPARE_MEMORY_MAX) {
-		(void)malloc_trim(0);
-	}
-}
-
 static void on_beat(struct op *op)
 {
 	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, beat);
@@ -294,7 +286,7 @@ static void on_beat(struct op *op)
 		stop_when_cut_off(worker);
 	}
 	pg_transaction_fini(&worker->beat);
-	return_spare_memory();
+	spare_memory_return(SPARE_MEMORY_MAX);
 	if (!worker->ending) {
 		delay_start(&worker->beat_timer, op->rc == OK ? BEAT_EVERY_MS : BEAT_AGAIN_MS);
 	}

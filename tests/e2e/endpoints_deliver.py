@@ -18,7 +18,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from openapi import complaints  # noqa: E402
-from programs import equal, test  # noqa: E402
+from programs import Peer, equal, test  # noqa: E402
 from sink import Sink  # noqa: E402
 from world import Problem, World, run_in, wait_until  # noqa: E402
 
@@ -415,6 +415,61 @@ def what_was_delivered_comes_once_more_with_its_id_and_in_its_order():
 
 
 @test
+def what_came_since_the_last_failure_comes_once_more():
+    client = onboard()
+    made, path = add_endpoint(client, "was-down")
+    at = path_of(client, made)
+    replayed = lambda: WORLD.technician.post(at + "/replay", {"since": "failure"})["events"]  # noqa: E731
+    client.add(3)
+    client.sync_now()
+    WORLD.until_equal(client)
+    wait_for(client, path, len(log_of(client, "instance_id is not null")))
+    equal(replayed(), 0, "nothing has failed")
+    before = log_of(client)[-1]
+    SINK.refuses[path] = lambda body: 503
+    WORLD.technician.post(at + "/test")  # a ping tells nothing of events
+    client.add(4)
+    client.sync_now()
+    wait_until(lambda: client.rows(f"select 1 from depbroker.attempts where tenant_id = {{id}} and endpoint_id = {made['id']} and status = 503 and seq > 0"),
+               "nothing fails")
+    del SINK.refuses[path]
+    WORLD.technician.post(at + "/enable")
+    wait_until(lambda: set(seqs(path)) == set(log_of(client, "instance_id is not null")), "not everything arrives", 60)
+    WORLD.until_equal(client)
+    wait_until(lambda: client.pending() == 0, "something is pending", 60)
+    first = client.row(f"select min(seq) as seq from depbroker.attempts where tenant_id = {{id}} and endpoint_id = {made['id']} and status = 503 and seq > 0")
+    wanted = log_of(client, f"instance_id is not null and seq >= {first['seq']}")
+    ids = {json.loads(message.body)["data"]["seq"]: dict(message.headers)["webhook-id"] for message in SINK.messages[path]}
+    count = len(SINK.messages[path])
+    equal(first["seq"] > before, True, "what was taken before is not sent once more")
+    equal(replayed(), len(wanted), "ordered")
+    wait_for(client, path, count + len(wanted))
+    again = SINK.messages[path][count:]
+    equal([json.loads(message.body)["data"]["seq"] for message in again], wanted, "in their order")
+    equal([dict(message.headers)["webhook-id"] for message in again], [ids[seq] for seq in wanted], "ids")
+    audited = client.rows(f"select detail from depbroker.audit where action = 'endpoint.replay' and target = '{client.slug}' order by at")
+    equal([json.loads(row["detail"]) if isinstance(row["detail"], str) else row["detail"] for row in audited],
+          [{"endpoint": int(made["id"]), "by": "since"}] * 2, "audit")
+    refused("bad_body", "POST", at + "/replay", {"since": "yesterday"})
+    refused("bad_body", "POST", at + "/replay", {"since": "failure", "seqs": [1]})
+
+
+@test
+def whoever_replays_too_often_waits_and_others_do_not():
+    client = onboard()
+    (made, _), (other, _) = add_endpoint(client, "often"), add_endpoint(client, "seldom")
+    order = {"seqs": [1]}
+    for _ in range(10):
+        WORLD.technician.post(path_of(client, made) + "/replay", order)
+    peer = Peer("http://" + WORLD.broker.listen, 10)
+    answer = peer.request("POST", f"/api/v1{path_of(client, made)}/replay", json.dumps(order).encode(),
+                          [("Authorization", f"Bearer {WORLD.technician.key}"), ("Content-Type", "application/json")])
+    peer.close()
+    equal((answer.status, answer.headers.get("retry-after"), answer.json()["code"]), (429, "60", "too_many_requests"), "the eleventh")
+    WORLD.technician.post(path_of(client, other) + "/replay", order)
+
+
+@test
 def a_ping_is_sent_once_whatever_is_answered():
     client = onboard()
     made, path = add_endpoint(client, "pinged", events=["device.removed"])
@@ -431,6 +486,29 @@ def a_ping_is_sent_once_whatever_is_answered():
     wait_until(failed, "the attempt is not shown")
     equal(failed()[0]["seq"], 0, "seq")
     equal(client.rows("select seq from depbroker.resends where tenant_id = {id}"), [], "it waits to be sent again")
+
+
+@test
+def what_had_to_wait_behind_a_hanging_endpoint_is_no_failure_of_its_own():
+    client = onboard()
+    hanging = [add_endpoint(client, name) for name in ("hanging-1", "hanging-2")]  # their sixteen lanes are all that a client may have under way
+    made, path = add_endpoint(client, "waiting")
+    gate = threading.Event()
+    for _, slow in hanging:
+        SINK.refuses[slow] = lambda body: gate.wait(40) and None
+    client.add(60)
+    client.sync_now()
+
+    def attempts(of):
+        return client.rows(f"select status, error from depbroker.attempts where tenant_id = {{id}} and endpoint_id = {of['id']} and status not between 200 and 299")
+    wait_until(lambda: all(attempts(each) for each, _ in hanging), "nothing hangs", 60)
+    waited = client.rows(f"select lane from depbroker.positions where tenant_id = {{id}} and endpoint_id = {made['id']} and acked_seq < "
+                         "(select max(seq) from depbroker.events where tenant_id = {id})")
+    equal(bool(waited), True, "something of the other endpoint waits")
+    equal({row["status"] for each, _ in hanging for row in attempts(each)}, {0}, "of the hanging ones")
+    gate.set()
+    wait_until(lambda: set(seqs(path)) == set(log_of(client, "instance_id is not null")), "not everything arrives", 90)
+    equal(attempts(made), [], "failures of the one that had to wait")
 
 
 @test

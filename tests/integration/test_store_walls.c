@@ -445,6 +445,8 @@ READS(fact_list, store_worker, store_fact_list(t, tenant_id, TEXT_NONE, 10))
 READS(fact_to_assign, store_worker, store_fact_to_assign(t, tenant_id, clock_wall_us(), 10))
 READS(reroute_list, store_worker, store_reroute_list(t, tenant_id, 10))
 READS(pin_select, store_api, store_pin_select(t, tenant_id, SERIAL))
+READS(pin_list, store_api, store_pin_list(t, tenant_id, TEXT_NONE, -1, 10))
+READS(device_shown_list, store_api, store_device_shown_list(t, tenant_id, &DEVICE_FILTER_ANY, 10))
 READS(account_select, store_api, store_account_select(t, tenant_id))
 READS(routed_by_serials, store_api, store_routed_by_serials(t, tenant_id, (const struct text[]){ SERIAL }, 1))
 READS(instance_device_list, store_api, store_instance_device_list(t, tenant_id, (const int64_t[]){ INSTANCE }, (const struct text[]){ TEXT("digest") }, 1, 0))
@@ -671,19 +673,20 @@ CHANGES(account_note, store_api, store_account_note_limits(t, &(const struct ten
 CHANGES(approval_insert, store_api, put_approval(t, tenant_id, APPROVAL + 1))
 CHANGES(approval_close, store_api, store_approval_close(t, tenant_id, APPROVAL * 1000 + tenant_id, TEXT("rejected"), TEXT("key")))
 READS(job_by_id, store_api, store_job_by_id(t, tenant_id, JOB))
-READS(job_list, store_api, store_job_list(t, tenant_id, INT64_MAX, 10))
+READS(job_list, store_api, store_job_list(t, &tenant_id, 1, &(struct job_filter){ .before_id = INT64_MAX }, 10))
 READS(job_lines, store_api, store_job_lines(t, tenant_id, JOB, 0, 10))
 READS(job_counts, store_api, store_job_counts(t, tenant_id, JOB))
 READS(job_slice, store_api, store_job_slice(t, tenant_id, JOB, 0))
 READS(job_asked, store_worker, store_job_asked(t, tenant_id, 10))
 READS(device_labels, store_api, store_device_labels(t, tenant_id, SERIAL))
+CHANGES(device_labels_put, store_api, (void)store_device_labels_put(t, tenant_id, &(struct device_labels_row){ .made_by = TEXT("key") }, SERIAL))
 CHANGES(job_insert, store_api, put_job(t, tenant_id, JOB + 1))
 CHANGES(job_rows_of_devices, store_api, {
 	struct job_row job = job_of(tenant_id, 0, 0);
 
 	job.job_id = JOB + 2;
 	store_job_insert(t, tenant_id, &job);
-	store_job_rows_of_devices(t, tenant_id, JOB + 2, -1, INSTANCE);
+	store_job_rows_of_devices(t, tenant_id, JOB + 2, &DEVICE_FILTER_ANY, INSTANCE);
 })
 CHANGES(job_carry_out, store_api, {
 	const struct job_row job = job_of(tenant_id, 2, 0);
@@ -771,7 +774,7 @@ static const struct function *const functions[] = {
 	&pending_select, &run_select, &tenant_by_id, &data_key_current, &secret_select, &secret_select_all,
 	&secret_select_for_run, &key_pair_list, &key_pair_by_id, &token_current,
 	&instance_list, &instance_by_name, &rules_current, &rules_by_version, &rules_list,
-	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &routed_list, &reroute_insert, &reroute_delete,
+	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &pin_list, &device_shown_list, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &device_to_assign_alike, &event_list, &event_by_serial, &event_to_deliver, &position_list,
 	&attempt_list, &advance, &ledger_insert, &device_put, &claims_put, &held_review, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
@@ -788,7 +791,7 @@ static const struct function *const functions[] = {
 	&token_take, &token_remove,
 	&tenant_quarantine, &bypass_code_list, &bypass_code_secrets,
 	&bypass_code_insert, &bypass_code_sent, &bypass_code_answered, &data_key_supersede,
-	&job_by_id, &job_list, &job_lines, &job_counts, &job_slice, &job_asked, &device_labels, &job_insert, &job_rows_of_devices, &job_carry_out, &job_answered,
+	&job_by_id, &job_list, &job_lines, &job_counts, &job_slice, &job_asked, &device_labels, &device_labels_put, &job_insert, &job_rows_of_devices, &job_carry_out, &job_answered,
 	&job_cost_again, &job_cost, &job_costed, &job_ask, &job_approved, &job_begin, &job_cancel, &job_retire_again, &job_retire,
 	&resend_list, &resend_order, &resend_order_serial, &resend_order_time, &resend_order_parked, &resend_ping, &resend_done,
 	&endpoint_insert, &endpoint_update, &endpoint_delete, &begin_erase,
@@ -996,6 +999,12 @@ static void ownership_of_another_client_proves_nothing(void **state)
 
 // --- references ---
 
+static void put_job_of_its_own(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
+{
+	store_job_insert(t, tenant_id, &(struct job_row){ .job_id = JOB + 9, .kind = JOB_PIN, .start_at_us = INSTANT_NONE, .created_by = TEXT("key") });
+	store_job_rows_insert(t, tenant_id, JOB + 9, &(struct job_wish){ .serial_number = SERIAL, .instance_id = instance_id }, 1);
+}
+
 static void references_do_not_leave_the_client(void **state)
 {
 	const int64_t stranger = new_tenant(&world, "stranger");
@@ -1016,6 +1025,12 @@ static void references_do_not_leave_the_client(void **state)
 	refuse(&call, &world, ERR_BAD_INPUT);
 	put_secret(begin(&call, store_api(stranger)), stranger, SECRET_WEBHOOK, 1);
 	refuse(&call, &world, ERR_BAD_INPUT);
+	store_job_rows_insert(begin(&call, store_api(stranger)), stranger, JOB, job_rows, 2);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	put_job_of_its_own(begin(&call, store_api(stranger)), stranger, INSTANCE);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	put_job_of_its_own(begin(&call, store_api(stranger)), stranger, 0);
+	run_and_end(&call, &world);
 
 	// The profile's other reference: the instance is its own, the token is not.
 	without_token = profile_of(new_instance(&world, stranger, "own"), TOKEN);

@@ -36,7 +36,8 @@ enum {
 	SIM_INSTANCES = 2,
 	SIM_LANES = SIM_INSTANCES * EVENT_LANES,
 	SIM_PROFILES_MAX = 256,
-	SIM_RULES = 5, // lists of rules: hold, all to the one instance, all to the other, by serial number, by model
+	SIM_RULES = 6, // lists of rules: hold, all to the one instance, all to the other, by serial number, by model, as what they replace
+	SIM_REPLACES_FROM = 8, // devices from this one on replace another one, with the number that is so much smaller
 	SIM_BRAKE_DEVICES = 2, SIM_BRAKE_PERCENT = 35, // of each client
 	SIM_FAILURES_MAX = 64, // of one run
 };
@@ -58,7 +59,7 @@ enum {
 	X(HOOK_LOST) X(HOOK_ANSWER_LOST) X(HOOK_5XX) X(HOOK_429) X(HOOK_410)                                        \
 	/* of a client, at once */                                                                                  \
 	X(SESSION_LOST) X(PROFILE_LOST) X(FOREIGN) X(RULES) X(INSTANCE) X(SYNC_NOW) X(FULL_NOW) X(TOKEN_NEW) X(PAUSED) \
-	X(POISONED) X(VANISHED)                                                                                     \
+	X(POISONED) X(VANISHED) X(PIN) X(ENROLS) X(RETIRES)                                                                                     \
 	/* of a node or of everything, at once */                                                                   \
 	X(CLAIM_LOST) X(APPLE_AWAY) X(DB_AWAY) X(NODE_CUT_OFF) X(NODE_PAUSED) X(NODE_CRASHED) X(NODE_LOST) X(NODE_STOPPED)
 
@@ -74,9 +75,9 @@ enum fault_kind {
 struct sim_instance {
 	int64_t id;
 	int version; // of its profile's further members
-	bool disabled;
+	bool disabled, retired;
 	int64_t not_before_us, succeeded_at_us;
-	char name[16], url[80], members[32], hook[80];
+	char name[16], url[40], host[24], members[32], hook[24];
 };
 
 struct sim_profile { // a row of profiles
@@ -85,9 +86,21 @@ struct sim_profile { // a row of profiles
 	int64_t token_id;
 };
 
+struct sim_route { // what decides where devices go
+	int rules; // of SIM_RULES
+	bool retired[SIM_INSTANCES + 1];
+	struct sim_pin {
+		bool is_there;
+		int64_t instance_id; // 0: held
+	} pins[SIM_DEVICES];
+};
+
 struct sim_device { // a row of devices
 	struct device_row row;
 	bool used;
+	bool was_at[SIM_INSTANCES + 1]; // ever
+	int64_t last_instance_id; // where it was when it went
+	bool rerouted;            // it is to be decided about once more
 	const struct stored_event *told; // its newest event that tells a state; NULL: none
 };
 
@@ -110,11 +123,13 @@ struct sim_tenant {
 	int session_version;
 	struct text session;
 	struct sim_instance instances[SIM_INSTANCES];
-	int rules; // of SIM_RULES
+	struct sim_route route;
+	bool was_retired; // any instance, ever
 	struct sim_profile profiles[SIM_PROFILES_MAX];
 	size_t profile_count;
 	struct position_row positions[SIM_LANES];
 	struct sim_device devices[SIM_DEVICES];
+	struct text serials[SIM_DEVICES];
 	struct stored_event *events; // [seq - 1]
 	size_t event_room;
 	int64_t newest[SIM_LANES]; // event of the lane
@@ -134,20 +149,23 @@ struct sim_tenant {
 
 // --- nodes ---
 
+struct sim_loaded { // what a worker process knows of a client since its last run of it
+	int64_t epoch, config;
+	struct sim_route route;
+	int version[SIM_INSTANCES + 1]; // of each instance
+	bool active;
+	int64_t claimed_at_us;
+	int64_t behind_us;    // how far its idea of the time of the database is behind
+	unsigned stale_calls; // assignments since the configuration changed under it
+};
+
 struct sim_life { // one start of a worker process
 	struct sim_node *node;
 	int64_t number; // over all
 	bool dead;      // crashed: nothing of it runs any more
 	bool closing;   // it has closed everything: worker_main may return
 	struct loop *loop;
-	int64_t loaded_epoch[SIM_TENANTS_MAX]; // of its last run of the client
-	int64_t loaded_config[SIM_TENANTS_MAX];
-	int loaded_rules[SIM_TENANTS_MAX];
-	int loaded_version[SIM_TENANTS_MAX][SIM_INSTANCES + 1]; // of each instance
-	bool loaded_active[SIM_TENANTS_MAX];
-	int64_t claimed_at_us[SIM_TENANTS_MAX];
-	int64_t behind_us[SIM_TENANTS_MAX]; // how far its idea of the time of the database is behind, since it loaded the client
-	unsigned stale_calls[SIM_TENANTS_MAX]; // assignments since the configuration changed under it
+	struct sim_loaded *loaded; // [number of the client - 1]
 };
 
 // --- the world ---
@@ -198,6 +216,7 @@ void *sim_take_unset(size_t size); // as it was left
 struct text sim_keep(struct text text); // a copy, the same for the same text
 // The number behind `letter`; -1: it does not begin like that. `rest`: what follows, may be NULL.
 int64_t sim_number(struct text text, char letter, struct text *rest);
+struct text sim_numbered(char letter, int64_t number);
 struct text sim_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_memory_reset(void);
 
@@ -220,13 +239,27 @@ void sim_keep_alive(struct text node_id, int64_t until_us);
 // When this process may find a client that is due; before_us: not before that time.
 int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
-struct text sim_rules_document(int rules);
-int64_t sim_rules_want(int rules, const struct device_record *apple); // an instance, 0: held
+void sim_wake(struct sim_tenant *tenant);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
 void sim_allow_removals(struct sim_tenant *tenant); // a person does
 void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
 int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial); // -1: it is not this client's
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
+
+// sim_routes.c
+struct text sim_rules_document(int rules);
+// Where the device is to go: an instance, 0: held. Rows of other devices count as they are now.
+int64_t sim_want(const struct sim_tenant *tenant, const struct sim_route *route, size_t device, const struct device_record *apple);
+bool sim_inherits(const struct sim_route *route, size_t device); // from another device, as it was when the decision fell
+bool sim_may_stay(const struct sim_tenant *tenant, size_t device, const struct device_row *row); // where it is
+void sim_routes_fault(enum fault_kind kind, struct sim_tenant *tenant);
+void sim_routes_begin(void);
+const char *sim_routes_unfinished(const struct sim_tenant *tenant);
+
+// sim_enrolments.c
+void sim_enrolments_begin(void);
+void sim_enrolments_fault(struct sim_tenant *tenant); // MDM servers tell of enrolments
+const char *sim_enrolments_unfinished(const struct sim_tenant *tenant);
 
 // sim_apple.c
 void sim_apple_begin(void);

@@ -45,7 +45,7 @@ static struct account {
 	int64_t foreign_until_us;
 } *accounts;
 
-enum what { SIGN_IN, ACCOUNT, FETCH, SYNC, DETAILS, DEFINE, ASSIGN };
+enum what { SIGN_IN, ACCOUNT, FETCH, SYNC, DETAILS, DEFINE, ASSIGN, REPLACES };
 
 struct sim_call {
 	struct apple_call *call;
@@ -97,7 +97,7 @@ static void add_device(struct account *account, size_t device)
 
 	truth->present = true;
 	truth->assigned_date_us = sim.now_us / SECOND_US * SECOND_US;
-	truth->model = sim_format("M%d", (int)sim_between(0, 3));
+	truth->model = sim_numbered('M', sim_between(0, 3));
 	truth->status = TEXT("empty");
 	truth->profile_uuid = TEXT_NONE;
 	note_change(account, device, DEVICE_ADDED);
@@ -118,7 +118,7 @@ void sim_apple_change(void)
 		truth->present = false;
 		note_change(account, device, DEVICE_DELETED);
 	} else {
-		truth->model = sim_format("M%d", (int)sim_between(0, 3));
+		truth->model = sim_numbered('M', sim_between(0, 3));
 		note_change(account, device, DEVICE_MODIFIED);
 	}
 }
@@ -193,9 +193,10 @@ static bool knows_session(struct account *account, struct text session)
 static void write_record(struct device_record *out, const struct sim_tenant *tenant, size_t device, const struct truth *truth, bool foreign)
 {
 	*out = (struct device_record){
-		.serial_number = foreign ? sim_format("ALIEN%zu", device) : sim_format("T%dD%zu", (int)tenant->id, device),
+		.serial_number = foreign ? sim_format("ALIEN%zu", device) : tenant->serials[device],
 		.model = truth->model,
-		.asset_tag = sim_format("v%d", truth->version),
+		.is_replacement = device >= SIM_REPLACES_FROM,
+		.asset_tag = sim_numbered('v', truth->version),
 		.profile_status = truth->status,
 		.profile_uuid = truth->profile_uuid,
 		.device_assigned_date_us = truth->assigned_date_us,
@@ -235,7 +236,7 @@ static void list_devices(struct sim_call *at, struct account *account)
 	}
 	at->more = device < SIM_DEVICES;
 	at->new_cursor = at->more ? sim_format("f%lld-%zu-%d", (long long)since, device, (int)sim_between(0, 99)) :
-		sim_format("c%lld", (long long)since);
+		sim_numbered('c', since);
 }
 
 static void list_changes(struct sim_call *at, struct account *account)
@@ -257,7 +258,7 @@ static void list_changes(struct sim_call *at, struct account *account)
 		}
 	}
 	at->more = place < account->change_count;
-	at->new_cursor = sim_format("c%zu", place);
+	at->new_cursor = sim_numbered('c', (int64_t)place);
 }
 
 // The same records twice, and more to follow behind a cursor that does or does not move.
@@ -310,7 +311,7 @@ static void define(struct sim_call *at, struct account *account)
 		.instance_id = strtol(url + 11, NULL, 10),
 		.version = (int)strtol(department + 13, NULL, 10),
 	};
-	at->uuid = sim_format("P%zu", account->profile_count++);
+	at->uuid = sim_numbered('P', (int64_t)account->profile_count++);
 }
 
 static struct apple_profile *profile_of(struct account *account, struct text uuid)
@@ -351,7 +352,7 @@ static void assign(struct sim_call *at, struct account *account)
 		return;
 	}
 	if (at->loaded_config != at->tenant->stream.config_version) {
-		LAW(++at->life->stale_calls[client] <= 1, "client %lld assigns again and again by rules that are not in force",
+		LAW(++at->life->loaded[client].stale_calls <= 1, "client %lld assigns again and again by rules that are not in force",
 			(long long)at->tenant->id);
 	}
 	at->retry_after_s = sim_chance(50) ? sim_between(10, 600) : -1;
@@ -377,6 +378,7 @@ static void take_effect(struct sim_call *at)
 	case DETAILS: details(at, account); break;
 	case DEFINE: define(at, account); break;
 	case ASSIGN: assign(at, account); break;
+	case REPLACES: at->uuid = at->tenant->serials[device_of(at, at->serials[0]) - SIM_REPLACES_FROM]; break;
 	case ACCOUNT:
 	case SIGN_IN: break;
 	}
@@ -432,7 +434,7 @@ static void open_session(struct sim_call *at)
 {
 	struct account *account = account_of(at->tenant);
 
-	at->new_session = sim_format("%c%lld", account->foreign_until_us > sim.now_us ? 'F' : 'S', (long long)++account->session_count);
+	at->new_session = sim_numbered(account->foreign_until_us > sim.now_us ? 'F' : 'S', ++account->session_count);
 	sim_trace("session", at->tenant->id, account->session_count, 0);
 	answer_after(at, way_us(), OK);
 }
@@ -509,6 +511,10 @@ static void take_answer(const struct sim_call *at)
 	case DEFINE: (void)snprintf(at->out, APPLE_PROFILE_UUID_MAX + 1, "%.*s", TEXT_ARGS(at->uuid)); break;
 	case ASSIGN:
 		*(struct apple_assignment *)at->out = (struct apple_assignment){ at->results, at->count, at->retry_after_s };
+		break;
+	case REPLACES:
+		(void)snprintf(((struct apple_replacement *)at->out)->original_serial_number,
+			sizeof ((struct apple_replacement *)at->out)->original_serial_number, "%.*s", TEXT_ARGS(at->uuid));
 		break;
 	case SIGN_IN: break;
 	}
@@ -614,7 +620,7 @@ static struct sim_call *prepare(struct apple_call *call, struct apple_session *s
 	struct sim_call *at = sim_take(sizeof *at);
 
 	assert(call->state == APPLE_IDLE);
-	LAW(sim.life->loaded_active[session->server->lane_key - 1], "client %lld is paused or quarantined, and Apple is asked",
+	LAW(sim.life->loaded[session->server->lane_key - 1].active, "client %lld is paused or quarantined, and Apple is asked",
 		(long long)session->server->lane_key);
 	call->state = APPLE_ASKING;
 	call->session = session;
@@ -625,7 +631,7 @@ static struct sim_call *prepare(struct apple_call *call, struct apple_session *s
 	*at = (struct sim_call){ .call = call, .life = sim.life, .tenant = sim_tenant_of(session->server->lane_key), .what = what, .out = out,
 		.retry_after_s = -1 };
 	at->records = what == FETCH || what == SYNC || what == DETAILS ? sim_take_unset(2 * SIM_DEVICES * sizeof *at->records) : NULL;
-	at->loaded_config = sim.life->loaded_config[at->tenant->id - 1];
+	at->loaded_config = sim.life->loaded[at->tenant->id - 1].config;
 	sim.calls++;
 	return at;
 }
@@ -657,20 +663,22 @@ static bool is_owner(const struct sim_call *at)
 	const struct stream_row *stream = &at->tenant->stream;
 
 	return at->tenant->owner_life == at->life->number && stream->owner.length > 0 &&
-		stream->epoch == at->life->loaded_epoch[at->tenant->id - 1];
+		stream->epoch == at->life->loaded[at->tenant->id - 1].epoch;
 }
 
 static void check_device(const struct sim_call *at, struct text serial, int64_t instance_id)
 {
-	const struct sim_device *device = &at->tenant->devices[device_of(at, serial)];
+	const size_t number = device_of(at, serial);
+	const struct sim_device *device = &at->tenant->devices[number];
 	const struct device_row *row = &device->row;
+	const struct sim_route *route = &at->life->loaded[at->tenant->id - 1].route;
 
 	LAW(device->used && row->gone_at_us == INSTANT_NONE, "device %.*s is assigned, and gone", TEXT_ARGS(serial));
 	LAW(row->assign_at_us != INSTANT_NONE && row->assign_at_us <= sim.now_us, "device %.*s is assigned before its time", TEXT_ARGS(serial));
 	LAW(row->assign_state != ASSIGN_CONFIRMING && row->assign_state != ASSIGN_VERIFYING, "device %.*s is assigned before it is read back",
 		TEXT_ARGS(serial));
-	LAW(row->instance_id == sim_rules_want(at->life->loaded_rules[at->tenant->id - 1], &row->apple) && row->instance_id == instance_id, "device %.*s is assigned to another instance than its own",
-		TEXT_ARGS(serial));
+	LAW(row->instance_id == instance_id && (sim_inherits(route, number) || instance_id == sim_want(at->tenant, route, number, &row->apple)),
+		"device %.*s is assigned to another instance than its own", TEXT_ARGS(serial));
 }
 
 static void check_assignment(const struct sim_call *at)
@@ -679,7 +687,7 @@ static void check_assignment(const struct sim_call *at)
 	const struct apple_profile *profile = profile_of(account_of(at->tenant), at->uuid);
 
 	LAW(!is_foreign(text_of(at->call->session->token)), "client %lld assigns at somebody else's server", (long long)at->tenant->id);
-	LAW(profile->version == at->life->loaded_version[client][profile->instance_id],
+	LAW(profile->version == at->life->loaded[client].version[profile->instance_id],
 		"client %lld assigns a profile that its rules did not want", (long long)at->tenant->id);
 	for (size_t i = 0; is_owner(at) && i < at->count; i++) {
 		check_device(at, at->serials[i], profile->instance_id);
@@ -786,10 +794,12 @@ void apple_device_details(struct apple_call *call, struct apple_session *session
 
 void apple_replacement_details(struct apple_call *call, struct apple_session *session, struct text serial, struct apple_replacement *out)
 {
-	(void)call;
-	(void)session;
-	(void)serial;
-	LAW(out == NULL, "nothing here replaces anything%s", "");
+	struct sim_call *at = prepare(call, session, REPLACES, out);
+
+	*out = (struct apple_replacement){ .date = "" };
+	set_serials(at, &serial, 1);
+	LAW(device_of(at, serial) >= SIM_REPLACES_FROM, "device %.*s does not say that it replaces one", TEXT_ARGS(serial));
+	go(at);
 }
 
 void apple_define_profile(struct apple_call *call, struct apple_session *session, struct text profile_json,
@@ -877,8 +887,9 @@ const char *sim_apple_differs(struct sim_tenant *tenant, size_t device, const st
 	if (number_after(row->apple.asset_tag, 'v') != truth->version || !text_equal(row->apple.profile_uuid, truth->profile_uuid)) {
 		return "a device is not as Apple has it";
 	}
-	if (row->instance_id != sim_rules_want(tenant->rules, &row->apple)) {
-		return "a device is not where the rules say";
+	if (!sim_may_stay(tenant, device, row)) {
+		sim_trace("elsewhere", tenant->id * 100 + (int64_t)device, row->instance_id, sim_want(tenant, &tenant->route, device, &row->apple));
+		return "a device is not where it is wanted";
 	}
 	if (wanted[row->instance_id].length == 0 || text_equal(truth->profile_uuid, wanted[row->instance_id]) || is_cooling_down(row)) {
 		return NULL;

@@ -11,7 +11,7 @@
 
 #define POOL_SIZE ((size_t)1 << 32) // of addresses: memory comes as it is touched, and is kept for the next schedule
 
-enum { KEPT_SLOTS_MIN = 1 << 11, CLASSES = 33, CLASS_MIN = 5 };
+enum { KEPT_SLOTS_MIN = 1 << 11 /* a power of two */, CLASSES = 33, CLASS_MIN = 5 };
 
 struct pool {
 	char *bytes; // POOL_SIZE of them
@@ -67,10 +67,10 @@ static size_t hash_of(struct text text)
 
 static struct text *slot_of(struct text text)
 {
-	size_t at = hash_of(text) % kept_slots;
+	size_t at = hash_of(text) & (kept_slots - 1);
 
 	while (kept[at].bytes != NULL && !text_equal(kept[at], text)) {
-		at = (at + 1) % kept_slots;
+		at = (at + 1) & (kept_slots - 1);
 	}
 	return &kept[at];
 }
@@ -89,16 +89,25 @@ static void grow_kept(void)
 	}
 }
 
+static struct text copy_of(struct text text)
+{
+	char *copy = sim_take_unset(text.length + 1);
+
+	memcpy(copy, text.bytes, text.length);
+	copy[text.length] = '\0';
+	return (struct text){ copy, text.length };
+}
+
 struct text sim_keep(struct text text)
 {
 	if (text.bytes == NULL || has(&own, text.bytes)) {
 		return text;
 	}
+	if (text.length == 0) {
+		return TEXT("");
+	}
 	if (text.length > 64) { // events' bodies: each another one
-		char *copy = sim_take(text.length + 1);
-
-		memcpy(copy, text.bytes, text.length);
-		return (struct text){ copy, text.length };
+		return copy_of(text);
 	}
 	if (2 * kept_count >= kept_slots) {
 		grow_kept();
@@ -107,10 +116,7 @@ struct text sim_keep(struct text text)
 	struct text *slot = slot_of(text);
 
 	if (slot->bytes == NULL) {
-		char *copy = sim_take(text.length + 1);
-
-		memcpy(copy, text.bytes, text.length);
-		*slot = (struct text){ copy, text.length };
+		*slot = copy_of(text);
 		kept_count++;
 	}
 	return *slot;
@@ -131,6 +137,20 @@ int64_t sim_number(struct text text, char letter, struct text *rest)
 		*rest = (struct text){ text.bytes + at, text.length - at };
 	}
 	return number;
+}
+
+struct text sim_numbered(char letter, int64_t number)
+{
+	char bytes[24];
+	size_t at = sizeof bytes;
+
+	assert(number >= 0);
+	do {
+		bytes[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	bytes[--at] = letter;
+	return sim_keep((struct text){ bytes + at, sizeof bytes - at });
 }
 
 struct text sim_format(const char *format, ...)

@@ -20,13 +20,14 @@
 #define FORGET_STACK(stack, size) ((void)(stack), (void)(size))
 #endif
 
-enum { STACK_SIZE = 256 * 1024 };
+enum { STACK_SIZE = 256 * 1024, NODE_ID_SIZE = 32 };
 
 struct sim_node {
 	struct sim_life *life; // NULL: it does not run
 	int number, starts;
-	char id[32], replaces[32];
-	struct text id_text; // of id
+	char *id; // kept by the simulation, so that it is not copied again and again
+	struct text id_text; // the same
+	char replaces[32];
 	struct config config;
 	int64_t skew_us, paused_until_us, cut_off_until_us;
 	struct stop_signals *signals;
@@ -130,8 +131,9 @@ static void start(void *argument)
 	if (node->life != NULL) {
 		return;
 	}
-	memcpy(node->replaces, node->id, sizeof node->replaces);
-	(void)snprintf(node->id, sizeof node->id, "node%d-%d", node->number, ++node->starts);
+	(void)snprintf(node->replaces, sizeof node->replaces, "%.*s", TEXT_ARGS(node->id_text));
+	node->id = sim_take(NODE_ID_SIZE);
+	(void)snprintf(node->id, NODE_ID_SIZE, "node%d-%d", node->number, ++node->starts);
 	node->id_text = text_of(node->id);
 	node->config.node_id = node->id;
 	node->config.replaces_node = node->starts > 1 && node->config.parent_pid != 0 ? node->replaces : NULL;
@@ -139,7 +141,8 @@ static void start(void *argument)
 	node->skew_us = sim_between(-5 * MINUTE_US, 5 * MINUTE_US);
 	node->stopping = false;
 	node->life = life;
-	*life = (struct sim_life){ .node = node, .number = ++lives };
+	*life = (struct sim_life){ .node = node, .number = ++lives,
+		.loaded = sim_take((size_t)sim.shape->tenants * sizeof *life->loaded) };
 	sim_trace("start", node->number, node->starts, 0);
 	FORGET_STACK(stacks[node->number], STACK_SIZE);
 	getcontext(&node->context);

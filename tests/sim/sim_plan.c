@@ -12,9 +12,12 @@ enum { FAULTS_MAX = 1000 };
 
 static struct planned {
 	int64_t at_us;
+	size_t order; // of two at the same time
+	bool is_change; // of Apple's; otherwise a fault:
 	enum fault_kind kind;
 	int64_t tenant_id;
-} *plan;
+} *plan; // in order of time
+static size_t planned_count, planned_next;
 
 static int64_t node_faults_us[FAULTS_MAX]; // in order: what heart-beats may meet
 static size_t node_fault_count, node_fault_next;
@@ -41,9 +44,8 @@ bool sim_meets(struct sim_tenant *tenant, enum fault_kind kind)
 	return true;
 }
 
-static void happen(void *argument)
+static void inject(const struct planned *planned)
 {
-	const struct planned *planned = argument;
 	struct sim_tenant *tenant = sim_tenant_of(planned->tenant_id);
 
 	sim.injected++;
@@ -72,41 +74,66 @@ int64_t sim_plan_next_node_fault_us(void)
 	return node_fault_next < node_fault_count ? node_faults_us[node_fault_next] : sim.now_us + DAY_S * SECOND_US;
 }
 
-static int by_time(const void *a, const void *b)
-{
-	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+static void happen(void *argument);
 
-	return (x > y) - (x < y);
+// One of them waits at a time: the events of a world are few at any time.
+static void wait_for_next(void)
+{
+	if (planned_next < planned_count) {
+		sim_at(plan[planned_next].at_us, NULL, happen, &plan[planned_next]);
+		planned_next++;
+	}
 }
 
-static void on_change(void *argument)
+static void happen(void *argument)
 {
-	(void)argument;
-	sim_apple_change();
+	const struct planned *planned = argument;
+
+	if (planned->is_change) {
+		sim_apple_change();
+	} else {
+		inject(planned);
+	}
+	wait_for_next();
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct planned *x = a, *y = b;
+
+	return x->at_us != y->at_us ? (x->at_us > y->at_us) - (x->at_us < y->at_us) : (x->order > y->order) - (x->order < y->order);
+}
+
+static int64_t any_time_us(void)
+{
+	return sim.now_us + sim_between(0, sim.shape->duration_us);
 }
 
 void sim_plan_begin(void)
 {
-	const unsigned faults = sim.shape->faults;
+	const unsigned faults = sim.shape->faults < FAULTS_MAX ? sim.shape->faults : FAULTS_MAX;
 
-	plan = sim_take((faults + 1) * sizeof *plan);
+	plan = sim_take((faults + sim.shape->changes + 1) * sizeof *plan);
+	planned_count = planned_next = 0;
 	node_fault_count = 0;
 	node_fault_next = 0;
-	for (unsigned i = 0; i < faults && i < FAULTS_MAX; i++) {
-		plan[i] = (struct planned){
-			.at_us = sim.now_us + sim_between(0, sim.shape->duration_us),
-			.kind = (enum fault_kind)sim_between(0, FAULT_KINDS - 1),
-			.tenant_id = sim_between(1, sim.shape->tenants),
+	for (unsigned i = 0; i < faults; i++) {
+		plan[planned_count] = (struct planned){
+			.at_us = any_time_us(), .order = planned_count, .kind = (enum fault_kind)sim_between(0, FAULT_KINDS - 1), .tenant_id = sim_between(1, sim.shape->tenants),
 		};
-		if (plan[i].kind >= FAULT_DB_AWAY) {
+		planned_count++;
+	}
+	for (unsigned i = 0; i < sim.shape->changes; i++) {
+		plan[planned_count] = (struct planned){ .at_us = any_time_us(), .order = planned_count, .is_change = true };
+		planned_count++;
+	}
+	qsort(plan, planned_count, sizeof *plan, by_time);
+	for (size_t i = 0; i < planned_count; i++) {
+		if (!plan[i].is_change && plan[i].kind >= FAULT_DB_AWAY) {
 			node_faults_us[node_fault_count++] = plan[i].at_us;
 		}
-		sim_at(plan[i].at_us, NULL, happen, &plan[i]);
 	}
-	qsort(node_faults_us, node_fault_count, sizeof *node_faults_us, by_time);
-	for (unsigned i = 0; i < sim.shape->changes; i++) {
-		sim_at(sim.now_us + sim_between(0, sim.shape->duration_us), NULL, on_change, NULL);
-	}
+	wait_for_next();
 }
 
 static const char *unfinished(struct sim_tenant **tenant)

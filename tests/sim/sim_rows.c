@@ -121,9 +121,9 @@ static struct due_row due_row_of(const struct sim_tenant *tenant)
 	};
 }
 
-static void *answer_rows(struct sim_op *op, size_t count, size_t size)
+void *sim_answer_rows(struct sim_op *op, size_t count, size_t size)
 {
-	op->out = allocate_array(count > 0 ? count : 1, size);
+	op->out = reallocate(NULL, (count > 0 ? count : 1) * size); // whoever asked fills what it says that there is
 	op->out_size = size;
 	op->out_count = count;
 	return op->out;
@@ -157,7 +157,7 @@ static bool is_among(int64_t number, const int64_t *numbers, size_t count)
 
 static void claim(struct sim_life *life, struct sim_op *op)
 {
-	struct due_row *rows = answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
+	struct due_row *rows = sim_answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
 	bool claimed[SIM_TENANTS_MAX] = { false }, wants_suspect = op->other != 0;
 
 	for (int i = 0; i < sim.shape->tenants; i++) {
@@ -170,7 +170,7 @@ static void claim(struct sim_life *life, struct sim_op *op)
 
 		if (first != NULL) {
 			claimed[first - sim.tenants] = true;
-			life->claimed_at_us[first - sim.tenants] = sim.now_us;
+			life->loaded[first - sim.tenants].claimed_at_us = sim.now_us;
 			first->claimed_by = op->text;
 			first->due_at_us = sim.now_us + FORGOTTEN_AFTER_S * SECOND_US;
 			rows[op->out_count++] = due_row_of(first);
@@ -189,7 +189,7 @@ struct sim_tenant *sim_tenant_of(int64_t tenant_id)
 	return &sim.tenants[tenant_id - 1];
 }
 
-static void wake(struct sim_tenant *tenant)
+void sim_wake(struct sim_tenant *tenant)
 {
 	tenant->wake++;
 	sim_due_changed();
@@ -200,42 +200,14 @@ void sim_start_over(struct sim_tenant *tenant, bool routes)
 {
 	tenant->stream.config_version++;
 	tenant->stream.profile_needed = tenant->stream.profile_needed || routes;
-	wake(tenant);
-}
-
-struct text sim_rules_document(int rules)
-{
-	static const char *const documents[SIM_RULES] = {
-		"{\"default\":null}",
-		"{\"default\":\"i1\"}",
-		"{\"otherwise\":{\"instance\":\"i2\"},\"rules\":[]}",
-		"{\"otherwise\":{\"instance\":\"i2\"},\"rules\":[{\"name\":\"some\",\"when\":{\"serial\":[\"*D1\",\"*D4\",\"*D7\"]},"
-			"\"then\":{\"instance\":\"i1\"}}]}",
-		"{\"otherwise\":{\"instance\":\"i1\"},\"rules\":[{\"name\":\"old\",\"when\":{\"model\":\"M0\"},\"then\":{\"hold\":\"too old\"}},"
-			"{\"name\":\"new\",\"when\":{\"model\":\"M3\"},\"then\":{\"instance\":\"i2\"}}]}",
-	};
-
-	return text_of(documents[rules]);
-}
-
-int64_t sim_rules_want(int rules, const struct device_record *apple)
-{
-	const char last = apple->serial_number.bytes[apple->serial_number.length - 1];
-
-	switch (rules) {
-	case 1:
-	case 2: return rules;
-	case 3: return last == '1' || last == '4' || last == '7' ? 1 : 2;
-	case 4: return text_equal_string(apple->model, "M0") ? 0 : text_equal_string(apple->model, "M3") ? 2 : 1;
-	default: return 0;
-	}
+	sim_wake(tenant);
 }
 
 static void put_rules(struct sim_tenant *tenant)
 {
 	const int choice = (int)sim_between(0, SIM_RULES - 1);
 
-	tenant->rules = sim.quiet && choice == 0 ? 1 : choice;
+	tenant->route.rules = sim.quiet && choice == 0 ? 1 : choice;
 	tenant->stream.rules_version++;
 	sim_start_over(tenant, true);
 }
@@ -255,7 +227,7 @@ static void take_token(struct sim_tenant *tenant)
 	tenant->session = TEXT_NONE;
 	tenant->session_version = 0;
 	sim_start_over(tenant, true);
-	wake(tenant);
+	sim_wake(tenant);
 	tenant->sync_requests++;
 }
 
@@ -268,7 +240,7 @@ static void set_active(struct sim_tenant *tenant, bool active)
 	if (active) {
 		tenant->quarantined = false;
 		tenant->sync_requests++;
-		wake(tenant);
+		sim_wake(tenant);
 	}
 }
 
@@ -292,7 +264,7 @@ static void enable_hooks(struct sim_tenant *tenant)
 		tenant->positions[i].next_try_at_us = INSTANT_NONE;
 		tenant->positions[i].first_failed_at_us = INSTANT_NONE;
 	}
-	wake(tenant);
+	sim_wake(tenant);
 }
 
 static void recover(struct sim_tenant *tenant)
@@ -302,7 +274,7 @@ static void recover(struct sim_tenant *tenant)
 		set_active(tenant, true);
 	}
 	tenant->sync_requests++;
-	wake(tenant);
+	sim_wake(tenant);
 }
 
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
@@ -311,6 +283,10 @@ void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
 		recover(tenant);
 	} else if (kind == FAULT_RULES) {
 		put_rules(tenant);
+	} else if (kind == FAULT_PIN || kind == FAULT_RETIRES) {
+		sim_routes_fault(kind, tenant);
+	} else if (kind == FAULT_ENROLS) {
+		sim_enrolments_fault(tenant);
 	} else if (kind == FAULT_INSTANCE) {
 		change_instance(tenant);
 	} else if (kind == FAULT_TOKEN_NEW) {
@@ -318,12 +294,12 @@ void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
 	} else if (kind == FAULT_SYNC_NOW || kind == FAULT_FULL_NOW) {
 		tenant->sync_requests += kind == FAULT_SYNC_NOW;
 		tenant->full_requests += kind == FAULT_FULL_NOW;
-		wake(tenant);
+		sim_wake(tenant);
 	} else if (kind == FAULT_POISONED) {
 		tenant->poison += (unsigned)sim_between(1, 2 * CRASHES_MAX);
 	} else if (kind == FAULT_VANISHED) {
 		tenant->full_requests++;
-		wake(tenant);
+		sim_wake(tenant);
 	} else if (kind == FAULT_PAUSED && tenant->active) {
 		set_active(tenant, false);
 		sim_at(sim.now_us + sim_between(1, 30) * MINUTE_US, NULL, activate, tenant);
@@ -339,7 +315,7 @@ void sim_allow_removals(struct sim_tenant *tenant)
 		tenant->removals_allowed_for = tenant->full_requests;
 		tenant->word = tenant->removals_allowed;
 		sim_trace("allow", tenant->id, tenant->word, 0);
-		wake(tenant);
+		sim_wake(tenant);
 	}
 }
 
@@ -386,7 +362,7 @@ static bool strike(struct sim_tenant *tenant)
 
 static void strike_clients(struct sim_op *op)
 {
-	struct struck_row *rows = answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
+	struct struck_row *rows = sim_answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
 
 	op->out_count = 0;
 	forget_node(op->text);
@@ -419,7 +395,7 @@ void sim_rows_look_after(struct sim_tenant *tenant)
 
 static void read_one(struct sim_op *op, const void *row, size_t size)
 {
-	memcpy(answer_rows(op, 1, size), row, size);
+	memcpy(sim_answer_rows(op, 1, size), row, size);
 }
 
 static void read_stream(struct sim_op *op, const struct sim_tenant *tenant)
@@ -436,14 +412,14 @@ static void note_load(struct sim_life *life, struct sim_tenant *tenant)
 {
 	const size_t at = (size_t)tenant->id - 1;
 
-	life->loaded_epoch[at] = tenant->stream.epoch;
-	life->loaded_config[at] = tenant->stream.config_version;
-	life->loaded_rules[at] = tenant->rules;
+	life->loaded[at].epoch = tenant->stream.epoch;
+	life->loaded[at].config = tenant->stream.config_version;
+	life->loaded[at].route = tenant->route;
 	for (int i = 0; i < SIM_INSTANCES; i++) {
-		life->loaded_version[at][i + 1] = tenant->instances[i].version;
+		life->loaded[at].version[i + 1] = tenant->instances[i].version;
 	}
-	life->loaded_active[at] = tenant->active;
-	life->stale_calls[at] = 0;
+	life->loaded[at].active = tenant->active;
+	life->loaded[at].stale_calls = 0;
 	sim_wait_loaded(tenant);
 }
 
@@ -454,7 +430,7 @@ static void take_stream(struct sim_transaction *transaction, struct sim_op *op, 
 	if (stream->owner.length > 0 && !text_equal(stream->owner, op->text) && is_alive(stream->owner)) {
 		return;
 	}
-	LAW(tenant->crash_count < CRASHES_MAX || transaction->life->claimed_at_us[tenant->id - 1] < tenant->crashes_us[0],
+	LAW(tenant->crash_count < CRASHES_MAX || transaction->life->loaded[tenant->id - 1].claimed_at_us < tenant->crashes_us[0],
 		"client %lld runs again after %zu crashes", (long long)tenant->id, tenant->crash_count);
 	stream->epoch++;
 	stream->owner = op->text;
@@ -472,7 +448,7 @@ static void take_due_stream(struct sim_transaction *transaction, struct sim_op *
 		(text_equal(tenant->claimed_by, op->text) || !is_alive(tenant->claimed_by))) {
 		take_stream(transaction, op, tenant);
 		if (op->out_count > 0) {
-			transaction->life->claimed_at_us[tenant->id - 1] = sim.now_us;
+			transaction->life->loaded[tenant->id - 1].claimed_at_us = sim.now_us;
 			tenant->claimed_by = op->text;
 			tenant->due_at_us = sim.now_us + FORGOTTEN_AFTER_S * SECOND_US;
 			sim_due_changed();
@@ -490,7 +466,7 @@ static void read_webhook_secrets(struct secret_row *rows, struct sim_op *op, con
 
 static void read_secrets(struct sim_op *op, const struct sim_tenant *tenant)
 {
-	struct secret_row *rows = answer_rows(op, SIM_INSTANCES + 2, sizeof *rows);
+	struct secret_row *rows = sim_answer_rows(op, SIM_INSTANCES + 2, sizeof *rows);
 
 	op->out_count = 0;
 	if (op->number == SECRET_WEBHOOK) {
@@ -512,7 +488,7 @@ static bool has_pending(const struct sim_tenant *tenant, const struct position_r
 
 static void read_positions(struct sim_op *op, const struct sim_tenant *tenant)
 {
-	struct position_row *rows = answer_rows(op, SIM_LANES, sizeof *rows);
+	struct position_row *rows = sim_answer_rows(op, SIM_LANES, sizeof *rows);
 
 	memcpy(rows, tenant->positions, SIM_LANES * sizeof *rows);
 	for (size_t i = 0; i < SIM_LANES; i++) {
@@ -524,7 +500,7 @@ static void read_events(struct sim_op *op, const struct sim_tenant *tenant)
 {
 	const int64_t *place = op->in;
 	const int64_t left = tenant->stream.event_seq > op->number ? tenant->stream.event_seq - op->number : 0;
-	struct stored_event *rows = answer_rows(op, (size_t)(left < op->other ? left : op->other), sizeof *rows);
+	struct stored_event *rows = sim_answer_rows(op, (size_t)(left < op->other ? left : op->other), sizeof *rows);
 
 	op->out_count = 0;
 	for (int64_t seq = op->number + 1; seq <= tenant->stream.event_seq && (int64_t)op->out_count < op->other; seq++) {
@@ -565,7 +541,7 @@ static bool is_wanted(const struct sim_op *op, const struct device_row *row)
 
 static void read_devices(struct sim_op *op, const struct sim_tenant *tenant)
 {
-	struct device_row *rows = answer_rows(op, SIM_DEVICES, sizeof *rows);
+	struct device_row *rows = sim_answer_rows(op, SIM_DEVICES, sizeof *rows);
 
 	op->out_count = 0;
 	for (size_t i = 0; i < SIM_DEVICES; i++) { // which are in the order of their serial numbers
@@ -626,7 +602,7 @@ static void read_run_row(struct sim_op *op, const struct sim_tenant *tenant)
 			.told_days = tenant->told_days,
 		},
 		.token = { .token_id = tenant->token_id },
-		.rules = { .version = tenant->stream.rules_version, .document = sim_rules_document(tenant->rules) },
+		.rules = { .version = tenant->stream.rules_version, .document = sim_rules_document(tenant->route.rules) },
 		.next_assign_us = next_assign(tenant),
 		.open_alerts = open_alerts(tenant),
 		.incarnation = 1,
@@ -637,7 +613,7 @@ static void read_run_row(struct sim_op *op, const struct sim_tenant *tenant)
 
 static void read_profiles(struct sim_op *op, const struct sim_tenant *tenant)
 {
-	memcpy(answer_rows(op, tenant->profile_count, sizeof *tenant->profiles), tenant->profiles,
+	memcpy(sim_answer_rows(op, tenant->profile_count, sizeof *tenant->profiles), tenant->profiles,
 		tenant->profile_count * sizeof *tenant->profiles);
 }
 
@@ -842,6 +818,18 @@ static void put_removals(const struct sim_op *op, struct sim_tenant *tenant)
 	}
 }
 
+// A device that came in another one's place stays where that one was when it was decided about; so it is compared when it moves.
+static void check_route(const struct sim_tenant *tenant, const struct device_row *row)
+{
+	const size_t number = device_number(tenant, row->apple.serial_number);
+	const struct sim_device *device = &tenant->devices[number];
+	const int64_t want = sim_want(tenant, &tenant->route, number, &row->apple);
+	const bool stays = is_present(device) && device->row.instance_id == row->instance_id;
+
+	LAW(row->gone_at_us != INSTANT_NONE || row->instance_id == want || (stays && sim_inherits(&tenant->route, number)),
+		"device %.*s is routed to %lld, and wanted at %lld", TEXT_ARGS(row->apple.serial_number), (long long)row->instance_id, (long long)want);
+}
+
 static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 {
 	struct sim_device *device = &tenant->devices[device_number(tenant, row->apple.serial_number)];
@@ -852,12 +840,24 @@ static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 			"device %.*s is removed, and Apple has listed it all the time", TEXT_ARGS(row->apple.serial_number));
 	}
 	LAW(row->gone_at_us == INSTANT_NONE || row->instance_id == 0, "device %.*s is gone, and routed", TEXT_ARGS(row->apple.serial_number));
-	LAW(row->gone_at_us != INSTANT_NONE || row->instance_id == sim_rules_want(tenant->rules, &row->apple),
-		"device %.*s is routed to %lld, the rules say %lld", TEXT_ARGS(row->apple.serial_number), (long long)row->instance_id,
-		(long long)sim_rules_want(tenant->rules, &row->apple));
+	if (was_present && row->gone_at_us != INSTANT_NONE) {
+		device->last_instance_id = device->row.instance_id;
+	}
 	sim_trace("row", tenant->id * 100 + (device - tenant->devices), row->gone_at_us != INSTANT_NONE, row->assign_state);
 	device->used = true;
+	device->was_at[row->gone_at_us == INSTANT_NONE ? row->instance_id : device->last_instance_id] = true;
 	device->row = *row;
+}
+
+static void put_devices(struct sim_tenant *tenant, const struct device_row *rows, size_t count)
+{
+	check_removals(tenant, rows, count);
+	for (size_t i = 0; i < count; i++) {
+		check_route(tenant, &rows[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		put_device(tenant, &rows[i]);
+	}
 }
 
 static void tell(struct sim_tenant *tenant, const struct stored_event *event)
@@ -1007,8 +1007,15 @@ static void put_alert(const struct sim_op *op, struct sim_tenant *tenant)
 
 static bool writes(enum op_kind kind)
 {
-	return kind == OP_LEDGER || kind == OP_DEVICE_PUT || kind == OP_EVENT_INSERT || kind == OP_PROFILE_PUT || kind == OP_PROFILE_FORGET ||
-		kind == OP_SECRET_PUT || kind == OP_SECRET_DELETE || kind == OP_QUARANTINE || kind == OP_STATUS || kind == OP_QUIET_STATUS || kind == OP_ALERT || kind == OP_TOLD || kind == OP_REMOVALS;
+	static const bool does[] = {
+		[OP_LEDGER] = true, [OP_DEVICE_PUT] = true, [OP_EVENT_INSERT] = true, [OP_PROFILE_PUT] = true, [OP_PROFILE_FORGET] = true,
+		[OP_SECRET_PUT] = true, [OP_SECRET_DELETE] = true, [OP_QUARANTINE] = true, [OP_STATUS] = true, [OP_QUIET_STATUS] = true,
+		[OP_ALERT] = true, [OP_TOLD] = true, [OP_REMOVALS] = true, [OP_REROUTE_PUT] = true, [OP_REROUTE_DELETE] = true,
+		[OP_REPLACEMENT_NOTE] = true, [OP_REPLACEMENT_PUT] = true, [OP_ENROLMENT_PUT] = true, [OP_ENROLMENT_SUPERSEDE] = true,
+		[OP_ENROLMENT_DONE] = true, [OP_ENROLMENT_REVIEW] = true,
+	};
+
+	return (size_t)kind < sizeof does / sizeof *does && does[kind];
 }
 
 static bool may_commit(struct sim_transaction *transaction, struct sim_tenant *tenant)
@@ -1069,19 +1076,29 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 		break;
 	case OP_SECRETS: read_secrets(op, tenant); break;
 	case OP_INSTANCES:
-		memcpy(answer_rows(op, SIM_INSTANCES, sizeof *tenant->instances), tenant->instances, sizeof tenant->instances);
+		memcpy(sim_answer_rows(op, SIM_INSTANCES, sizeof *tenant->instances), tenant->instances, sizeof tenant->instances);
 		break;
 	case OP_PROFILES: read_profiles(op, tenant); break;
 	case OP_POSITIONS: read_positions(op, tenant); break;
 	case OP_NEXT_ASSIGN: read_next_assign(op, tenant); break;
 	case OP_ADVANCE: advance(transaction->life, op->in, tenant); break;
 	case OP_REMOVALS: put_removals(op, tenant); break;
-	case OP_DEVICE_PUT:
-		check_removals(tenant, op->in, op->in_count);
-		for (size_t i = 0; i < op->in_count; i++) {
-			put_device(tenant, (const struct device_row *)op->in + i);
-		}
-		break;
+	case OP_DEVICE_PUT: put_devices(tenant, op->in, op->in_count); break;
+	case OP_ROUTING:
+	case OP_FACTS:
+	case OP_REROUTES:
+	case OP_REROUTE_PUT:
+	case OP_REROUTE_DELETE:
+	case OP_REPLACEMENT_NOTE:
+	case OP_REPLACEMENT_PUT:
+	case OP_REPLACEMENTS: sim_routes_execute(op, tenant); break;
+	case OP_ENROLMENT_WORK:
+	case OP_ENROLMENT_HEARD:
+	case OP_ENROLMENT_TO_SETTLE:
+	case OP_ENROLMENT_PUT:
+	case OP_ENROLMENT_SUPERSEDE:
+	case OP_ENROLMENT_DONE:
+	case OP_ENROLMENT_REVIEW: sim_enrolments_execute(transaction, op, tenant); break;
 	case OP_BY_SERIALS:
 	case OP_FINGERPRINTS:
 	case OP_DEVICE_LIST:
@@ -1187,6 +1204,12 @@ const char *sim_rows_unfinished(struct sim_tenant *tenant)
 	if (tenant->stream.profile_needed) {
 		return "routes are to be looked at";
 	}
+	if (sim_routes_unfinished(tenant) != NULL) {
+		return sim_routes_unfinished(tenant);
+	}
+	if (sim_enrolments_unfinished(tenant) != NULL) {
+		return sim_enrolments_unfinished(tenant);
+	}
 	for (size_t i = 0; i < SIM_DEVICES; i++) {
 		const char *difference = sim_apple_differs(tenant, i, tenant->devices[i].used ? &tenant->devices[i].row : NULL, wanted);
 
@@ -1218,7 +1241,10 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 	(void)snprintf(tenant->server_uuid, sizeof tenant->server_uuid, "SERVER-%d", (int)id);
 	tenant->stream = (struct stream_row){ .sync_next_at_us = INSTANT_NONE, .synced_at_us = INSTANT_NONE, .run_started_at_us = INSTANT_NONE,
 		.replacement_due_us = INSTANT_NONE, .removals_held_at_us = INSTANT_NONE, .profile_needed = true, .rules_version = 1 };
-	tenant->rules = (int)sim_between(0, SIM_RULES - 1);
+	tenant->route.rules = (int)sim_between(0, SIM_RULES - 1);
+	for (int i = 0; i < SIM_DEVICES; i++) {
+		tenant->serials[i] = sim_format("T%dD%d", (int)id, i);
+	}
 	for (int i = 0; i < SIM_INSTANCES; i++) {
 		struct sim_instance *instance = &tenant->instances[i];
 
@@ -1227,6 +1253,7 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 		instance->succeeded_at_us = INSTANT_NONE;
 		(void)snprintf(instance->name, sizeof instance->name, "i%d", i + 1);
 		(void)snprintf(instance->url, sizeof instance->url, "https://mdm%d.example/enrol", i + 1);
+		(void)snprintf(instance->host, sizeof instance->host, "mdm%d.example", i + 1);
 		(void)snprintf(instance->members, sizeof instance->members, "{\"department\":\"0\"}");
 		(void)snprintf(instance->hook, sizeof instance->hook, "hook:%d/%d", (int)id, i + 1);
 		for (int lane = 0; lane < EVENT_LANES; lane++) {
@@ -1241,6 +1268,8 @@ void sim_rows_begin(void)
 	node_rows = sim_take(NODE_ROWS * sizeof *node_rows);
 	node_count = 0;
 	sim.tenants = sim_take((size_t)sim.shape->tenants * sizeof *sim.tenants);
+	sim_routes_begin();
+	sim_enrolments_begin();
 	for (int i = 0; i < sim.shape->tenants; i++) {
 		make_tenant(&sim.tenants[i], i + 1);
 	}

@@ -101,7 +101,7 @@ static void answer(void *argument)
 		sim_beaten(inner->rc == OK);
 	}
 	if (inner->rc == OK && inner->ops[0].kind == OP_STREAM_TAKE && inner->ops[0].out_count > 0) {
-		inner->life->behind_us[inner->tenant_id - 1] = sim.now_us - ((const struct stream_row *)inner->ops[0].out)->now_us;
+		inner->life->loaded[inner->tenant_id - 1].behind_us = sim.now_us - ((const struct stream_row *)inner->ops[0].out)->now_us;
 	}
 	sim_trace("answer", inner->tenant_id, inner->rc, 0);
 	if (inner->rc != OK) {
@@ -200,7 +200,7 @@ size_t pg_row_count(const struct pg_transaction *transaction, unsigned statement
 
 // --- statements ---
 
-static struct sim_op *add(struct pg_transaction *t, enum op_kind kind)
+struct sim_op *sim_add(struct pg_transaction *t, enum op_kind kind)
 {
 	struct sim_transaction *inner = t->inner;
 	struct sim_op *op = &inner->ops[inner->count++];
@@ -210,29 +210,39 @@ static struct sim_op *add(struct pg_transaction *t, enum op_kind kind)
 	return op;
 }
 
-static void *copy_of(const void *items, size_t count, size_t size)
+void *sim_copy(const void *items, size_t count, size_t size)
 {
 	return memcpy(sim_take(count * size), items, count * size);
 }
 
-static unsigned added(struct pg_transaction *t)
+struct text *sim_copy_texts(const struct text *texts, size_t count)
 {
-	return (unsigned)((struct sim_transaction *)t->inner)->count - 1;
+	struct text *copies = sim_copy(texts, count, sizeof *texts);
+
+	for (size_t i = 0; i < count; i++) {
+		copies[i] = sim_keep(copies[i]);
+	}
+	return copies;
+}
+
+unsigned sim_added(const struct pg_transaction *t)
+{
+	return (unsigned)((const struct sim_transaction *)t->inner)->count - 1;
 }
 
 static unsigned add_simple(struct pg_transaction *t, enum op_kind kind)
 {
-	(void)add(t, kind);
-	return added(t);
+	(void)sim_add(t, kind);
+	return sim_added(t);
 }
 
 static unsigned add_number(struct pg_transaction *t, int64_t number)
 {
-	add(t, OP_NUMBER)->number = number;
-	return added(t);
+	sim_add(t, OP_NUMBER)->number = number;
+	return sim_added(t);
 }
 
-static const void *row_of(const struct pg_transaction *t, unsigned statement, size_t row)
+const void *sim_row_of(const struct pg_transaction *t, unsigned statement, size_t row)
 {
 	const struct sim_transaction *inner = t->inner;
 	const struct sim_op *op = &inner->ops[statement];
@@ -241,7 +251,7 @@ static const void *row_of(const struct pg_transaction *t, unsigned statement, si
 	return (const char *)op->out + row * op->out_size;
 }
 
-static int64_t number_of(const struct pg_transaction *t, unsigned statement)
+int64_t sim_number_of(const struct pg_transaction *t, unsigned statement)
 {
 	return ((const struct sim_transaction *)t->inner)->ops[statement].number;
 }
@@ -251,13 +261,13 @@ static int64_t number_of(const struct pg_transaction *t, unsigned statement)
 unsigned store_node_beat(struct pg_transaction *t, struct text node_id)
 {
 	sim_beats();
-	add(t, OP_NODE_BEAT)->text = sim_keep(node_id);
-	return added(t);
+	sim_add(t, OP_NODE_BEAT)->text = sim_keep(node_id);
+	return sim_added(t);
 }
 
 void store_node_release(struct pg_transaction *t, struct text node_id)
 {
-	add(t, OP_NODE_RELEASE)->text = sim_keep(node_id);
+	sim_add(t, OP_NODE_RELEASE)->text = sim_keep(node_id);
 }
 
 unsigned store_partitions_ensure(struct pg_transaction *t)
@@ -272,7 +282,7 @@ unsigned store_schema_select(struct pg_transaction *t)
 
 int64_t store_schema_version(const struct pg_transaction *t, unsigned statement)
 {
-	return number_of(t, statement);
+	return sim_number_of(t, statement);
 }
 
 int64_t store_schema_expected(void)
@@ -293,31 +303,31 @@ bool store_lint_read(const struct pg_transaction *t, unsigned statement, struct 
 
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect)
 {
-	struct sim_op *op = add(t, OP_DUE_CLAIM);
+	struct sim_op *op = sim_add(t, OP_DUE_CLAIM);
 
 	sim_claims();
 	op->text = sim_keep(node_id);
 	op->number = limit;
 	op->other = one_suspect;
-	return added(t);
+	return sim_added(t);
 }
 
 unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
 	(void)tenant_id;
-	add(t, OP_STREAM_TAKE_DUE)->text = sim_keep(node_id);
-	return added(t);
+	sim_add(t, OP_STREAM_TAKE_DUE)->text = sim_keep(node_id);
+	return sim_added(t);
 }
 
 unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count)
 {
-	struct sim_op *op = add(t, OP_DUE_CLAIM);
+	struct sim_op *op = sim_add(t, OP_DUE_CLAIM);
 
 	op->text = sim_keep(node_id);
 	op->number = (int64_t)count;
-	op->in = copy_of(tenant_ids, count, sizeof *tenant_ids);
+	op->in = sim_copy(tenant_ids, count, sizeof *tenant_ids);
 	op->in_count = count;
-	return added(t);
+	return sim_added(t);
 }
 
 void store_commit_lazily(struct pg_transaction *t)
@@ -334,12 +344,12 @@ unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)
 void store_due_hand_over(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
 	(void)tenant_id;
-	add(t, OP_HAND_OVER)->text = sim_keep(node_id);
+	sim_add(t, OP_HAND_OVER)->text = sim_keep(node_id);
 }
 
 void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
 }
 
 // What a run reads when it begins
@@ -347,8 +357,8 @@ void store_due_read(const struct pg_transaction *t, unsigned statement, size_t r
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
 	(void)tenant_id;
-	add(t, OP_STREAM_TAKE)->text = sim_keep(node_id);
-	return added(t);
+	sim_add(t, OP_STREAM_TAKE)->text = sim_keep(node_id);
+	return sim_added(t);
 }
 
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
@@ -359,7 +369,7 @@ unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
 
 void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
 }
 
 unsigned store_run_select(struct pg_transaction *t, int64_t tenant_id)
@@ -370,7 +380,7 @@ unsigned store_run_select(struct pg_transaction *t, int64_t tenant_id)
 
 void store_run_read(const struct pg_transaction *t, unsigned statement, struct run_row *out)
 {
-	memcpy(out, row_of(t, statement, 0), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, 0), sizeof *out);
 }
 
 bool store_run_next_alert(struct text *rest, struct text *kind)
@@ -407,14 +417,14 @@ unsigned store_secret_select_for_run(struct pg_transaction *t, int64_t tenant_id
 
 bool store_secret_is(const struct pg_transaction *t, unsigned statement, size_t row, enum secret_kind kind, int64_t object_id)
 {
-	const struct secret_row *secret = row_of(t, statement, row);
+	const struct secret_row *secret = sim_row_of(t, statement, row);
 
 	return secret->kind == kind && secret->object_id == object_id;
 }
 
 int store_secret_version(const struct pg_transaction *t, unsigned statement, size_t row)
 {
-	return ((const struct secret_row *)row_of(t, statement, row))->version;
+	return ((const struct secret_row *)sim_row_of(t, statement, row))->version;
 }
 
 enum err store_secret_open(const struct pg_transaction *t, unsigned statement, size_t row, int64_t tenant_id, enum secret_kind kind,
@@ -425,7 +435,7 @@ enum err store_secret_open(const struct pg_transaction *t, unsigned statement, s
 	(void)keys;
 	(void)key;
 	(void)fault;
-	buffer_add_text(plain, ((const struct secret_row *)row_of(t, statement, row))->plain);
+	buffer_add_text(plain, ((const struct secret_row *)sim_row_of(t, statement, row))->plain);
 	return OK;
 }
 
@@ -445,7 +455,7 @@ void sealed_fini(struct sealed *sealed)
 
 void store_secret_put(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed)
 {
-	struct sim_op *op = add(t, OP_SECRET_PUT);
+	struct sim_op *op = sim_add(t, OP_SECRET_PUT);
 
 	assert(binding->kind == SECRET_APPLE_SESSION);
 	op->number = binding->object_id;
@@ -461,15 +471,16 @@ unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id)
 
 void store_instance_read(const struct pg_transaction *t, unsigned statement, size_t row, struct instance_row *out)
 {
-	const struct sim_instance *instance = row_of(t, statement, row);
+	const struct sim_instance *instance = sim_row_of(t, statement, row);
 
 	*out = (struct instance_row){
 		.instance_id = instance->id,
 		.name = text_of(instance->name),
 		.enrolment_url = text_of(instance->url),
-		.allowed_hosts = { sim_format("mdm%lld.example", (long long)instance->id) },
+		.allowed_hosts = { text_of(instance->host) },
 		.allowed_host_count = 1,
 		.profile = text_of(instance->members),
+		.state = instance->retired ? TEXT("retired") : TEXT("active"),
 	};
 }
 
@@ -477,19 +488,19 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 unsigned store_endpoint_list_with_secrets(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)tenant_id;
-	add(t, OP_SECRETS)->number = SECRET_WEBHOOK;
-	return added(t);
+	sim_add(t, OP_SECRETS)->number = SECRET_WEBHOOK;
+	return sim_added(t);
 }
 
 void store_endpoint_read_with_secret(const struct pg_transaction *t, unsigned statement, size_t row, struct endpoint_row *out)
 {
-	const struct sim_instance *instance = &((const struct secret_row *)row_of(t, statement, row))->instance;
+	const struct sim_instance *instance = &((const struct secret_row *)sim_row_of(t, statement, row))->instance;
 
 	*out = (struct endpoint_row){
 		.endpoint_id = instance->id,
 		.instance_id = instance->id,
-		.instance = sim_keep(text_of(instance->name)),
-		.url = sim_keep(text_of(instance->hook)),
+		.instance = text_of(instance->name),
+		.url = text_of(instance->hook),
 		.disabled_at_us = instance->disabled ? sim.now_us : INSTANT_NONE,
 		.disabled_reason = instance->disabled ? TEXT("410") : TEXT_NONE,
 		.not_before_us = instance->not_before_us,
@@ -501,28 +512,28 @@ unsigned store_endpoint_disable(struct pg_transaction *t, int64_t tenant_id, int
 {
 	(void)tenant_id;
 	(void)reason;
-	add(t, OP_DISABLE)->number = endpoint_id;
-	return added(t);
+	sim_add(t, OP_DISABLE)->number = endpoint_id;
+	return sim_added(t);
 }
 
 unsigned store_endpoint_slow(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int64_t not_before_us)
 {
-	struct sim_op *op = add(t, OP_ENDPOINT_SLOW);
+	struct sim_op *op = sim_add(t, OP_ENDPOINT_SLOW);
 
 	(void)tenant_id;
 	op->number = endpoint_id;
 	op->other = not_before_us;
-	return added(t);
+	return sim_added(t);
 }
 
 unsigned store_endpoint_succeeded(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int64_t at_us)
 {
-	struct sim_op *op = add(t, OP_ENDPOINT_SUCCEEDED);
+	struct sim_op *op = sim_add(t, OP_ENDPOINT_SUCCEEDED);
 
 	(void)tenant_id;
 	op->number = endpoint_id;
 	op->other = at_us;
-	return added(t);
+	return sim_added(t);
 }
 
 // Nobody asks for anything once more.
@@ -559,7 +570,7 @@ unsigned store_profile_list(struct pg_transaction *t, int64_t tenant_id)
 
 void store_profile_read(const struct pg_transaction *t, unsigned statement, size_t row, struct profile_row *out)
 {
-	const struct sim_profile *profile = row_of(t, statement, row);
+	const struct sim_profile *profile = sim_row_of(t, statement, row);
 
 	*out = (struct profile_row){
 		.instance_id = profile->instance_id,
@@ -579,7 +590,7 @@ unsigned store_position_list(struct pg_transaction *t, int64_t tenant_id)
 
 void store_position_read(const struct pg_transaction *t, unsigned statement, size_t row, struct position_row *out)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
 }
 
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)
@@ -590,7 +601,7 @@ unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)
 
 int64_t store_device_next_assign_read(const struct pg_transaction *t, unsigned statement)
 {
-	return number_of(t, statement);
+	return sim_number_of(t, statement);
 }
 
 // Devices and events
@@ -613,12 +624,13 @@ static void keep_row(struct device_row *row)
 	}
 	apple->operation = DEVICE_PRESENT;
 	apple->response_status = TEXT_NONE;
+	apple->is_replacement = false; // as rows that are read have it
 }
 
 unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
 {
-	struct sim_op *op = add(t, OP_DEVICE_PUT);
-	struct device_row *copies = copy_of(rows, count, sizeof *rows);
+	struct sim_op *op = sim_add(t, OP_DEVICE_PUT);
+	struct device_row *copies = sim_copy(rows, count, sizeof *rows);
 
 	(void)tenant_id;
 	for (size_t i = 0; i < count; i++) {
@@ -626,31 +638,27 @@ unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const str
 	}
 	op->in = copies;
 	op->in_count = count;
-	return added(t);
+	return sim_added(t);
 }
 
 unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
 {
-	struct sim_op *op = add(t, OP_BY_SERIALS);
-	struct text *copies = copy_of(serials, count, sizeof *serials);
+	struct sim_op *op = sim_add(t, OP_BY_SERIALS);
 
 	(void)tenant_id;
-	for (size_t i = 0; i < count; i++) {
-		copies[i] = sim_keep(copies[i]);
-	}
-	op->in = copies;
+	op->in = sim_copy_texts(serials, count);
 	op->in_count = count;
-	return added(t);
+	return sim_added(t);
 }
 
 static unsigned add_list(struct pg_transaction *t, enum op_kind kind, struct text after, int64_t number, int limit)
 {
-	struct sim_op *op = add(t, kind);
+	struct sim_op *op = sim_add(t, kind);
 
 	op->text = sim_keep(after);
 	op->number = number;
 	op->other = limit;
-	return added(t);
+	return sim_added(t);
 }
 
 unsigned store_device_fingerprints(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit)
@@ -661,7 +669,7 @@ unsigned store_device_fingerprints(struct pg_transaction *t, int64_t tenant_id, 
 
 void store_device_mark_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_mark *out)
 {
-	const struct device_row *device = row_of(t, statement, row);
+	const struct device_row *device = sim_row_of(t, statement, row);
 
 	out->serial_number = device->apple.serial_number;
 	memcpy(out->fingerprint, device->apple.fingerprint, sizeof out->fingerprint);
@@ -692,13 +700,13 @@ unsigned store_device_to_assign_alike(struct pg_transaction *t, int64_t tenant_i
 
 void store_device_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_row *out)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
 }
 
 unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const struct stored_event *events, size_t count)
 {
-	struct sim_op *op = add(t, OP_EVENT_INSERT);
-	struct stored_event *copies = copy_of(events, count, sizeof *events);
+	struct sim_op *op = sim_add(t, OP_EVENT_INSERT);
+	struct stored_event *copies = sim_copy(events, count, sizeof *events);
 
 	(void)tenant_id;
 	for (size_t i = 0; i < count; i++) {
@@ -708,24 +716,42 @@ unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const s
 	}
 	op->in = copies;
 	op->in_count = count;
-	return added(t);
+	return sim_added(t);
 }
 
 unsigned store_event_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int lane, int64_t after_seq, int limit)
 {
 	const int64_t place[] = { instance_id, lane };
-	struct sim_op *op = add(t, OP_EVENT_TO_DELIVER);
+	struct sim_op *op = sim_add(t, OP_EVENT_TO_DELIVER);
 
 	(void)tenant_id;
-	op->in = copy_of(place, 2, sizeof *place);
+	op->in = sim_copy(place, 2, sizeof *place);
 	op->number = after_seq;
 	op->other = limit;
-	return added(t);
+	return sim_added(t);
+}
+
+// All its endpoints are of the native format.
+unsigned store_event_pages_to_deliver(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, int64_t after_seq, int limit)
+{
+	(void)tenant_id;
+	(void)instance_id;
+	(void)after_seq;
+	(void)limit;
+	return add_simple(t, OP_NOTHING);
+}
+
+void store_event_page_read(const struct pg_transaction *t, unsigned statement, size_t row, struct event_page *out)
+{
+	(void)t;
+	(void)statement;
+	(void)row;
+	*out = (struct event_page){ .last_seq = 0 };
 }
 
 void store_event_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stored_event *out)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
 }
 
 // Writes
@@ -741,7 +767,7 @@ static struct op_fence *add_fence(struct pg_transaction *t, enum op_kind kind, c
 		.event_seq = fence->event_seq,
 		.config_version = fence->config_version,
 	};
-	add(t, kind)->in = copy;
+	sim_add(t, kind)->in = copy;
 	return copy;
 }
 
@@ -785,17 +811,17 @@ void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_f
 	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status)
 {
 	store_stream_finish(t, fence, next, due_at_us, wake);
-	add(t, OP_QUIET_STATUS)->text = sim_keep(status->token_state);
+	sim_add(t, OP_QUIET_STATUS)->text = sim_keep(status->token_state);
 }
 
 unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct ledger_entry *entry)
 {
-	struct sim_op *op = add(t, OP_LEDGER);
+	struct sim_op *op = sim_add(t, OP_LEDGER);
 
 	(void)entry;
 	op->number = fence->write_seq + 1;
 	op->other = fence->event_seq + events;
-	return added(t);
+	return sim_added(t);
 }
 
 void store_position_settle(struct pg_transaction *t, const struct stream_fence *fence, int64_t was_acked_seq,
@@ -829,8 +855,8 @@ unsigned store_profile_put(struct pg_transaction *t, int64_t tenant_id, const st
 		.refused = keep_nullable(profile->refused),
 		.token_id = profile->token_id,
 	};
-	add(t, OP_PROFILE_PUT)->in = copy;
-	return added(t);
+	sim_add(t, OP_PROFILE_PUT)->in = copy;
+	return sim_added(t);
 }
 
 // --- layers, and what Apple has of a profile: this world has the instances' own members only, and Apple keeps what it was given ---
@@ -897,7 +923,7 @@ unsigned store_definition_list(struct pg_transaction *t, int64_t tenant_id)
 
 void store_definition_read(const struct pg_transaction *t, unsigned statement, size_t row, struct definition_row *out)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
 }
 
 unsigned store_profile_to_check(struct pg_transaction *t, int64_t tenant_id, int64_t before_us)
@@ -910,7 +936,7 @@ unsigned store_profile_to_check(struct pg_transaction *t, int64_t tenant_id, int
 void store_profile_to_check_read(const struct pg_transaction *t, unsigned statement, struct profile_row *out, bool *in_use)
 {
 	*in_use = false;
-	memcpy(out, row_of(t, statement, 0), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, 0), sizeof *out);
 }
 
 unsigned store_profile_next_check(struct pg_transaction *t, int64_t tenant_id)
@@ -943,8 +969,8 @@ void store_profile_checked(struct pg_transaction *t, int64_t tenant_id, const st
 unsigned store_profile_forget(struct pg_transaction *t, int64_t tenant_id, struct text profile_uuid)
 {
 	(void)tenant_id;
-	add(t, OP_PROFILE_FORGET)->text = sim_keep(profile_uuid);
-	return added(t);
+	sim_add(t, OP_PROFILE_FORGET)->text = sim_keep(profile_uuid);
+	return sim_added(t);
 }
 
 // No MDM server of the simulated clients has a virtual DEP server.
@@ -966,33 +992,33 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 {
 	(void)tenant_id;
 	(void)count;
-	add(t, OP_STATUS)->text = sim_keep(status->token_state);
-	return added(t);
+	sim_add(t, OP_STATUS)->text = sim_keep(status->token_state);
+	return sim_added(t);
 }
 
 // --- crashes that a client may be the cause of, and the brake on removals ---
 
 unsigned store_node_crashed(struct pg_transaction *t, struct text node_id)
 {
-	add(t, OP_NODE_CRASHED)->text = sim_keep(node_id);
-	return added(t);
+	sim_add(t, OP_NODE_CRASHED)->text = sim_keep(node_id);
+	return sim_added(t);
 }
 
 void store_struck_read(const struct pg_transaction *t, unsigned statement, size_t row, struct struck_row *out)
 {
-	memcpy(out, row_of(t, statement, row), sizeof *out);
+	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
 }
 
 void store_removals_put(struct pg_transaction *t, int64_t tenant_id, int64_t held, int64_t present)
 {
-	struct sim_op *op = add(t, OP_REMOVALS);
+	struct sim_op *op = sim_add(t, OP_REMOVALS);
 
 	(void)tenant_id;
 	op->number = held;
 	op->other = present;
 }
 
-// Nobody pins a device, and there are no jobs.
+// There are no jobs.
 
 unsigned store_job_any_asked(struct pg_transaction *t, int64_t tenant_id)
 {
@@ -1035,83 +1061,6 @@ void store_job_answered(struct pg_transaction *t, int64_t tenant_id, int64_t job
 	(void)no_jobs(t, tenant_id);
 }
 
-unsigned store_routing_select(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	return add_simple(t, OP_NOTHING);
-}
-
-void store_routing_read(const struct pg_transaction *t, unsigned statement, bool *has_facts, bool *has_reroutes)
-{
-	(void)t;
-	(void)statement;
-	*has_facts = false;
-	*has_reroutes = false;
-}
-
-static unsigned no_facts(struct pg_transaction *t, int64_t tenant_id)
-{
-	LAW(t == NULL, "client %lld has facts about devices", (long long)tenant_id);
-	return 0;
-}
-
-unsigned store_fact_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
-{
-	(void)serials;
-	(void)count;
-	return no_facts(t, tenant_id);
-}
-
-unsigned store_fact_list(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit)
-{
-	(void)after;
-	(void)limit;
-	return no_facts(t, tenant_id);
-}
-
-unsigned store_fact_to_assign(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
-{
-	(void)now_us;
-	(void)limit;
-	return no_facts(t, tenant_id);
-}
-
-void store_fact_read(const struct pg_transaction *t, unsigned statement, size_t row, struct routing_fact *out)
-{
-	(void)t;
-	(void)statement;
-	(void)row;
-	*out = (struct routing_fact){ .is_pinned = false };
-}
-
-unsigned store_reroute_list(struct pg_transaction *t, int64_t tenant_id, int limit)
-{
-	(void)limit;
-	return no_facts(t, tenant_id);
-}
-
-struct text store_reroute_read(const struct pg_transaction *t, unsigned statement, size_t row)
-{
-	(void)t;
-	(void)statement;
-	(void)row;
-	return TEXT_NONE;
-}
-
-void store_reroute_insert(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
-{
-	(void)serials;
-	(void)count;
-	(void)no_facts(t, tenant_id);
-}
-
-void store_reroute_delete(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
-{
-	(void)serials;
-	(void)count;
-	(void)no_facts(t, tenant_id);
-}
-
 // No two clients list the same device, and nobody expects any.
 
 void store_claims_put(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count)
@@ -1144,48 +1093,7 @@ void store_held_review(struct pg_transaction *t, int64_t tenant_id)
 	(void)add_simple(t, OP_NOTHING);
 }
 
-// The simulated Apple lists no replacements and no records that cannot be read.
-
-void store_replacement_note(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
-{
-	(void)t;
-	(void)serials;
-	LAW(count == 0, "client %lld has replacements", (long long)tenant_id);
-}
-
-void store_replacement_put(struct pg_transaction *t, int64_t tenant_id, const struct replacement_row *row)
-{
-	(void)t;
-	LAW(row == NULL, "client %lld has replacements", (long long)tenant_id);
-}
-
-unsigned store_replacement_due(struct pg_transaction *t, int64_t tenant_id, int64_t now_us, int limit)
-{
-	(void)now_us;
-	LAW(limit == 0, "client %lld asks for replacements", (long long)tenant_id);
-	return add_simple(t, OP_NOTHING);
-}
-
-unsigned store_replacement_next(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	return add_simple(t, OP_NOTHING);
-}
-
-int64_t store_replacement_next_read(const struct pg_transaction *t, unsigned statement)
-{
-	(void)t;
-	(void)statement;
-	return INSTANT_NONE;
-}
-
-void store_replacement_read(const struct pg_transaction *t, unsigned statement, size_t row, struct replacement_row *out)
-{
-	(void)t;
-	(void)statement;
-	(void)row;
-	*out = (struct replacement_row){ 0 };
-}
+// The simulated Apple lists no records that cannot be read.
 
 void store_parked_put(struct pg_transaction *t, int64_t tenant_id, const struct parked_row *rows, size_t count, int64_t rejected)
 {
@@ -1212,11 +1120,11 @@ void store_tenant_status_assigned(struct pg_transaction *t, int64_t tenant_id, i
 
 static unsigned add_alert(struct pg_transaction *t, struct text kind, bool raised)
 {
-	struct sim_op *op = add(t, OP_ALERT);
+	struct sim_op *op = sim_add(t, OP_ALERT);
 
 	op->text = sim_keep(kind);
 	op->other = raised;
-	return added(t);
+	return sim_added(t);
 }
 
 unsigned store_alert_raise(struct pg_transaction *t, int64_t tenant_id, struct text kind, struct text detail)
@@ -1240,13 +1148,13 @@ unsigned store_alerts_seen(struct pg_transaction *t, int64_t tenant_id)
 
 unsigned store_tenant_status_told(struct pg_transaction *t, int64_t tenant_id, int64_t token_id, int64_t days, struct text admin_id)
 {
-	struct sim_op *op = add(t, OP_TOLD);
+	struct sim_op *op = sim_add(t, OP_TOLD);
 
 	(void)tenant_id;
 	LAW(admin_id.length == 0, "an administrator, and Apple names none");
 	op->number = token_id;
 	op->other = days;
-	return added(t);
+	return sim_added(t);
 }
 
 struct token_facts store_token_facts(const struct tenant_row *tenant, const struct tenant_status_row *status)
@@ -1288,32 +1196,6 @@ NOBODY_CALLS(void store_tenant_pin(struct pg_transaction *t, const struct tenant
 NOBODY_CALLS(unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, struct text state, int64_t expires_at_us), t,
 	&tenant_id, &state, &expires_at_us)
 
-// --- enrolments: nobody tells of any, and no list is expected ---
+// --- no list of devices is expected ---
 
-unsigned store_enrolment_work(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	return add_simple(t, OP_NOTHING);
-}
-
-void store_enrolment_work_read(const struct pg_transaction *t, unsigned statement, struct enrolment_work *out)
-{
-	(void)t;
-	(void)statement;
-	*out = (struct enrolment_work){ .next_due_us = INSTANT_NONE };
-}
-
-NOBODY_CALLS(unsigned store_enrolment_heard(struct pg_transaction *t, int64_t tenant_id, int limit), t, &tenant_id, &limit)
-NOBODY_CALLS(void store_enrolment_heard_read(const struct pg_transaction *t, unsigned statement, size_t row, struct heard_row *out), t, &statement,
-	&row, out)
-NOBODY_CALLS(unsigned store_enrolment_to_settle(struct pg_transaction *t, int64_t tenant_id, int limit), t, &tenant_id, &limit)
-NOBODY_CALLS(void store_enrolment_read(const struct pg_transaction *t, unsigned statement, size_t row, struct enrolment_row *out), t, &statement,
-	&row, out)
-NOBODY_CALLS(void store_enrolment_put(struct pg_transaction *t, int64_t tenant_id, const struct enrolment_row *rows, size_t count), t, &tenant_id,
-	rows, &count)
-NOBODY_CALLS(void store_enrolment_supersede(struct pg_transaction *t, int64_t tenant_id, const struct enrolment_row *sole, size_t count), t,
-	&tenant_id, sole, &count)
-NOBODY_CALLS(void store_enrolment_done(struct pg_transaction *t, int64_t tenant_id, const int64_t *message_ids, size_t count), t, &tenant_id,
-	message_ids, &count)
-NOBODY_CALLS(void store_enrolment_review(struct pg_transaction *t, int64_t tenant_id), t, &tenant_id)
 NOBODY_CALLS(void store_expected_review(struct pg_transaction *t, int64_t tenant_id, int64_t event_seq), t, &tenant_id, &event_seq)

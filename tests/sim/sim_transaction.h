@@ -11,6 +11,9 @@ enum op_kind {
 	OP_BY_SERIALS, OP_FINGERPRINTS, OP_DEVICE_LIST, OP_TO_ASSIGN, OP_EVENT_INSERT, OP_EVENT_TO_DELIVER, OP_SETTLE, OP_DISABLE, OP_ENDPOINT_SLOW, OP_ENDPOINT_SUCCEEDED,
 	OP_PROFILE_PUT, OP_PROFILE_FORGET, OP_SECRET_PUT, OP_SECRET_DELETE, OP_QUARANTINE, OP_STATUS, OP_QUIET_STATUS,
 	OP_ALERT, OP_TOLD, OP_REMOVALS,
+	OP_ROUTING, OP_FACTS, OP_REROUTES, OP_REROUTE_PUT, OP_REROUTE_DELETE, OP_REPLACEMENT_NOTE, OP_REPLACEMENT_PUT, OP_REPLACEMENTS,
+	OP_ENROLMENT_WORK, OP_ENROLMENT_HEARD, OP_ENROLMENT_TO_SETTLE, OP_ENROLMENT_PUT, OP_ENROLMENT_SUPERSEDE, OP_ENROLMENT_DONE,
+	OP_ENROLMENT_REVIEW,
 };
 
 struct op_fence {
@@ -51,6 +54,18 @@ struct sim_transaction {
 	bool is_out;  // the effect is still to come
 	struct sim_op ops[PG_STATEMENTS_MAX]; // the first `count`
 };
+
+// What statements are made of
+struct sim_op *sim_add(struct pg_transaction *t, enum op_kind kind);
+unsigned sim_added(const struct pg_transaction *t); // the number of the last one
+void *sim_copy(const void *items, size_t count, size_t size);
+struct text *sim_copy_texts(const struct text *texts, size_t count);
+const void *sim_row_of(const struct pg_transaction *t, unsigned statement, size_t row);
+int64_t sim_number_of(const struct pg_transaction *t, unsigned statement);
+void *sim_answer_rows(struct sim_op *op, size_t count, size_t size); // as they are: whoever asked fills them
+
+void sim_routes_execute(struct sim_op *op, struct sim_tenant *tenant);
+void sim_enrolments_execute(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
 
 // All or nothing: ERR_FENCED changes nothing.
 enum err sim_rows_execute(struct sim_transaction *transaction);

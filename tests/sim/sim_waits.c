@@ -59,7 +59,7 @@ static bool follows_from(const struct sim_failure *failure, const struct stream_
 
 void sim_wait_stored(const struct sim_life *life, const struct sim_tenant *tenant, const struct stream_row *next)
 {
-	const int64_t behind_us = life->behind_us[tenant->id - 1];
+	const int64_t behind_us = life->loaded[tenant->id - 1].behind_us;
 	const int before = tenant->stream.sync.failures, after = next->sync.failures;
 	bool follows = false;
 

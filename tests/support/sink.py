@@ -2,6 +2,7 @@
 #
 # sink.py - a webhook receiver for tests about endpoints: keeps each request as it came, and answers as it is told, path by path.
 import collections
+import contextlib
 import http.server
 import json
 import threading
@@ -49,11 +50,12 @@ class Sink:
             if status < 300:
                 self.messages[path].append(Message([(name.lower(), value) for name, value in handler.headers.items()], body, time.time()))
         answer = b"" if status == 204 else b"no\x01 thanks\xff\n"
-        handler.send_response(status)
-        if status != 204:
-            handler.send_header("Content-Length", str(len(answer)))
-        handler.end_headers()
-        handler.wfile.write(answer)
+        with contextlib.suppress(ConnectionError):  # whoever asked has hung up
+            handler.send_response(status)
+            if status != 204:
+                handler.send_header("Content-Length", str(len(answer)))
+            handler.end_headers()
+            handler.wfile.write(answer)
 
     def events(self, path):
         with self.lock:

@@ -281,8 +281,8 @@ class Broker:
         finally:
             peer.close()
 
-    def create_key(self, role):
-        return run([self.program, "admin", "create-key", "--role", role], env=self.environment).strip()
+    def create_key(self, role, *more):
+        return run([self.program, "admin", "create-key", "--role", role, *more], env=self.environment).strip()
 
     def workers(self):
         return children_of(self.process.pid, "worker")

@@ -116,6 +116,7 @@ static void only_a_pin_may_be_of_a_device_that_is_to_come(void **state)
 		struct job_view view = of_ipad(cases[i].kind, cases[i].kind <= JOB_PIN ? SCHOOL : NOWHERE);
 
 		view.device.apple = NULL;
+		view.gives_labels = cases[i].kind == JOB_LABEL;
 		expect(&view, cases[i].result, false, NOWHERE);
 	}
 }
@@ -129,18 +130,35 @@ static void labels_decide_by_the_rules(void **state)
 
 	(void)state;
 	view.rules = by_site;
+	view.gives_labels = true;
 	view.labels = &north;
 	view.label_count = 1;
 	expect(&view, JOB_DONE, true, SCHOOL);
 	view.is_labelled = true;
 	expect(&view, JOB_UNCHANGED, false, MAIN);
 	view = of_ipad(JOB_LABEL, NOWHERE); // taken away
+	view.gives_labels = true;
 	view.rules = by_site;
 	view.device.labels = &north;
 	view.device.label_count = 1;
 	view.stored_instance_id = SCHOOL;
 	expect(&view, JOB_DONE, true, MAIN);
 	ruleset_free(by_site);
+}
+
+static void a_pin_gives_labels_too(void **state)
+{
+	static const struct ruleset_label north = { TEXT("site"), TEXT("north") };
+	struct job_view view = of_ipad(JOB_PIN, SCHOOL);
+
+	(void)state;
+	pinned(&view, SCHOOL);
+	view.gives_labels = true;
+	view.labels = &north;
+	view.label_count = 1;
+	expect(&view, JOB_DONE, false, SCHOOL); // another label at the same place
+	view.is_labelled = true;
+	expect(&view, JOB_UNCHANGED, false, SCHOOL);
 }
 
 static void what_went_to_the_retired_instance_goes_to_the_target(void **state)
@@ -251,6 +269,7 @@ int main(void)
 		cmocka_unit_test(a_device_that_was_not_decided_about_yet_counts_from_where_it_is),
 		cmocka_unit_test(only_a_pin_may_be_of_a_device_that_is_to_come),
 		cmocka_unit_test(labels_decide_by_the_rules),
+		cmocka_unit_test(a_pin_gives_labels_too),
 		cmocka_unit_test(what_went_to_the_retired_instance_goes_to_the_target),
 		cmocka_unit_test(nothing_goes_to_a_retired_instance),
 		cmocka_unit_test(apple_is_asked_to_take_a_profile_that_there_is),

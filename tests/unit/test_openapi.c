@@ -165,7 +165,7 @@ static void no_route_is_open_by_accident(void **state)
 		assert_true(endpoint->of_hook == text_starts_with(text_of(api_routes[i].pattern), TEXT("/hooks/")));
 		open += endpoint->least == ROLE_ANYBODY ? 1 : 0;
 	}
-	assert_int_equal(open, 8); // the document itself, what is behind a renewal link, which is a permission, and hooks, which bring a proof
+	assert_int_equal(open, 9); // the document itself, public keys, what is behind a renewal link, which is a permission, and hooks, which bring a proof
 }
 
 int main(void)

@@ -1,30 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/nanodep/nanodep.h"
 
+#include "tenants/go_json.h"
+
 #include <stdio.h>
 
 enum { SENTENCE_SIZE = 1024 };
 
-// What Go's encoder escapes besides what everybody does.
 void nanodep_json(struct buffer *out, struct text value)
 {
 	struct buffer quoted CLEANUP(buffer_fini_wiped) = BUFFER(NANODEP_ANSWER_MAX);
 
 	buffer_add_json(&quoted, value);
-	for (size_t i = 0; i < quoted.length; i++) {
-		const unsigned char c = (unsigned char)quoted.bytes[i];
-		const bool is_separator = c == 0xe2 && quoted.length - i > 2 && (unsigned char)quoted.bytes[i + 1] == 0x80 &&
-			((unsigned char)quoted.bytes[i + 2] & 0xfe) == 0xa8; // U+2028, U+2029
-
-		if (c == '<' || c == '>' || c == '&') {
-			buffer_add_format(out, "\\u%04x", c);
-		} else if (is_separator) {
-			buffer_add_format(out, "\\u20%02x", ((unsigned char)quoted.bytes[i + 2] & 1) == 0 ? 0x28 : 0x29);
-			i += 2;
-		} else {
-			buffer_add(out, &quoted.bytes[i], 1);
-		}
-	}
+	go_json_escape(out, buffer_text(&quoted));
 }
 
 void nanodep_answer(struct call *call, unsigned status, struct buffer *json)
