@@ -11,11 +11,14 @@
 // a member that is added later goes to the end.
 static const struct member {
 	const char *name;
+	const char *key; // as it stands in the middle of an object
+	size_t key_length;
 	size_t offset;
 	bool is_instant;
 } members[] = {
-#define TEXT_MEMBER(name)    { #name, offsetof(struct device_record, name), false }
-#define INSTANT_MEMBER(name) { #name, offsetof(struct device_record, name##_us), true }
+#define KEY(name)            ",\"" #name "\":"
+#define TEXT_MEMBER(name)    { #name, KEY(name), sizeof KEY(name) - 1, offsetof(struct device_record, name), false }
+#define INSTANT_MEMBER(name) { #name, KEY(name), sizeof KEY(name) - 1, offsetof(struct device_record, name##_us), true }
 	TEXT_MEMBER(serial_number),
 	TEXT_MEMBER(model),
 	TEXT_MEMBER(description),
@@ -32,6 +35,7 @@ static const struct member {
 	INSTANT_MEMBER(mdm_migration_deadline),
 #undef TEXT_MEMBER
 #undef INSTANT_MEMBER
+#undef KEY
 };
 
 enum { MEMBERS = sizeof members / sizeof *members };
@@ -68,9 +72,7 @@ static void add_member(struct buffer *out, bool *first, const struct device_reco
 	if (value.length == 0) {
 		return;
 	}
-	buffer_add_string(out, *first ? "\"" : ",\"");
-	buffer_add_string(out, member->name);
-	buffer_add_string(out, "\":");
+	buffer_add(out, member->key + (*first ? 1 : 0), member->key_length - (*first ? 1 : 0));
 	buffer_add_json(out, value);
 	*first = false;
 }

@@ -140,7 +140,11 @@ static enum job_result result_of(const struct job_view *view, const struct rules
 		break;
 	case JOB_RETIRE:
 	case JOB_REROUTE: return is_there ? JOB_DONE : JOB_NOT_FOUND;
-	case JOB_RELEASE: return is_there ? JOB_ASKED : JOB_NOT_FOUND;
+	case JOB_RELEASE:
+		if (!is_there) {
+			return JOB_NOT_FOUND;
+		}
+		return view->wanted_instance_id == RULESET_INSTANCE_NONE || view->wanted_instance_id == view->stored_instance_id ? JOB_ASKED : JOB_FAILED;
 	case JOB_KINDS: break;
 	}
 	return is_pinned_alike(&view->device, after) && (!view->gives_labels || view->is_labelled) ? JOB_UNCHANGED : JOB_DONE;
@@ -174,9 +178,9 @@ struct job_outcome job_decide(const struct job_view *view)
 		return outcome;
 	}
 	outcome.from_instance_id = outcome.to_instance_id = view->stored_instance_id;
-	if (view->kind == JOB_RELEASE) {
+	if (view->kind == JOB_RELEASE && outcome.result == JOB_ASKED) {
 		release(&outcome);
-	} else if (outcome.result != JOB_UNCHANGED) {
+	} else if (view->kind != JOB_RELEASE && outcome.result != JOB_UNCHANGED) {
 		move(&outcome, view, &after);
 	}
 	return outcome;

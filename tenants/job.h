@@ -31,7 +31,7 @@ enum job_result {
 	JOB_UNCHANGED, // it was so already
 	JOB_NOT_FOUND, // the client has no such device
 	JOB_ASKED,     // Apple is to be asked
-	JOB_FAILED,    // the instance is retired, or Apple will not
+	JOB_FAILED,    // the instance is retired, or it is elsewhere by now, or Apple will not
 	JOB_RESULTS
 };
 const char *job_result_name(enum job_result result); // "not_found"
@@ -39,7 +39,7 @@ MUST_USE bool job_result_parse(struct text name, enum job_result *out);
 
 struct job_view { // one row, and what there is
 	enum job_kind kind;
-	int64_t wanted_instance_id; // of assign and pin; RULESET_INSTANCE_NONE: held
+	int64_t wanted_instance_id; // of assign and pin; RULESET_INSTANCE_NONE: held. Of release: only while it is there; NONE: wherever it is
 	const struct ruleset *rules; // in force; NULL: none yet, everything is held
 	struct ruleset_device device; // without `apple` when the client has no such device: its pin counts
 	int64_t stored_instance_id;   // where it is; RULESET_INSTANCE_NONE: held

@@ -43,6 +43,7 @@ struct buffer {
 #define BUFFER(limit_bytes) ((struct buffer){ .limit = (limit_bytes) })
 
 void buffer_add(struct buffer *buffer, const void *bytes, size_t length);
+void buffer_reserve(struct buffer *buffer, size_t length); // room for as many bytes, or up to the limit: a hint
 char *buffer_extend(struct buffer *buffer, size_t length); // by bytes that the caller fills in at once; NULL: no room
 void buffer_add_text(struct buffer *buffer, struct text t);
 void buffer_add_string(struct buffer *buffer, const char *string);

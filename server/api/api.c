@@ -10,6 +10,7 @@
 #include "api/nanodep/proxy_session.h"
 #include "api/rate_limit.h"
 #include "api/readiness.h"
+#include "api/recent.h"
 #include "api/routes.h"
 #include "depbroker/log.h"
 #include "loop/child.h"
@@ -234,6 +235,7 @@ int api_main(const struct config *config)
 	process.signals = (struct stop_signals){ .stop = on_signal, .again = on_signal_again, .owner = &process };
 	process.routes = join_routes();
 	process.service.proxy_sessions = proxy_sessions_open();
+	process.service.recent = recent_open();
 	process.service.address_rates = rate_limit_open(RENEWALS_PER_ADDRESS);
 	process.service.link_rates = rate_limit_open(RENEWALS_PER_LINK);
 	process.service.hook_rates = rate_limit_open(HOOKS);
@@ -258,6 +260,7 @@ int api_main(const struct config *config)
 	loop_fini(&process.service.loop);
 	key_provider_close(process.service.keys);
 	proxy_sessions_close(process.service.proxy_sessions);
+	recent_close(process.service.recent);
 	free(process.routes);
 	rate_limit_close(process.service.address_rates);
 	rate_limit_close(process.service.link_rates);

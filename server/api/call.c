@@ -4,6 +4,7 @@
 #include "api/change.h"
 #include "api/hook.h"
 #include "api/rate_limit.h"
+#include "api/recent.h"
 #include "api/renewal.h"
 #include "depbroker/log.h"
 #include "loop/hint.h"
@@ -117,6 +118,7 @@ static void hint_after(const struct call *call, unsigned status)
 {
 	if (status < 300 && call->tenant.tenant_id != 0 && !text_equal(call->request->method, TEXT("GET"))) {
 		call_hint_workers(call->service, call->tenant.tenant_id);
+		recent_forget(call->service->recent, call->tenant.tenant_id);
 	}
 }
 
@@ -351,14 +353,19 @@ bool call_if_match(struct call *call, int64_t *version)
 
 // --- admission ---
 
+static const struct pg_transaction *rows_of(const struct call *call)
+{
+	return call->recent != NULL ? recent_transaction(call->recent) : &call->admission;
+}
+
 static bool key_is_good(struct call *call)
 {
 	const int64_t now_us = clock_wall_us();
 
-	if (pg_row_count(&call->admission, 0) != 1) {
+	if (pg_row_count(rows_of(call), 0) != 1) {
 		return false;
 	}
-	store_api_key_read(&call->admission, 0, 0, &call->key);
+	store_api_key_read(rows_of(call), 0, 0, &call->key);
 	return api_key_matches(&call->presented, call->key.hash) && call->key.revoked_at_us == INSTANT_NONE &&
 		call->key.expires_at_us > now_us;
 }
@@ -394,9 +401,9 @@ static bool may_be_named(const struct call *call)
 // Somebody else's tenant is refused by the same words as one that does not exist.
 static bool find_tenant(struct call *call)
 {
-	if (pg_row_count(&call->admission, 1) == 1) {
-		store_tenant_read(&call->admission, 1, 0, &call->tenant);
-		store_tenant_status_read(&call->admission, 1, 0, &call->tenant_status);
+	if (pg_row_count(rows_of(call), 1) == 1) {
+		store_tenant_read(rows_of(call), 1, 0, &call->tenant);
+		store_tenant_status_read(rows_of(call), 1, 0, &call->tenant_status);
 		if (call_may_see(call, call->tenant.tenant_id) && may_be_named(call)) {
 			return true;
 		}
@@ -406,6 +413,25 @@ static bool find_tenant(struct call *call)
 	return false;
 }
 
+// False: that has been answered.
+static bool is_admitted(struct call *call)
+{
+	const bool good = key_is_good(call);
+
+	api_key_fini(&call->presented);
+	if (!good) {
+		refuse_key(call);
+		return false;
+	}
+	call->role = role_of(call->key.role);
+	if (call->role < call->endpoint->least) {
+		call_problem(call, PROBLEM_FORBIDDEN, "it needs %s, and the key is of a %s", role_name(call->endpoint->least),
+			role_name(call->role));
+		return false;
+	}
+	return (!call->endpoint->of_tenant || find_tenant(call)) && query_is_known(call);
+}
+
 static void on_admission(struct op *op)
 {
 	struct pg_transaction *admission = CONTAINER_OF(op, struct pg_transaction, op);
@@ -413,25 +439,22 @@ static void on_admission(struct op *op)
 
 	if (op->rc != OK) {
 		call_problem_of(call, op->rc, &op->fault);
-		return;
+	} else if (is_admitted(call)) {
+		http_admit(call->request);
 	}
-	const bool good = key_is_good(call);
+}
 
-	api_key_fini(&call->presented);
-	if (!good) {
-		refuse_key(call);
-		return;
+static void on_recent(void *argument)
+{
+	struct call *call = argument;
+	const struct op *op = &rows_of(call)->op;
+
+	if (op->rc != OK) {
+		call_problem_of(call, op->rc, &op->fault);
+	} else if (is_admitted(call)) {
+		recent_keep(call->recent, call->tenant.tenant_id);
+		http_admit(call->request);
 	}
-	call->role = role_of(call->key.role);
-	if (call->role < call->endpoint->least) {
-		call_problem(call, PROBLEM_FORBIDDEN, "it needs %s, and the key is of a %s", role_name(call->endpoint->least),
-			role_name(call->role));
-		return;
-	}
-	if ((call->endpoint->of_tenant && !find_tenant(call)) || !query_is_known(call)) {
-		return;
-	}
-	http_admit(call->request);
 }
 
 // What follows the scheme in the header; empty when it has another scheme.
@@ -465,10 +488,32 @@ static bool take_basic_key(struct call *call)
 	return api_key_parse(&call->presented, (struct text){ pair.bytes + user.length + 1, pair.length - user.length - 1 });
 }
 
+static void ask_for_recent(struct call *call)
+{
+	const struct text key_id = text_of(call->presented.id);
+	const struct text slug = call->request->parameters[0];
+
+	call->recent = recent_find(call->service->recent, key_id, slug);
+	if (call->recent != NULL) {
+		if (is_admitted(call)) {
+			http_admit(call->request);
+		}
+		return;
+	}
+	call->recent = recent_begin(call->service->recent, key_id, slug, on_recent, call);
+	(void)store_api_key_by_id(recent_transaction(call->recent), key_id);
+	(void)store_tenant_by_slug(recent_transaction(call->recent), slug);
+	recent_start(call->recent, call->service->pool, STORE_TIMEOUT_MS);
+}
+
 static void ask_for_key(struct call *call)
 {
 	if (call->endpoint->basic_user != NULL ? !take_basic_key(call) : !take_bearer_key(call)) {
 		refuse_key(call);
+		return;
+	}
+	if (call->endpoint->takes_recent != NULL && call->endpoint->takes_recent(call->request)) {
+		ask_for_recent(call);
 		return;
 	}
 	pg_transaction_init(&call->admission, store_directory(), on_admission);
@@ -595,6 +640,7 @@ void call_finished(struct http_request *request, unsigned status, int64_t took_u
 	if (call->has_admission) {
 		pg_transaction_fini(&call->admission);
 	}
+	recent_leave(call->recent);
 	if (call->granted != NULL) {
 		pg_transaction_fini(&call->granted->reading);
 	}

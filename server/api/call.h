@@ -44,6 +44,8 @@ struct endpoint { // the tag of a route
 	void (*answer)(struct call *call); // hears of each good answer in place of the client (change.h). NULL: the client
 	const char *basic_user; // the key is the password of this user (HTTP Basic); NULL: it is a bearer's
 	bool any_query;         // parameters that it does not know are ignored
+	// Of a tenant: whether rows of the key and the tenant that are a moment old will do (recent.h). NULL: never
+	bool (*takes_recent)(const struct http_request *request);
 	const struct token_bringer *bringer; // of a token, other than the REST API's (token_upload.h)
 };
 
@@ -53,6 +55,7 @@ struct call {
 	const struct endpoint *endpoint;
 	struct pg_transaction admission;
 	bool has_admission;
+	struct recent_rows *recent; // in place of `admission`; NULL: it is that
 	struct api_key presented; // wiped after the comparison, but for its id
 	struct api_key_row key;
 	enum role role;

@@ -24,6 +24,7 @@ struct service {
 	unsigned calls; // not finished yet; they may outlive their clients, and the listener
 	void (*idle)(struct service *service); // called when there is none any more; NULL: nobody waits for that
 	struct proxy_sessions *proxy_sessions; // of the NanoDEP API
+	struct recent *recent; // rows of keys and tenants
 	struct rate_limit *address_rates; // of the pages that need no key: by address, and by link
 	struct rate_limit *link_rates;
 	struct rate_limit *dep_rates; // by address

@@ -13,15 +13,39 @@
 static EVP_MD *sha256_method;
 static EVP_MAC *hmac_method;
 static pthread_once_t methods_once = PTHREAD_ONCE_INIT;
+static pthread_key_t context_key; // frees a thread's context with the thread
+
+static void context_free(void *context)
+{
+	EVP_MD_CTX_free(context);
+}
 
 static void methods_fetch(void)
 {
+	const int made = pthread_key_create(&context_key, context_free);
+
+	assert(made == 0);
 	sha256_method = EVP_MD_fetch(NULL, "SHA256", NULL);
 	hmac_method = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	assert(sha256_method != NULL && hmac_method != NULL);
 }
 
 enum { GATHERED_MAX = 1024 };
+
+// Kept by each thread: to make one costs as much as hashing a short text.
+static EVP_MD_CTX *context_of_thread(void)
+{
+	static _Thread_local EVP_MD_CTX *context;
+
+	if (context == NULL) {
+		context = EVP_MD_CTX_new();
+		assert(context != NULL);
+		const int kept = pthread_setspecific(context_key, context);
+
+		assert(kept == 0);
+	}
+	return context;
+}
 
 // Each call of the library costs as much as hashing a hundred bytes, so short parts are handed over together.
 static bool hash_parts(EVP_MD_CTX *context, const struct digest_part *parts, size_t count)
@@ -51,12 +75,11 @@ void sha256(unsigned char out[SHA256_SIZE], const struct digest_part *parts, siz
 {
 	(void)pthread_once(&methods_once, methods_fetch);
 
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool good = context != NULL && EVP_DigestInit_ex2(context, sha256_method, NULL) == 1;
+	EVP_MD_CTX *context = context_of_thread();
+	bool good = EVP_DigestInit_ex2(context, sha256_method, NULL) == 1;
 
 	good = good && hash_parts(context, parts, count) && EVP_DigestFinal_ex(context, out, NULL) == 1;
 	assert(good);
-	EVP_MD_CTX_free(context);
 }
 
 static void hmac(unsigned char *out, size_t size, const char *digest, struct text key, const struct digest_part *parts,

@@ -12,6 +12,7 @@
 #define NAME_LIFE_S       INT64_C(300)
 
 enum { LINE_TOO_LARGE = 100 }; // CURLE_TOO_LARGE of curl 8.6
+enum { ROOM_AT_ONCE = 1 << 20, ROOM_BEHIND = 64 }; // whoever reads the answer in its place wants some bytes behind it
 
 // As buffer_add, but memory that is given up for larger is wiped: answers hold session tokens. False: beyond the limit.
 static bool add_secret(struct buffer *buffer, const void *bytes, size_t length)
@@ -34,11 +35,24 @@ static bool add_secret(struct buffer *buffer, const void *bytes, size_t length)
 	return true;
 }
 
+// What the answer says of its length is believed as far as the limit: memory that is not written costs nothing.
+static void make_room(const struct http_transfer *transfer)
+{
+	curl_off_t length = -1;
+
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK && length > 0 && length < ROOM_AT_ONCE) {
+		buffer_reserve(&transfer->call->answer, (size_t)length + ROOM_BEHIND);
+	}
+}
+
 static size_t on_body(char *bytes, size_t one, size_t length, void *argument)
 {
 	struct http_transfer *transfer = argument;
 
 	(void)one;
+	if (transfer->call->answer.capacity == 0) {
+		make_room(transfer);
+	}
 	if (length > 0 && !add_secret(&transfer->call->answer, bytes, length)) {
 		transfer->answer_is_too_large = true;
 		return 0;
@@ -229,6 +243,7 @@ enum err http_transfer_prepare(struct http_transfer *transfer, CURL *easy, struc
 	CURL_SET(easy, CURLOPT_HEADERFUNCTION, on_head);
 	CURL_SET(easy, CURLOPT_HEADERDATA, transfer);
 	transfer->reason[0] = '\0';
+	transfer->easy = easy;
 	transfer->call->answer = BUFFER(transfer->call->answer_limit);
 	transfer->head = BUFFER(HTTP_HEADS_MAX);
 	return OK;

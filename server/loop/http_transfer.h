@@ -18,6 +18,7 @@ struct http_transfer {
 	struct curl_loop *curl;
 	uint64_t *refused_addresses; // counted there
 
+	CURL *easy; // while it is under way
 	struct curl_slist headers[HTTP_CALL_HEADERS_MAX + HTTP_OWN_HEADERS];
 	char reason[CURL_ERROR_SIZE]; // curl's own words
 	struct buffer head;           // the lines of the last head that was received

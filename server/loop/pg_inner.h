@@ -44,7 +44,7 @@ bool pg_host_needs_lookup(const struct pg_host *host);
 struct pg_parameter {
 	Oid type;
 	bool is_null;
-	size_t offset; // into `encoded`
+	size_t offset; // into the statement's `encoded`
 	size_t length;
 };
 
@@ -52,6 +52,7 @@ struct pg_statement {
 	const char *sql;
 	struct pg_parameter *parameters;
 	size_t count;
+	struct buffer encoded; // its values
 	PGresult *result;
 };
 
@@ -62,7 +63,7 @@ struct pg_inner {
 	struct pg_scope scope;
 	struct pg_statement statements[PG_STATEMENTS_MAX];
 	unsigned count;
-	struct buffer encoded; // of all statements' values
+	size_t encoded_bytes; // of all statements
 	bool commits_lazily;
 	enum err refused;      // a value cannot be sent: told at the start
 	enum pg_stage stage;

@@ -130,7 +130,7 @@ static bool send_statement(struct pg_connection *connection, const struct pg_inn
 		const struct pg_parameter *parameter = &statement->parameters[i];
 
 		types[i] = parameter->type;
-		values[i] = parameter->is_null ? NULL : transaction->encoded.bytes + parameter->offset;
+		values[i] = parameter->is_null ? NULL : statement->encoded.bytes + parameter->offset;
 		lengths[i] = (int)parameter->length;
 		formats[i] = 1;
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ENCODED_LIMIT_MIB 256   // of one transaction's values
+#define ENCODED_LIMIT     ((size_t)ENCODED_LIMIT_MIB << 20)
 #define PARAMETERS_MAX    65535 // of the protocol
 
 #define LOGIN "none" // SET ROLE's word for: whoever has connected
@@ -62,13 +63,27 @@ void pg_transaction_init(struct pg_transaction *transaction, struct pg_scope sco
 	assert((scope.tenant_id > 0) != scope.directory); // made by one of the above
 	assert(is_role(scope.role) || (scope.directory && strcmp(scope.role, LOGIN) == 0));
 	*inner = (struct pg_inner){ .outer = transaction, .scope = scope,
-		.encoded = BUFFER((size_t)ENCODED_LIMIT_MIB * 1024 * 1024),
 		.deferred = { .run = on_finished } };
 	list_init(&inner->link);
 	op_init(&transaction->op, done);
 	transaction->sqlstate[0] = '\0';
 	transaction->constraint[0] = '\0';
 	transaction->inner = inner;
+}
+
+// At most: an element has its length, and a number at most eight bytes.
+static size_t encoded_size(const struct pg_value *values, size_t count)
+{
+	enum { HEAD = 20, ELEMENT = 12 };
+	size_t size = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size += HEAD + ELEMENT + values[i].text.length + values[i].count * ELEMENT;
+		for (size_t j = 0; values[i].texts != NULL && j < values[i].count; j++) {
+			size += values[i].texts[j].length;
+		}
+	}
+	return size;
 }
 
 unsigned pg_add(struct pg_transaction *transaction, const char *sql, const struct pg_value *values, size_t count)
@@ -78,16 +93,18 @@ unsigned pg_add(struct pg_transaction *transaction, const char *sql, const struc
 	struct fault *fault = &transaction->op.fault;
 
 	assert(inner->stage == PG_DRAFT && inner->count < PG_STATEMENTS_MAX && count <= PARAMETERS_MAX);
-	*statement = (struct pg_statement){ .sql = sql, .count = count };
+	*statement = (struct pg_statement){ .sql = sql, .count = count, .encoded = BUFFER(ENCODED_LIMIT - inner->encoded_bytes) };
+	buffer_reserve(&statement->encoded, encoded_size(values, count));
 	statement->parameters = allocate_array(count, sizeof *statement->parameters);
 	for (size_t i = 0; i < count; i++) {
-		if (!pg_value_encode(&inner->encoded, &statement->parameters[i], &values[i]) && inner->refused == OK) {
-			inner->refused = inner->encoded.overflow ?
+		if (!pg_value_encode(&statement->encoded, &statement->parameters[i], &values[i]) && inner->refused == OK) {
+			inner->refused = statement->encoded.overflow ?
 				fault_set(fault, ERR_BAD_INPUT, "the values are larger than %d MiB", ENCODED_LIMIT_MIB) :
 				fault_set(fault, ERR_BAD_INPUT, "statement %u: value %zu is out of its type's range", inner->count,
 					i + 1);
 		}
 	}
+	inner->encoded_bytes += statement->encoded.length;
 	return inner->count++;
 }
 
@@ -153,8 +170,8 @@ void pg_transaction_fini(struct pg_transaction *transaction)
 	free_results(inner);
 	for (unsigned i = 0; i < inner->count; i++) {
 		free(inner->statements[i].parameters);
+		buffer_fini_wiped(&inner->statements[i].encoded);
 	}
-	buffer_fini_wiped(&inner->encoded);
 	free(inner);
 	transaction->inner = NULL;
 }

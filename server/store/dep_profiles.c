@@ -57,10 +57,22 @@ void store_dep_wish_put(struct pg_transaction *t, int64_t tenant_id, int64_t ins
 	store_reroute_insert(t, tenant_id, serials, count);
 }
 
-void store_dep_wish_delete(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, const struct text *serials, size_t count)
+unsigned store_dep_wish_delete(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, const struct text *serials, size_t count)
 {
 	store_start_over(t, tenant_id, false);
-	(void)PG_ADD(t, "delete from depbroker.dep_wishes where tenant_id = $1 and instance_id = $2 and serial_number = any ($3::text[])",
+	const unsigned statement = PG_ADD(t,
+		"delete from depbroker.dep_wishes where tenant_id = $1 and instance_id = $2 and serial_number = any ($3::text[])"
+		" returning serial_number, profile_uuid",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
+
 	store_reroute_insert(t, tenant_id, serials, count);
+	return statement;
+}
+
+void store_dep_wish_read(const struct pg_transaction *t, unsigned statement, size_t row, struct text *serial, struct text *profile_uuid)
+{
+	struct columns at = { t, statement, row, 0 };
+
+	*serial = next_text(&at);
+	*profile_uuid = next_text(&at);
 }

@@ -24,4 +24,6 @@ void store_dep_profile_lose(struct pg_transaction *t, int64_t tenant_id, struct 
 // Api scope, for those of the serial numbers that are devices of the instance.
 void store_dep_wish_put(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, struct text profile_uuid,
 	const struct text *serials, size_t count);
-void store_dep_wish_delete(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, const struct text *serials, size_t count);
+// Returns the statement: a row for each wish that there was.
+unsigned store_dep_wish_delete(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id, const struct text *serials, size_t count);
+void store_dep_wish_read(const struct pg_transaction *t, unsigned statement, size_t row, struct text *serial, struct text *profile_uuid);

@@ -8,49 +8,50 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The one list of what is stored of a device: parameter, column, its type, how it is kept in struct device_row, and where.
-// The serial number, which is the key, is $2.
-#define DEVICE_COLUMNS(X)                                                       \
-	X(3, model, text, TEXT, apple.model)                                        \
-	X(4, description, text, TEXT, apple.description)                            \
-	X(5, color, text, TEXT, apple.color)                                        \
-	X(6, asset_tag, text, TEXT, apple.asset_tag)                                \
-	X(7, device_family, text, TEXT, apple.device_family)                        \
-	X(8, os, text, TEXT, apple.os)                                              \
-	X(9, profile_status, text, TEXT, apple.profile_status)                      \
-	X(10, profile_uuid, text, TEXT, apple.profile_uuid)                         \
-	X(11, device_assigned_by, text, TEXT, apple.device_assigned_by)             \
-	X(12, profile_assign_time, timestamptz, INSTANT, apple.profile_assign_time_us) \
-	X(13, profile_push_time, timestamptz, INSTANT, apple.profile_push_time_us)  \
-	X(14, device_assigned_date, timestamptz, INSTANT, apple.device_assigned_date_us) \
-	X(15, mdm_migration_deadline, timestamptz, INSTANT, apple.mdm_migration_deadline_us) \
-	X(16, extra, text, TEXT, apple.extra)                                       \
-	X(17, op_date, timestamptz, INSTANT, apple.op_date_us)                      \
-	X(18, fingerprint, bytea, FINGERPRINT, apple.fingerprint)                   \
-	X(19, gone_at, timestamptz, INSTANT, gone_at_us)                            \
-	X(20, instance_id, bigint, NUMBER_OR_NULL, instance_id)                     \
-	X(21, rules_version, bigint, NUMBER, rules_version)                         \
-	X(22, assign_state, bigint, STATE, assign_state)                            \
-	X(23, assign_at, timestamptz, INSTANT, assign_at_us)                        \
-	X(24, assign_attempts, bigint, NUMBER, assign_attempts)                     \
-	X(25, assigned_profile_uuid, text, TEXT, assigned_profile_uuid)             \
-	X(26, first_seen_at, timestamptz, INSTANT, first_seen_at_us)                \
-	X(27, changed_at, timestamptz, INSTANT, changed_at_us)                      \
-	X(28, gone_reason, bigint, REASON, gone_reason)                             \
-	X(29, gone_seq, bigint, NUMBER_OR_NULL, gone_seq)                           \
-	X(30, last_instance_id, bigint, NUMBER_OR_NULL, last_instance_id)           \
-	X(31, decider, bigint, DECIDER, decider)                                    \
-	X(32, rule_id, text, TEXT, rule_id)                                         \
-	X(33, hold_reason, text, TEXT, hold_reason)                                 \
-	X(34, held_since, timestamptz, INSTANT, held_since_us)
+// The one list of what is stored of a device: parameters, column, its type, how it is kept in struct device_row, and where. Two parameters,
+// because most columns have one value in all rows of a page, and unpacking an array costs more than storing what is in it: the first is
+// the array, the second the value of all rows, and one of them is empty. The serial number, which is the key, is $2.
+#define DEVICE_COLUMNS(X)                                                              \
+	X(3, 35, model, text, TEXT, apple.model)                                           \
+	X(4, 36, description, text, TEXT, apple.description)                               \
+	X(5, 37, color, text, TEXT, apple.color)                                           \
+	X(6, 38, asset_tag, text, TEXT, apple.asset_tag)                                   \
+	X(7, 39, device_family, text, TEXT, apple.device_family)                           \
+	X(8, 40, os, text, TEXT, apple.os)                                                 \
+	X(9, 41, profile_status, text, TEXT, apple.profile_status)                         \
+	X(10, 42, profile_uuid, text, TEXT, apple.profile_uuid)                            \
+	X(11, 43, device_assigned_by, text, TEXT, apple.device_assigned_by)                \
+	X(12, 44, profile_assign_time, timestamptz, INSTANT, apple.profile_assign_time_us) \
+	X(13, 45, profile_push_time, timestamptz, INSTANT, apple.profile_push_time_us)     \
+	X(14, 46, device_assigned_date, timestamptz, INSTANT, apple.device_assigned_date_us)\
+	X(15, 47, mdm_migration_deadline, timestamptz, INSTANT, apple.mdm_migration_deadline_us)\
+	X(16, 48, extra, text, TEXT, apple.extra)                                          \
+	X(17, 49, op_date, timestamptz, INSTANT, apple.op_date_us)                         \
+	X(18, 50, fingerprint, bytea, FINGERPRINT, apple.fingerprint)                      \
+	X(19, 51, gone_at, timestamptz, INSTANT, gone_at_us)                               \
+	X(20, 52, instance_id, bigint, NUMBER_OR_NULL, instance_id)                        \
+	X(21, 53, rules_version, bigint, NUMBER, rules_version)                            \
+	X(22, 54, assign_state, bigint, STATE, assign_state)                               \
+	X(23, 55, assign_at, timestamptz, INSTANT, assign_at_us)                           \
+	X(24, 56, assign_attempts, bigint, NUMBER, assign_attempts)                        \
+	X(25, 57, assigned_profile_uuid, text, TEXT, assigned_profile_uuid)                \
+	X(26, 58, first_seen_at, timestamptz, INSTANT, first_seen_at_us)                   \
+	X(27, 59, changed_at, timestamptz, INSTANT, changed_at_us)                         \
+	X(28, 60, gone_reason, bigint, REASON, gone_reason)                                \
+	X(29, 61, gone_seq, bigint, NUMBER_OR_NULL, gone_seq)                              \
+	X(30, 62, last_instance_id, bigint, NUMBER_OR_NULL, last_instance_id)              \
+	X(31, 63, decider, bigint, DECIDER, decider)                                       \
+	X(32, 64, rule_id, text, TEXT, rule_id)                                            \
+	X(33, 65, hold_reason, text, TEXT, hold_reason)                                    \
+	X(34, 66, held_since, timestamptz, INSTANT, held_since_us)
 
 enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER, STATE_MEMBER, REASON_MEMBER, DECIDER_MEMBER, FINGERPRINT_MEMBER };
 
-#define AS_NAME(number, name, type, kept, member)      ", " #name
-#define AS_VALUE(number, name, type, kept, member)     ", " VALUE_##kept("n." #name)
-#define AS_ARRAY(number, name, type, kept, member)     ", $" #number "::" #type "[]"
-#define AS_CHANGE(number, name, type, kept, member)    ", " #name " = excluded." #name
-#define AS_DEFINITION(number, name, type, kept, member) { kept##_MEMBER, offsetof(struct device_row, member) },
+#define AS_NAME(array, all, name, type, kept, member)       ", " #name
+#define AS_VALUE(array, all, name, type, kept, member)      ", " VALUE_##kept("coalesce(n." #name ", $" #all "::" #type ")")
+#define AS_ARRAY(array, all, name, type, kept, member)      ", unnest($" #array "::" #type "[]) as " #name
+#define AS_CHANGE(array, all, name, type, kept, member)     ", " #name " = excluded." #name
+#define AS_DEFINITION(array, all, name, type, kept, member) { kept##_MEMBER, offsetof(struct device_row, member) },
 
 #define VALUE_TEXT(name)           name
 #define VALUE_INSTANT(name)        name
@@ -126,30 +127,44 @@ static enum pg_kind array_kind(const struct device_column *column)
 	return PG_INT8_ARRAY;
 }
 
-static bool is_null(const struct device_column *column, const void *member)
+static bool is_text(const struct device_column *column)
 {
-	switch (column->kept) {
-	case TEXT_MEMBER: return text_of_member(column, member).bytes == NULL;
-	case INSTANT_MEMBER: return number_of_member(column, member) == INSTANT_NONE;
-	case NUMBER_OR_NULL_MEMBER:
-	case REASON_MEMBER: return number_of_member(column, member) == 0;
-	case NUMBER_MEMBER:
-	case STATE_MEMBER:
-	case DECIDER_MEMBER:
-	case FINGERPRINT_MEMBER: break;
-	}
-	return false;
+	return column->kept == TEXT_MEMBER || column->kept == FINGERPRINT_MEMBER;
 }
 
-// Then the column's array is sent empty: unnest fills the shorter ones up with nulls.
-static bool is_null_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
+static const void *member_of(const struct device_row *row, const struct device_column *column)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (!is_null(column, (const char *)&rows[i] + column->offset)) {
+	return (const char *)row + column->offset;
+}
+
+static bool is_same_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		const void *first = member_of(&rows[0], column);
+		const void *other = member_of(&rows[i], column);
+
+		if (is_text(column) ? !text_equal(text_of_member(column, first), text_of_member(column, other)) :
+			number_of_member(column, first) != number_of_member(column, other)) {
 			return false;
 		}
 	}
-	return true;
+	return count > 0;
+}
+
+// In all rows the same; of no row: nothing that is ever asked for.
+static struct pg_value value_of_all(const struct device_column *column, const struct device_row *row)
+{
+	switch (column->kept) {
+	case TEXT_MEMBER: return PG_V_TEXT(row != NULL ? text_of_member(column, member_of(row, column)) : TEXT_NONE);
+	case FINGERPRINT_MEMBER: return PG_V_BYTEA(row != NULL ? text_of_member(column, member_of(row, column)) : TEXT_NONE);
+	case INSTANT_MEMBER: return PG_V_INSTANT(row != NULL ? number_of_member(column, member_of(row, column)) : INSTANT_NONE);
+	case NUMBER_MEMBER:
+	case NUMBER_OR_NULL_MEMBER:
+	case STATE_MEMBER:
+	case REASON_MEMBER:
+	case DECIDER_MEMBER: break;
+	}
+	return PG_V_INT8(row != NULL ? number_of_member(column, member_of(row, column)) : 0);
 }
 
 struct arrays { // of one column
@@ -160,18 +175,12 @@ struct arrays { // of one column
 static struct pg_value column_value(struct arrays *arrays, const struct device_column *column, const struct device_row *rows,
 	size_t count)
 {
-	const bool is_text = column->kept == TEXT_MEMBER || column->kept == FINGERPRINT_MEMBER;
-
-	*arrays = (struct arrays){ NULL, NULL };
-	if (is_null_in_all(column, rows, count)) {
-		return (struct pg_value){ .kind = array_kind(column) };
-	}
-	arrays->texts = is_text ? allocate_array(count, sizeof *arrays->texts) : NULL;
-	arrays->numbers = is_text ? NULL : allocate_array(count, sizeof *arrays->numbers);
+	arrays->texts = is_text(column) ? allocate_array(count, sizeof *arrays->texts) : NULL;
+	arrays->numbers = is_text(column) ? NULL : allocate_array(count, sizeof *arrays->numbers);
 	for (size_t i = 0; i < count; i++) {
-		const void *member = (const char *)&rows[i] + column->offset;
+		const void *member = member_of(&rows[i], column);
 
-		if (is_text) {
+		if (is_text(column)) {
 			arrays->texts[i] = text_of_member(column, member);
 		} else {
 			arrays->numbers[i] = number_of_member(column, member);
@@ -180,26 +189,46 @@ static struct pg_value column_value(struct arrays *arrays, const struct device_c
 	return (struct pg_value){ .kind = array_kind(column), .numbers = arrays->numbers, .texts = arrays->texts, .count = count };
 }
 
-unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
+enum { VALUES = 1 + COLUMNS + COLUMNS - 1 }; // the client, the arrays, and what is the same in all
+
+static unsigned add_rows(struct pg_transaction *t, const char *sql, int64_t tenant_id, const struct device_row *rows, size_t count)
 {
-	struct pg_value values[1 + COLUMNS] = { PG_V_INT8(tenant_id) };
-	struct arrays arrays[COLUMNS];
+	struct pg_value values[VALUES] = { PG_V_INT8(tenant_id) };
+	struct arrays arrays[COLUMNS] = { { NULL, NULL } };
 	unsigned statement;
 
-	for (size_t i = 0; i < COLUMNS; i++) {
-		values[1 + i] = column_value(&arrays[i], &columns[i], rows, count);
+	values[1] = column_value(&arrays[0], &columns[0], rows, count);
+	for (size_t i = 1; i < COLUMNS; i++) {
+		const bool same = is_same_in_all(&columns[i], rows, count);
+
+		values[1 + i] = same ? (struct pg_value){ .kind = array_kind(&columns[i]) } : column_value(&arrays[i], &columns[i], rows, count);
+		values[COLUMNS + i] = value_of_all(&columns[i], same ? &rows[0] : NULL);
 	}
-	statement = pg_add(t,
-		"insert into depbroker.devices (tenant_id, serial_number" DEVICE_COLUMNS(AS_NAME) ")"
-		" select $1, n.serial_number" DEVICE_COLUMNS(AS_VALUE)
-		" from unnest($2::text[]" DEVICE_COLUMNS(AS_ARRAY) ") as n (serial_number" DEVICE_COLUMNS(AS_NAME) ")"
-		" on conflict (tenant_id, serial_number) do update set tenant_id = excluded.tenant_id" DEVICE_COLUMNS(AS_CHANGE),
-		values, 1 + COLUMNS);
+	statement = pg_add(t, sql, values, VALUES);
 	for (size_t i = 0; i < COLUMNS; i++) {
 		free(arrays[i].texts);
 		free(arrays[i].numbers);
 	}
 	return statement;
+}
+
+// Arrays of different lengths are filled up with nulls. In the list of what is selected they are read one row after the other; in a from
+// clause each would be copied first.
+#define INSERT                                                                                             \
+	"insert into depbroker.devices (tenant_id, serial_number" DEVICE_COLUMNS(AS_NAME) ")"                     \
+	" select $1, n.serial_number" DEVICE_COLUMNS(AS_VALUE)                                                   \
+	" from (select unnest($2::text[]) as serial_number" DEVICE_COLUMNS(AS_ARRAY) ") as n"
+
+unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
+{
+	return add_rows(t,
+		INSERT " on conflict (tenant_id, serial_number) do update set tenant_id = excluded.tenant_id" DEVICE_COLUMNS(AS_CHANGE),
+		tenant_id, rows, count);
+}
+
+unsigned store_device_insert(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
+{
+	return add_rows(t, INSERT, tenant_id, rows, count);
 }
 
 // --- out ---

@@ -9,6 +9,8 @@
 
 // Worker scope, in a fenced transaction: rows become these, however many.
 unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count);
+// The same for rows of which none is there, which the fence makes certain: half the work. ERR_CONFLICT: one was there, and nothing is changed.
+unsigned store_device_insert(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count);
 
 // Any tenant scope.
 unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);

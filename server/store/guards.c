@@ -9,7 +9,12 @@
 
 // --- claims ---
 
-void store_claims_put(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count)
+#define CLAIM                                                                                               \
+	"insert into depbroker.serial_claims as c (tenant_id, serial_number, claimed_at, assigned_at, gone_at)"    \
+	" select $1, n.serial, now(), n.assigned, case when n.gone = 1 then now() end"                            \
+	" from (select unnest($2::text[]) as serial, unnest($3::timestamptz[]) as assigned, unnest($4::bigint[]) as gone) as n"
+
+static void add_claims(struct pg_transaction *t, const char *sql, int64_t tenant_id, const struct serial_claim *claims, size_t count)
 {
 	struct text *serials = allocate_array(count, sizeof *serials);
 	int64_t *assigned = allocate_array(count, sizeof *assigned);
@@ -20,18 +25,25 @@ void store_claims_put(struct pg_transaction *t, int64_t tenant_id, const struct 
 		assigned[i] = claims[i].assigned_at_us;
 		gone[i] = claims[i].gone;
 	}
-	(void)PG_ADD(t,
-		"insert into depbroker.serial_claims as c (tenant_id, serial_number, claimed_at, assigned_at, gone_at)"
-		" select $1, n.serial, now(), n.assigned, case when n.gone = 1 then now() end"
-		" from unnest($2::text[], $3::timestamptz[], $4::bigint[]) as n (serial, assigned, gone)"
-		" on conflict (tenant_id, serial_number) do update set assigned_at = excluded.assigned_at,"
-		" claimed_at = case when c.gone_at is not null and excluded.gone_at is null then now() else c.claimed_at end,"
-		" gone_at = case when excluded.gone_at is not null then coalesce(c.gone_at, now()) end",
-		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count), PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, assigned, count),
-		PG_V_NUMBERS(PG_INT8_ARRAY, gone, count));
+	(void)PG_ADD(t, sql, PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count),
+		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, assigned, count), PG_V_NUMBERS(PG_INT8_ARRAY, gone, count));
 	free(serials);
 	free(assigned);
 	free(gone);
+}
+
+void store_claims_put(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count)
+{
+	add_claims(t,
+		CLAIM " on conflict (tenant_id, serial_number) do update set assigned_at = excluded.assigned_at,"
+		" claimed_at = case when c.gone_at is not null and excluded.gone_at is null then now() else c.claimed_at end,"
+		" gone_at = case when excluded.gone_at is not null then coalesce(c.gone_at, now()) end",
+		tenant_id, claims, count);
+}
+
+void store_claims_insert(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count)
+{
+	add_claims(t, CLAIM, tenant_id, claims, count);
 }
 
 unsigned store_claim_list(struct pg_transaction *t, struct text serial, const int64_t *tenant_ids, size_t count, int limit)
@@ -67,7 +79,7 @@ unsigned store_guard_by_serials(struct pg_transaction *t, int64_t tenant_id, con
 	return PG_ADD(t,
 		"select w.serial_number, r.serial_number is not null from unnest($2::text[]) as w (serial_number)"
 		" left join depbroker.rivalled($2::text[], $3::timestamptz[]) as r (serial_number) on r.serial_number = w.serial_number"
-		" where r.serial_number is not null or " GUARD_UNEXPECTED("w.serial_number"),
+		" where r.serial_number is not null or (" GUARD_UNEXPECTED("w.serial_number") ")",
 		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count),
 		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, assigned_us, assigned_us != NULL ? count : 0));
 }

@@ -19,6 +19,7 @@ struct serial_claim {
 
 // Worker scope, in a fenced transaction.
 void store_claims_put(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count);
+void store_claims_insert(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count); // with store_device_insert
 
 // Directory scope: the clients that have, or had, a device, of these clients (NULL: of all), the present ones first.
 struct claim_row {

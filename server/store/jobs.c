@@ -99,6 +99,18 @@ int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned state
 	return store_number(t, statement);
 }
 
+unsigned store_job_releasing(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
+{
+	return PG_ADD(t,
+		"select distinct r.serial_number from depbroker.jobs j"
+		" left join depbroker.approvals a on a.tenant_id = $1 and a.approval_id = j.approval_id"
+		" join depbroker.job_rows r on r.tenant_id = $1 and r.job_id = j.job_id and r.result in ('waiting', 'asked')"
+		"  and r.serial_number = any ($2::text[])"
+		" where j.tenant_id = $1 and j.kind = 'release' and not j.dry_run"
+		" and j.state in ('costing', 'waiting', 'scheduled', 'running', 'asking') and (j.state <> 'waiting' or a.expires_at > now())",
+		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count));
+}
+
 #define JOB_STATE "case when j.state = 'waiting' and a.expires_at <= now() then 'expired' else j.state end"
 #define JOB                                                                                                                          \
 	"select j.job_id, j.tenant_id, o.slug, j.kind,"                                                                                           \
@@ -295,13 +307,14 @@ static void put_outcomes(struct pg_transaction *t, const struct job_progress *pr
 	(void)PG_ADD(t,
 		"update depbroker.job_rows r set moves = n.moves <> 0, from_instance_id = nullif(n.origin, 0), to_instance_id = nullif(n.target, 0),"
 		" result = case when $8 then r.result else n.result end,"
-		" detail = case when n.result = 'failed' then 'the instance is retired' end"
+		" detail = case when n.result = 'failed' then $11 end"
 		" from unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[]) as n (number, origin, target, moves, result)"
 		" where r.tenant_id = $1 and r.job_id = $2 and r.row_number = n.number and r.row_number between $9 and $10", // so that no plan reads all
 		PG_V_INT8(progress->job->tenant_id), PG_V_INT8(progress->job->job_id), PG_V_NUMBERS(PG_INT8_ARRAY, progress->row_numbers, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + FROM * count, count), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + TO * count, count),
 		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + MOVES * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, results, count), PG_V_BOOL(keeps_result),
-		PG_V_INT8(count > 0 ? progress->row_numbers[0] : 0), PG_V_INT8(count > 0 ? progress->row_numbers[count - 1] : 0));
+		PG_V_INT8(count > 0 ? progress->row_numbers[0] : 0), PG_V_INT8(count > 0 ? progress->row_numbers[count - 1] : 0),
+		PG_V_TEXT(progress->job->kind == JOB_RELEASE ? TEXT("it is elsewhere by now") : TEXT("the instance is retired")));
 	free(results);
 	free(numbers);
 }
@@ -630,7 +643,7 @@ unsigned store_job_asked(struct pg_transaction *t, int64_t tenant_id, int limit)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
 	return PG_ADD(t,
-		"select r.job_id, r.row_number, j.kind, r.serial_number from depbroker.job_rows r"
+		"select r.job_id, r.row_number, j.kind, r.serial_number, r.instance_id from depbroker.job_rows r"
 		" join depbroker.jobs j on j.tenant_id = $1 and j.job_id = r.job_id"
 		" where r.tenant_id = $1 and r.result = 'asked' and r.job_id = (select min(w.job_id) from depbroker.job_rows w"
 		"  join depbroker.jobs o on o.tenant_id = $1 and o.job_id = w.job_id and o.state in ('running', 'asking')"
@@ -647,6 +660,7 @@ void store_job_asked_read(const struct pg_transaction *t, unsigned statement, si
 	out->row_number = next_number(&at);
 	out->kind = kind_stored(next_text(&at));
 	out->serial_number = next_text(&at);
+	out->wanted_instance_id = next_number(&at);
 }
 
 void store_job_answered(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_answer *answers, size_t count)

@@ -45,7 +45,7 @@ void store_job_insert(struct pg_transaction *t, int64_t tenant_id, const struct 
 
 struct job_wish { // one row as it was asked for
 	struct text serial_number;
-	int64_t instance_id; // 0: held, or none
+	int64_t instance_id; // 0: held, or none; of release: only while it is there
 	struct text refused; // a sentence; empty: it is not
 	bool has_labels; // its own, in place of the job's:
 	struct text labels; // a line each
@@ -58,6 +58,8 @@ void store_job_rows_of_devices(struct pg_transaction *t, int64_t tenant_id, int6
 
 unsigned store_job_unfinished(struct pg_transaction *t, int64_t tenant_id); // any tenant scope: one number
 int64_t store_job_unfinished_read(const struct pg_transaction *t, unsigned statement);
+// Those of the serial numbers that a release is asked for already. A text a row.
+unsigned store_job_releasing(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count); // any tenant scope
 unsigned store_job_by_id(struct pg_transaction *t, int64_t tenant_id, int64_t job_id); // any tenant scope: one row or none
 struct job_filter {
 	int64_t before_id;
@@ -185,6 +187,7 @@ struct job_asked_row {
 	int64_t job_id, row_number;
 	enum job_kind kind; // JOB_REMOVE_PROFILE or JOB_RELEASE
 	struct text serial_number;
+	int64_t wanted_instance_id; // of release; 0: wherever it is
 };
 // Of one job, the oldest first.
 unsigned store_job_asked(struct pg_transaction *t, int64_t tenant_id, int limit);

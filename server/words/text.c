@@ -118,6 +118,18 @@ bool text_is_utf8(struct text t)
 	return true;
 }
 
+void buffer_reserve(struct buffer *buffer, size_t length)
+{
+	const size_t left = buffer->limit - buffer->length;
+	const size_t capacity = buffer->length + (length < left ? length : left) + 1;
+
+	if (capacity > buffer->capacity) {
+		buffer->bytes = reallocate(buffer->bytes, capacity);
+		buffer->bytes[buffer->length] = '\0';
+		buffer->capacity = capacity;
+	}
+}
+
 char *buffer_extend(struct buffer *buffer, size_t length)
 {
 	assert(buffer->limit > 0);
@@ -201,11 +213,34 @@ static bool is_plain_ascii(unsigned char byte)
 	return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
 }
 
+// False, and nothing added: it is not all plain ASCII, as nearly all texts are.
+static bool add_plain_json(struct buffer *buffer, struct text t)
+{
+	for (size_t i = 0; i < t.length; i++) {
+		if (!is_plain_ascii((unsigned char)t.bytes[i])) {
+			return false;
+		}
+	}
+	char *at = buffer_extend(buffer, t.length + 2);
+
+	if (at != NULL) {
+		*at = '"';
+		if (t.length > 0) {
+			memcpy(at + 1, t.bytes, t.length);
+		}
+		at[t.length + 1] = '"';
+	}
+	return true;
+}
+
 void buffer_add_json(struct buffer *buffer, struct text t)
 {
 	const unsigned char *bytes = (const unsigned char *)t.bytes;
 	size_t plain = 0; // start of the run that needs no escape
 
+	if (add_plain_json(buffer, t)) {
+		return;
+	}
 	buffer_add(buffer, "\"", 1);
 	for (size_t at = 0; at < t.length;) {
 		if (is_plain_ascii(bytes[at])) { // nearly always

@@ -436,7 +436,6 @@ static void take_read_back(struct assign_flow *assign)
 			settings = routing_of_gone(flow->tenant);
 			reconcile_unseen(&outcome, &settings, row, REMOVAL_INACCESSIBLE);
 		} else {
-			device_fingerprint(record);
 			settings = routing_decide(flow->tenant, record, row);
 			reconcile_record(&outcome, &settings, row, record, false);
 		}

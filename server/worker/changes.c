@@ -18,6 +18,7 @@ void changes_init(struct changes *changes, struct tenant *tenant)
 void changes_reset(struct changes *changes)
 {
 	changes->row_count = 0;
+	changes->new_count = 0;
 	changes->event_count = 0;
 	changes->news_count = 0;
 	changes->replacement_count = 0;
@@ -171,7 +172,13 @@ static void note_claim(struct changes *changes, const struct device_row *stored,
 		return;
 	}
 	changes->claims = grow(changes->claims, changes->claim_count, &changes->claim_room, sizeof *changes->claims);
-	changes->claims[changes->claim_count++] = (struct serial_claim){
+	struct serial_claim *claim = &changes->claims[changes->claim_count++];
+
+	if (stored == NULL) {
+		*claim = changes->claims[changes->new_count - 1];
+		claim = &changes->claims[changes->new_count - 1];
+	}
+	*claim = (struct serial_claim){
 		.serial_number = row->apple.serial_number, .assigned_at_us = row->apple.device_assigned_date_us, .gone = gone,
 	};
 }
@@ -188,13 +195,27 @@ static void note_lag(struct changes *changes, const struct device_row *stored, c
 	changes->assign_lag_us = lag_us > changes->assign_lag_us ? lag_us : changes->assign_lag_us;
 }
 
+// Of those that are stored the first one makes room for a new one.
+static struct device_row *add_row(struct changes *changes, bool new)
+{
+	changes->rows = grow(changes->rows, changes->row_count, &changes->row_room, sizeof *changes->rows);
+	struct device_row *last = &changes->rows[changes->row_count++];
+
+	if (!new) {
+		return last;
+	}
+	struct device_row *row = &changes->rows[changes->new_count++];
+
+	*last = *row;
+	return row;
+}
+
 void changes_add(struct changes *changes, const struct reconcile_outcome *outcome)
 {
 	if (!outcome->write) {
 		return;
 	}
-	changes->rows = grow(changes->rows, changes->row_count, &changes->row_room, sizeof *changes->rows);
-	struct device_row *row = &changes->rows[changes->row_count++];
+	struct device_row *row = add_row(changes, outcome->stored == NULL);
 
 	*row = outcome->next;
 	if (outcome->event_count > 0) {
@@ -276,6 +297,23 @@ static void build_parked(const struct changes *changes, struct pg_transaction *t
 	free(rows);
 }
 
+// A new row has a claim, and its place is the same.
+static void build_rows(const struct changes *changes, struct pg_transaction *t, int64_t tenant_id)
+{
+	const size_t new = changes->new_count;
+
+	if (new > 0) {
+		(void)store_device_insert(t, tenant_id, changes->rows, new);
+		store_claims_insert(t, tenant_id, changes->claims, new);
+	}
+	if (changes->row_count > new) {
+		(void)store_device_put(t, tenant_id, changes->rows + new, changes->row_count - new);
+	}
+	if (changes->claim_count > new) {
+		store_claims_put(t, tenant_id, changes->claims + new, changes->claim_count - new);
+	}
+}
+
 void changes_build(const struct changes *changes, struct pg_transaction *t, const struct ledger_entry *entry)
 {
 	const struct tenant *tenant = changes->tenant;
@@ -288,12 +326,7 @@ void changes_build(const struct changes *changes, struct pg_transaction *t, cons
 	if (changes->row_count == 0 && changes->event_count == 0) {
 		return;
 	}
-	if (changes->row_count > 0) {
-		(void)store_device_put(t, fence.tenant_id, changes->rows, changes->row_count);
-	}
-	if (changes->claim_count > 0) {
-		store_claims_put(t, fence.tenant_id, changes->claims, changes->claim_count);
-	}
+	build_rows(changes, t, fence.tenant_id);
 	if (changes->assign_lag_us >= 0) {
 		store_tenant_status_assigned(t, fence.tenant_id, changes->assign_lag_us / 1000);
 	}

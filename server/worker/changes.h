@@ -14,15 +14,15 @@
 
 struct changes {
 	struct tenant *tenant;
-	struct device_row *rows;
-	size_t row_count, row_room;
+	struct device_row *rows; // first those of which none is stored
+	size_t row_count, row_room, new_count;
 	struct stored_event *events;
 	size_t event_count, event_room;
 	size_t news_count; // rows with events
 	struct text *replacements; // serial numbers of rows that say that they are
 	size_t replacement_count, replacement_room;
 	int64_t assign_lag_us; // the longest of rows that get their first profile; -1: none does
-	struct serial_claim *claims; // of rows that come, go, or have another date
+	struct serial_claim *claims; // of the new rows, in their order, then of rows that come, go, or have another date
 	size_t claim_count, claim_room;
 	const struct apple_page *parked; // whose rejected records are kept; NULL: none
 	bool missed;       // the changes had not told of these: they are counted

@@ -79,6 +79,12 @@ static enum job_kind kind_of(const struct job_flow *job)
 	return job->asked[0].kind; // rows are of one job
 }
 
+// Of a release that was asked for by the MDM server of one instance.
+static bool is_elsewhere(const struct job_asked_row *asked, const struct device_row *device)
+{
+	return asked->wanted_instance_id != INSTANCE_NONE && asked->wanted_instance_id != device->instance_id;
+}
+
 // What Apple need not be asked is answered at once.
 static void pick(struct job_flow *job)
 {
@@ -90,6 +96,8 @@ static void pick(struct job_flow *job)
 
 		if (device == NULL) {
 			answer(job, i, JOB_NOT_FOUND, TEXT("it went meanwhile"));
+		} else if (kind_of(job) == JOB_RELEASE && is_elsewhere(&job->asked[i], device)) {
+			answer(job, i, JOB_FAILED, TEXT("it is elsewhere by now"));
 		} else if (kind_of(job) == JOB_REMOVE_PROFILE && device->instance_id != INSTANCE_NONE) {
 			answer(job, i, JOB_FAILED, TEXT("it is not held any more"));
 		} else if (kind_of(job) == JOB_REMOVE_PROFILE && device->apple.profile_uuid.length == 0) {

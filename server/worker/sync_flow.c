@@ -3,7 +3,6 @@
 
 #include "depbroker/log.h"
 #include "tenants/brake.h"
-#include "tenants/device.h"
 #include "worker/identity.h"
 #include "worker/routing.h"
 
@@ -177,7 +176,6 @@ static void plan_page(struct sync_flow *sync)
 	sync->asked_for = 0;
 	sync->decided_about = 0;
 	for (size_t i = 0; i < sync->plan.count; i++) {
-		device_fingerprint(&flow->page.devices[sync->plan.items[i].record]);
 		const struct device_record *record = &flow->page.devices[sync->plan.items[i].record];
 		const struct text serial = record->serial_number;
 		const enum known_answer known = ask_known(sync, &sync->plan.items[i]);

@@ -105,6 +105,13 @@ def unknown_or_replaced_tokens_are_refused():
     expect(client.sign_on(), 403, "token_rejected")
     client.session = session
     expect(client.call("GET", "/account"), 401, "UNAUTHORIZED")
+    equal(AppleClient(APPLE, renewed).sign_on().status, 200, "the new one")
+
+
+@test
+def a_token_of_another_administrator_has_another_consumer_key():
+    tenant, client = new_tenant()
+    renewed = client.token
     CONTROL.call("POST", f"/tenants/{tenant}/token?new_administrator=1", CERTIFICATE)
     other = CONTROL.get(f"/tenants/{tenant}/token")
     if other["consumer_key"] == renewed["consumer_key"]:
@@ -138,17 +145,24 @@ def a_malformed_authorization_is_a_bad_request():
 
 
 @test
-def a_session_expires_and_can_be_forgotten():
+def a_session_expires():
     _, client = new_tenant()
+    session = client.session
     CONTROL.post("/clock", {"advance_s": 1700})
-    equal(client.call("GET", "/account").status, 200, "before its end")
+    equal(client.call("GET", "/account", X_ADM_Auth_Session=session).status, 200, "before its end")
     CONTROL.post("/clock", {"advance_s": 200})
-    expect(client.call("GET", "/account"), 401, "UNAUTHORIZED")
-    client.sign_on()
-    CONTROL.call("DELETE", "/sessions")
-    expect(client.call("GET", "/account"), 401, "UNAUTHORIZED")
+    expect(client.call("GET", "/account", X_ADM_Auth_Session=session), 401, "UNAUTHORIZED")
     expect(client.call("GET", "/account", X_ADM_Auth_Session=None), 401, "UNAUTHORIZED")
     expect(client.call("GET", "/account", X_ADM_Auth_Session="00000001zzzz"), 401, "UNAUTHORIZED")
+    equal(client.sign_on().status, 200, "another one")
+    equal(client.call("GET", "/account").status, 200, "it is good")
+
+
+@test
+def sessions_can_be_forgotten():
+    _, client = new_tenant()
+    CONTROL.call("DELETE", "/sessions")
+    expect(client.call("GET", "/account"), 401, "UNAUTHORIZED")
 
 
 @test
@@ -217,13 +231,17 @@ def paths_and_methods_are_told_apart():
 
 # Account.
 
+def server_uuid(tenant):
+    return CONTROL.get(f"/tenants/{tenant}")["server_uuid"]
+
+
 @test
 def the_account_tells_who_it_is_per_version():
     tenant, client = new_tenant(org_name="Zürich GmbH", org_id="4711", admin_id="a@b.example")
     account = client.ask("GET", "/account")
     check_named("AccountDetail", account)
     equal((account["org_name"], account["org_id"], account["admin_id"]), ("Zürich GmbH", "4711", "a@b.example"), "texts")
-    equal(account["server_uuid"], CONTROL.get(f"/tenants/{tenant}")["server_uuid"], "server_uuid")
+    equal(account["server_uuid"], server_uuid(tenant), "server_uuid")
     if not re.fullmatch("[0-9A-F]{32}", account["server_uuid"]):
         raise AssertionError(account["server_uuid"])
     limits = {url["uri"]: url.get("limit") for url in account["urls"]}
@@ -335,7 +353,7 @@ def the_maximum_of_a_page_is_kept():
 
 @test
 def cursors_are_checked():
-    tenant, client = new_tenant(devices=3)
+    _, client = new_tenant(devices=3)
     _, other = new_tenant(devices=3)
     cursor = client.fetch()[1]
     foreign = other.fetch()[1]
@@ -355,7 +373,15 @@ def cursors_are_checked():
     client.sign_on()
     expect(client.call("POST", "/devices/sync", {"cursor": cursor}), 400, "EXPIRED_CURSOR")
     equal(client.sync(fresh)[0], [], "an idle sync renews its cursor")
-    equal(CONTROL.get(f"/tenants/{tenant}/truth")["counts"]["sync_pages"], 2, "pages")
+
+
+@test
+def refused_pages_are_not_counted():
+    tenant, client = new_tenant(devices=3)
+    cursor = client.fetch()[1]
+    client.sync(cursor)
+    expect(client.call("POST", "/devices/sync", {"cursor": "garbage"}), 400, "INVALID_CURSOR")
+    equal(CONTROL.get(f"/tenants/{tenant}/truth")["counts"]["sync_pages"], 1, "pages")
 
 
 @test
@@ -387,7 +413,8 @@ def a_long_sync_comes_in_pages():
     serials = CONTROL.post(f"/tenants/{tenant}/devices", {"count": 25})["serials"]
     page = client.ask("POST", "/devices/sync", {"cursor": cursor, "limit": 10})
     equal((len(page["devices"]), page["more_to_follow"]), (10, True), "first page")
-    equal([change["serial_number"] for change in client.sync(cursor, 10)[0]], serials, "all")
+    added = [change["serial_number"] for change in client.sync(cursor, 10)[0] if change["op_type"] == "added"]
+    equal(added, serials, "all")
     expect(client.call("POST", "/server/devices", {"cursor": page["cursor"]}), 400, "EXHAUSTED_CURSOR")
 
 
@@ -463,7 +490,7 @@ def a_profile_is_checked():
         expect(client.call("POST", "/profile", body), 400, word)
     for change in ({"profile_name": "ü" * 125}, {"is_mdm_removable": False, "is_supervised": True},
                    {"language": "de", "region": "DE"}, {"url": "https://a/" + "x" * 1990}, {"anchor_certs": ["aGVsbG8="]},
-                   {"future": [1]}):
+                   {"future": [1]}, {"org_magic": "", "department": "", "support_phone_number": "", "support_email_address": ""}):
         answer = client.ask("POST", "/profile", {**good, **change})
         check_named("DefineProfileResponse", answer)
         if not re.fullmatch("[0-9A-F]{32}", answer["profile_uuid"]):
@@ -505,15 +532,27 @@ def assignment_walks_every_device():
         check_named("AssignProfileResponse", answer)
         results = {serials[0]: "SUCCESS", serials[1]: "SUCCESS", "ELSEWHERE": "NOT_ACCESSIBLE"}
         equal(answer, {"profile_uuid": uuid, "devices": results}, "results")
+        for device in client.ask("POST", "/devices", {"devices": serials[:2]})["devices"].values():
+            equal((device["profile_uuid"], device["profile_status"]), (uuid, "assigned"), "profile")
+    equal({change["op_type"] for change in client.sync(cursor)[0]}, {"modified"}, "changes")
+    equal(truth(tenant)[serials[0]]["profile_url"], "https://mdm.example.com/enroll", "the truth")
+    expect(client.call("POST", "/profile/devices", {"profile_uuid": uuid}), 400, "DEVICE_ID_REQUIRED")
+    expect(client.call("POST", "/profile/devices", {"devices": serials}), 400, "PROFILE_UUID_REQUIRED")
+    expect(client.call("POST", "/profile/devices", {"profile_uuid": "F" * 32, "devices": serials}), 404, "PROFILE_NOT_FOUND")
+
+
+@test
+def each_assignment_is_a_change():
+    tenant, client = new_tenant(devices=2)
+    cursor = client.fetch()[1]
+    uuid = define(client)
+    for _ in range(2):
+        client.ask("POST", "/profile/devices", {"profile_uuid": uuid, "devices": list(truth(tenant))})
     changes = client.sync(cursor)[0]
     equal([change["op_type"] for change in changes], ["modified"] * 4, "changes")
     equal((changes[0]["profile_uuid"], changes[0]["profile_status"]), (uuid, "assigned"), "profile")
     equal(changes[0]["profile_assign_time"], changes[2]["op_date"], "the last assignment's time")
-    equal(truth(tenant)[serials[0]]["profile_url"], "https://mdm.example.com/enroll", "the truth")
     equal(CONTROL.get(f"/tenants/{tenant}/truth")["counts"]["assigned_needlessly"], 2, "needless assignments")
-    expect(client.call("POST", "/profile/devices", {"profile_uuid": uuid}), 400, "DEVICE_ID_REQUIRED")
-    expect(client.call("POST", "/profile/devices", {"devices": serials}), 400, "PROFILE_UUID_REQUIRED")
-    expect(client.call("POST", "/profile/devices", {"profile_uuid": "F" * 32, "devices": serials}), 404, "PROFILE_NOT_FOUND")
 
 
 @test
@@ -524,6 +563,20 @@ def more_than_a_thousand_devices_are_not_assigned():
 
 
 @test
+def removing_a_profile_walks_every_device():
+    tenant, client = new_tenant(devices=2)
+    serials = list(truth(tenant))
+    uuid = define(client)
+    client.ask("POST", "/profile/devices", {"profile_uuid": uuid, "devices": serials})
+    answer = client.ask("DELETE", "/profile/devices", {"devices": serials + ["ELSEWHERE"]})
+    check_named("ClearProfileResponse", answer)
+    equal(answer["devices"], {serials[0]: "SUCCESS", serials[1]: "SUCCESS", "ELSEWHERE": "NOT_ACCESSIBLE"}, "results")
+    for device in client.ask("POST", "/devices", {"devices": serials})["devices"].values():
+        equal(device.get("profile_uuid") == uuid, False, "it is gone")
+    expect(client.call("DELETE", "/profile/devices", {}), 400, "DEVICE_ID_REQUIRED")
+
+
+@test
 def removing_a_profile_depends_on_what_the_device_has():
     tenant, client = new_tenant(devices=2)
     serials = list(truth(tenant))
@@ -531,11 +584,8 @@ def removing_a_profile_depends_on_what_the_device_has():
     CONTROL.call("PATCH", f"/tenants/{tenant}/devices/{serials[0]}", {"profile_status": "pushed"})
     pushed = {device["serial_number"]: device for device in client.fetch()[0]}[serials[0]]
     equal((pushed["profile_status"], "profile_push_time" in pushed), ("pushed", True), "pushed")
-    answer = client.ask("DELETE", "/profile/devices", {"devices": serials + ["ELSEWHERE"]})
-    check_named("ClearProfileResponse", answer)
-    equal(answer["devices"], {serials[0]: "SUCCESS", serials[1]: "SUCCESS", "ELSEWHERE": "NOT_ACCESSIBLE"}, "results")
+    client.ask("DELETE", "/profile/devices", {"devices": serials})
     equal([truth(tenant)[serial]["profile_status"] for serial in serials], ["removed", "empty"], "statuses")
-    expect(client.call("DELETE", "/profile/devices", {}), 400, "DEVICE_ID_REQUIRED")
 
 
 @test
@@ -546,8 +596,10 @@ def a_device_that_left_and_came_back_has_no_profile():
     client.ask("POST", "/profile/devices", {"profile_uuid": define(client), "devices": [serial]})
     CONTROL.call("DELETE", f"/tenants/{tenant}/devices/{serial}")
     CONTROL.post(f"/tenants/{tenant}/devices", {"devices": [serial], "assigned_by_default": True})
-    last = client.sync(cursor)[0][-1]
-    equal((last["op_type"], last["profile_status"], "profile_uuid" in last), ("added", "empty", False), "the last change")
+    changes = client.sync(cursor)[0]
+    last = [change for change in changes if change["op_type"] == "added"][-1]
+    equal({change["op_type"] for change in changes[changes.index(last) + 1:]} <= {"modified"}, True, "it stays")
+    equal((last["profile_status"], "profile_uuid" in last), ("empty", False), "it has no profile")
     equal(last["device_assigned_by"], "-1", "nobody did it")
 
 
@@ -651,9 +703,9 @@ def a_replacement_names_the_device_it_replaces():
     old = next(iter(truth(tenant)))
     cursor = client.fetch()[1]
     new = CONTROL.post(f"/tenants/{tenant}/devices/{old}/replace")["serial_number"]
-    changes = client.sync(cursor)[0]
-    equal((changes[0]["op_type"], changes[0]["released_by_replacement"]), ("deleted", True), "the old device")
-    equal((changes[1]["op_type"], changes[1]["is_replacement_device"]), ("added", True), "the new device")
+    changes = {change["op_type"]: change for change in client.sync(cursor)[0]}
+    equal((changes["deleted"]["serial_number"], changes["deleted"]["released_by_replacement"]), (old, True), "the old device")
+    equal((changes["added"]["serial_number"], changes["added"]["is_replacement_device"]), (new, True), "the new device")
     details = client.ask("GET", "/device/replacementDetails?device=" + new)
     equal((details["serial_number"], details["original_device_serial_number"]), (new, old), "details")
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", details["replacement_date"]):

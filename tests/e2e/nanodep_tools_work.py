@@ -517,6 +517,22 @@ def many_at_once_share_one_session():
 
 
 @test
+def a_crowd_is_let_in_by_what_was_read_a_moment_ago_and_no_longer():
+    slug, server, _ = onboarded()
+    key = BROKER.make_key("--role", "viewer", "--tenant", slug, "--name", slug)
+    equal(nanodep("GET", f"/proxy/{slug}/account", key=key).status, 200, "it may")
+    equal(nanodep("GET", f"/proxy/{slug}/account", key=key[:-7] + ("A" if key[-7] != "A" else "B") + key[-6:]).status, 401, "another key of that id")
+    ADMIN.expect(200, "PATCH", f"/tenants/{slug}", {"state": "paused"})
+    equal(nanodep("GET", f"/proxy/{slug}/account", key=key).status, 409, "a change here counts at once")
+    ADMIN.expect(200, "PATCH", f"/tenants/{slug}", {"state": "active"})
+    equal(nanodep("GET", f"/proxy/{slug}/account", key=key).status, 200, "it may again")
+    POSTGRES.sql(f"update depbroker.api_keys set revoked_at = now() where name = '{slug}'")
+    wait_until(lambda: nanodep("GET", f"/proxy/{slug}/account", key=key).status == 401, "a key that was revoked behind our back is refused")
+    equal(nanodep("POST", f"/proxy/{slug}/profile", profile(), headers=[JSON_TYPE], key=key).status, 401, "and nothing changes with it")
+    del server
+
+
+@test
 def who_hangs_up_harms_nobody():
     slug, server, serials = onboarded(devices=1)
     uuid = define(slug)
@@ -566,6 +582,19 @@ def a_profile_stays_on_the_hosts_of_the_tenant():
     equal(len(audit_of(slug, "proxy.pass")), 1, "audit")
     ADMIN.expect(200, "PATCH", f"/tenants/{slug}", {"state": "paused"})
     equal(nanodep("POST", f"/proxy/{slug}/profile", profile(), headers=[JSON_TYPE]).status, 409, "a tenant that is paused")
+
+
+@test
+def a_body_that_apple_would_not_read_is_refused_in_its_words():
+    slug, server, _ = onboarded()
+    before = len(apple_requests(server))
+    for path in ("profile", "profile/devices", "account-driven-enrollment/profile"):
+        for body in (b"", b"{", b"[]", b"null", b"{}x"):
+            expect((400, "text/plain; charset=utf-8", b"MALFORMED_REQUEST_BODY"), "POST", f"/proxy/{slug}/{path}", body, headers=[JSON_TYPE])
+        twice = nanodep("POST", f"/proxy/{slug}/{path}", b'{"a":1,"a":2}', headers=[JSON_TYPE])
+        equal((twice.status, b"is there twice" in twice.body), (400, True), twice.body)
+    expect((400, "text/plain; charset=utf-8", b"PROFILE_UUID_REQUIRED"), "POST", f"/proxy/{slug}/profile/devices", b'{"devices":["X"]}', headers=[JSON_TYPE])
+    equal(len(apple_requests(server)), before, "nothing reached Apple")
 
 
 @test

@@ -300,6 +300,65 @@ static void devices_come_back(void **state)
 	}
 }
 
+static void insert_devices(struct pg_call *call, int64_t tenant_id, const struct device_row *rows, size_t count)
+{
+	(void)store_device_insert(begin(call, store_worker(tenant_id)), tenant_id, rows, count);
+}
+
+static void new_devices_come_back_whatever_they_have_in_common(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const int64_t instance_id = new_instance(&world, tenant_id, "main");
+	const struct text serials[] = { TEXT("A1"), TEXT("B2"), TEXT("C3") };
+	struct device_row rows[] = { full_device(serials[0], instance_id), full_device(serials[1], instance_id), empty_device(serials[2]) };
+	struct device_row row;
+	struct pg_call call;
+
+	(void)state;
+	insert_devices(&call, tenant_id, rows, 2); // all but the key is the same in both
+	run_and_end(&call, &world);
+	insert_devices(&call, tenant_id, rows + 2, 1);
+	run_and_end(&call, &world);
+	(void)store_device_list(begin(&call, store_api(tenant_id)), tenant_id, TEXT_NONE, true, -1, 10);
+	run(&call, &world);
+	assert_int_equal(pg_row_count(&call.transaction, 0), 3);
+	for (size_t i = 0; i < 3; i++) {
+		store_device_read(&call.transaction, 0, i, &row);
+		same_device(&row, &rows[i]);
+	}
+	end(&call);
+}
+
+static void a_device_that_is_there_is_not_inserted(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	const struct device_row rows[] = { empty_device(TEXT("A1")), empty_device(TEXT("B2")) };
+	struct pg_call call;
+
+	(void)state;
+	insert_devices(&call, tenant_id, rows, 1);
+	run_and_end(&call, &world);
+	insert_devices(&call, tenant_id, rows, 2);
+	refuse(&call, &world, ERR_CONFLICT);
+}
+
+static void a_device_goes_to_no_other_clients_instance(void **state)
+{
+	const int64_t stranger = new_instance(&world, fresh_tenant(), "main");
+	const int64_t tenant_id = fresh_tenant();
+	struct device_row rows[] = { empty_device(TEXT("A1")), full_device(TEXT("B2"), new_instance(&world, tenant_id, "main")) };
+	struct pg_call call;
+
+	(void)state;
+	put_devices(tenant_id, rows, 2);
+	rows[0].instance_id = stranger;
+	(void)store_device_put(begin(&call, store_worker(tenant_id)), tenant_id, rows, 2);
+	refuse(&call, &world, ERR_BAD_INPUT);
+	rows[0].apple.serial_number = TEXT("C3");
+	insert_devices(&call, tenant_id, rows, 1);
+	refuse(&call, &world, ERR_BAD_INPUT);
+}
+
 static void expect_serials(const struct pg_transaction *t, unsigned statement, const char *expected)
 {
 	struct buffer serials CLEANUP(buffer_fini) = BUFFER(256);
@@ -1352,6 +1411,9 @@ int main(void)
 		cmocka_unit_test(a_client_is_pinned_to_one_server),
 		cmocka_unit_test(lists_of_clients_are_by_slug_and_in_pages),
 		cmocka_unit_test(devices_come_back),
+		cmocka_unit_test(new_devices_come_back_whatever_they_have_in_common),
+		cmocka_unit_test(a_device_that_is_there_is_not_inserted),
+		cmocka_unit_test(a_device_goes_to_no_other_clients_instance),
 		cmocka_unit_test(devices_are_found_by_what_is_to_be_done),
 		cmocka_unit_test(devices_to_be_assigned_are_found_by_what_decided_about_them),
 		cmocka_unit_test(many_devices_are_one_statement),

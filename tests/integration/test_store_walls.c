@@ -462,7 +462,7 @@ CHANGES(dep_nonce_take, store_api,
 CHANGES(dep_profile_put, store_api, store_dep_profile_put(t, tenant_id, INSTANCE, TEXT("another"), TEXT("{}")))
 CHANGES(dep_profile_lose, store_worker, store_dep_profile_lose(t, tenant_id, TEXT("UUID")))
 CHANGES(dep_wish_put, store_api, store_dep_wish_put(t, tenant_id, INSTANCE, TEXT("UUID"), (const struct text[]){ SERIAL }, 1))
-CHANGES(dep_wish_delete, store_api, store_dep_wish_delete(t, tenant_id, INSTANCE, (const struct text[]){ SERIAL }, 1))
+CHANGES(dep_wish_delete, store_api, (void)store_dep_wish_delete(t, tenant_id, INSTANCE, (const struct text[]){ SERIAL }, 1))
 READS(profile_list, store_worker, store_profile_list(t, tenant_id))
 READS(due_select, store_worker, store_due_select(t, tenant_id))
 READS(stream_select, store_worker, store_stream_select(t, tenant_id))
@@ -513,6 +513,12 @@ CHANGES(device_put, store_worker, {
 	const struct device_row device = device_of(0, INSTANT_NONE);
 
 	(void)store_device_put(t, tenant_id, &device, 1);
+})
+CHANGES(device_insert, store_worker, {
+	struct device_row device = device_of(0, INSTANT_NONE);
+
+	device.apple.serial_number = TEXT("INSERTED");
+	(void)store_device_insert(t, tenant_id, &device, 1);
 })
 CHANGES(event_insert, store_worker, {
 	const struct stored_event event = event_of(2, INSTANCE);
@@ -665,6 +671,7 @@ CHANGES(instance_update, store_api, {
 CHANGES(reroute_insert, store_worker, store_reroute_insert(t, tenant_id, (const struct text[]){ TEXT("ANOTHER") }, 1))
 CHANGES(reroute_delete, store_worker, store_reroute_delete(t, tenant_id, (const struct text[]){ REROUTED }, 1))
 CHANGES(claims_put, store_worker, store_claims_put(t, tenant_id, &(struct serial_claim){ .serial_number = SERIAL, .gone = true }, 1))
+CHANGES(claims_insert, store_worker, store_claims_insert(t, tenant_id, &(struct serial_claim){ .serial_number = TEXT("INSERTED") }, 1))
 CHANGES(held_review, store_worker, store_held_review(t, tenant_id))
 CHANGES(pin_put, store_api, store_pins_put(t, tenant_id, &(struct pin_row){ .made_by = TEXT("other") }, (const struct text[]){ SERIAL }, 1))
 CHANGES(pin_delete, store_api, (void)store_pins_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1))
@@ -777,7 +784,7 @@ static const struct function *const functions[] = {
 	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &pin_list, &device_shown_list, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &device_to_assign_alike, &event_list, &event_by_serial, &event_to_deliver, &position_list,
-	&attempt_list, &advance, &ledger_insert, &device_put, &claims_put, &held_review, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
+	&attempt_list, &advance, &ledger_insert, &device_put, &device_insert, &claims_put, &claims_insert, &held_review, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
 	&endpoint_list_with_secrets, &parked_event_list, &endpoint_disable, &endpoint_enable, &endpoint_slow, &endpoint_succeeded, &parked_event_insert,
 	 &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
 	&template_done, &definition_begin, &definition_withdraw, &definition_taken, &definition_end_waits, &definition_lost, &profile_put, &profile_checked, &profile_forget,

@@ -77,7 +77,7 @@ struct sim_instance {
 	int version; // of its profile's further members
 	bool disabled, retired;
 	int64_t not_before_us, succeeded_at_us;
-	char name[16], url[40], host[24], members[32], hook[24];
+	char name[16], url[40], host[24], members[32], hook[32];
 };
 
 struct sim_profile { // a row of profiles

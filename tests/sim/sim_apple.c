@@ -7,6 +7,7 @@
 #include "sim/sim.h"
 
 #include "apple/apple_gate.h"
+#include "tenants/device.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -494,6 +495,9 @@ static void take_page(const struct sim_call *at)
 
 	page->devices = at->records;
 	page->count = at->record_count;
+	for (size_t i = 0; i < page->count; i++) {
+		device_fingerprint(&page->devices[i]);
+	}
 	page->cursor = at->new_cursor;
 	page->more_to_follow = at->more;
 }

@@ -849,13 +849,17 @@ static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 	device->row = *row;
 }
 
-static void put_devices(struct sim_tenant *tenant, const struct device_row *rows, size_t count)
+static void put_devices(struct sim_tenant *tenant, const struct sim_op *op)
 {
-	check_removals(tenant, rows, count);
-	for (size_t i = 0; i < count; i++) {
+	const struct device_row *rows = op->in;
+
+	check_removals(tenant, rows, op->in_count);
+	for (size_t i = 0; i < op->in_count; i++) {
 		check_route(tenant, &rows[i]);
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < op->in_count; i++) {
+		LAW(op->number == 0 || !tenant->devices[device_number(tenant, rows[i].apple.serial_number)].used,
+			"device %.*s is inserted, and is there already", TEXT_ARGS(rows[i].apple.serial_number));
 		put_device(tenant, &rows[i]);
 	}
 }
@@ -1083,7 +1087,7 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_NEXT_ASSIGN: read_next_assign(op, tenant); break;
 	case OP_ADVANCE: advance(transaction->life, op->in, tenant); break;
 	case OP_REMOVALS: put_removals(op, tenant); break;
-	case OP_DEVICE_PUT: put_devices(tenant, op->in, op->in_count); break;
+	case OP_DEVICE_PUT: put_devices(tenant, op); break;
 	case OP_ROUTING:
 	case OP_FACTS:
 	case OP_REROUTES:

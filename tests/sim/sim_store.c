@@ -627,18 +627,30 @@ static void keep_row(struct device_row *row)
 	apple->is_replacement = false; // as rows that are read have it
 }
 
-unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
+static unsigned put_devices(struct pg_transaction *t, const struct device_row *rows, size_t count, bool only_new)
 {
 	struct sim_op *op = sim_add(t, OP_DEVICE_PUT);
 	struct device_row *copies = sim_copy(rows, count, sizeof *rows);
 
-	(void)tenant_id;
 	for (size_t i = 0; i < count; i++) {
 		keep_row(&copies[i]);
 	}
 	op->in = copies;
 	op->in_count = count;
+	op->number = only_new;
 	return sim_added(t);
+}
+
+unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
+{
+	(void)tenant_id;
+	return put_devices(t, rows, count, false);
+}
+
+unsigned store_device_insert(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count)
+{
+	(void)tenant_id;
+	return put_devices(t, rows, count, true);
 }
 
 unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count)
@@ -1069,6 +1081,11 @@ void store_claims_put(struct pg_transaction *t, int64_t tenant_id, const struct 
 	(void)claims;
 	(void)count;
 	(void)add_simple(t, OP_NOTHING);
+}
+
+void store_claims_insert(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count)
+{
+	store_claims_put(t, tenant_id, claims, count);
 }
 
 unsigned store_guard_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *assigned_us,

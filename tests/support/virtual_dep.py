@@ -25,6 +25,15 @@ def address(world):
     return "http://" + world.broker.environment["DEPBROKER_DEP_LISTEN"]
 
 
+def open_token(file, folder):
+    """The token in a .p7m, as any MDM server opens it with its cert.pem and key.pem."""
+    done = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "SMIME", "-recip", "cert.pem", "-inkey", "key.pem"], cwd=folder, input=file,
+                          capture_output=True, check=True)
+    text = done.stdout.split(b"\r\n\r\n", 1)[1].decode().replace("\r", "").strip().split("\n")
+    equal((text[0], text[-1]), ("-----BEGIN MESSAGE-----", "-----END MESSAGE-----"), "frame")
+    return json.loads("".join(text[1:-1]))
+
+
 class KeyPair:
     """An MDM server's, with a self-signed certificate."""
 
@@ -42,13 +51,7 @@ class KeyPair:
             return file.read()
 
     def open(self, file):
-        """The token in a .p7m, as any MDM server opens it."""
-        with open(os.path.join(self.folder.name, "token.p7m"), "wb") as out:
-            out.write(file)
-        plain = self.openssl("cms", "-decrypt", "-inform", "SMIME", "-in", "token.p7m", "-recip", "cert.pem", "-inkey", "key.pem").stdout
-        text = plain.split(b"\r\n\r\n", 1)[1].decode().replace("\r", "").strip().split("\n")
-        equal((text[0], text[-1]), ("-----BEGIN MESSAGE-----", "-----END MESSAGE-----"), "frame")
-        return json.loads("".join(text[1:-1]))
+        return open_token(file, self.folder.name)
 
 
 PAIR = KeyPair()

@@ -216,6 +216,10 @@ static void a_release_asks_a_second_person_however_small_it_is(void **state)
 	(void)state;
 	expect(&(struct job_view){ .kind = JOB_RELEASE, .rules = rules, .device = { .apple = &ipad }, .stored_instance_id = MAIN }, JOB_ASKED, true,
 		NOWHERE);
+	expect(&(struct job_view){ .kind = JOB_RELEASE, .wanted_instance_id = MAIN, .device = { .apple = &ipad }, .stored_instance_id = MAIN }, JOB_ASKED,
+		true, NOWHERE);
+	expect(&(struct job_view){ .kind = JOB_RELEASE, .wanted_instance_id = MAIN, .device = { .apple = &ipad }, .stored_instance_id = SCHOOL },
+		JOB_FAILED, false, SCHOOL);
 	assert_true(job_needs_approval(JOB_RELEASE, &limits, &one));
 	assert_int_equal(job_allowance(JOB_RELEASE, &limits, &one), 0);
 	assert_false(job_needs_approval(JOB_RELEASE, &limits, &agreed));

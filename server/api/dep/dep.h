@@ -83,8 +83,9 @@ void dep_details(struct call *call);  // dep_details.c
 void dep_define(struct call *call);   // dep_define.c
 void dep_profile(struct call *call);  // dep_profile.c
 void dep_assign(struct call *call);   // dep_assign.c
-void dep_remove(struct call *call);
-void dep_disown(struct call *call);
+void dep_remove(struct call *call);   // dep_remove.c
+void dep_disown(struct call *call);   // dep_disown.c
+void dep_replacement(struct call *call); // dep_replacement.c
 void dep_lock(struct call *call);        // dep_lock.c
 void dep_beta_tokens(struct call *call); // dep_pass.c
 void dep_discovery(struct call *call);

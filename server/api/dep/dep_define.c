@@ -9,6 +9,7 @@
 #include "store/dep_profiles.h"
 #include "store/instances.h"
 #include "tenants/profile_check.h"
+#include "tenants/profile_keys.h"
 #include "tenants/profile_render.h"
 
 #include <stdlib.h>
@@ -108,6 +109,19 @@ static const char *check(struct call *call, const struct instance_row *instance,
 	return defining_of(call)->content.overflow ? "MALFORMED_REQUEST_BODY" : word_of(&findings);
 }
 
+// Clients that always write a member, as NanoDEP does with org_magic, mean by "" that there is none; to Apple it goes without.
+static void leave_out_empty_texts(json_t *profile)
+{
+	for (size_t i = 0; i < profile_key_rule_count; i++) {
+		const struct profile_key_rule *rule = &profile_key_rules[i];
+		const json_t *value = json_object_get(profile, rule->name.bytes);
+
+		if (rule->type == PROFILE_KEY_TEXT && rule->missing == NULL && json_is_string(value) && json_string_length(value) == 0) {
+			(void)json_object_del(profile, rule->name.bytes);
+		}
+	}
+}
+
 static bool check_body(struct call *call)
 {
 	struct instance_row instance;
@@ -119,6 +133,7 @@ static bool check_body(struct call *call)
 	store_instance_read(&call->transaction, 0, 0, &instance);
 	(void)json_object_del(call->body, "devices");
 	(void)json_object_del(call->body, "profile_uuid");
+	leave_out_empty_texts(call->body);
 	char *json = json_dumps(call->body, JSON_COMPACT);
 	const char *word = json != NULL ? check(call, &instance, text_of(json)) : "MALFORMED_REQUEST_BODY";
 

@@ -72,7 +72,9 @@ static void add_detail(struct buffer *body, const struct dep_call *dep, struct t
 		buffer_add_string(body, ",\"response_status\":\"NOT_ACCESSIBLE\"}");
 		return;
 	}
-	device_json_write(&object, &row->apple);
+	const struct device_record record = dep_device_by_now(row);
+
+	device_json_write(&object, &record);
 	buffer_add_string(body, ":");
 	dep_device_json(body, buffer_text(&object), view);
 }

@@ -72,6 +72,19 @@ bool dep_profile_is_known(struct dep_profile_set profiles, struct text uuid)
 	return false;
 }
 
+struct device_record dep_device_by_now(const struct device_row *row)
+{
+	struct device_record record = row->apple;
+
+	if (row->assigned_profile_uuid.length > 0 && !text_equal_ignoring_case(row->assigned_profile_uuid, record.profile_uuid)) {
+		record.profile_uuid = row->assigned_profile_uuid;
+		record.profile_status = TEXT("assigned");
+		record.profile_assign_time_us = row->changed_at_us;
+		record.profile_push_time_us = INSTANT_NONE;
+	}
+	return record;
+}
+
 static struct text unquoted(struct text value)
 {
 	return value.length >= 2 && value.bytes[0] == '"' ? (struct text){ value.bytes + 1, value.length - 2 } : TEXT_NONE;

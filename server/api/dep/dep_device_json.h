@@ -8,7 +8,7 @@
 //            3. of a device that has left nothing is told but what it is made of
 #pragma once
 
-#include "depbroker/clock.h"
+#include "tenants/device_row.h"
 
 struct dep_profile_set { // UUIDs of the instance's profiles, sorted as bytes
 	const struct text *uuids;
@@ -29,3 +29,6 @@ bool dep_profile_is_known(struct dep_profile_set profiles, struct text uuid);
 
 // `object` as device_json_write makes it (tenants/device.h).
 void dep_device_json(struct buffer *out, struct text object, const struct dep_view *view);
+
+// Of a device whose assignment Apple has accepted since its record came: the record as it is by now.
+struct device_record dep_device_by_now(const struct device_row *row);

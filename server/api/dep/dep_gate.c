@@ -63,6 +63,7 @@ const struct dep_endpoint dep_endpoints[] = {
 	ENDPOINT("PUT", "/profile/devices", dep_assign, true, 1),
 	ENDPOINT("DELETE", "/profile/devices", dep_remove, true, 1),
 	ENDPOINT("POST", "/device/activationlock", dep_lock, true, 1),
+	ENDPOINT("GET", "/device/replacementDetails", dep_replacement, false, 10),
 	ENDPOINT("GET", "/os-beta-enrollment/tokens", dep_beta_tokens, false, 1),
 	ENDPOINT("POST", "/account-driven-enrollment/profile", dep_discovery, true, 1),
 	ENDPOINT("GET", "/account-driven-enrollment/profile", dep_discovery, false, 1),

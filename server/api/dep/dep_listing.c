@@ -158,7 +158,9 @@ static void add_device(struct call *call, struct buffer *body, size_t row, struc
 	struct device_row device;
 
 	store_device_read(&call->transaction, ROWS, row, &device);
-	device_json_write(&object, &device.apple);
+	const struct device_record record = dep_device_by_now(&device);
+
+	device_json_write(&object, &record);
 	dep_device_json(body, buffer_text(&object), view);
 	listing->next.offset++;
 	memcpy(listing->next.serial, device.apple.serial_number.bytes, device.apple.serial_number.length);

@@ -51,3 +51,4 @@ void nanodep_assigner_put(struct call *call);
 void nanodep_bypass_code(struct call *call);
 // proxy.c
 void nanodep_proxy(struct call *call);
+bool nanodep_proxy_reads(const struct http_request *request); // and does nothing else

@@ -82,10 +82,10 @@ static void finish(struct call *call)
 // --- what is asked for ---
 
 // Behind /nanodep/proxy/{name}.
-static struct text path_of(const struct call *call)
+static struct text path_of(const struct http_request *request)
 {
 	static const struct text before = { "/nanodep/proxy/", 15 };
-	struct text rest = call->request->path;
+	struct text rest = request->path;
 
 	rest.bytes += before.length;
 	rest.length -= before.length;
@@ -103,6 +103,13 @@ static const struct proxy_rule *rule_of(struct text method, struct text path)
 		}
 	}
 	return NULL;
+}
+
+bool nanodep_proxy_reads(const struct http_request *request)
+{
+	const struct proxy_rule *rule = rule_of(request->method, path_of(request));
+
+	return rule != NULL && !rule->is_change;
 }
 
 static struct text target_of(struct call *call, struct text path)
@@ -133,7 +140,7 @@ static bool may_do(struct call *call, const struct proxy_rule *rule, struct text
 static bool begin(struct call *call)
 {
 	struct proxying *proxying = call_own(call, sizeof *proxying);
-	const struct text path = path_of(call);
+	const struct text path = path_of(call->request);
 	struct text name, value;
 
 	proxying->call = call;

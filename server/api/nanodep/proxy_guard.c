@@ -13,17 +13,29 @@
 
 // --- the body ---
 
+static json_t *load(struct text body, size_t flags)
+{
+	return body_is_modest(body) && body.bytes != NULL ? json_loadb(body.bytes, body.length, flags, NULL) : NULL;
+}
+
+// What Apple would not read either is refused in its words; a member that is there twice it could read otherwise than we do.
 static bool parse(struct call *call)
 {
 	const struct text body = call->request->body;
 
-	if (body_is_modest(body) && body.bytes != NULL) {
-		call->body = json_loadb(body.bytes, body.length, JSON_REJECT_DUPLICATES, NULL);
+	call->body = load(body, JSON_REJECT_DUPLICATES);
+	if (json_is_object(call->body)) {
+		return true;
 	}
-	if (!json_is_object(call->body)) {
-		nanodep_error(call, 400, "the body is not one JSON object with each member at most once");
+	json_t *repeated = call->body == NULL ? load(body, 0) : NULL;
+
+	if (json_is_object(repeated)) {
+		nanodep_error(call, 400, "a member of the body, or of something in it, is there twice");
+	} else {
+		nanodep_plain(call, 400, "MALFORMED_REQUEST_BODY");
 	}
-	return json_is_object(call->body);
+	json_decref(repeated);
+	return false;
 }
 
 static bool has_only(struct call *call, const char *const *names)
@@ -83,7 +95,7 @@ static bool read_assignment(struct call *call, struct proxy_guard *guard)
 	}
 	guard->profile_uuid = string_of(call, "profile_uuid");
 	if (guard->profile_uuid.length == 0) {
-		nanodep_error(call, 400, "profile_uuid is missing");
+		nanodep_plain(call, 400, "PROFILE_UUID_REQUIRED");
 		return false;
 	}
 	return read_serials(call, guard);
