@@ -18,7 +18,7 @@
 _Static_assert((int)STORE_HOSTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the hosts");
 
 static const char *const kinds[] = { "nanomdm", "nanohub", "micromdm", "fleet", "zentral", "jamf", "simplemdm", "iru", "intune", "mosyle",
-	"addigy", "jumpcloud", "meraki", "generic", NULL };
+	"addigy", "jumpcloud", "meraki", "generic", "parking", NULL };
 static const char *const states[] = { "active", "draining", "retired", NULL };
 
 enum { LABEL_MAX = 64 };

@@ -136,7 +136,7 @@ static struct job_instance *take_instances(const struct call *call, size_t *coun
 		struct instance_row row;
 
 		store_instance_read(&call->transaction, INSTANCES, i, &row);
-		instances[i] = (struct job_instance){ row.instance_id, row.name, text_equal(row.state, TEXT("retired")) };
+		instances[i] = (struct job_instance){ row.instance_id, row.name, store_instance_state(&row) == RULESET_INSTANCE_RETIRED };
 	}
 	return instances;
 }

@@ -48,10 +48,16 @@ unsigned store_instance_set_hook(struct pg_transaction *t, int64_t tenant_id, in
 unsigned store_instance_drop_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id); // by name, at most STORE_INSTANCES_MAX
 unsigned store_instance_by_name(struct pg_transaction *t, int64_t tenant_id, struct text name);
+// Its profile is for what is held: nothing is ever sent there.
+static inline bool store_instance_is_parking(const struct instance_row *row)
+{
+	return text_equal_string(row->kind, "parking");
+}
+
 // As rules see it.
 static inline enum ruleset_instance_state store_instance_state(const struct instance_row *row)
 {
-	return text_equal_string(row->state, "retired") ? RULESET_INSTANCE_RETIRED
+	return text_equal_string(row->state, "retired") || store_instance_is_parking(row) ? RULESET_INSTANCE_RETIRED
 		: text_equal_string(row->state, "draining") ? RULESET_INSTANCE_DRAINING : RULESET_INSTANCE_ACTIVE;
 }
 
