@@ -11,9 +11,10 @@ static bool is_gone(const struct device_row *row)
 // The profile that this row should have now; empty: none.
 static struct text wanted_of(const struct reconcile_settings *settings, const struct device_row *row)
 {
-	const bool routed = row->instance_id != INSTANCE_NONE && row->instance_id == settings->wish.instance_id;
-
-	return routed && !is_gone(row) ? settings->wanted_profile_uuid : TEXT_NONE;
+	if (is_gone(row) || row->instance_id != settings->wish.instance_id) {
+		return TEXT_NONE;
+	}
+	return row->instance_id == INSTANCE_NONE ? settings->parking_profile_uuid : settings->wanted_profile_uuid;
 }
 
 static bool same_uuid(struct text a, struct text b)

@@ -21,6 +21,7 @@ struct reconcile_settings {
 	struct route_wish wish; // for this one device
 	int64_t rules_version;  // that it is of
 	struct text wanted_profile_uuid; // of a device that is where the wish says; empty: none
+	struct text parking_profile_uuid; // of one that is held, and no place to go to; empty: none
 	int64_t now_us;
 };
 

@@ -68,7 +68,7 @@ static void read_instance(struct ruleset *ruleset, size_t index, const struct ru
 	} else if (instance == NULL) {
 		refuse_unknown_instance(ruleset, at, name);
 	} else {
-		rule_error(ruleset, at, "the instance \"%.*s\" is retired", TEXT_ARGS(name));
+		rule_error(ruleset, at, "the instance \"%.*s\" is retired, or for parking", TEXT_ARGS(name));
 	}
 	if (instance != NULL && instance->state == RULESET_INSTANCE_DRAINING) {
 		rule_warn(ruleset, &(struct ruleset_finding){ .kind = RULESET_DRAINING, .rule = index, .other = RULESET_NO_RULE }, at,

@@ -180,20 +180,32 @@ static void wanted_json(struct json_out *json, const struct pg_transaction *t, c
 	struct instance_row instance;
 	struct fault fault;
 
-	if (row->gone_at_us != INSTANT_NONE || !find_instance(t, row->instance_id, &instance)) {
+	store_tenant_profile_read(t, TENANT_PROFILE, 0, &profile);
+	const int64_t instance_id = row->instance_id != INSTANCE_NONE || rules == NULL ? row->instance_id : profile.parking_instance_id;
+
+	if (row->gone_at_us != INSTANT_NONE || !find_instance(t, instance_id, &instance)) {
 		put_null(json, "wanted");
 		return;
 	}
-	store_tenant_profile_read(t, TENANT_PROFILE, 0, &profile);
 	struct profile_parts parts = profile_parts_of(tenant, &profile, &instance);
 
 	parts.rule_name = row->rule_id;
 	parts.rule_layer = row->decider == ROUTE_BY_RULE ? ruleset_profile(rules, row->rule_id) : TEXT_NONE;
 	if (profile_compose(&rendered, &parts, &arena, &fault) == OK) {
-		put_wanted(json, t, row->instance_id, &rendered);
+		put_wanted(json, t, instance_id, &rendered);
 	} else {
 		put_null(json, "wanted");
 	}
+}
+
+// The instance whose profile it has for as long as it is held.
+static void parking_json(struct json_out *json, const struct pg_transaction *t, const struct ruleset *rules, const struct device_row *row)
+{
+	const bool is_parked = row->instance_id == INSTANCE_NONE && row->gone_at_us == INSTANT_NONE && rules != NULL;
+	struct tenant_profile_row profile;
+
+	store_tenant_profile_read(t, TENANT_PROFILE, 0, &profile);
+	put_text(json, "parking", is_parked ? profile.parking : TEXT_NONE);
 }
 
 static void profile_json(struct json_out *json, const struct pg_transaction *t, const struct tenant_row *tenant, const struct ruleset *rules,
@@ -201,6 +213,7 @@ static void profile_json(struct json_out *json, const struct pg_transaction *t, 
 {
 	put_object(json, "profile");
 	wanted_json(json, t, tenant, rules, row);
+	parking_json(json, t, rules, row);
 	put_object(json, "observed"); // as Apple reported last
 	put_text(json, "profile_uuid", row->apple.profile_uuid);
 	put_text(json, "status", row->apple.profile_status);

@@ -18,7 +18,7 @@ void expected_cost_ask(struct call *call, struct expected_cost *cost)
 static int64_t instance_named(const struct expected_cost *cost, struct text name)
 {
 	for (size_t i = 0; i < cost->rules.instance_count; i++) {
-		if (text_equal(cost->rules.instances[i].name, name)) {
+		if (text_equal(cost->rules.instances[i].name, name) && cost->rules.instances[i].state != RULESET_INSTANCE_RETIRED) {
 			return cost->rules.instances[i].instance_id;
 		}
 	}

@@ -4,6 +4,7 @@
 #include "api/body.h"
 #include "api/endpoint_json.h"
 #include "api/instance_json.h"
+#include "api/instance_retire.h"
 #include "api/layer_change.h"
 #include "api/resources.h"
 #include "crypto/certificate.h"
@@ -17,7 +18,7 @@
 _Static_assert((int)STORE_HOSTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the hosts");
 
 static const char *const kinds[] = { "nanomdm", "nanohub", "micromdm", "fleet", "zentral", "jamf", "simplemdm", "iru", "intune", "mosyle",
-	"addigy", "jumpcloud", "meraki", "generic", NULL };
+	"addigy", "jumpcloud", "meraki", "generic", "parking", NULL };
 static const char *const states[] = { "active", "draining", "retired", NULL };
 
 enum { LABEL_MAX = 64 };
@@ -30,6 +31,7 @@ struct writing {
 	struct buffer webhook_secret; // its spelling
 	unsigned read_back;
 	struct change described;
+	struct instance_retire retire; // of PATCH
 };
 
 static void finish(struct call *call)
@@ -179,6 +181,7 @@ static void answer(struct call *call, unsigned status)
 
 	store_instance_read(&call->transaction, writing->read_back, 0, &row);
 	instance_json(&json, NULL, &row, buffer_text(&writing->webhook_secret));
+	instance_put_etag(call, &row);
 	call_answer(call, status, &body);
 }
 
@@ -253,7 +256,7 @@ static void put_layer(struct call *call, struct pg_transaction *t)
 	const struct layer_author author = layer_change_author(call, &writing->change);
 
 	if (writing->has_layer) {
-		(void)store_instance_profile_put(t, call->tenant.tenant_id, writing->row.instance_id, writing->change.base_version, writing->change.layer, &author);
+		(void)store_instance_profile_put(t, call->tenant.tenant_id, writing->row.instance_id, writing->row.profile_version, writing->change.layer, &author);
 	}
 }
 
@@ -317,12 +320,37 @@ void instances_create(struct call *call)
 
 // --- PATCH: name and kind stay what they are ---
 
-static const struct body_member change_members[] = { COMMON_MEMBERS(false) };
+enum { TARGET = COMMON, CHANGE };
+static const struct body_member change_members[CHANGE] = {
+	COMMON_MEMBERS(false),
+	[TARGET] = { "target", BODY_TEXT, .minimum = 1, .maximum = 63 },
+};
 
 static void ask_one(struct call *call)
 {
-	layer_change_ask(call_transaction(call, store_api(call->tenant.tenant_id)), call->tenant.tenant_id);
+	struct writing *writing = begin(call);
+	const int64_t tenant_id = call->tenant.tenant_id;
+	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
+
+	layer_change_ask(transaction, tenant_id);
+	instance_retire_ask(&writing->retire, transaction, tenant_id);
 	call_start(call);
+}
+
+// Its devices go to another instance, by a job: nothing else is changed.
+static bool read_target(struct call *call, const struct body_value *values)
+{
+	struct writing *writing = call->own;
+
+	writing->retire.target = values[TARGET].text;
+	writing->retire.dry_run = writing->change.dry_run;
+	for (size_t i = 0; i < COMMON; i++) {
+		if (values[i].given != (i == STATE) || !text_equal_string(values[STATE].text, "retired")) {
+			call_problem(call, PROBLEM_BAD_BODY, "target goes with \"state\": \"retired\" and with nothing else");
+			return false;
+		}
+	}
+	return instance_retire_take(call, &writing->retire, LAYER_READ_INSTANCES, &writing->row);
 }
 
 static bool find_instance(struct call *call, struct instance_row *out)
@@ -340,16 +368,20 @@ static bool find_instance(struct call *call, struct instance_row *out)
 // Its profile is looked at with the URL and the hosts as they will be, also when only these change.
 static bool read_change(struct call *call)
 {
-	struct body_value values[COMMON];
-	struct writing *writing = begin(call);
+	struct body_value values[CHANGE];
+	struct writing *writing = call->own;
 	struct layer_change *change = &writing->change;
 	struct tenant_profile_row profile;
 
-	if (!find_instance(call, &writing->row) || !body_read(call, change_members, values, COMMON) ||
-		!call_flag(call, "dry_run", &change->dry_run) || !take_common(call, writing, values)) {
+	if (!find_instance(call, &writing->row) || !body_read(call, change_members, values, CHANGE) ||
+		!call_flag(call, "dry_run", &change->dry_run) || !call_if_match(call, &change->expected_version) ||
+		!layer_change_base(call, change, writing->row.version)) {
 		return false;
 	}
-	if (!layer_change_base(call, change, writing->row.profile_version)) {
+	if (values[TARGET].given) {
+		return read_target(call, values);
+	}
+	if (!take_common(call, writing, values)) {
 		return false;
 	}
 	if (!change->dry_run && !values[PROFILE].given && !values[ALLOWED_HOSTS].given && !values[ENROLMENT_URL].given) {
@@ -376,7 +408,6 @@ static bool is_retiring(const struct instance_row *row)
 	return text_equal(row->state, TEXT("retired"));
 }
 
-// Where approvals are, one would take the place of this refusal.
 static void count_use(struct call *call)
 {
 	const struct writing *writing = call->own;
@@ -400,7 +431,7 @@ static void refuse_for_use(struct call *call)
 	put_int(&json, "devices", devices);
 	put_bool(&json, "named_by_rules", is_named);
 	call_problem_with(call, PROBLEM_INSTANCE_HAS_DEVICES, buffer_text(&extra), "%lld devices are sent to it%s", (long long)devices,
-		is_named ? ", and the rules name it" : "");
+		is_named ? ", and rules or pins name it" : "");
 }
 
 static void keep_row(struct call *call)
@@ -443,7 +474,7 @@ static void update_instance(struct call *call)
 
 void instance_change(struct call *call)
 {
-	enum { NEW, READING, LISTING, REQUESTING, UPDATING, COUNTING };
+	enum { NEW, READING, LISTING, REQUESTING, UPDATING, COUNTING, RETIRING };
 	struct writing *writing = call->own;
 
 	switch (call->state) {
@@ -453,6 +484,11 @@ void instance_change(struct call *call)
 			return;
 		}
 		writing = call->own;
+		if (writing->retire.target.bytes != NULL) {
+			AWAIT(call, RETIRING, instance_retire_insert(call, &writing->retire, writing->row.instance_id));
+			instance_retire_answer(call, &writing->retire);
+			return;
+		}
 		keep_row(call);
 		if (layer_change_must_list(&writing->change)) {
 			AWAIT(call, LISTING, layer_change_list(call, &writing->change, call->tenant.tenant_id));

@@ -8,6 +8,8 @@
 #include "api/resources.h"
 #include "store/instances.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 void instance_json(struct json_out *json, const char *name, const struct instance_row *row, struct text webhook_secret)
@@ -120,6 +122,14 @@ static bool is_there(struct call *call)
 	return true;
 }
 
+void instance_put_etag(struct call *call, const struct instance_row *row)
+{
+	char etag[24];
+
+	(void)snprintf(etag, sizeof etag, "\"%" PRId64 "\"", row->version);
+	http_answer_header(call->request, "ETag", etag);
+}
+
 static void answer_one(struct call *call, unsigned statement)
 {
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
@@ -128,6 +138,7 @@ static void answer_one(struct call *call, unsigned statement)
 
 	store_instance_read(&call->transaction, statement, 0, &row);
 	instance_json(&json, NULL, &row, TEXT_NONE);
+	instance_put_etag(call, &row);
 	call_answer(call, 200, &body);
 }
 

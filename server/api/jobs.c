@@ -136,7 +136,7 @@ static struct job_instance *take_instances(const struct call *call, size_t *coun
 		struct instance_row row;
 
 		store_instance_read(&call->transaction, INSTANCES, i, &row);
-		instances[i] = (struct job_instance){ row.instance_id, row.name, text_equal(row.state, TEXT("retired")) };
+		instances[i] = (struct job_instance){ row.instance_id, row.name, store_instance_state(&row) == RULESET_INSTANCE_RETIRED };
 	}
 	return instances;
 }
@@ -231,18 +231,17 @@ static void insert(struct call *call)
 	call_start(call);
 }
 
-static void answer_created(struct call *call)
+void job_answer_created(struct call *call, unsigned statement)
 {
-	const struct creating *creating = call->own;
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
 	struct job_row row;
-	const char *location = arena_format(&call->request->arena, "/api/v1/tenants/%.*s/jobs/%" PRId64, TEXT_ARGS(call->tenant.slug),
-		creating->job.job_id);
+
+	store_job_read(&call->transaction, statement, 0, &row);
+	const char *location = arena_format(&call->request->arena, "/api/v1/tenants/%.*s/jobs/%" PRId64, TEXT_ARGS(call->tenant.slug), row.job_id);
 
 	assert(location != NULL);
 	http_answer_header(call->request, "Location", location);
-	store_job_read(&call->transaction, creating->read_back, 0, &row);
 	job_json(&json, NULL, &row, NULL);
 	job_runner_wake(call->service->job_runner);
 	call_answer(call, 202, &body);
@@ -265,7 +264,7 @@ void jobs_create(struct call *call)
 		if (call->transaction.op.rc == ERR_FENCED) {
 			call_problem(call, PROBLEM_JOB_TOO_LARGE, "more than %d devices are meant", JOB_ROWS_MAX);
 		} else if (!call_failed(call)) {
-			answer_created(call);
+			job_answer_created(call, ((const struct creating *)call->own)->read_back);
 		}
 	}
 }

@@ -171,19 +171,43 @@ static void note_changed(struct layer_change *change, int64_t instance_id, const
 	change->changed[change->changed_count++] = instance_id;
 }
 
-static void add_instance(struct layer_change *change, struct json_out *json, const struct layer_states *states,
-	const struct comparison *comparison, const struct instance_row *stored, int64_t devices, struct tenant_cost *cost)
+// What becomes of devices of the instance, or of held ones when it is for parking. Of several that are, only the one in use counts.
+struct use {
+	bool before, after;
+	int64_t devices;
+};
+
+static struct use use_of(const struct call *call, const struct layer_states *states, const struct instance_row *instance)
 {
-	const bool changes = !is_same(&comparison->before, &comparison->after);
+	const int64_t id = instance->instance_id;
+	struct use use = { .before = true, .after = true };
+
+	if (store_instance_is_parking(instance)) {
+		use.before = states->before->parking_instance_id == id;
+		use.after = states->after->parking_instance_id == id;
+		use.devices = use.before || use.after ? devices_of(&call->transaction, 0) : 0;
+	} else {
+		use.devices = devices_of(&call->transaction, id);
+	}
+	return use;
+}
+
+static void add_instance(struct layer_change *change, struct json_out *json, const struct layer_states *states,
+	const struct comparison *comparison, const struct instance_row *stored, const struct use *use, struct tenant_cost *cost)
+{
+	const bool is_held_as = store_instance_is_parking(stored);
+	const int64_t devices = use->devices;
+	const bool changes = use->before != use->after || !is_same(&comparison->before, &comparison->after);
 	const bool has_error = comparison->after.content.bytes == NULL;
 	const bool is_own = states->instance_after != NULL && states->instance_after->instance_id == stored->instance_id;
 
-	cost->present += devices;
+	cost->present += use->after || states->after->parking_instance_id == 0 ? devices : 0; // held ones once
 	cost->changes += changes ? devices : 0;
 	if (changes && devices > 0) {
 		note_changed(change, stored->instance_id, &comparison->after);
+		change->held_as = is_held_as && (use->after || change->held_as == 0) ? stored->instance_id : change->held_as;
 	}
-	if (has_error && (is_own || comparison->before.content.bytes != NULL)) {
+	if (has_error && (is_own || (use->after && !use->before) || comparison->before.content.bytes != NULL)) {
 		change->broken++;
 		change->is_about_a_url = change->is_about_a_url || is_about_a_url(&comparison->after.findings);
 	}
@@ -215,6 +239,7 @@ static enum err add_instances(struct call *call, struct layer_change *change, co
 	enum err rc = OK;
 
 	change->changed_count = 0;
+	change->held_as = 0;
 	put_object(&json, NULL);
 	put_text(&json, "tenant", states->tenant->slug);
 	put_list(&json, "instances");
@@ -225,7 +250,9 @@ static enum err add_instances(struct call *call, struct layer_change *change, co
 		arena_reset(&comparison.arena);
 		rc = compare(&comparison, states, &stored, fault);
 		if (rc == OK) {
-			add_instance(change, &json, states, &comparison, &stored, devices_of(&call->transaction, stored.instance_id), &cost);
+			const struct use use = use_of(call, states, &stored);
+
+			add_instance(change, &json, states, &comparison, &stored, &use, &cost);
 		}
 	}
 	put_list_end(&json);
@@ -262,7 +289,7 @@ void layer_change_list(struct call *call, const struct layer_change *change, int
 	for (size_t i = 0; i < change->changed_count; i++) {
 		profiles[i] = text_of(change->changed_profiles[i]);
 	}
-	(void)store_instance_device_list(call_transaction(call, store_api(tenant_id)), tenant_id, change->changed, profiles, change->changed_count);
+	(void)store_instance_device_list(call_transaction(call, store_api(tenant_id)), tenant_id, change->changed, profiles, change->changed_count, change->held_as);
 	call_start(call);
 }
 

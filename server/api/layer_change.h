@@ -31,6 +31,7 @@ struct layer_change {
 	int64_t changed[STORE_INSTANCES_MAX]; // instances of the last tenant whose profile changes
 	char changed_profiles[STORE_INSTANCES_MAX][2 * SHA256_SIZE + 1]; // digests of what they get; empty: none
 	size_t changed_count;
+	int64_t held_as; // the parking instance among them; 0: none
 	int64_t base_version;
 	struct buffer detail; // JSON, for who approves
 	int64_t tenants, devices; // whose profile changes

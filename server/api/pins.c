@@ -175,8 +175,9 @@ static bool instance_was_found(struct call *call)
 		return false;
 	}
 	store_instance_read(&call->transaction, pinning->instance_at, 0, &row);
-	if (text_equal(row.state, TEXT("retired"))) {
-		call_problem(call, PROBLEM_INSTANCE_RETIRED, "%.*s", TEXT_ARGS(pinning->pin.instance));
+	if (store_instance_state(&row) == RULESET_INSTANCE_RETIRED) {
+		call_problem(call, PROBLEM_INSTANCE_RETIRED, "%.*s%s", TEXT_ARGS(pinning->pin.instance),
+			store_instance_is_parking(&row) ? " is for parking" : "");
 		return false;
 	}
 	pinning->pin.instance_id = row.instance_id;

@@ -155,7 +155,7 @@
 	X(RELEASE_UNCONFIRMED, 422, "A release needs the number of its devices, typed",                                   \
 		"Count the serial numbers, and send that number as confirm_devices.")                                         \
 	X(INSTANCE_HAS_DEVICES, 409, "The instance is in use, and cannot be retired",                                     \
-		"Send its devices elsewhere with the rules first, or set its state to draining.")                             \
+		"Name the instance that takes its place: PATCH with state retired and target, which makes a job; or drain it.") \
 	X(INSTANCE_RETIRED, 409, "The instance is retired",                                                               \
 		"Name another instance, or make this one active again with PATCH.")                                           \
 	X(TOO_MANY_REQUESTS, 429, "Too many requests",                                                                    \

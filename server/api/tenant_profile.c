@@ -34,6 +34,7 @@ static void put_current(struct json_out *json, const struct tenant_profile_row *
 	put_int_or_null(json, "template_version", profile->template_version);
 	put_raw(json, "layer", profile->layer);
 	put_bool(json, "mend", profile->mend);
+	put_text(json, "parking", profile->parking);
 }
 
 static void put_old(struct json_out *json, const struct call *call)
@@ -88,17 +89,18 @@ void tenant_profile_show(struct call *call)
 
 // --- PUT: a member that is missing keeps what is there, but for the layer ---
 
-enum { TEMPLATE = LAYER_BODY_COUNT, MEND, MEMBERS };
+enum { TEMPLATE = LAYER_BODY_COUNT, MEND, PARKING, MEMBERS };
 
 static const struct body_member members[] = {
 	LAYER_MEMBERS,
 	{ "template", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = 63 },
 	{ .name = "mend", .kind = BODY_FLAG },
+	{ "parking", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = 63 },
 };
 
 struct putting {
 	struct layer_change change;
-	struct body_value template_name, mend;
+	struct body_value template_name, mend, parking;
 	struct tenant_profile_row after;
 	struct change described;
 };
@@ -113,6 +115,7 @@ static bool read_change(struct call *call)
 	}
 	putting->template_name = values[TEMPLATE];
 	putting->mend = values[MEND];
+	putting->parking = values[PARKING];
 	return true;
 }
 
@@ -158,6 +161,29 @@ static bool take_template(struct call *call, struct tenant_profile_row *after)
 	return true;
 }
 
+static bool take_parking(struct call *call, struct tenant_profile_row *after)
+{
+	const struct text name = ((const struct putting *)call->own)->parking.text;
+	struct instance_row row = { .name = TEXT_NONE };
+
+	if (!((const struct putting *)call->own)->parking.given) {
+		return true;
+	}
+	for (size_t i = 0; i < pg_row_count(&call->transaction, LAYER_READ_INSTANCES) && !(name.length > 0 && text_equal(row.name, name)); i++) {
+		store_instance_read(&call->transaction, LAYER_READ_INSTANCES, i, &row);
+	}
+	if (name.length > 0 && !text_equal(row.name, name)) {
+		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%.*s", TEXT_ARGS(name));
+		return false;
+	}
+	if (name.length > 0 && (!store_instance_is_parking(&row) || text_equal_string(row.state, "retired"))) {
+		call_problem(call, PROBLEM_BAD_BODY, "parking names an instance of the kind parking that is not retired");
+		return false;
+	}
+	after->parking_instance_id = name.length > 0 ? row.instance_id : 0;
+	return true;
+}
+
 static bool may_be_put(struct call *call)
 {
 	struct putting *putting = call->own;
@@ -171,7 +197,7 @@ static bool may_be_put(struct call *call)
 	*after = before;
 	after->layer = putting->change.layer;
 	after->mend = putting->mend.given ? putting->mend.flag : before.mend;
-	if (!take_template(call, after) || !layer_change_add(call, &putting->change, &(struct layer_states){ .tenant = &call->tenant,
+	if (!take_template(call, after) || !take_parking(call, after) || !layer_change_add(call, &putting->change, &(struct layer_states){ .tenant = &call->tenant,
 			.before = &before, .after = after })) {
 		return false;
 	}

@@ -76,7 +76,7 @@ void token_override_ask(struct call *call, struct token_override *override)
 	struct pg_transaction *t = call_transaction(call, store_api(tenant_id));
 
 	override->account_at = store_account_select(t, tenant_id);
-	override->devices_at = store_instance_device_list(t, tenant_id, NULL, NULL, 0);
+	override->devices_at = store_instance_device_list(t, tenant_id, NULL, NULL, 0, 0);
 	call_start(call);
 }
 

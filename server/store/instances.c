@@ -11,7 +11,7 @@
 	"select i.instance_id, i.name, i.kind, i.enrolment_url, array_to_string(i.allowed_hosts, ' '), i.profile, n.url, "  \
 	"n.secret_version, n.disabled_at, n.disabled_reason, i.created_at, i.updated_at, i.state, "                        \
 	"array_to_string(i.labels, E'\\n'), array_to_string(i.anchor_certs, chr(30)), i.hook_secret_version, i.hook_made_at, " \
-	"i.profile_version "                                                                                               \
+	"i.profile_version, i.version "                                                                                               \
 	"from depbroker.instances i join depbroker.endpoints n on n.tenant_id = $1 and n.endpoint_id = i.instance_id "
 
 static struct pg_value hosts_of(const struct instance_row *instance)
@@ -69,11 +69,12 @@ unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, cons
 	// What its MDM server defined for a host that is not the instance's any more is wanted by nobody.
 	return PG_ADD(t,
 		"with withdrawn as (update depbroker.dep_profiles set lost_at = now() where tenant_id = $1 and instance_id = $2 and lost_at is null"
-		" and exists (select from depbroker.instances i where i.tenant_id = $1 and i.instance_id = $2 and not i.allowed_hosts <@ $4))"
-		" update depbroker.instances set enrolment_url = $3, allowed_hosts = $4,"
-		" state = $5, labels = $6, anchor_certs = $7, updated_at = now() where tenant_id = $1 and instance_id = $2",
+		" and exists (select from depbroker.instances i where i.tenant_id = $1 and i.instance_id = $2 and not i.allowed_hosts <@ $4)),"
+		" changed as (update depbroker.instances set enrolment_url = $3, allowed_hosts = $4, state = $5, labels = $6, anchor_certs = $7,"
+		"  version = version + 1, updated_at = now() where tenant_id = $1 and instance_id = $2 and ($8 = 0 or version = $8) returning 1)"
+		" select depbroker.require_fence(exists (select from changed))",
 		PG_V_INT8(tenant_id), PG_V_INT8(instance->instance_id), PG_V_TEXT(instance->enrolment_url), hosts_of(instance),
-		PG_V_TEXT(state_of(instance)), labels_of(instance), anchors_of(instance));
+		PG_V_TEXT(state_of(instance)), labels_of(instance), anchors_of(instance), PG_V_INT8(instance->version));
 }
 
 #define DEVICES_THERE "(select count(*) from depbroker.devices where tenant_id = $1 and instance_id = $2 and gone_at is null)"
@@ -153,6 +154,7 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 	out->hook_secret_version = next_number(&at);
 	out->hook_made_at_us = next_instant(&at);
 	out->profile_version = next_number(&at);
+	out->version = next_number(&at);
 	out->allowed_host_count = 0;
 	while (store_next_item(&hosts, ' ', &item)) {
 		assert(out->allowed_host_count < STORE_HOSTS_MAX); // the schema's limit, too

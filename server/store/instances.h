@@ -17,6 +17,7 @@ struct instance_row {
 	size_t allowed_host_count;
 	struct text profile; // the instance's layer of Apple's profile, a JSON object (templates.h)
 	int64_t profile_version; // 0: never put
+	int64_t version; // grows with each change of it
 	struct text webhook_url; // this and the next three: of its first endpoint, which has its number (endpoints.h)
 	int64_t webhook_secret_version;
 	int64_t webhook_disabled_at_us;
@@ -33,7 +34,8 @@ struct instance_row {
 
 // Api scope: with its first endpoint, and that one's positions. A name that exists: ERR_CONFLICT. The client's run starts over.
 void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
-// Api scope: enrolment_url, allowed_hosts, webhook_url, state, labels and anchor_certs become these. The client's run starts over.
+// Api scope: enrolment_url, allowed_hosts, webhook_url, state, labels and anchor_certs become these. The client's run starts over. ERR_FENCED:
+// it is not of `version` any more (0: of any).
 unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
 // Api scope, before an update that retires: devices that are there, and whether the rules in force name it. The stream's row is locked, so
 // that it stays so.
@@ -46,10 +48,16 @@ unsigned store_instance_set_hook(struct pg_transaction *t, int64_t tenant_id, in
 unsigned store_instance_drop_hook(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id); // by name, at most STORE_INSTANCES_MAX
 unsigned store_instance_by_name(struct pg_transaction *t, int64_t tenant_id, struct text name);
+// Its profile is for what is held: nothing is ever sent there.
+static inline bool store_instance_is_parking(const struct instance_row *row)
+{
+	return text_equal_string(row->kind, "parking");
+}
+
 // As rules see it.
 static inline enum ruleset_instance_state store_instance_state(const struct instance_row *row)
 {
-	return text_equal_string(row->state, "retired") ? RULESET_INSTANCE_RETIRED
+	return text_equal_string(row->state, "retired") || store_instance_is_parking(row) ? RULESET_INSTANCE_RETIRED
 		: text_equal_string(row->state, "draining") ? RULESET_INSTANCE_DRAINING : RULESET_INSTANCE_ACTIVE;
 }
 

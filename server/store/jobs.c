@@ -523,7 +523,7 @@ void store_job_retire(struct pg_transaction *t, const struct job_row *job, int64
 		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id), PG_V_INT8(job->retires_id), PG_V_INT8(job->target_id));
 	(void)pg_add(t, "update depbroker.pins set instance_id = $3 where tenant_id = $1 and instance_id = $2", both, 3);
 	(void)pg_add(t, "update depbroker.expected_devices set instance_id = $3 where tenant_id = $1 and instance_id = $2", both, 3);
-	(void)pg_add(t, "update depbroker.instances set state = 'retired', updated_at = now() where tenant_id = $1 and instance_id = $2", both, 2);
+	(void)pg_add(t, "update depbroker.instances set state = 'retired', version = version + 1, updated_at = now() where tenant_id = $1 and instance_id = $2", both, 2);
 	(void)PG_ADD(t, "update depbroker.job_rows set result = 'done' where tenant_id = $1 and job_id = $2 and result = 'waiting'",
 		PG_V_INT8(job->tenant_id), PG_V_INT8(job->job_id));
 	end_when_done(t, job->tenant_id, job->job_id);

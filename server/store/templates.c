@@ -131,9 +131,11 @@ void store_template_require_users(struct pg_transaction *t, struct text name, co
 unsigned store_tenant_profile_select(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select t.template, t.profile, t.profile_version, t.profile_mend, coalesce(v.version, 0), v.layer, t.template_done"
+		"select t.template, t.profile, t.profile_version, t.profile_mend, coalesce(v.version, 0), v.layer, t.template_done,"
+		" i.instance_id, i.name"
 		" from depbroker.tenants t left join lateral ("
 		"  select version, layer from depbroker.template_versions where name = t.template order by version desc limit 1) v on true"
+		" left join depbroker.instances i on i.tenant_id = t.tenant_id and i.instance_id = t.parking_instance_id and i.state <> 'retired'"
 		" where t.tenant_id = $1",
 		PG_V_INT8(tenant_id));
 }
@@ -149,6 +151,8 @@ void store_tenant_profile_read(const struct pg_transaction *t, unsigned statemen
 	out->template_version = next_number(&at);
 	out->template_layer = next_text(&at);
 	out->template_done = next_number(&at);
+	out->parking_instance_id = next_number(&at);
+	out->parking = next_text(&at);
 }
 
 unsigned store_tenant_profile_versions(struct pg_transaction *t, int64_t tenant_id, int64_t version, int limit)
@@ -164,13 +168,13 @@ unsigned store_tenant_profile_put(struct pg_transaction *t, int64_t tenant_id, i
 	return PG_ADD(t,
 		"with moved as ("
 		"  update depbroker.tenants set template = $3, profile = $4, profile_mend = $5, profile_version = profile_version + 1,"
-		"    updated_at = now() where tenant_id = $1 and ($2 = -1 or profile_version = $2) returning profile_version),"
+		"    parking_instance_id = nullif($8, 0), updated_at = now() where tenant_id = $1 and ($2 = -1 or profile_version = $2) returning profile_version),"
 		" put as ("
 		"  insert into depbroker.tenant_profiles (tenant_id, version, template, layer, mend, made_by, reason)"
 		"  select $1, profile_version, $3, $4, $5, $6, $7 from moved returning version)"
 		" select (select version from put), depbroker.require_fence(exists (select from moved))",
 		PG_V_INT8(tenant_id), PG_V_INT8(expected_version), PG_V_TEXT(store_nullable(profile->template_name)), PG_V_TEXT(profile->layer),
-		PG_V_BOOL(profile->mend), PG_V_TEXT(author->made_by), reason_of(author));
+		PG_V_BOOL(profile->mend), PG_V_TEXT(author->made_by), reason_of(author), PG_V_INT8(profile->parking_instance_id));
 }
 
 void store_template_done(struct pg_transaction *t, int64_t tenant_id, int64_t version)
@@ -194,7 +198,7 @@ unsigned store_instance_profile_put(struct pg_transaction *t, int64_t tenant_id,
 	store_start_over(t, tenant_id, true);
 	return PG_ADD(t,
 		"with moved as ("
-		"  update depbroker.instances set profile = $4, profile_version = profile_version + 1, updated_at = now()"
+		"  update depbroker.instances set profile = $4, profile_version = profile_version + 1, version = version + 1, updated_at = now()"
 		"  where tenant_id = $1 and instance_id = $2 and ($3 = -1 or profile_version = $3) returning profile_version),"
 		" put as ("
 		"  insert into depbroker.instance_profiles (tenant_id, instance_id, version, layer, made_by, reason)"
@@ -209,7 +213,7 @@ unsigned store_instance_profile_put(struct pg_transaction *t, int64_t tenant_id,
 unsigned store_instance_device_counts(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t,
-		"select instance_id, count(*) from depbroker.devices where tenant_id = $1 and gone_at is null and instance_id is not null"
+		"select coalesce(instance_id, 0), count(*) from depbroker.devices where tenant_id = $1 and gone_at is null"
 		" group by instance_id order by instance_id",
 		PG_V_INT8(tenant_id));
 }
@@ -222,7 +226,8 @@ void store_instance_device_count_read(const struct pg_transaction *t, unsigned s
 	*devices = next_number(&at);
 }
 
-unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, const struct text *profiles, size_t count)
+unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, const struct text *profiles, size_t count,
+	int64_t held_as)
 {
 	const struct pg_value all = { .kind = PG_NULL };
 	const struct pg_value these = PG_V_NUMBERS(PG_INT8_ARRAY, instance_ids, count);
@@ -230,13 +235,13 @@ unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id,
 
 	return PG_ADD(t,
 		"select count(*), string_agg(json_build_object('serial_number', d.serial_number, 'tenant', c.slug, 'instance', i.name,"
-		"  'profile', ($3::text[])[array_position($2::bigint[], d.instance_id)])::text, ','"
+		"  'profile', ($3::text[])[array_position($2::bigint[], coalesce(d.instance_id, $4))])::text, ','"
 		"  order by d.serial_number)"
 		" from depbroker.devices d"
 		" join depbroker.tenants c on c.tenant_id = $1"
 		" left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = d.instance_id"
-		" where d.tenant_id = $1 and d.gone_at is null and ($2::bigint[] is null or d.instance_id = any ($2::bigint[])) group by d.tenant_id",
-		PG_V_INT8(tenant_id), instance_ids == NULL ? all : these, instance_ids == NULL ? all : their_profiles);
+		" where d.tenant_id = $1 and d.gone_at is null and ($2::bigint[] is null or coalesce(d.instance_id, $4) = any ($2::bigint[])) group by d.tenant_id",
+		PG_V_INT8(tenant_id), instance_ids == NULL ? all : these, instance_ids == NULL ? all : their_profiles, PG_V_INT8(held_as));
 }
 
 struct text store_instance_device_list_read(const struct pg_transaction *t, unsigned statement)

@@ -64,12 +64,14 @@ struct tenant_profile_row {
 	int64_t template_version;  // in force; 0: there is none
 	struct text template_layer;
 	int64_t template_done;     // devices were looked at with this version
+	int64_t parking_instance_id; // whose profile devices get while they are held; 0: none
+	struct text parking;         // its name
 };
 
 unsigned store_tenant_profile_select(struct pg_transaction *t, int64_t tenant_id); // one row
 void store_tenant_profile_read(const struct pg_transaction *t, unsigned statement, size_t row, struct tenant_profile_row *out);
 unsigned store_tenant_profile_versions(struct pg_transaction *t, int64_t tenant_id, int64_t version, int limit);
-// Api scope; the client's run starts over. template_name, layer and mend are taken. `expected_version` as above.
+// Api scope; the client's run starts over. template_name, layer, mend and parking_instance_id are taken. `expected_version` as above.
 unsigned store_tenant_profile_put(struct pg_transaction *t, int64_t tenant_id, int64_t expected_version,
 	const struct tenant_profile_row *profile, const struct layer_author *author);
 // Worker scope, in a fenced write.
@@ -85,10 +87,11 @@ void store_layer_version_read(const struct pg_transaction *t, unsigned statement
 
 // --- what a change costs: api scope ---
 
-unsigned store_instance_device_counts(struct pg_transaction *t, int64_t tenant_id); // present devices by instance
+unsigned store_instance_device_counts(struct pg_transaction *t, int64_t tenant_id); // present devices by instance; 0: held
 // Of these instances, NULL: all, of none too: the elements of a JSON list of {"serial_number","tenant","instance","profile"}, by serial number.
-// `profiles`: what their devices get, a word for each instance.
-unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, const struct text *profiles, size_t count);
+// `profiles`: what their devices get, a word for each instance. `held_as`: as if they were of this instance, those that are held, too; 0: not.
+unsigned store_instance_device_list(struct pg_transaction *t, int64_t tenant_id, const int64_t *instance_ids, const struct text *profiles, size_t count,
+	int64_t held_as);
 struct text store_instance_device_list_read(const struct pg_transaction *t, unsigned statement);
 int64_t store_instance_device_list_count(const struct pg_transaction *t, unsigned statement);
 void store_instance_device_count_read(const struct pg_transaction *t, unsigned statement, size_t row, int64_t *instance_id, int64_t *devices);

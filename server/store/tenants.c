@@ -247,7 +247,7 @@ void store_tenant_begin_erase(struct pg_transaction *t, int64_t tenant_id)
 	(void)PG_ADD(t, "delete from depbroker.secrets where tenant_id = $1", PG_V_INT8(tenant_id));
 	(void)PG_ADD(t, "delete from depbroker.data_keys where tenant_id = $1", PG_V_INT8(tenant_id));
 	(void)PG_ADD(t,
-		"update depbroker.tenants set state = 'deleting', state_since = now(), version = version + 1, updated_at = now()"
+		"update depbroker.tenants set state = 'deleting', parking_instance_id = null, state_since = now(), version = version + 1, updated_at = now()"
 		" where tenant_id = $1", PG_V_INT8(tenant_id));
 }
 

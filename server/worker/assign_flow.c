@@ -431,7 +431,7 @@ static void take_read_back(struct assign_flow *assign)
 		struct reconcile_settings settings = routing_as_decided(flow->tenant, row);
 
 		if (record == NULL) {
-			reconcile_assigned(&outcome, &settings, row, settings.wanted_profile_uuid, ASSIGN_RESULT_MISSING, -1, random + i);
+			reconcile_assigned(&outcome, &settings, row, reconcile_assign_view(&settings, row).wanted_profile_uuid, ASSIGN_RESULT_MISSING, -1, random + i);
 		} else if (text_equal_string(record->response_status, "NOT_ACCESSIBLE")) {
 			settings = routing_of_gone(flow->tenant);
 			reconcile_unseen(&outcome, &settings, row, REMOVAL_INACCESSIBLE);
@@ -533,7 +533,7 @@ static void step(struct flow *flow)
 						continue;
 					}
 				}
-				if (!flow_read_all(flow)) {
+				if (!flow_read_all(flow) && assign->profile->instance->instance_id != flow->tenant->parking_instance_id) {
 					AWAIT(assign, ASSIGN_READING_ALIKE, read_alike(assign));
 					if (flow->read.op.rc != OK) {
 						goto read_failed;

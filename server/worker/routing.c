@@ -88,9 +88,18 @@ static struct reconcile_settings settings_of(const struct tenant *tenant, struct
 	return (struct reconcile_settings){
 		.wish = wish,
 		.rules_version = tenant->rules_version,
-		.wanted_profile_uuid = wanted_profile_uuid(profile),
+		.wanted_profile_uuid = wish.instance_id != INSTANCE_NONE ? wanted_profile_uuid(profile) : TEXT_NONE,
+		.parking_profile_uuid = wish.instance_id == INSTANCE_NONE ? wanted_profile_uuid(profile) : TEXT_NONE,
 		.now_us = tenant_now_us(tenant),
 	};
+}
+
+// What a device has while it is held; NULL: nothing. Before there are rules everything is held, and stays as it was.
+static struct wanted_profile *parking_profile(struct tenant *tenant)
+{
+	const bool is_used = tenant->rules != NULL && tenant->parking_instance_id != INSTANCE_NONE;
+
+	return is_used ? wanted_profile_of(tenant, tenant->parking_instance_id, TEXT(""), TEXT_NONE) : NULL;
 }
 
 // Of the instance that the device goes to: what its MDM server wants, or what depbroker has for it. No other instance's wish counts.
@@ -99,6 +108,9 @@ static struct wanted_profile *profile_at(struct tenant *tenant, struct text seri
 {
 	const struct routing_fact *fact = fact_of(tenant, serial);
 
+	if (instance_id == INSTANCE_NONE) {
+		return parking_profile(tenant);
+	}
 	if (fact != NULL && fact->wish_instance_id != INSTANCE_NONE && fact->wish_instance_id == instance_id) {
 		return wanted_profile_of_server(tenant, instance_id, fact->wished_profile_uuid);
 	}
@@ -143,7 +155,7 @@ struct reconcile_settings routing_decide(struct tenant *tenant, const struct dev
 struct wanted_profile *routing_profile(struct tenant *tenant, const struct device_row *row)
 {
 	if (row->instance_id == INSTANCE_NONE) {
-		return NULL;
+		return parking_profile(tenant);
 	}
 	return profile_at(tenant, row->apple.serial_number, row->instance_id, row->rule_id,
 		row->decider == ROUTE_BY_RULE ? ruleset_profile(tenant->rules, row->rule_id) : TEXT_NONE);

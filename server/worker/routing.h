@@ -20,7 +20,7 @@ void routing_take_guards(struct tenant *tenant, const struct pg_transaction *t, 
 struct reconcile_settings routing_decide(struct tenant *tenant, const struct device_record *apple, const struct device_row *stored);
 // As it was decided, for what happens to the assignment. The devices' routes are those of the loaded rules: routing_is_current.
 struct reconcile_settings routing_as_decided(struct tenant *tenant, const struct device_row *row);
-struct wanted_profile *routing_profile(struct tenant *tenant, const struct device_row *row); // NULL: it is held
+struct wanted_profile *routing_profile(struct tenant *tenant, const struct device_row *row); // NULL: it is held, and nothing is parked
 // Of a device that goes.
 struct reconcile_settings routing_of_gone(const struct tenant *tenant);
 

@@ -126,6 +126,7 @@ struct tenant {
 	struct ruleset *rules; // NULL: none yet, everything is held
 	struct ruleset_label labels[RULESET_LABELS_MAX]; // of the client
 	size_t label_count;
+	int64_t parking_instance_id; // whose profile held devices get; 0: none
 	bool has_facts;    // about single devices (store/routing.h)
 	bool has_reroutes; // devices are to be decided about once more
 	bool has_asked_jobs; // jobs have something to ask Apple for

@@ -326,6 +326,7 @@ static void read_layers(struct tenant *tenant, const struct pg_transaction *t, c
 
 	store_tenant_profile_read(t, LOAD_TENANT_PROFILE, 0, &profile);
 	profile_content_load(tenant, row, &profile);
+	tenant->parking_instance_id = profile.parking_instance_id;
 	tenant->profile_looked_at_us = store_profile_next_check_read(t, LOAD_NEXT_CHECK);
 	if (profile.template_version != profile.template_done) {
 		tenant->stream.profile_needed = true;

@@ -299,8 +299,8 @@ class Random:
         self.client, self.chance = client, chance
         self.instances, self.made = ["main", "school"], 0
         self.ways = (self.pin, self.hold, self.unpin, self.pins, self.no_pins, self.rules, self.otherwise, self.rules_again, self.tenant_layer,
-                     self.instance_layer, self.template, self.rename, self.labels, self.url, self.expected, self.expected, self.job, self.job, self.retire)
-        self.done = collections.Counter()
+                     self.park, self.instance_layer, self.template, self.rename, self.labels, self.url, self.expected, self.expected, self.job, self.job, self.retire)
+        self.deck, self.done = [], collections.Counter()
 
     def some(self):
         serials = sorted(places(self.client)) + ["TOCOME1", "TOCOME2"]
@@ -313,7 +313,9 @@ class Random:
         return {"layer": {"department": f"d{self.chance.randrange(3)}"} if self.chance.random() < 0.7 else {}}
 
     def next(self):
-        way = self.chance.choice(self.ways)
+        if not self.deck:
+            self.deck = self.chance.sample(self.ways, len(self.ways))
+        way = self.deck.pop()
         self.done[way.__name__] += 1
         method, path, body = way()
         return method, path if path.startswith("/templates/") else self.client.path + path, body
@@ -349,8 +351,11 @@ class Random:
     def tenant_layer(self):
         return "PUT", "/profile", self.layer() | self.chance.choice(({}, {"template": None}, {"template": "random-a"}, {"template": "random-b"}))
 
+    def park(self):
+        return "PUT", "/profile", self.layer() | {"parking": self.chance.choice(("lobby", None))}
+
     def instance_layer(self):
-        return "PUT", f"/instances/{self.place()}/profile", self.layer()
+        return "PUT", f"/instances/{self.chance.choice(self.instances + ['lobby'])}/profile", self.layer()
 
     def template(self):
         return "PUT", f"/templates/random-{self.chance.choice('ab')}", self.layer()
@@ -407,6 +412,7 @@ def wanted_by(client):
     """Place and profile of each device, as the API says it would be: what the brake is about."""
     digests = {item["name"]: WORLD.technician.get(f"{client.path}/instances/{item['name']}/profile")["digest"]
                for item in WORLD.technician.get(f"{client.path}/instances")["items"]}
+    digests["held"] = digests.get(WORLD.technician.get(f"{client.path}/profile")["parking"])
     overrides = {row["serial_number"]: row["rule_id"] for row in client.rows(
         "select serial_number, case when decider = 2 and rule_id = 'r' then rule_id end as rule_id from depbroker.devices where tenant_id = {id}")}
     document = WORLD.technician.get(f"{client.path}/rules")
@@ -457,6 +463,8 @@ def no_sequence_of_calls_moves_more_than_the_limit_without_an_approval():
     client = onboarded()
     for name in ("random-a", "random-b"):
         WORLD.operator.call("PUT", f"/templates/{name}", {"layer": {}})
+    WORLD.technician.post(f"{client.path}/instances", {
+        "name": "lobby", "kind": "parking", "enrolment_url": f"https://mdm.{client.slug}.example/lobby", "allowed_hosts": [f"mdm.{client.slug}.example"]})
     ways = Random(client, chance)
     all_moved, moved, asked_for, approved = 0, 0, 0, 0
     for turn in range(120):

@@ -286,6 +286,25 @@ def check_labels(world, client, serials):
     world.technician.call("PUT", f"{client.path}/rules", {"version": rules})
 
 
+def patch(key, path, body, match):
+    """Status and ETag."""
+    peer = Peer("http://" + key.listen, timeout=60)
+    try:
+        headers = {"Authorization": "Bearer " + key.key, "Content-Type": "application/json", **({"If-Match": match} if match else {})}
+        answer = peer.request("PATCH", "/api/v1" + path, json.dumps(body).encode(), headers)
+        return answer.status, answer.headers.get("etag")
+    finally:
+        peer.close()
+
+
+def etag_of(key, path):
+    peer = Peer("http://" + key.listen, timeout=60)
+    try:
+        return peer.request("GET", "/api/v1" + path, None, {"Authorization": "Bearer " + key.key}).headers.get("etag")
+    finally:
+        peer.close()
+
+
 def check_retiring(world, client, serials):
     """An instance with devices is retired with another one in its place: rules, pins and devices go there, behind the brake."""
     client.sql("update depbroker.tenants set brake_devices = 100 where tenant_id = {id}")
@@ -296,6 +315,18 @@ def check_retiring(world, client, serials):
     wait_until(lambda: sum(place == "school" for place in places(client).values()) == 40, "devices are not at the school", 30)
     client.sql("update depbroker.tenants set brake_devices = null where tenant_id = {id}")
     equal(refused(world.technician, "PATCH", f"{client.path}/instances/school", {"state": "retired"})["code"], "instance_has_devices", "not without a target")
+    etag = etag_of(world.technician, f"{client.path}/instances/school")
+    school = f"{client.path}/instances/school"
+    equal([patch(world.technician, school, {"labels": ["a"]}, match)[0] for match in ('"1000"', etag, etag)], [412, 200, 412], "If-Match")
+    for wrong, code in (({"target": "main"}, "bad_body"), ({"state": "draining", "target": "main"}, "bad_body"), ({"state": "retired", "target": "school"}, "bad_body"),
+                        ({"state": "retired", "target": "main", "labels": []}, "bad_body"), ({"state": "retired", "target": "nowhere"}, "instance_not_found")):
+        equal(refused(world.technician, "PATCH", f"{client.path}/instances/school", wrong)["code"], code, f"{wrong}")
+    seen = until(world.technician, client, as_described(world.technician.call(
+        "PATCH", f"{client.path}/instances/school?dry_run=true", {"state": "retired", "target": "main"}), "Job"))
+    equal((seen["kind"], seen["state"], seen["changes"]), ("retire", "previewed", 40), "a dry run of it")
+    asked = until(world.technician, client, world.technician.call("PATCH", f"{client.path}/instances/school", {"state": "retired", "target": "main"}))
+    equal((asked["kind"], asked["state"], asked["changes"]), ("retire", "waiting", 40), "with a target it is a job")
+    world.technician.call("DELETE", f"{client.path}/jobs/{asked['id']}")
     body = {"kind": "retire", "instance": "main", "filter": {"instance": "school"}, "reason": "moved"}
     for wrong in ({"instance": "school"}, {"filter": {"held": True}}, {"filter": {}}):
         equal(refused(world.technician, "POST", f"{client.path}/jobs", body | wrong)["code"], "bad_body", f"retire with {wrong}")

@@ -870,14 +870,27 @@ static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 	device->row = *row;
 }
 
-static void put_devices(struct sim_tenant *tenant, const struct sim_op *op)
+// A page is decided by what was there before it, and written in two parts: so all of it is looked at before the first one.
+static void check_routes(const struct sim_transaction *transaction, const struct sim_op *at, const struct sim_tenant *tenant)
+{
+	for (const struct sim_op *op = transaction->ops; op < at; op++) {
+		if (op->kind == OP_DEVICE_PUT) {
+			return;
+		}
+	}
+	for (const struct sim_op *op = at; op < transaction->ops + transaction->count; op++) {
+		for (size_t i = 0; op->kind == OP_DEVICE_PUT && i < op->in_count; i++) {
+			check_route(tenant, (const struct device_row *)op->in + i);
+		}
+	}
+}
+
+static void put_devices(const struct sim_transaction *transaction, struct sim_tenant *tenant, const struct sim_op *op)
 {
 	const struct device_row *rows = op->in;
 
+	check_routes(transaction, op, tenant);
 	check_removals(tenant, rows, op->in_count);
-	for (size_t i = 0; i < op->in_count; i++) {
-		check_route(tenant, &rows[i]);
-	}
 	for (size_t i = 0; i < op->in_count; i++) {
 		LAW(op->number == 0 || !tenant->devices[device_number(tenant, rows[i].apple.serial_number)].used,
 			"device %.*s is inserted, and is there already", TEXT_ARGS(rows[i].apple.serial_number));
@@ -1117,7 +1130,7 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_NEXT_ASSIGN: read_next_assign(op, tenant); break;
 	case OP_ADVANCE: advance(transaction->life, op->in, tenant); break;
 	case OP_REMOVALS: put_removals(op, tenant); break;
-	case OP_DEVICE_PUT: put_devices(tenant, op); break;
+	case OP_DEVICE_PUT: put_devices(transaction, tenant, op); break;
 	case OP_ROUTING:
 	case OP_FACTS:
 	case OP_REROUTES:

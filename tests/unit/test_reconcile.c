@@ -371,6 +371,23 @@ static void live(struct life *life)
 	check_row(life);
 }
 
+static void what_is_held_gets_the_parking_profile_and_no_other(void **state)
+{
+	struct reconcile_settings settings = settings_with(INSTANCE_NONE, UUID_A);
+	const struct device_row row = { .apple = { .serial_number = TEXT("S") }, .gone_at_us = INSTANT_NONE, .assign_at_us = INSTANT_NONE };
+	const struct device_row there = { .apple = { .serial_number = TEXT("S") }, .gone_at_us = INSTANT_NONE, .assign_at_us = INSTANT_NONE, .instance_id = MAIN };
+	const struct device_row gone = { .apple = { .serial_number = TEXT("S") }, .gone_at_us = SECOND_US, .assign_at_us = INSTANT_NONE };
+
+	(void)state;
+	assert_int_equal(reconcile_assign_view(&settings, &row).wanted_profile_uuid.length, 0);
+	settings.parking_profile_uuid = UUID_B;
+	assert_true(text_equal(reconcile_assign_view(&settings, &row).wanted_profile_uuid, UUID_B));
+	assert_int_equal(reconcile_assign_view(&settings, &there).wanted_profile_uuid.length, 0); // it is to be held, and is not yet
+	assert_int_equal(reconcile_assign_view(&settings, &gone).wanted_profile_uuid.length, 0);
+	settings.wish.instance_id = MAIN;
+	assert_true(text_equal(reconcile_assign_view(&settings, &there).wanted_profile_uuid, UUID_A));
+}
+
 static void random_lives_keep_the_laws(void **state)
 {
 	(void)state;
@@ -398,6 +415,7 @@ int main(void)
 		cmocka_unit_test(a_device_that_comes_back_unconfirmed_is_assigned_again),
 		cmocka_unit_test(a_deletion_keeps_what_was_known_and_ends_assigning),
 		cmocka_unit_test(what_apple_said_yes_to_is_not_assigned_again_by_looking_at_it_again),
+		cmocka_unit_test(what_is_held_gets_the_parking_profile_and_no_other),
 		cmocka_unit_test(random_lives_keep_the_laws),
 	};
 
