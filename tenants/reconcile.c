@@ -160,6 +160,9 @@ static struct route_outcome apply_route(struct reconcile_outcome *outcome, const
 	}
 	for (size_t i = 0; i < route.event_count; i++) {
 		add_event(outcome, route.events[i].type, route.events[i].instance_id);
+		if (route.events[i].type == EVENT_DEVICE_ADDED && same_uuid(next->assigned_profile_uuid, wanted_of(settings, next))) {
+			next->assigned_profile_uuid = TEXT_NONE; // it comes back with the profile that it had here: news to this instance
+		}
 	}
 	return route;
 }

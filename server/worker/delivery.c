@@ -20,6 +20,7 @@ struct delivery_endpoint {
 	struct endpoint_health health;
 	int64_t success_stored_us; // of health.succeeded_at_us, what the database knows
 	unsigned busy; // of its lanes
+	bool is_at_work; // it took something since the client was loaded
 	struct delivery_lane *lanes[DELIVERY_LANES]; // NULL: it has no position
 };
 
@@ -59,6 +60,7 @@ struct lane_work {
 };
 
 static void step(struct delivery_lane *lane);
+static void wake_others(struct delivery_lane *lane);
 
 static void on_read(struct op *op)
 {
@@ -178,12 +180,12 @@ static bool is_disabled(const struct delivery_endpoint *endpoint)
 	return endpoint->own->disabled_reason.length > 0;
 }
 
-// In trouble an endpoint gets one request at a time.
+// In trouble, and until it is known to answer, an endpoint gets one request at a time: many that hang at once take little of what all share.
 static bool has_its_turn(const struct delivery_lane *lane)
 {
 	const unsigned others = lane->endpoint->busy - (lane->work != NULL ? 1 : 0);
 
-	return !endpoint_is_in_trouble(&lane->endpoint->health) || others == 0;
+	return (lane->endpoint->is_at_work && !endpoint_is_in_trouble(&lane->endpoint->health)) || others == 0;
 }
 
 // Past all before `end`.
@@ -398,6 +400,10 @@ static bool is_news_of_success(const struct delivery_lane *lane)
 static void take_success(struct delivery_lane *lane)
 {
 	endpoint_took(&lane->endpoint->health, now_us(lane));
+	if (!lane->endpoint->is_at_work) {
+		lane->endpoint->is_at_work = true;
+		wake_others(lane);
+	}
 	lane->delivery->delivered += (uint64_t)lane->work->request.events;
 	if (is_news_of_success(lane)) {
 		lane->work->success_us = lane->endpoint->health.succeeded_at_us;
@@ -536,7 +542,16 @@ static void wake(struct delivery_lane *lane)
 	}
 }
 
-// Those that it kept waiting go on.
+// Those that it kept waiting.
+static void wake_others(struct delivery_lane *lane)
+{
+	for (size_t i = 0; i < DELIVERY_LANES; i++) {
+		if (lane->endpoint->lanes[i] != NULL && lane->endpoint->lanes[i] != lane) {
+			wake(lane->endpoint->lanes[i]);
+		}
+	}
+}
+
 static void rest(struct delivery_lane *lane)
 {
 	struct delivery *delivery = lane->delivery;
@@ -544,11 +559,7 @@ static void rest(struct delivery_lane *lane)
 	lane->state = LANE_IDLE;
 	lane->endpoint->busy--;
 	delivery->busy--;
-	for (size_t i = 0; i < DELIVERY_LANES; i++) {
-		if (lane->endpoint->lanes[i] != NULL && lane->endpoint->lanes[i] != lane) {
-			wake(lane->endpoint->lanes[i]);
-		}
-	}
+	wake_others(lane);
 	if (delivery->busy == 0) {
 		loop_forget(&delivery->notice);
 		loop_defer(&delivery->tenant->process->loop, &delivery->notice);

@@ -3,8 +3,9 @@
 // process.h - what all runs of one worker process share.
 //
 // Ownership  owned by worker.c; runs borrow it and end before it does.
-// Laws       1. at most RUNS_MAX clients are in flight in a process, and RUNS_LONG_MAX more that read long lists (page_turn.h), so its
-//               memory does not grow with the number of clients
+// Laws       1. at most RUNS_MAX clients are in flight in a process, RUNS_LONG_MAX more that read long lists (page_turn.h), and
+//               RUNS_TELLING_MAX more that only wait for webhook endpoints, so its memory does not grow with the number of clients, and
+//               endpoints that hang keep no place of others
 //            2. a process whose heart-beat has not reached the database for NODE_ALIVE_S stops its runs by itself
 #pragma once
 
@@ -16,7 +17,7 @@
 #include "worker/breakers.h"
 #include "worker/load_cache.h"
 
-enum { RUNS_MAX = 32, RUNS_LONG_MAX = 32 };
+enum { RUNS_MAX = 32, RUNS_LONG_MAX = 32, RUNS_TELLING_MAX = 256 };
 
 struct worker_process {
 	const struct config *config;
@@ -31,6 +32,7 @@ struct worker_process {
 	struct list runs;
 	unsigned run_count;
 	unsigned long_count;     // of these, long ones
+	unsigned telling_count;  // of these, those that only wait for webhook endpoints
 	struct fair_queue pages; // whose turn it is to read one
 	bool stopping;
 	int64_t hint_missed_at_ms; // when a hint led to a client that was not due; 0: never

@@ -386,6 +386,7 @@ static void take_verification(struct run *run)
 
 static void wait_for_deliveries(struct run *run)
 {
+	run->tenant.process->telling_count++;
 	delay_start(&run->tick, LOOK_AGAIN_MS);
 }
 
@@ -761,6 +762,7 @@ static void step(struct run *run)
 				}
 				if (goes_on(run) && delivery_is_busy(&run->delivery)) {
 					AWAIT(run, RUN_WAITING, wait_for_deliveries(run));
+					run->tenant.process->telling_count--;
 				}
 				if (goes_on(run) && delivery_is_busy(&run->delivery)) {
 					AWAIT(run, RUN_LOOKING, look_for_requests(run));
@@ -771,6 +773,7 @@ static void step(struct run *run)
 			delivery_stop(&run->delivery);
 			while (delivery_is_busy(&run->delivery)) {
 				AWAIT(run, RUN_DRAINING, wait_for_deliveries(run));
+				run->tenant.process->telling_count--;
 			}
 			if (run->failure == OK && must_tell(run)) {
 				AWAIT(run, RUN_TELLING, tell(run));

@@ -104,7 +104,9 @@ static void on_claimed(struct op *op)
 static size_t room(const struct worker *worker)
 {
 	const struct worker_process *process = &worker->process;
-	const unsigned spared = process->long_count < RUNS_LONG_MAX ? process->long_count : RUNS_LONG_MAX;
+	const unsigned long_ones = process->long_count < RUNS_LONG_MAX ? process->long_count : RUNS_LONG_MAX;
+	const unsigned telling = process->telling_count < RUNS_TELLING_MAX ? process->telling_count : RUNS_TELLING_MAX;
+	const unsigned spared = long_ones + telling;
 
 	return process->run_count < RUNS_MAX + spared ? RUNS_MAX + spared - process->run_count : 0;
 }
@@ -430,7 +432,7 @@ static enum err open_clients(struct worker *worker, struct fault *fault)
 		.user_agent = USER_AGENT,
 		.allow_plain_http = true,
 		.guard = HTTP_ADDRESS_PUBLIC_ONLY,
-		.in_flight = 64,
+		.in_flight = 2 * RUNS_TELLING_MAX, // those that hang have one each, until they are known not to (delivery.c)
 		.in_flight_per_key = 16, // of one client: the lanes of two endpoints
 		.connections = 64,
 	};

@@ -74,7 +74,8 @@ class Speaker:
 
     def send(self, method, path, body, again=True):
         try:
-            self.connection.request(method, self.prefix + path, None if body is None else json.dumps(body), self.headers)
+            data = body if body is None or isinstance(body, str) else json.dumps(body)
+            self.connection.request(method, self.prefix + path, data, self.headers)
             answer = self.connection.getresponse()
             return answer, answer.read()
         except ConnectionError:  # it was idle for too long
@@ -189,6 +190,7 @@ class Installation:
         self.folder = tempfile.mkdtemp(prefix="depbroker-bench-", dir="/var/tmp")
         os.chmod(self.folder, 0o755)
         self.processes = []
+        self.peers = []  # others whose CPU is told besides, as applesim's is
         self.server_count = 0
         self.log_path = os.path.join(self.folder, "serve.log")
         try:
@@ -204,7 +206,7 @@ class Installation:
         simulator = subprocess.Popen([self.build + "/applesim", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--seed", "1"],
                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=end_with_us)
         self.processes.append(simulator)
-        self.simulator = simulator
+        self.peers.append(simulator)
         ready = json.loads(simulator.stdout.readline())
         self.apple_url, self.control = ready["apple"], Speaker(ready["control"])
         self.environment["DEPBROKER_APPLE_URL"] = self.apple_url
@@ -229,15 +231,35 @@ class Installation:
         except OSError:
             return False
 
+    def add_receiver(self):
+        """A reference receiver of webhooks: its control."""
+        receiver = subprocess.Popen([self.build + "/receiver"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=end_with_us)
+        self.processes.append(receiver)
+        self.peers.append(receiver)
+        self.receiver_url = json.loads(receiver.stdout.readline())["listen"]
+        return Speaker(self.receiver_url)
+
+    def restart_postgres(self):
+        """`serve` starts it again, with what was set meanwhile."""
+        postmaster = next(pid for pid in descendants(self.serve.pid) if "\0-c\0unix_socket_directories=" in read_file(f"/proc/{pid}/cmdline"))
+        os.kill(postmaster, signal.SIGINT)
+        wait_until(lambda: not read_file(f"/proc/{postmaster}/cmdline"), "PostgreSQL ends", 60)
+        wait_until(lambda: subprocess.run(self.psql("depbroker"), input="select 1", capture_output=True, text=True, check=False).returncode == 0,
+                   "PostgreSQL is there again", 60)
+        host, port = self.environment["DEPBROKER_ADMIN_LISTEN"].split(":")
+        wait_until(lambda: self.is_ready(host, port), "depbroker is ready again", 60)
+
     def command(self, *arguments):
         done = subprocess.run([self.build + "/depbroker", *arguments], env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"depbroker {' '.join(arguments)}: {done.stderr[-2000:]}")
         return done.stdout
 
+    def psql(self, database):
+        return [PSQL, "-h", self.socket, "-U", "depbroker", "-d", database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
+
     def sql(self, statement, database="depbroker"):
-        done = subprocess.run([PSQL, "-h", self.socket, "-U", "depbroker", "-d", database, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"],
-                              input=statement, capture_output=True, text=True, check=False)
+        done = subprocess.run(self.psql(database), input=statement, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"{statement[:200]}: {done.stderr}")
         return done.stdout.strip()
@@ -280,7 +302,7 @@ class Installation:
 
     def cpu(self):
         total = {}
-        for root in (self.serve.pid, self.simulator.pid):
+        for root in [self.serve.pid] + [peer.pid for peer in self.peers]:
             for pid, fields in descendants(root).items():
                 part = part_of(pid)
                 total[part] = total.get(part, 0.0) + sum(int(field) for field in fields[11:15]) / TICK

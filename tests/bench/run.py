@@ -23,6 +23,7 @@ import time
 sys.dont_write_bytecode = True
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
+import deliveries  # noqa: E402
 from installation import MIB, Installation, MemoryWatch, tell, wait_until  # noqa: E402
 from latency import TARGETS  # noqa: E402
 
@@ -297,6 +298,25 @@ def preview(options):
     ]
 
 
+# --- webhooks ---
+
+
+def deliver(options):
+    alone, batches, soon = (deliveries.PARTS[part](options) for part in ("alone", "batches", "latency"))
+    return [figure for name, found in (("alone", alone), ("500 of a request", batches)) for figure in (
+        Figure(f"{name}: deliveries a second", found["per_s"], "/s"),
+        Figure(f"{name}: deliveries a second, by CPU on 2 cores", found["per_s_by_cpu"], "/s"),
+        Figure(f"{name}: depbroker, of a delivery", found["depbroker_us"], "CPU us"),
+        Figure(f"{name}: PostgreSQL, of a delivery", found["postgres_us"], "CPU us"),
+        Figure(f"{name}: the receiver's part of all CPU", found["receiver_share"] * 100, "%"))] + [
+        Figure("events a second, to measure latency", soon["rate"], "/s"),
+        Figure("from the commit to the receiver, p50", soon["p50_ms"], "ms"),
+        Figure("from the commit to the receiver, p99", soon["p99_ms"], "ms"),
+        Figure("p99 with a tenth of the endpoints hanging", soon["hanging_p99_ms"], "ms"),
+        Figure("p99 with hanging ones to p99 without", soon["hanging_ratio"], "x", 1.2),
+    ]
+
+
 # --- the table ---
 
 ROWS = {
@@ -304,6 +324,7 @@ ROWS = {
     "large": (one_client, "one large client"),
     "idle": (idle, "many clients, nothing changes"),
     "latency": (latency, "a change at Apple, asked for at once"),
+    "deliveries": (deliver, "webhooks"),
     "preview": (preview, "a preview of other rules"),
     "poison": (poison, "one in a hundred is poisoned"),
 }
@@ -357,8 +378,10 @@ def read_options():
     parser.add_argument("--idle-devices", type=int, default=10, help="of each of them")
     parser.add_argument("--interval", type=int, default=60, help="seconds between two polls of a client")
     parser.add_argument("--intervals", type=int, default=2, help="how many of them are measured")
+    deliveries.add_options(parser)
     options = parser.parse_args()
     if options.small:
+        options.waiting, options.seconds = 500, 5
         options.clients, options.large, options.idle_clients, options.interval = 20, 20000, 200, 10
     return options
 

@@ -187,6 +187,21 @@ def a_message_has_its_effect_once():
 
 
 @test
+def a_batch_is_its_events():
+    inbox = new_inbox()
+    events = [event("device.added", f"A{number}", number) for number in (1, 2, 3)]
+    equal(deliver(inbox, signed("msg_2", events[1]), events[1]), 204, "alone")
+    batch = json.dumps({"type": "batch", "data": {"events": [{"id": f"msg_{number}", **json.loads(body)}
+                                                             for number, body in enumerate(events, 1)]}}).encode()
+    equal(deliver(inbox, signed("msg_b", batch), batch), 204, "batch")
+    equal([stats(inbox)[name] for name in ("accepted", "duplicates", "conflicts", "malformed")], [3, 1, 0, 0], "counted")
+    equal(sorted(devices(inbox)), ["A1", "A2", "A3"], "devices")
+    other = json.dumps({"type": "batch", "data": {"events": [{"id": "msg_3", **json.loads(events[0])}, {"no": "id"}]}}).encode()
+    deliver(inbox, signed("msg_c", other), other)
+    equal([stats(inbox)[name] for name in ("accepted", "conflicts", "malformed")], [3, 1, 1], "another body, and no event")
+
+
+@test
 def the_model_follows_the_events():
     inbox = new_inbox()
     steps = [("device.added", {"color": "BLUE"}, (True, False, "BLUE")),

@@ -130,7 +130,7 @@ class Schedule:
         for slug, (number, secret) in self.template.clients.items():
             self.clients[slug] = Client(self, slug, number)
             self.receiver.call("PUT", f"/secret/{slug}", secret.encode())
-            self.apple.call("PATCH", f"/tenants/{number}", {"page_maximum": self.chance.choice((5, 10, 20, 100))})
+            self.apple.call("PATCH", f"/tenants/{number}", {"page_maximum": self.chance.choice(self.page_sizes())})
             self.add(slug, self.first_devices())
         self.nodes = [Node(self, index) for index in range(self.chance.choice((2, 2, 3)))]
         if self.has_api():
@@ -148,6 +148,9 @@ class Schedule:
 
     def first_devices(self):
         return self.chance.randint(5, 60)
+
+    def page_sizes(self):
+        return (5, 10, 20, 100)
 
     def has_api(self):
         return self.chance.random() < 0.25
@@ -364,12 +367,16 @@ class Schedule:
             if time.monotonic() >= next_hurry:
                 self.hurry()
                 next_hurry = time.monotonic() + self.hurries_every_s
-            unequal = next(filter(None, (self.unequal(client) for client in self.clients.values())), "")
+            unequal = self.waits() or next(filter(None, (self.unequal(client) for client in self.clients.values())), "")
             if not unequal:
                 return
             if time.monotonic() > end:
                 raise Failure(f"lost, or not settled within {self.settles_s} s: {unequal}")
             time.sleep(0.15)
+
+    def waits(self):
+        """What is known without a look at all devices."""
+        return ""
 
     def unequal(self, client):
         truth = {device["serial_number"]: device for device in client.truth()["devices"]}

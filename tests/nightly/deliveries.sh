@@ -6,4 +6,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 seed=${DEPBROKER_TEST_SEED:-$RANDOM}
 tests/faults/run.py --deliveries --seed "$seed" --schedules "${DEPBROKER_TEST_SCHEDULES:-300}"
-tests/faults/run.py --deliveries --seed "$((seed + 1000000))" --schedules "${DEPBROKER_TEST_LARGE_SCHEDULES:-85}" --devices 1000 --side-by-side 2
+tests/faults/run.py --deliveries --seed "$((seed + 1000000))" --schedules "${DEPBROKER_TEST_LARGE_SCHEDULES:-17}" --devices 5000 --side-by-side 3

@@ -52,6 +52,7 @@ static void free_inbox(struct inbox *inbox)
 	free(inbox->devices);
 	free(inbox->fault.retry_after);
 	free(inbox->fault.location);
+	free(inbox->fault.refuses);
 	free(inbox->name);
 	free(inbox->tenant);
 	wipe(inbox->secrets, sizeof inbox->secrets);
@@ -146,7 +147,7 @@ static void keep_event(struct receiver *receiver, const struct inbox *inbox, str
 		.inbox = inbox->name,
 		.body = duplicate(body),
 		.outcome = outcome,
-		.at_ms = clock_wall_us() / 1000,
+		.at_us = clock_wall_us(),
 	};
 	(void)snprintf(event->id, sizeof event->id, "%.*s", (int)id.length, id.bytes);
 	if (receiver->is_printing) {
@@ -174,11 +175,53 @@ static bool is_duplicate(struct inbox *inbox, struct text id, struct text body)
 	return false;
 }
 
+// `normal` is its body written anew, so that it is the same alone and among others.
+static void take_event(struct receiver *receiver, struct inbox *inbox, struct text id, struct text normal, struct text body,
+	yyjson_val *event)
+{
+	if (!is_duplicate(inbox, id, normal)) {
+		inbox->counters.accepted++;
+		keep_event(receiver, inbox, id, body, inbox_apply(inbox, event));
+	}
+}
+
+static void take_batch(struct receiver *receiver, struct inbox *inbox, yyjson_val *events)
+{
+	yyjson_val *event;
+	size_t at, count;
+
+	inbox->counters.malformed += yyjson_arr_size(events) == 0;
+	yyjson_arr_foreach(events, at, count, event) {
+		if (json_text(event, "id").length == 0) {
+			inbox->counters.malformed++;
+			continue;
+		}
+		yyjson_mut_doc *alone = yyjson_mut_doc_new(NULL);
+		yyjson_mut_val *root = yyjson_val_mut_copy(alone, event);
+		char *body;
+
+		(void)yyjson_mut_obj_remove_key(root, "id");
+		body = yyjson_mut_val_write(root, 0, NULL);
+		take_event(receiver, inbox, json_text(event, "id"), text_of(body), text_of(body), event);
+		free(body);
+		yyjson_mut_doc_free(alone);
+	}
+}
+
+static void take_message(struct receiver *receiver, struct inbox *inbox, struct text id, struct text body, yyjson_val *root)
+{
+	char *normal = root != NULL ? yyjson_val_write(root, 0, NULL) : NULL;
+
+	take_event(receiver, inbox, id, normal != NULL ? text_of(normal) : body, body, root);
+	free(normal);
+}
+
 static void take_in(struct receiver *receiver, struct inbox *inbox, struct web_request *request,
 	struct web_answer *answer)
 {
-	const struct text id = web_header(request, "webhook-id");
 	struct fault fault = { 0 };
+	yyjson_doc *doc;
+	yyjson_val *root;
 
 	if (!is_authentic(receiver, inbox, request, &fault)) {
 		inbox->counters.refused++;
@@ -187,10 +230,14 @@ static void take_in(struct receiver *receiver, struct inbox *inbox, struct web_r
 	}
 	answer->status = 204;
 	receiver->is_changed = true;
-	if (!is_duplicate(inbox, id, request->body)) {
-		inbox->counters.accepted++;
-		keep_event(receiver, inbox, id, request->body, inbox_apply(inbox, request->body));
+	doc = inbox_parse(request->body);
+	root = yyjson_doc_get_root(doc);
+	if (text_equal_string(json_text(root, "type"), "batch")) {
+		take_batch(receiver, inbox, yyjson_obj_get(yyjson_obj_get(root, "data"), "events"));
+	} else {
+		take_message(receiver, inbox, web_header(request, "webhook-id"), request->body, root);
 	}
+	yyjson_doc_free(doc);
 }
 
 static void apply_fault(struct inbox *inbox, struct web_answer *answer)
@@ -276,6 +323,11 @@ void inbox_receive(struct receiver *receiver, struct inbox *inbox, struct web_re
 	const bool is_faulty = fault->times != 0;
 
 	inbox->counters.received++;
+	if (is_faulty && fault->refuses != NULL && text_contains_ignoring_case(request->body, fault->refuses)) {
+		inbox->counters.faults++;
+		web_answer_text(answer, 422, "this one I do not take");
+		return;
+	}
 	if (is_faulty && fault->mixed_permille > 0) {
 		receive_in_the_mix(receiver, inbox, request, answer);
 		return;

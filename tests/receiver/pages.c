@@ -53,6 +53,7 @@ static void set_fault(struct planted_fault *fault, yyjson_val *json)
 
 	free(fault->retry_after);
 	free(fault->location);
+	free(fault->refuses);
 	*fault = (struct planted_fault){
 		.times = json_number(json, "times", 1),
 		.status = (unsigned)json_number(json, "status", 0),
@@ -65,6 +66,7 @@ static void set_fault(struct planted_fault *fault, yyjson_val *json)
 		.body_bytes = json_number(json, "body_bytes", 0),
 		.mixed_permille = json_number(json, "mixed_permille", 0),
 		.random = (uint64_t)json_number(json, "seed", 1),
+		.refuses = json_duplicate(json, "refuses"),
 	};
 	fault->times = fault->times == 0 ? -1 : fault->times;
 }
@@ -228,8 +230,8 @@ static void show_events(struct receiver *receiver, struct web_request *request, 
 	for (uint64_t at = after > oldest ? after : oldest; at < receiver->event_count; at++) {
 		const struct event *event = &receiver->events[at % EVENTS_KEPT];
 
-		buffer_add_format(&answer->body, "%s{\"number\":%llu,\"at_ms\":%lld,\"outcome\":\"%s\",\"id\":", between,
-			(unsigned long long)event->number, (long long)event->at_ms, event->outcome);
+		buffer_add_format(&answer->body, "%s{\"number\":%llu,\"at_us\":%lld,\"outcome\":\"%s\",\"id\":", between,
+			(unsigned long long)event->number, (long long)event->at_us, event->outcome);
 		buffer_add_json(&answer->body, text_of(event->id));
 		buffer_add_string(&answer->body, ",\"inbox\":");
 		buffer_add_json(&answer->body, text_of(event->inbox));

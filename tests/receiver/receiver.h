@@ -9,11 +9,12 @@
 
 #include "depbroker/list.h"
 #include "depbroker/text.h"
+#include "rig/json.h"
 #include "rig/text_index.h"
 #include "rig/web.h"
 #include "tenants/webhook.h"
 
-enum { EVENTS_KEPT = 65536 };
+enum { EVENTS_KEPT = 262144 };
 
 struct counters {
 	uint64_t received;
@@ -44,7 +45,7 @@ struct event { // one accepted message
 	char id[64];
 	char *body;
 	const char *outcome; // "applied", "inversion", "ignored"
-	int64_t at_ms;
+	int64_t at_us;
 };
 
 struct planted_fault {
@@ -58,6 +59,7 @@ struct planted_fault {
 	int64_t body_bytes;
 	int64_t mixed_permille; // otherwise, so many of a thousand messages fail, each in one of several ways
 	uint64_t random;
+	char *refuses; // NULL, or besides: a message that has this in its body is not taken in, ever
 };
 
 struct inbox { // of /webhook, or of /webhook/{name}
@@ -92,7 +94,8 @@ void inbox_receive(struct receiver *receiver, struct inbox *inbox, struct web_re
 void receiver_handle(struct web_request *request, struct web_answer *answer); // of the web server; context: struct receiver
 
 // model.c
-const char *inbox_apply(struct inbox *inbox, struct text body); // the outcome
+yyjson_doc *inbox_parse(struct text body); // NULL: it is not JSON
+const char *inbox_apply(struct inbox *inbox, yyjson_val *event); // the outcome
 struct known_device *inbox_add_device(struct inbox *inbox, const char *serial);
 
 // state.c

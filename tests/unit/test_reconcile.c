@@ -184,6 +184,40 @@ static void other_rules_move_a_device_and_make_it_due(void **state)
 	assert_false(moved.write);
 }
 
+// The instance forgot it when it was removed.
+static void a_device_that_comes_back_before_it_had_another_profile_is_announced_as_assigned_again(void **state)
+{
+	const struct reconcile_settings here = settings_with(MAIN, UUID_A), there = settings_with(OTHER, UUID_B);
+	const struct device_record assigned = record_with(TEXT("assigned"), UUID_A);
+	const struct reconcile_outcome first = tell(&here, NULL, &assigned, false);
+	struct reconcile_outcome away, back;
+
+	(void)state;
+	reconcile_again(&away, &there, &first.next);
+	expect_events(&away, 2, (const enum event_type[]){ EVENT_DEVICE_REMOVED, EVENT_DEVICE_ADDED });
+	reconcile_again(&back, &here, &away.next);
+	expect_events(&back, 3, (const enum event_type[]){ EVENT_DEVICE_REMOVED, EVENT_DEVICE_ADDED, EVENT_DEVICE_ASSIGNED });
+	assert_int_equal(back.events[2].instance_id, MAIN);
+	assert_int_equal(back.next.assign_state, ASSIGN_SETTLED);
+}
+
+// As above, when Apple's word that it has the profile is younger than what it shows.
+static void a_device_that_comes_back_unconfirmed_is_assigned_again(void **state)
+{
+	const struct reconcile_settings here = settings_with(MAIN, UUID_A), there = settings_with(OTHER, UUID_B);
+	const struct device_record empty = record_with(TEXT("empty"), TEXT_NONE);
+	const struct reconcile_outcome first = tell(&here, NULL, &empty, false);
+	struct reconcile_outcome accepted, away, back;
+
+	(void)state;
+	reconcile_assigned(&accepted, &here, &first.next, UUID_A, ASSIGN_RESULT_SUCCESS, -1, 0);
+	reconcile_again(&away, &there, &accepted.next);
+	reconcile_again(&back, &here, &away.next);
+	expect_events(&back, 2, (const enum event_type[]){ EVENT_DEVICE_REMOVED, EVENT_DEVICE_ADDED });
+	reconcile_assigned(&accepted, &here, &back.next, UUID_A, ASSIGN_RESULT_SUCCESS, -1, 0);
+	expect_events(&accepted, 1, (const enum event_type[]){ EVENT_DEVICE_ASSIGNED });
+}
+
 static void a_deletion_keeps_what_was_known_and_ends_assigning(void **state)
 {
 	const struct reconcile_settings settings = settings_with(MAIN, UUID_A);
@@ -224,7 +258,7 @@ struct life {
 	struct device_row row;
 	bool known;
 	struct reconcile_settings settings;
-	struct text announced; // the profile that device.assigned was told for, since Apple showed another one
+	bool is_told_assigned; // there, since it was added
 	int64_t told_instance; // where the last added or removed event says that it is
 	char extra[16];
 };
@@ -248,11 +282,13 @@ static void take(struct life *life, const struct reconcile_outcome *outcome)
 		if (event->type == EVENT_DEVICE_ADDED || event->type == EVENT_DEVICE_HELD) {
 			LAW(life->told_instance == INSTANCE_NONE);
 			life->told_instance = event->instance_id;
+			life->is_told_assigned = false;
 		} else if (event->type == EVENT_DEVICE_REMOVED) {
 			LAW(life->told_instance == event->instance_id);
 			life->told_instance = INSTANCE_NONE;
 		} else {
 			LAW(event->instance_id == life->told_instance);
+			life->is_told_assigned = life->is_told_assigned || event->type == EVENT_DEVICE_ASSIGNED;
 		}
 	}
 	life->row = outcome->next;
@@ -267,6 +303,8 @@ static void check_row(const struct life *life)
 
 	LAW(!gone || row->instance_id == INSTANCE_NONE);
 	LAW(life->told_instance == row->instance_id);
+	LAW(row->instance_id == INSTANCE_NONE || row->assigned_profile_uuid.length == 0 || life->is_told_assigned ||
+		!text_equal(row->assigned_profile_uuid, life->settings.wanted_profile_uuid));
 	if (gone || row->instance_id == INSTANCE_NONE) { // law 4
 		LAW(assign_need(&view, life->settings.now_us) == ASSIGN_NEED_NOTHING);
 	}
@@ -373,6 +411,8 @@ int main(void)
 		cmocka_unit_test(a_profile_that_apple_took_away_is_assigned_and_announced_again),
 		cmocka_unit_test(what_apple_accepted_last_counts_when_rules_go_back),
 		cmocka_unit_test(other_rules_move_a_device_and_make_it_due),
+		cmocka_unit_test(a_device_that_comes_back_before_it_had_another_profile_is_announced_as_assigned_again),
+		cmocka_unit_test(a_device_that_comes_back_unconfirmed_is_assigned_again),
 		cmocka_unit_test(a_deletion_keeps_what_was_known_and_ends_assigning),
 		cmocka_unit_test(what_apple_said_yes_to_is_not_assigned_again_by_looking_at_it_again),
 		cmocka_unit_test(what_is_held_gets_the_parking_profile_and_no_other),
