@@ -16,7 +16,7 @@
 
 #define IN_FLIGHT         32
 #define IN_FLIGHT_PER_KEY 2
-#define CONNECTIONS       16
+#define CONNECTIONS       32
 
 struct http_client {
 	struct http_client_config config;
@@ -311,12 +311,6 @@ static enum err check_config(const struct http_client_config *config, struct fau
 	return OK;
 }
 
-// curl counts those that are in use, too: with fewer than can be, it would close one whenever many are.
-static long connections_of(const struct http_client_config *config)
-{
-	return (long)(config->connections > config->in_flight ? config->connections : config->in_flight);
-}
-
 enum err http_client_open(struct http_client **out, struct loop *loop, const struct http_client_config *config,
 	struct fault *fault)
 {
@@ -335,7 +329,7 @@ enum err http_client_open(struct http_client **out, struct loop *loop, const str
 	list_init(&client->calls);
 	http_lanes_init(&client->lanes, client->config.in_flight, client->config.in_flight_per_key);
 	curl_loop_open(&client->curl, loop, on_finished);
-	(void)curl_multi_setopt(client->curl.multi, CURLMOPT_MAXCONNECTS, connections_of(&client->config));
+	(void)curl_multi_setopt(client->curl.multi, CURLMOPT_MAXCONNECTS, (long)client->config.connections);
 	*out = client;
 	return OK;
 }

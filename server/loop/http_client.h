@@ -54,7 +54,7 @@ struct http_client_config { // all its texts are borrowed for the client's life
 	size_t allowed_count;
 	unsigned in_flight;         // default 32
 	unsigned in_flight_per_key; // default 2
-	unsigned connections;       // kept, those in use among them, default 16; never fewer than may be in use
+	unsigned connections;       // kept, those in use among them, default 32: with fewer than in_flight, some are closed after use
 };
 
 MUST_USE enum err http_client_open(struct http_client **out, struct loop *loop, const struct http_client_config *config,

@@ -166,6 +166,7 @@ static void after_read(struct migration *migration)
 		}
 	}
 	pg_transaction_fini(&migration->transaction);
+	migration->collisions = count > migration->next ? 0 : migration->collisions; // somebody has got on
 	migration->next = count;
 	if (count < migrations_count) {
 		apply(migration);

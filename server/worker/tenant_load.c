@@ -433,7 +433,7 @@ static enum err read_all(struct tenant *tenant, const struct pg_transaction *t, 
 static bool has_several_secrets(const struct tenant *tenant)
 {
 	for (size_t i = 0; i < tenant->endpoint_count; i++) {
-		if (tenant->endpoints[i].secret_count > 1) {
+		if (tenant->endpoints[i].secret_count > 1 || tenant->endpoints[i].key_count > 1) {
 			return true;
 		}
 	}

@@ -425,7 +425,7 @@ static enum err open_clients(struct worker *worker, struct fault *fault)
 		.guard = HTTP_ADDRESS_ANY,
 		.in_flight = 32,
 		.in_flight_per_key = 2,
-		.connections = 16,
+		.connections = 32,
 	};
 	struct http_client_config webhooks = {
 		.name = "webhooks",
