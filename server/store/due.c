@@ -128,9 +128,10 @@ unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id)
 void store_due_hand_over(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
 	(void)PG_ADD(t,
-		"update depbroker.sync_due as d set claimed_by = s.owner, due_at = now() from depbroker.sync_stream s"
-		" where d.tenant_id = $1 and d.claimed_by = $2 and s.tenant_id = $1 and s.owner <> $2 and exists ("
-		"  select from depbroker.nodes n where n.node_id = s.owner and n.alive_until > now())",
+		"update depbroker.sync_due as d set due_at = now(), claimed_by = ("
+		"  select n.node_id from depbroker.nodes n where n.node_id = s.owner and n.alive_until > now())"
+		" from depbroker.sync_stream s"
+		" where d.tenant_id = $1 and d.claimed_by = $2 and s.tenant_id = $1 and s.owner is distinct from $2",
 		PG_V_INT8(tenant_id), PG_V_TEXT(node_id));
 }
 

@@ -58,7 +58,8 @@ unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limi
 unsigned store_due_claim_hinted(struct pg_transaction *t, struct text node_id, const int64_t *tenant_ids, size_t count);
 unsigned store_due_select(struct pg_transaction *t, int64_t tenant_id); // worker scope: one row
 // Worker scope, when the client could not be taken: its due row becomes the living owner's, at once. Otherwise an owner that does not know that
-// it is one (its take was made, late) would never hear of the client, nor anybody else take it.
+// it is one (its take was made, late) would never hear of the client, nor anybody else take it. And when that owner has ended its run
+// meanwhile, it is nobody's: what it was claimed for, a wish perhaps, waits for nobody.
 void store_due_hand_over(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
 void store_due_read(const struct pg_transaction *t, unsigned statement, size_t row, struct due_row *out);
 

@@ -640,7 +640,8 @@ static void a_claim_of_a_client_that_is_taken_goes_to_its_living_owner(void **st
 	assert_int_equal(try_to_take(tenant_id, "a"), 1);
 }
 
-static void a_claim_is_kept_when_the_owner_is_dead_or_nobody(void **state)
+// Whoever had it has ended meanwhile.
+static void a_claim_of_a_client_that_nobody_has_or_a_dead_one_is_anybodys_at_once(void **state)
 {
 	const int64_t tenant_id = fresh_tenant();
 	struct claims claims;
@@ -648,10 +649,12 @@ static void a_claim_is_kept_when_the_owner_is_dead_or_nobody(void **state)
 	(void)state;
 	claim(&claims, "b", 10);
 	hand_over(tenant_id, "b");
+	claim(&claims, "a", 10);
+	assert_non_null(claimed(&claims, tenant_id));
 	assert_int_equal(try_to_take(tenant_id, "a"), 1);
+	test_postgres_run(world.postgres, "update depbroker.sync_due set claimed_by = 'b', due_at = now() + interval '15 s' where claimed_by = 'a'");
 	stop_heart("a");
 	hand_over(tenant_id, "b");
-	test_postgres_run(world.postgres, "update depbroker.sync_due set due_at = now() where claimed_by = 'b'");
 	claim(&claims, "b", 10);
 	assert_non_null(claimed(&claims, tenant_id));
 	beat(&world, "a");
@@ -1049,7 +1052,7 @@ int main(void)
 		FRESH(a_wish_during_a_run_makes_it_due_at_once),
 		cmocka_unit_test(the_owner_can_read_its_due_row),
 		FRESH(a_claim_of_a_client_that_is_taken_goes_to_its_living_owner),
-		FRESH(a_claim_is_kept_when_the_owner_is_dead_or_nobody),
+		FRESH(a_claim_of_a_client_that_nobody_has_or_a_dead_one_is_anybodys_at_once),
 		cmocka_unit_test(a_stream_row_comes_back_as_it_was_written),
 		cmocka_unit_test(a_client_that_was_never_synced_has_a_zeroed_state),
 		cmocka_unit_test(a_cursor_that_is_not_the_phases_is_not_kept),

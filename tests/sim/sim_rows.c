@@ -647,8 +647,8 @@ static void read_due(struct sim_op *op, const struct sim_tenant *tenant)
 
 static void hand_over(const struct sim_op *op, struct sim_tenant *tenant)
 {
-	if (text_equal(tenant->claimed_by, op->text) && !text_equal(tenant->stream.owner, op->text) && is_alive(tenant->stream.owner)) {
-		tenant->claimed_by = tenant->stream.owner;
+	if (text_equal(tenant->claimed_by, op->text) && !text_equal(tenant->stream.owner, op->text)) {
+		tenant->claimed_by = is_alive(tenant->stream.owner) ? tenant->stream.owner : TEXT_NONE;
 		tenant->due_at_us = sim.now_us;
 		sim_due_changed();
 	}

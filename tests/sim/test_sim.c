@@ -87,6 +87,7 @@ static void worlds_that_broke_a_law_once_keep_them_now(void **state)
 	for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
 		run_world(&usual, seeds[i], false);
 	}
+	run_world(&sim_shape_hints, 265334076004100, false); // a claim was handed over to a run that had just ended
 }
 
 static void an_outage_of_apple_for_all_is_no_storm_and_its_end_is_none_either(void **state)
