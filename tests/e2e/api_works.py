@@ -503,9 +503,9 @@ def plant_devices(tenant, count):
     """Rows as a worker writes them: every third is held, every fifth is gone."""
     number = tenant_id(tenant)
     POSTGRES.sql(f"""
-        insert into depbroker.devices (tenant_id, serial_number, model, fingerprint, gone_at, instance_id, rules_version, first_seen_at, changed_at)
+        insert into depbroker.devices (tenant_id, serial_number, model, fingerprint, gone_at, instance_id, held_since, rules_version, first_seen_at, changed_at)
           select {number}, 'C02' || to_char(n, 'FM0000'), 'MacBook "Air"', decode(repeat('00', 16), 'hex'), case when n % 5 = 0 then now() end,
-            case when n % 3 > 0 then (select instance_id from depbroker.instances where tenant_id = {number}) end, 1, now(), now()
+            case when n % 3 > 0 then (select instance_id from depbroker.instances where tenant_id = {number}) end, case when n % 3 = 0 then now() end, 1, now(), now()
           from generate_series(1, {count}) n;
         insert into depbroker.events (tenant_id, seq, at, type, serial_number, instance_id, lane, device)
           select {number}, n, now(), case when n % 3 = 0 then {HELD_EVENT} else {ADDED_EVENT} end, 'C02' || to_char(n, 'FM0000'),

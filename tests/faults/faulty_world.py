@@ -356,7 +356,7 @@ class Schedule:
     def hurry(self):
         """What would come by itself, later: retries and dead nodes' ends."""
         self.sql("update depbroker.positions set next_try_at = now() where attempts > 0;"
-                 "update depbroker.sync_due set wake = wake + 1, due_at = now(), sync_requests = sync_requests + 1")
+                 "update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()), sync_requests = sync_requests + 1")
 
     def settle(self):
         if self.api:

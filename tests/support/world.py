@@ -423,7 +423,7 @@ class Client:
     def try_again_now(self):
         """Makes waiting deliveries due, instead of waiting for five minutes and more: as superuser, behind depbroker's back."""
         self.sql("update depbroker.positions set next_try_at = now() where tenant_id = {id} and attempts > 0;"
-                 "update depbroker.sync_due set wake = wake + 1, due_at = now() where tenant_id = {id}")
+                 "update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = {id}")
 
 
 def difference(wanted, found):
