@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 enum {
-	CLAIM_EVERY_MS = 250,
+	CLAIM_EVERY_MS = 250, // on the average
+	CLAIM_SPREAD_MS = 100,
 	DISTRUST_MS = 1000, // of hints, after one that led to nothing
 	CLAIM_SOON_MS = 5, // a run has ended, and others wait for its place, or the client itself is due again
 	BEAT_EVERY_MS = NODE_ALIVE_S * 1000 / 3,
@@ -71,6 +72,15 @@ static struct worker *worker_of(struct worker_process *process)
 
 static void claim_later(struct worker *worker);
 
+// Machines that looked in step would take all that is due, or nothing, for hours.
+static int64_t next_look_ms(void)
+{
+	uint32_t random;
+
+	random_bytes(&random, sizeof random);
+	return clock_monotonic_ms() + CLAIM_EVERY_MS - CLAIM_SPREAD_MS / 2 + random % CLAIM_SPREAD_MS;
+}
+
 static void on_claimed(struct op *op)
 {
 	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, claim);
@@ -94,7 +104,7 @@ static void on_claimed(struct op *op)
 	pg_transaction_fini(&worker->claim);
 	if (!worker->claim_was_hinted) {
 		worker->more_are_due = op->rc == OK && count == worker->claim_most;
-		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
+		worker->look_at_ms = next_look_ms();
 	}
 	claim_later(worker);
 	try_to_end(worker);
@@ -171,7 +181,7 @@ static void on_claim_time(struct delay *timer)
 	} else if (!worker->claim_runs) {
 		worker->more_are_due = true; // as far as we know
 		worker->hinted_count = 0;
-		worker->look_at_ms = clock_monotonic_ms() + CLAIM_EVERY_MS;
+		worker->look_at_ms = next_look_ms();
 		claim_later(worker);
 	}
 }
