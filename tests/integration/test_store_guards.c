@@ -34,9 +34,9 @@ static int close_world(void **state)
 // A serial number of its own for each test.
 static struct text fresh_serial(char out[16])
 {
-	static int number;
+	static unsigned short number;
 
-	(void)snprintf(out, 16, "GUARD%d", ++number);
+	(void)snprintf(out, 16, "GUARD%hu", ++number);
 	return text_of(out);
 }
 
