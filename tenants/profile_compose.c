@@ -12,19 +12,6 @@ enum profile_level profile_compose_level(size_t layer)
 	return (enum profile_level)layer; // in the order of the enum, and each of them always takes part
 }
 
-static bool next_line(struct text *rest, struct text *line)
-{
-	const char *end;
-
-	if (rest->length == 0) {
-		return false;
-	}
-	end = memchr(rest->bytes, '\n', rest->length);
-	*line = (struct text){ rest->bytes, end == NULL ? rest->length : (size_t)(end - rest->bytes) };
-	*rest = end == NULL ? TEXT_NONE : (struct text){ end + 1, rest->length - line->length - 1 };
-	return true;
-}
-
 struct collected {
 	struct profile_variable items[FIXED_VARIABLES + LABELS_MAX];
 	size_t count;
@@ -80,7 +67,7 @@ static enum err collect(struct collected *variables, const struct profile_parts 
 	add(variables, TEXT("tenant.technical_contact"), parts->technical_contact);
 	add(variables, TEXT("tenant.apple_contact"), parts->apple_contact);
 	add(variables, TEXT("instance.name"), parts->instance_name);
-	while (variables->count < FIXED_VARIABLES + LABELS_MAX && next_line(&rest, &line)) {
+	while (variables->count < FIXED_VARIABLES + LABELS_MAX && rest.length > 0 && text_next(&rest, '\n', &line)) {
 		TRY(add_label(variables, line, arena));
 	}
 	return OK;

@@ -46,13 +46,13 @@ static void ask_list(struct call *call)
 	call_start(call);
 }
 
-static int64_t put(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t row)
+static void put(struct json_out *json, const struct pg_transaction *t, size_t row, struct buffer *key)
 {
 	struct alert_row alert;
 
-	store_alert_read(t, statement, row, &alert);
+	store_alert_read(t, 0, row, &alert);
 	alert_json(json, &alert);
-	return alert.alert_id;
+	paging_number_key(key, alert.alert_id);
 }
 
 void alerts_list(struct call *call)

@@ -67,13 +67,13 @@ static void ask_list(struct call *call)
 	call_start(call);
 }
 
-static int64_t put(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t at)
+static void put(struct json_out *json, const struct pg_transaction *t, size_t at, struct buffer *key)
 {
 	struct approval_row row;
 
-	store_approval_read(t, statement, at, &row);
+	store_approval_read(t, 0, at, &row);
 	approval_json(json, NULL, &row);
-	return row.approval_id;
+	paging_number_key(key, row.approval_id);
 }
 
 void approvals_list(struct call *call)

@@ -2,7 +2,6 @@
 #include "api/device_filter.h"
 
 #include <assert.h>
-#include <string.h>
 
 enum { VALUE_MAX = 400 };
 
@@ -32,16 +31,6 @@ static bool read_value(const struct reading *reading, const char *name, struct t
 
 // --- states ---
 
-static bool next_item(struct text *rest, struct text *item)
-{
-	const char *comma = rest->length > 0 ? memchr(rest->bytes, ',', rest->length) : NULL;
-	const size_t length = comma != NULL ? (size_t)(comma - rest->bytes) : rest->length;
-
-	*item = (struct text){ rest->bytes, length };
-	*rest = comma != NULL ? (struct text){ comma + 1, rest->length - length - 1 } : TEXT_NONE;
-	return item->bytes != NULL;
-}
-
 static bool read_words(struct reading *reading, const char *name, unsigned (*words_of)(struct text word), const char *expected)
 {
 	struct text rest, item;
@@ -53,7 +42,7 @@ static bool read_words(struct reading *reading, const char *name, unsigned (*wor
 	if (rest.bytes == NULL) {
 		return true;
 	}
-	while (next_item(&rest, &item)) {
+	while (text_next(&rest, ',', &item)) {
 		const unsigned some = words_of(item);
 
 		if (some == 0) {

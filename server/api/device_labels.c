@@ -107,22 +107,6 @@ static void relabel(struct ruleset_device *device, void *argument)
 	store_fact_label(device, labelling->after, labelling->labels, labelling->cost.rules.labels, labelling->cost.rules.label_count);
 }
 
-static struct change describe(const struct call *call)
-{
-	const struct labelling *labelling = call->own;
-
-	return (struct change){
-		.kind = "labels",
-		.tenant_id = call->tenant.tenant_id,
-		.target = call->request->parameters[1],
-		.reason = labelling->reason,
-		.base_version = -1, // the device that moves tells whether anything has changed
-		.devices = devices_cost_list(&labelling->cost),
-		.costs = &labelling->cost.total,
-		.cost_count = 1,
-	};
-}
-
 static void put(struct call *call)
 {
 	struct labelling *labelling = call->own;
@@ -151,7 +135,7 @@ void device_labels_change(struct call *call)
 		if (call_failed(call) || !devices_cost_take(call, &labelling->cost, relabel, labelling)) {
 			return;
 		}
-		labelling->described = describe(call);
+		labelling->described = devices_cost_change(call, &labelling->cost, "labels", labelling->reason);
 		if (change_needs_approval(call, &labelling->described)) {
 			AWAIT(call, REQUESTING, change_request(call, &labelling->described));
 			change_answer_requested(call);

@@ -62,7 +62,16 @@ bool devices_cost_take(struct call *call, struct devices_cost *cost, void (*chan
 	return true;
 }
 
-struct text devices_cost_list(const struct devices_cost *cost)
+struct change devices_cost_change(const struct call *call, const struct devices_cost *cost, const char *kind, struct text reason)
 {
-	return (struct text){ cost->moved.bytes + 1, cost->moved.length - 2 };
+	return (struct change){
+		.kind = kind,
+		.tenant_id = call->tenant.tenant_id,
+		.target = call->request->parameters[1],
+		.reason = reason,
+		.base_version = -1, // the devices that move tell whether anything has changed
+		.devices = { cost->moved.bytes + 1, cost->moved.length - 2 }, // the list without its brackets
+		.costs = &cost->total,
+		.cost_count = 1,
+	};
 }

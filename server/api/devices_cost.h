@@ -23,5 +23,5 @@ void devices_cost_ask(struct devices_cost *cost, struct pg_transaction *t, int64
 // `change` makes each device what it would be. False: the rules cannot be read, and that has been answered.
 MUST_USE bool devices_cost_take(struct call *call, struct devices_cost *cost, void (*change)(struct ruleset_device *device, void *argument),
 	void *argument);
-// What moves, as struct change has it.
-struct text devices_cost_list(const struct devices_cost *cost);
+// The change, of what the path names. It borrows from `cost`.
+struct change devices_cost_change(const struct call *call, const struct devices_cost *cost, const char *kind, struct text reason);

@@ -88,29 +88,13 @@ static void ask(struct call *call)
 	call_start(call);
 }
 
-static void answer(struct call *call)
+static void put(struct json_out *json, const struct pg_transaction *t, size_t at, struct buffer *key)
 {
-	const struct listing *listing = call->own;
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct buffer last CLEANUP(buffer_fini) = BUFFER(ENROLMENT_ID_MAX + 32);
-	struct json_out json = { .out = &body };
-	const size_t count = pg_row_count(&call->transaction, 0);
+	struct enrolment_row row;
 
-	put_object(&json, NULL);
-	put_list(&json, "items");
-	for (size_t i = 0; i < count; i++) {
-		struct enrolment_row row;
-
-		store_enrolment_read(&call->transaction, 0, i, &row);
-		enrolment_json(&json, NULL, &row);
-		if (i + 1 == count) {
-			buffer_add_format(&last, "%" PRId64 "/%.*s", row.instance_id, TEXT_ARGS(row.enrolment_id));
-		}
-	}
-	put_list_end(&json);
-	paging_write(&json, &listing->paging, count, buffer_text(&last));
-	put_object_end(&json);
-	call_answer(call, 200, &body);
+	store_enrolment_read(t, 0, at, &row);
+	enrolment_json(json, NULL, &row);
+	buffer_add_format(key, "%" PRId64 "/%.*s", row.instance_id, TEXT_ARGS(row.enrolment_id));
 }
 
 void enrolments_list(struct call *call)
@@ -124,7 +108,7 @@ void enrolments_list(struct call *call)
 		}
 		AWAIT(call, LISTING, ask(call));
 		if (!call_failed(call)) {
-			answer(call);
+			paging_answer(call, &((const struct listing *)call->own)->paging, put);
 		}
 	}
 }

@@ -5,8 +5,6 @@
 #include "api/paging.h"
 #include "api/resources.h"
 
-#include <string.h>
-
 enum { STATES_MAX = 10 };
 
 static const char *const states[] = {
@@ -32,19 +30,15 @@ static bool is_state(struct text word)
 
 static bool read_states(struct call *call, struct listing *listing)
 {
-	struct text rest = http_request_query(call->request, "state");
+	struct text rest = http_request_query(call->request, "state"), word;
 
-	while (rest.bytes != NULL) {
-		const char *comma = rest.length > 0 ? memchr(rest.bytes, ',', rest.length) : NULL;
-		const struct text word = { rest.bytes, comma != NULL ? (size_t)(comma - rest.bytes) : rest.length };
-
+	while (text_next(&rest, ',', &word)) {
 		if (!is_state(word) || listing->filter.state_count == STATES_MAX) {
 			call_problem(call, PROBLEM_BAD_PARAMETER, "state is one or several, with commas, of costing, waiting, scheduled, running, asking, done,"
 				" previewed, rejected, cancelled, expired");
 			return false;
 		}
 		listing->states[listing->filter.state_count++] = word;
-		rest = comma != NULL ? (struct text){ comma + 1, rest.length - word.length - 1 } : TEXT_NONE;
 	}
 	listing->filter.states = listing->states;
 	return true;
@@ -89,13 +83,13 @@ static void ask(struct call *call)
 	call_start(call);
 }
 
-static int64_t put(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t at)
+static void put(struct json_out *json, const struct pg_transaction *t, size_t at, struct buffer *key)
 {
 	struct job_row row;
 
-	store_job_read(t, statement, at, &row);
+	store_job_read(t, 0, at, &row);
 	job_json(json, NULL, &row, NULL);
-	return row.job_id;
+	paging_number_key(key, row.job_id);
 }
 
 void jobs_list(struct call *call)

@@ -2,7 +2,6 @@
 #include "api/paging.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { CURSOR_MAX = 1024 };
@@ -102,21 +101,27 @@ int64_t paging_after_number(const struct paging *paging, int64_t first)
 	return paging->after.length > 0 && parse_number(&number, paging->after) ? number : first;
 }
 
+void paging_number_key(struct buffer *key, int64_t number)
+{
+	buffer_add_format(key, "%" PRId64, number);
+}
+
 void paging_answer(struct call *call, const struct paging *paging,
-	int64_t (*put)(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t row))
+	void (*put)(struct json_out *json, const struct pg_transaction *t, size_t row, struct buffer *key))
 {
 	struct buffer body = BUFFER(CALL_ANSWER_MAX);
 	struct json_out json = { .out = &body };
 	const size_t count = pg_row_count(&call->transaction, 0);
-	char last[24] = "";
+	struct buffer key CLEANUP(buffer_fini) = BUFFER(CURSOR_MAX);
 
 	put_object(&json, NULL);
 	put_list(&json, "items");
 	for (size_t i = 0; i < count; i++) {
-		(void)snprintf(last, sizeof last, "%" PRId64, put(&json, &call->transaction, 0, i));
+		buffer_clear(&key);
+		put(&json, &call->transaction, i, &key);
 	}
 	put_list_end(&json);
-	paging_write(&json, paging, count, text_of(last));
+	paging_write(&json, paging, count, buffer_text(&key));
 	put_object_end(&json);
 	call_answer(call, 200, &body);
 }

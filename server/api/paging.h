@@ -24,9 +24,10 @@ MUST_USE bool paging_number(struct call *call, const char *name, int64_t *out); 
 
 // Of lists by number: where the page goes on, `first` at the first one.
 int64_t paging_after_number(const struct paging *paging, int64_t first);
-// The rows of statement 0 as the answer. `put` writes one and says its number, which the cursor goes on from.
+// The rows of statement 0 as the answer. `put` writes one, and into `key`, which is empty, what the cursor goes on from.
 void paging_answer(struct call *call, const struct paging *paging,
-	int64_t (*put)(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t row));
+	void (*put)(struct json_out *json, const struct pg_transaction *t, size_t row, struct buffer *key));
+void paging_number_key(struct buffer *key, int64_t number); // of lists by number
 
 // The member "cursor" at the end of a page of `count` items whose last one is `last`; null when it was the last page.
 void paging_write(struct json_out *json, const struct paging *paging, size_t count, struct text last);

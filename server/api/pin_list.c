@@ -28,24 +28,13 @@ static void ask(struct call *call)
 	call_start(call);
 }
 
-static void answer(struct call *call)
+static void put(struct json_out *json, const struct pg_transaction *t, size_t row, struct buffer *key)
 {
-	const struct listing *listing = call->own;
-	struct buffer body = BUFFER(CALL_ANSWER_MAX);
-	struct json_out json = { .out = &body };
-	const size_t count = pg_row_count(&call->transaction, 0);
-	struct pin_row pin = { .serial_number = TEXT_NONE };
+	struct pin_row pin;
 
-	put_object(&json, NULL);
-	put_list(&json, "items");
-	for (size_t i = 0; i < count; i++) {
-		store_pin_read(&call->transaction, 0, i, &pin);
-		pin_json(&json, NULL, &pin);
-	}
-	put_list_end(&json);
-	paging_write(&json, &listing->paging, count, pin.serial_number);
-	put_object_end(&json);
-	call_answer(call, 200, &body);
+	store_pin_read(t, 0, row, &pin);
+	pin_json(json, NULL, &pin);
+	buffer_add_text(key, pin.serial_number);
 }
 
 void pins_list(struct call *call)
@@ -65,7 +54,7 @@ void pins_list(struct call *call)
 		}
 		AWAIT(call, LISTING, ask(call));
 		if (!call_failed(call)) {
-			answer(call);
+			paging_answer(call, &listing->paging, put);
 		}
 	}
 }

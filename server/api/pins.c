@@ -193,22 +193,6 @@ static void repin(struct ruleset_device *device, void *argument)
 	device->pin_reason = pinning->is_unpin ? TEXT_NONE : pinning->pin.reason;
 }
 
-static struct change describe(const struct call *call, const char *kind)
-{
-	const struct pinning *pinning = call->own;
-
-	return (struct change){
-		.kind = kind,
-		.tenant_id = call->tenant.tenant_id,
-		.target = call->request->parameters[1],
-		.reason = pinning->pin.reason,
-		.base_version = -1, // the devices that move tell whether anything has changed
-		.devices = devices_cost_list(&pinning->cost),
-		.costs = &pinning->cost.total,
-		.cost_count = 1,
-	};
-}
-
 // --- done ---
 
 static void put(struct call *call)
@@ -310,7 +294,7 @@ static void step(struct call *call, const char *kind, bool (*read)(struct call *
 		if (call_failed(call) || !instance_was_found(call) || !devices_cost_take(call, &pinning->cost, repin, pinning)) {
 			return;
 		}
-		pinning->described = describe(call, kind);
+		pinning->described = devices_cost_change(call, &pinning->cost, kind, pinning->pin.reason);
 		if (change_needs_approval(call, &pinning->described)) {
 			AWAIT(call, REQUESTING, change_request(call, &pinning->described));
 			change_answer_requested(call);

@@ -142,15 +142,15 @@ static void ask_versions(struct call *call)
 	call_start(call);
 }
 
-static int64_t put_version(struct json_out *json, const struct pg_transaction *t, unsigned statement, size_t at)
+static void put_version(struct json_out *json, const struct pg_transaction *t, size_t at, struct buffer *key)
 {
 	struct rules_row row;
 
-	store_rules_read(t, statement, at, &row);
+	store_rules_read(t, 0, at, &row);
 	put_object(json, NULL);
 	rules_members(json, &row);
 	put_object_end(json);
-	return row.version;
+	paging_number_key(key, row.version);
 }
 
 void rules_versions(struct call *call)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/tenant_json.h"
 
-#include <string.h>
 
 void tenant_token_json(struct json_out *json, const struct tenant_row *row, const struct tenant_status_row *status)
 {
@@ -67,16 +66,10 @@ static void put_lines(struct json_out *json, const char *name, struct text lines
 {
 	put_list(json, name);
 	while (lines.length > 0) {
-		const char *end = memchr(lines.bytes, '\n', lines.length);
-		const size_t length = end != NULL ? (size_t)(end - lines.bytes) : lines.length;
+		struct text line;
 
-		put_text(json, NULL, (struct text){ lines.bytes, length });
-		lines.bytes += length;
-		lines.length -= length;
-		if (end != NULL) {
-			lines.bytes++;
-			lines.length--;
-		}
+		(void)text_next(&lines, '\n', &line);
+		put_text(json, NULL, line);
 	}
 	put_list_end(json);
 }

@@ -7,11 +7,8 @@
 // Takes what comes before the separator; true when there was one.
 static bool next_part(struct text *rest, char separator, struct text *part)
 {
-	const char *at = rest->length > 0 ? memchr(rest->bytes, separator, rest->length) : NULL;
-
-	*part = at != NULL ? (struct text){ rest->bytes, (size_t)(at - rest->bytes) } : *rest;
-	*rest = at != NULL ? (struct text){ at + 1, rest->length - part->length - 1 } : TEXT_NONE;
-	return at != NULL;
+	(void)text_next(rest, separator, part);
+	return rest->bytes != NULL;
 }
 
 static bool matches(const char *pattern, struct text path, struct text parameters[HTTP_PARAMETERS_MAX])

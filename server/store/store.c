@@ -103,18 +103,5 @@ int64_t store_number(const struct pg_transaction *t, unsigned statement)
 
 bool store_next_item(struct text *rest, char separator, struct text *item)
 {
-	const char *end;
-
-	if (rest->length == 0) {
-		return false;
-	}
-	end = memchr(rest->bytes, separator, rest->length);
-	*item = *rest;
-	if (end == NULL) {
-		*rest = TEXT_NONE;
-	} else {
-		item->length = (size_t)(end - rest->bytes);
-		*rest = (struct text){ end + 1, rest->length - item->length - 1 };
-	}
-	return true;
+	return rest->length > 0 && text_next(rest, separator, item);
 }

@@ -49,6 +49,15 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+bool text_next(struct text *rest, char separator, struct text *part)
+{
+	const char *at = rest->length > 0 ? memchr(rest->bytes, separator, rest->length) : NULL;
+
+	*part = at != NULL ? (struct text){ rest->bytes, (size_t)(at - rest->bytes) } : *rest;
+	*rest = at != NULL ? (struct text){ at + 1, rest->length - part->length - 1 } : TEXT_NONE;
+	return part->bytes != NULL;
+}
+
 struct text text_trim(struct text t)
 {
 	while (t.length > 0 && is_blank(t.bytes[0])) {

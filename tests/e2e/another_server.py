@@ -9,7 +9,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from programs import equal, test  # noqa: E402
-from world import Api, Problem, World, run_in, wait_until  # noqa: E402
+from world import Api, World, refused, run_in, wait_until  # noqa: E402
 
 WORLD = World(workers=2)
 DEVICES, THEIRS = 60, 5
@@ -21,15 +21,6 @@ def second():
     if not SECOND:
         SECOND.append(Api(WORLD.broker.listen, WORLD.broker.create_key("admin")))
     return SECOND[0]
-
-
-def refused(code, api, method, path, body=None):
-    try:
-        api.call(method, path, body)
-    except Problem as problem:
-        equal(problem.problem.get("code"), code, f"{method} {path}")
-        return problem.problem
-    raise AssertionError(f"not refused: {method} {path}")
 
 
 def settled(devices=DEVICES):

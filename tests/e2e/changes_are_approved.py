@@ -10,20 +10,11 @@ import threading
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 from programs import equal, test  # noqa: E402
-from world import Problem, World, run_in, seeded, wait_until  # noqa: E402
+from world import Problem, World, refused, run_in, seeded, wait_until  # noqa: E402
 
 WORLD = World(workers=1)
 DEVICES, LIMIT = 60, 25
 RARELY_S = 3600
-
-
-def refused(code, api, method, path, body=None):
-    try:
-        api.call(method, path, body)
-    except Problem as problem:
-        equal(problem.problem.get("code"), code, f"{method} {path}")
-        return problem.problem
-    raise AssertionError(f"not refused: {method} {path} {body}")
 
 
 def onboarded(devices=DEVICES):

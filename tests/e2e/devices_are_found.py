@@ -9,19 +9,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 import openapi  # noqa: E402
 from programs import Peer, equal, test  # noqa: E402
-from world import Api, Problem, World, run_in, wait_until  # noqa: E402
+from world import Api, World, refused, run_in, wait_until  # noqa: E402
 
 WORLD = World(workers=1)
 RARELY_S = 3600
-
-
-def refused(code, api, method, path, body=None):
-    try:
-        api.call(method, path, body)
-    except Problem as problem:
-        equal(problem.problem.get("code"), code, f"{method} {path}")
-        return problem.problem
-    raise AssertionError(f"not refused: {method} {path} {body}")
 
 
 def places(client):

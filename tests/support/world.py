@@ -21,7 +21,7 @@ import tempfile
 import time
 
 import pooler
-from programs import BUILD, Control, Peer, Program, run_tests
+from programs import BUILD, Control, Peer, Program, equal, run_tests
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -424,6 +424,15 @@ class Client:
         """Makes waiting deliveries due, instead of waiting for five minutes and more: as superuser, behind depbroker's back."""
         self.sql("update depbroker.positions set next_try_at = now() where tenant_id = {id} and attempts > 0;"
                  "update depbroker.sync_due set wake = wake + 1, due_at = least(due_at, now()) where tenant_id = {id}")
+
+
+def refused(code, api, method, path, body=None):
+    try:
+        api.call(method, path, body)
+    except Problem as problem:
+        equal(problem.problem.get("code"), code, f"{method} {path}")
+        return problem.problem
+    raise AssertionError(f"not refused: {method} {path} {body}")
 
 
 def difference(wanted, found):

@@ -114,10 +114,32 @@ static void an_arena_refuses_more_than_its_budget(void **state)
 	arena_fini(&arena);
 }
 
+static void expect_parts(const char *whole, const char *parts)
+{
+	struct buffer seen CLEANUP(buffer_fini) = BUFFER(100);
+	struct text rest = text_of(whole), part;
+
+	while (text_next(&rest, ',', &part)) {
+		buffer_add_format(&seen, "[%.*s]", TEXT_ARGS(part));
+	}
+	assert_true(text_equal_string(buffer_text(&seen), parts));
+	assert_null(part.bytes);
+}
+
+static void a_text_is_taken_part_by_part_to_the_empty_one_at_its_end(void **state)
+{
+	(void)state;
+	expect_parts("a,bc,d", "[a][bc][d]");
+	expect_parts(",a,,b,", "[][a][][b][]");
+	expect_parts("", "[]");
+	expect_parts(NULL, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_buffer_never_grows_beyond_its_limit),
+		cmocka_unit_test(a_text_is_taken_part_by_part_to_the_empty_one_at_its_end),
 		cmocka_unit_test(json_strings_are_escaped_and_ill_formed_utf8_is_replaced),
 		cmocka_unit_test(base64_reads_what_it_writes_for_every_length),
 		cmocka_unit_test(base64_refuses_what_is_not_base64),
