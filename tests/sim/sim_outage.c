@@ -72,5 +72,5 @@ static void check(void)
 }
 
 const struct sim_shape sim_shape_outage = {
-	.name = "outage", .tenants = 200, .interval_s = 10, .pages_at_once = 32, .duration_us = SECONDS * SECOND_US, .begin = begin, .check = check, .worlds = 2000,
+	.name = "outage", .tenants = 400, .interval_s = 10, .pages_at_once = 32, .duration_us = SECONDS * SECOND_US, .begin = begin, .check = check, .worlds = 2000,
 };
