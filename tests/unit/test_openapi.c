@@ -161,11 +161,12 @@ static void no_route_is_open_by_accident(void **state)
 		assert_non_null(endpoint->step);
 		assert_ptr_equal(api_routes[i].handle, call_handle);
 		assert_true(endpoint->of_tenant == (strstr(api_routes[i].pattern, "/tenants/{tenant}") != NULL));
+		assert_true(endpoint->of_everybody == text_starts_with(text_of(api_routes[i].pattern), TEXT("/api/v1/endpoints")));
 		assert_true(endpoint->of_link == (strstr(api_routes[i].pattern, "/{link}") != NULL));
 		assert_true(endpoint->of_hook == text_starts_with(text_of(api_routes[i].pattern), TEXT("/hooks/")));
 		open += endpoint->least == ROLE_ANYBODY ? 1 : 0;
 	}
-	assert_int_equal(open, 9); // the document itself, public keys, what is behind a renewal link, which is a permission, and hooks, which bring a proof
+	assert_int_equal(open, 10); // the document itself, public keys, what is behind a renewal link, which is a permission, and hooks, which bring a proof
 }
 
 int main(void)
