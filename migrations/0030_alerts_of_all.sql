@@ -48,6 +48,7 @@ begin
 
 	-- Grows with each time that an alert is news, although it was open and says the same.
 	alter table depbroker.alerts add column raised bigint not null default 1;
+	grant update (raised) on depbroker.alerts to depbroker_api;
 
 	-- Acts in the name of the alert's client, then of the reserved one; when it ends, its caller's name is back. If it fails, so does the transaction.
 	create function depbroker.log_alert() returns trigger

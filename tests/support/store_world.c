@@ -62,7 +62,7 @@ int64_t ask_number(const struct store_world *world, const char *sql)
 
 const char *const client_tables[] = { "serial_claims", "tenants", "sync_due", "tenant_status", "data_keys", "secrets", "key_pairs", "server_tokens",
 	"instances", "endpoints", "parked_events", "resends", "rules", "pins", "reroutes", "approvals", "jobs", "job_rows", "device_labels", "profiles", "sync_stream", "devices", "events", "page_ledger", "positions", "attempts",
-	"bypass_codes", "pending_tokens", "renewal_links", "alerts", "tenant_profiles", "instance_profiles", "profile_definitions", "dep_servers", "dep_nonces", "dep_profiles", "dep_wishes", "run_news", "alert_log",
+	"bypass_codes", "pending_tokens", "renewal_links", "alerts", "tenant_profiles", "instance_profiles", "profile_definitions", "dep_servers", "dep_nonces", "dep_profiles", "dep_wishes", "run_news",
 	NULL };
 
 char *rows_of_tenant(const struct store_world *world, int64_t tenant_id)
