@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/call.h"
 
+#include "api/call_work.h"
 #include "api/change.h"
 #include "api/hook.h"
 #include "api/rate_limit.h"
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DETAIL_SIZE = 512, BASIC_PAIR_MAX = 1024, TRIES_MAX = 4 };
+enum { BASIC_PAIR_MAX = 1024, TRIES_MAX = 4 };
 
 static const char *const role_names[] = {
 	[ROLE_ANYBODY] = "anybody",
@@ -48,7 +49,14 @@ static enum role role_of(struct text name)
 static void answer_problem(struct call *call, enum api_problem which, struct text extra, const char *detail)
 {
 	struct problem problem = api_problem(which);
+	struct call_refusal *kept = call_refusal_kept(call);
 
+	if (kept != NULL) {
+		assert(extra.length == 0);
+		kept->which = which;
+		(void)snprintf(kept->detail, sizeof kept->detail, "%s", detail);
+		return;
+	}
 	if (call->endpoint->refuse != NULL) {
 		call->endpoint->refuse(call, which, detail);
 		return;
@@ -66,7 +74,7 @@ static void answer_problem(struct call *call, enum api_problem which, struct tex
 
 void call_problem(struct call *call, enum api_problem which, const char *format, ...)
 {
-	char detail[DETAIL_SIZE];
+	char detail[CALL_DETAIL_SIZE];
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -77,7 +85,7 @@ void call_problem(struct call *call, enum api_problem which, const char *format,
 
 void call_problem_with(struct call *call, enum api_problem which, struct text extra, const char *format, ...)
 {
-	char detail[DETAIL_SIZE];
+	char detail[CALL_DETAIL_SIZE];
 	va_list arguments;
 
 	va_start(arguments, format);

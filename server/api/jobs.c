@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /tenants/{tenant}/jobs, .../jobs/{id}: the same done to many devices.
+#include "api/call_work.h"
 #include "api/change.h"
 #include "api/job_input.h"
 #include "api/job_json.h"
@@ -99,13 +100,22 @@ static void finish_creating(struct call *call)
 
 static bool read_creation(struct call *call)
 {
-	struct creating *creating = call_own(call, sizeof *creating);
-	struct job_input *input = &creating->input;
+	struct creating *creating = call->own;
 
+	return call_flag(call, "dry_run", &creating->job.dry_run) && job_input_read(call, &creating->input);
+}
+
+static void begin_creating(struct call *call)
+{
+	(void)call_own(call, sizeof(struct creating));
 	call_on_finish(call, finish_creating);
-	if (!call_flag(call, "dry_run", &creating->job.dry_run) || !job_input_read(call, input)) {
-		return false;
-	}
+	call_work(call, read_creation);
+}
+
+static bool is_allowed(struct call *call)
+{
+	const struct job_input *input = &((const struct creating *)call->own)->input;
+
 	if (input->kind == JOB_RELEASE && call->service->config->allow_release == 0) {
 		call_problem(call, PROBLEM_RELEASE_DISABLED, "%s", "");
 		return false;
@@ -249,11 +259,12 @@ void job_answer_created(struct call *call, unsigned statement)
 
 void jobs_create(struct call *call)
 {
-	enum { NEW, ASKING, INSERTING };
+	enum { NEW, READING, ASKING, INSERTING };
 
 	switch (call->state) {
 	case NEW:
-		if (!read_creation(call)) {
+		AWAIT(call, READING, begin_creating(call));
+		if (!call_worked(call) || !is_allowed(call)) {
 			return;
 		}
 		AWAIT(call, ASKING, ask_what_there_is(call));
