@@ -40,7 +40,8 @@ void job_input_fini(struct job_input *input);
 struct job_instance {
 	int64_t instance_id;
 	struct text name;
-	bool is_retired;
+	bool is_retired; // or for parking: no place to go to
+	bool is_parking;
 };
 // Each row gets the number of its instance, or why it is refused.
 void job_input_resolve(struct job_input *input, const struct job_instance *instances, size_t count);

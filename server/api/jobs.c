@@ -3,6 +3,7 @@
 // /tenants/{tenant}/jobs, .../jobs/{id}: the same done to many devices.
 #include "api/call_work.h"
 #include "api/change.h"
+#include "api/instance_retire.h"
 #include "api/job_input.h"
 #include "api/job_json.h"
 #include "api/job_runner.h"
@@ -146,7 +147,12 @@ static struct job_instance *take_instances(const struct call *call, size_t *coun
 		struct instance_row row;
 
 		store_instance_read(&call->transaction, INSTANCES, i, &row);
-		instances[i] = (struct job_instance){ row.instance_id, row.name, store_instance_state(&row) == RULESET_INSTANCE_RETIRED };
+		instances[i] = (struct job_instance){
+			.instance_id = row.instance_id,
+			.name = row.name,
+			.is_retired = store_instance_state(&row) == RULESET_INSTANCE_RETIRED,
+			.is_parking = store_instance_is_parking(&row),
+		};
 	}
 	return instances;
 }
@@ -166,6 +172,10 @@ static bool choose_instances(struct call *call, const struct job_instance *insta
 	}
 	if (wanted != NULL && wanted->is_retired) {
 		call_problem(call, PROBLEM_INSTANCE_RETIRED, "%.*s", TEXT_ARGS(input->instance));
+		return false;
+	}
+	if (input->kind == JOB_RETIRE && from != NULL && from->is_parking) {
+		call_problem(call, PROBLEM_BAD_BODY, INSTANCE_RETIRE_NO_PARKING);
 		return false;
 	}
 	creating->instance_id = wanted != NULL ? wanted->instance_id : 0;
