@@ -69,7 +69,7 @@ def its_own_listeners_and_its_database_are_no_targets():
     equal(attempt_at(other.url + "/"), (204, ""), "another port is reached")
     port = other.url.rpartition(":")[2]
     own = [address.rpartition(":")[2] for address in (WORLD.broker.listen, WORLD.broker.admin_listen, DEP_LISTEN)] + [str(DATABASE_PORT)]
-    hosts = ["127.0.0.1", "127.1", "localhost", "0.0.0.0", "2130706433", "0x7f000001", "127.0.0.1"]
+    hosts = ["127.0.0.1", "127.1", "127.9.9.9", "localhost", "0.0.0.0", "2130706433", "0x7f000001"]
     for own_port in own:
         for host in hosts:
             status, error = attempt_at(f"http://{host}:{own_port}/livez")
