@@ -22,6 +22,8 @@ static const char *const names[] = {
 	[EVENT_TOKEN_ADMIN_CHANGED] = "token.admin_changed",
 	[EVENT_TOKEN_REFUSED] = "token.refused",
 	[EVENT_ENDPOINT_DISABLED] = "endpoint.disabled",
+	[EVENT_ALERT_RAISED] = "alert.raised",
+	[EVENT_ALERT_CLEARED] = "alert.cleared",
 	[EVENT_PROFILE_UNUSABLE] = "profile.unusable",
 	[EVENT_PROFILE_UNDEFINED] = "profile.undefined",
 	[EVENT_PROFILE_DRIFTED] = "profile.drifted",
@@ -35,6 +37,16 @@ bool event_is_of_client(enum event_type type)
 {
 	return (type >= EVENT_TOKEN_EXPIRING && type <= EVENT_ENDPOINT_DISABLED) ||
 		(type >= EVENT_PROFILE_UNUSABLE && type <= EVENT_PROFILE_DRIFTED);
+}
+
+bool event_is_of_alert(enum event_type type)
+{
+	return type == EVENT_ALERT_RAISED || type == EVENT_ALERT_CLEARED;
+}
+
+static const char *json_member(enum event_type type)
+{
+	return event_is_of_client(type) ? ",\"detail\":" : event_is_of_alert(type) ? ",\"alert\":" : ",\"device\":";
 }
 
 const char *event_type_name(enum event_type type)
@@ -94,14 +106,17 @@ void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incar
 	buffer_add_string(out, name);
 	buffer_add_string(out, "\",\"timestamp\":\"");
 	event_timestamp_write(out, row->at_us);
-	buffer_add_string(out, "\",\"data\":{\"tenant\":");
-	buffer_add_json(out, tenant_slug);
-	buffer_add_format(out, ",\"seq\":%" PRId64 ",\"incarnation\":%" PRId64, row->seq, incarnation);
+	buffer_add_string(out, "\",\"data\":{");
+	if (tenant_slug.length > 0) {
+		add_text_member(out, "\"tenant\":", tenant_slug);
+		buffer_add_string(out, ",");
+	}
+	buffer_add_format(out, "\"seq\":%" PRId64 ",\"incarnation\":%" PRId64, row->seq, incarnation);
 	add_text_member(out, ",\"serial_number\":", row->serial_number);
 	add_text_member(out, ",\"instance\":", row->instance);
 	add_text_member(out, ",\"reason\":", text_of(removal_reason_name(row->reason)));
 	if (row->device_json.length > 0) {
-		buffer_add_string(out, event_is_of_client(row->type) ? ",\"detail\":" : ",\"device\":");
+		buffer_add_string(out, json_member(row->type));
 		buffer_add_text(out, row->device_json);
 	}
 	buffer_add_string(out, "}}");

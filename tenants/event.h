@@ -27,6 +27,9 @@ enum event_type { // numbers are stored: never change them
 	EVENT_TOKEN_ADMIN_CHANGED = 14,
 	EVENT_TOKEN_REFUSED = 15,
 	EVENT_ENDPOINT_DISABLED = 16,
+	// Of the log of alerts, which is of no client: its JSON is an "alert"
+	EVENT_ALERT_RAISED = 20,
+	EVENT_ALERT_CLEARED = 21,
 	// 48 to 50: of the client itself, too
 	EVENT_PROFILE_UNUSABLE = 48,  // nothing is assigned: its layers have an error, or Apple refuses it
 	EVENT_PROFILE_UNDEFINED = 49, // defined again and again, and no answer comes
@@ -38,6 +41,7 @@ enum event_type { // numbers are stored: never change them
 };
 
 bool event_is_of_client(enum event_type type); // its JSON is a "detail" and no "device"
+bool event_is_of_alert(enum event_type type);  // its JSON is an "alert", which names the client
 
 // Why an instance loses a device: numbers are stored, never change them.
 enum removal_reason {
@@ -67,5 +71,6 @@ struct event_row {
 void event_timestamp_write(struct buffer *out, int64_t at_us); // 2026-11-24T13:00:00.000000Z
 
 // Appends {"type":"device.added","timestamp":"2026-11-24T13:00:00.000000Z","data":{"tenant":"acme","seq":17,"incarnation":1,
-// "serial_number":"C02XK1ABCD","instance":"main","device":{...}}}, without line breaks; a removal has "reason" before "device".
+// "serial_number":"C02XK1ABCD","instance":"main","device":{...}}}, without line breaks; a removal has "reason" before "device". Of no client: an
+// empty slug, and no "tenant".
 void event_body_write(struct buffer *out, struct text tenant_slug, int64_t incarnation, const struct event_row *row);

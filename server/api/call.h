@@ -35,6 +35,7 @@ struct granted;
 struct endpoint { // the tag of a route
 	enum role least;   // of the key; ROLE_ANYBODY: no key is asked for
 	bool of_tenant;    // the first parameter of the path is a tenant's slug
+	bool of_everybody; // of STORE_EVERYBODY, which does not exist for a key of some tenants
 	void (*step)(struct call *call);
 	const char *query[ENDPOINT_QUERY_MAX]; // the query parameters it knows
 	bool of_hook;      // ROLE_ANYBODY: an MDM server's message, which brings its own proof

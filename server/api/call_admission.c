@@ -98,6 +98,19 @@ static bool find_tenant(struct call *call)
 	return false;
 }
 
+static bool take_everybody(struct call *call)
+{
+	assert(pg_row_count(rows_of(call), 1) == 1); // a migration made it, and it stays
+	store_tenant_read(rows_of(call), 1, 0, &call->tenant);
+	store_tenant_status_read(rows_of(call), 1, 0, &call->tenant_status);
+	return true;
+}
+
+static bool find_whose(struct call *call)
+{
+	return call->endpoint->of_tenant ? find_tenant(call) : !call->endpoint->of_everybody || take_everybody(call);
+}
+
 // False: that has been answered.
 static bool is_admitted(struct call *call)
 {
@@ -109,12 +122,16 @@ static bool is_admitted(struct call *call)
 		return false;
 	}
 	call->role = role_of(call->key.role);
+	if (call->endpoint->of_everybody && !call->key.all_tenants) {
+		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
+		return false;
+	}
 	if (call->role < call->endpoint->least) {
 		call_problem(call, PROBLEM_FORBIDDEN, "it needs %s, and the key is of a %s", role_name(call->endpoint->least),
 			role_name(call->role));
 		return false;
 	}
-	return (!call->endpoint->of_tenant || find_tenant(call)) && query_is_known(call);
+	return find_whose(call) && query_is_known(call);
 }
 
 static void on_admission(struct op *op)
@@ -206,6 +223,8 @@ static void ask_for_key(struct call *call)
 	(void)store_api_key_by_id(&call->admission, text_of(call->presented.id));
 	if (call->endpoint->of_tenant) {
 		(void)store_tenant_by_slug(&call->admission, call->request->parameters[0]);
+	} else if (call->endpoint->of_everybody) {
+		(void)store_tenant_by_id(&call->admission, STORE_EVERYBODY);
 	}
 	pg_start(&call->admission, call->service->pool, STORE_TIMEOUT_MS);
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/endpoint_action.h"
 
+#include <assert.h>
+
 static bool ask(struct call *call, const struct endpoint_action *action)
 {
 	int64_t endpoint_id;
 
-	if (!call_parameter_id(call, 1, &endpoint_id)) {
+	if (!call_parameter_id(call, call->endpoint->of_tenant ? 1 : 0, &endpoint_id)) {
 		call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
 		return false;
 	}
@@ -24,6 +26,15 @@ static bool take(struct call *call, const struct endpoint_action *action, struct
 	}
 	store_endpoint_read(&call->transaction, 0, 0, out);
 	return action->take == NULL || action->take(call, out);
+}
+
+const char *endpoint_of_whom(struct call *call, const char *before_slug)
+{
+	const char *part = call->endpoint->of_everybody ? ""
+		: arena_format(&call->request->arena, "%s/%.*s", before_slug, TEXT_ARGS(call->tenant.slug));
+
+	assert(part != NULL); // the arena has room for far more
+	return part;
 }
 
 void endpoint_act(struct call *call, const struct endpoint_action *action)

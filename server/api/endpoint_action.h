@@ -5,7 +5,8 @@
 //   begin -> (the endpoint is read) -> take -> act -> (the second transaction) -> refused, or answer
 //
 // Laws       1. whoever is no endpoint of the tenant does not exist, by the same words for all
-//            2. the row that take and act get is of the first transaction, and gone when act has begun the second one
+//            2. whose it is says the route: a tenant's, or STORE_EVERYBODY's
+//            3. the row that take and act get is of the first transaction, and gone when act has begun the second one
 #pragma once
 
 #include "api/call.h"
@@ -19,5 +20,8 @@ struct endpoint_action {
 	bool (*refused)(struct call *call); // of the failures that it has words for; it has answered then. NULL: it has none
 	void (*answer)(struct call *call);
 };
+
+// Part of a path: `before_slug` and the tenant's slug, or nothing for the endpoints of STORE_EVERYBODY.
+const char *endpoint_of_whom(struct call *call, const char *before_slug);
 
 void endpoint_act(struct call *call, const struct endpoint_action *action); // the step of a route

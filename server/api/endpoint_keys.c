@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GET /webhook-keys/{tenant}/{endpoint}: what verifies signatures v1a, for anybody; DELETE /tenants/{tenant}/endpoints/{endpoint}/signing-key: no such
+// GET /webhook-keys/{tenant}/{endpoint} and /webhook-keys/{endpoint}: what verifies signatures v1a, for anybody; DELETE .../endpoints/{endpoint}/signing-key: no such
 // signatures any more. Making one is in endpoint_secret.c.
 #include "api/endpoint_action.h"
 #include "api/json_out.h"
@@ -14,7 +14,7 @@ static void refuse(struct call *call)
 	call_problem(call, PROBLEM_ENDPOINT_NOT_FOUND, "%s", "");
 }
 
-static bool may_ask(struct call *call)
+static bool may_ask(struct call *call, size_t parameter)
 {
 	const struct text address = call->request->client_address;
 	int64_t *endpoint_id = call_own(call, sizeof *endpoint_id);
@@ -24,7 +24,7 @@ static bool may_ask(struct call *call)
 		call_problem(call, PROBLEM_TOO_MANY_REQUESTS, "%s", "");
 		return false;
 	}
-	if (!call_parameter_id(call, 1, endpoint_id)) {
+	if (!call_parameter_id(call, parameter, endpoint_id)) {
 		refuse(call);
 		return false;
 	}
@@ -91,7 +91,7 @@ void endpoint_public_keys(struct call *call)
 
 	switch (call->state) {
 	case NEW:
-		if (!may_ask(call)) {
+		if (!may_ask(call, 1)) {
 			return;
 		}
 		AWAIT(call, FINDING, find_tenant(call));
@@ -99,6 +99,22 @@ void endpoint_public_keys(struct call *call)
 			return;
 		}
 		AWAIT(call, READING, ask_keys(call, tenant_id));
+		if (!call_failed(call)) {
+			answer_keys(call);
+		}
+	}
+}
+
+void endpoint_public_keys_of_everybody(struct call *call)
+{
+	enum { NEW, READING };
+
+	switch (call->state) {
+	case NEW:
+		if (!may_ask(call, 0)) {
+			return;
+		}
+		AWAIT(call, READING, ask_keys(call, STORE_EVERYBODY));
 		if (!call_failed(call)) {
 			answer_keys(call);
 		}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// POST /tenants/{tenant}/endpoints/{endpoint}/secret and .../signing-key: a new secret, or a new key pair, which signs from now on; those
+// POST .../endpoints/{endpoint}/secret and .../signing-key: a new secret, or a new key pair, which signs from now on; those
 // from before sign as well for a while
 #include "api/body.h"
 #include "api/endpoint_action.h"
@@ -117,8 +117,8 @@ static void answer(struct call *call)
 	put_object(&json, NULL);
 	if (rotation->is_key_pair) {
 		put_text(&json, "public_key", buffer_text(&rotation->public_part));
-		put_string(&json, "public_keys", arena_format(&call->request->arena, "/webhook-keys/%.*s/%lld",
-			TEXT_ARGS(call->tenant.slug), (long long)rotation->endpoint_id));
+		put_string(&json, "public_keys", arena_format(&call->request->arena, "/webhook-keys%s/%lld",
+			endpoint_of_whom(call, ""), (long long)rotation->endpoint_id));
 	} else {
 		put_text(&json, "secret", buffer_text(&rotation->secret));
 	}

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// POST /tenants/{tenant}/endpoints, PATCH .../{endpoint}
+// POST /tenants/{tenant}/endpoints and /endpoints, PATCH .../{endpoint}
 #include "api/body.h"
 #include "api/endpoint_action.h"
 #include "api/endpoint_json.h"
+#include "api/everybody_key.h"
 #include "api/resources.h"
 #include "store/instances.h"
 #include "store/secrets.h"
@@ -19,6 +20,7 @@ _Static_assert((int)STORE_ENDPOINT_EVENTS_MAX <= (int)BODY_STRINGS_MAX, "a body 
 struct writing {
 	struct endpoint_row row;
 	struct data_key data_key;
+	struct everybody_key first_key;
 	struct buffer secret; // its spelling
 	unsigned read_back;
 };
@@ -28,6 +30,7 @@ static void finish(struct call *call)
 	struct writing *writing = call->own;
 
 	data_key_fini(&writing->data_key);
+	buffer_fini(&writing->first_key.wrapped);
 	buffer_fini_wiped(&writing->secret);
 }
 
@@ -66,8 +69,8 @@ static bool take_events(struct call *call, struct endpoint_row *row, const struc
 	enum event_type type;
 
 	for (size_t i = 0; i < value->count; i++) {
-		if (!event_type_of(value->texts[i], &type)) {
-			call_problem(call, PROBLEM_BAD_BODY, "events[%zu] is no type of event", i);
+		if (!event_type_of(value->texts[i], &type) || event_is_of_alert(type) != call->endpoint->of_everybody) {
+			call_problem(call, PROBLEM_BAD_BODY, "events[%zu] is no type of event%s", i, call->endpoint->of_everybody ? " of an alert" : "");
 			return false;
 		}
 		row->events[i] = value->texts[i];
@@ -134,6 +137,16 @@ static const struct body_member creation_members[] = {
 	{ "instance", BODY_TEXT, .nullable = true, .required = true, .minimum = 1, .maximum = 63 },
 	{ "format", BODY_TEXT, .minimum = 1, .maximum = 63 },
 };
+
+static const struct body_member alert_creation_members[] = { COMMON_MEMBERS(true) };
+
+static bool read_alert_creation(struct call *call)
+{
+	struct body_value values[COMMON];
+	struct writing *writing = begin(call);
+
+	return body_read(call, alert_creation_members, values, COMMON) && take_common(call, &writing->row, values);
+}
 
 static bool read_creation(struct call *call)
 {
@@ -209,7 +222,7 @@ static void insert(struct call *call)
 
 static void answer_created(struct call *call)
 {
-	char *location = arena_format(&call->request->arena, "/api/v1/tenants/%.*s/endpoints/%lld", TEXT_ARGS(call->tenant.slug),
+	char *location = arena_format(&call->request->arena, "/api/v1%s/endpoints/%lld", endpoint_of_whom(call, "/tenants"),
 		(long long)((const struct writing *)call->own)->row.endpoint_id);
 
 	if (location != NULL) {
@@ -225,21 +238,52 @@ static bool there_were_too_many(struct call *call)
 	if (rc != ERR_FENCED && rc != ERR_CONFLICT) {
 		return false;
 	}
-	call_problem(call, PROBLEM_TOO_MANY_ENDPOINTS, "%s", rc == ERR_CONFLICT ? "the tenant has its one" : "the instance has its five");
+	call_problem(call, PROBLEM_TOO_MANY_ENDPOINTS, "%s", call->endpoint->of_everybody ? "there are ten"
+		: rc == ERR_CONFLICT ? "the tenant has its one" : "the instance has its five");
 	return true;
+}
+
+// The first one of STORE_EVERYBODY.
+
+static bool has_no_data_key(const struct call *call)
+{
+	return call->endpoint->of_everybody && pg_row_count(&call->transaction, DATA_KEY) == 0;
+}
+
+// Somebody else may have been faster.
+static bool data_key_failed(struct call *call)
+{
+	return call->transaction.op.rc != ERR_CONFLICT && call_failed(call);
 }
 
 void endpoints_create(struct call *call)
 {
-	enum { NEW, NUMBERING, INSERTING };
+	enum { NEW, NUMBERING, ASKING_MASTER_KEY, PUTTING_DATA_KEY, NUMBERING_AGAIN, INSERTING };
 
 	switch (call->state) {
 	case NEW:
-		if (!read_creation(call)) {
+		if (!(call->endpoint->of_everybody ? read_alert_creation : read_creation)(call)) {
 			return;
 		}
 		AWAIT(call, NUMBERING, ask_number_and_key(call));
-		if (call_failed(call) || !take_number_and_key(call)) {
+		if (call_failed(call)) {
+			return;
+		}
+		if (has_no_data_key(call)) {
+			AWAIT(call, ASKING_MASTER_KEY, everybody_key_ask(call));
+			if (call_failed(call) || !everybody_key_make(call, &((struct writing *)call->own)->first_key)) {
+				return;
+			}
+			AWAIT(call, PUTTING_DATA_KEY, everybody_key_put(call, &((struct writing *)call->own)->first_key));
+			if (data_key_failed(call)) {
+				return;
+			}
+			AWAIT(call, NUMBERING_AGAIN, ask_number_and_key(call));
+			if (call_failed(call)) {
+				return;
+			}
+		}
+		if (!take_number_and_key(call)) {
 			return;
 		}
 		AWAIT(call, INSERTING, insert(call));

@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-enum about { ABOUT_DEVICE, ABOUT_REMOVED_DEVICE, ABOUT_HELD_DEVICE, ABOUT_CLIENT, ABOUT_NOTHING };
+enum about { ABOUT_DEVICE, ABOUT_REMOVED_DEVICE, ABOUT_HELD_DEVICE, ABOUT_CLIENT, ABOUT_ALERT, ABOUT_NOTHING };
 
 static const struct told_type {
 	enum event_type type;
@@ -36,15 +36,16 @@ static const struct told_type {
 	{ EVENT_PROFILE_UNDEFINED, ABOUT_CLIENT, "An enrolment profile was defined again and again, and no answer came" },
 	{ EVENT_PROFILE_DRIFTED, ABOUT_CLIENT, "Apple has an enrolment profile otherwise than it was meant" },
 	{ EVENT_ENDPOINT_DISABLED, ABOUT_CLIENT, "A webhook endpoint is sent nothing any more" },
+	{ EVENT_ALERT_RAISED, ABOUT_ALERT, "To endpoints for alerts: something is wrong with a tenant, or became worse" },
+	{ EVENT_ALERT_CLEARED, ABOUT_ALERT, "To endpoints for alerts: it is over, or a notice was acknowledged" },
 	{ EVENT_PING, ABOUT_NOTHING, "Somebody asked for a test; seq is 0" },
 };
 
 // --- schemas ---
 
 #define COMMON_NAMES "\"tenant\",\"seq\",\"incarnation\""
-#define COMMON                                                                                                       \
-	"\"tenant\":{\"type\":\"string\"},\"seq\":{\"type\":\"integer\",\"minimum\":0},"                                 \
-	"\"incarnation\":{\"type\":\"integer\",\"minimum\":1}"
+#define COUNTERS "\"seq\":{\"type\":\"integer\",\"minimum\":0},\"incarnation\":{\"type\":\"integer\",\"minimum\":1}"
+#define COMMON   "\"tenant\":{\"type\":\"string\"}," COUNTERS
 #define DEVICE ",\"serial_number\":{\"type\":\"string\"},\"device\":{\"type\":\"object\",\"description\":\"As Apple names its members\"}"
 #define INSTANCE ",\"instance\":{\"type\":\"string\"}"
 #define REASON                                                                                                       \
@@ -58,7 +59,13 @@ static const char *const data_schemas[] = {
 	[ABOUT_HELD_DEVICE] = DATA(COMMON_NAMES ",\"serial_number\"", COMMON DEVICE),
 	[ABOUT_CLIENT] = DATA(COMMON_NAMES ",\"detail\"", COMMON ",\"detail\":{\"type\":\"object\",\"required\":[\"text\"],\"properties\":{"
 		"\"text\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"}}}"),
-	[ABOUT_NOTHING] = DATA(COMMON_NAMES, COMMON),
+	[ABOUT_ALERT] = DATA("\"seq\",\"incarnation\",\"alert\"", COUNTERS ",\"alert\":{\"type\":\"object\","
+		"\"required\":[\"id\",\"tenant\",\"kind\",\"detail\",\"since\",\"cleared_at\"],\"properties\":{\"id\":{\"type\":\"string\"},"
+		"\"tenant\":{\"type\":[\"string\",\"null\"],\"description\":\"null: it is about an endpoint for alerts\"},"
+		"\"kind\":{\"type\":\"string\"},\"detail\":{\"type\":\"string\"},"
+		"\"since\":{\"type\":\"string\",\"format\":\"date-time\"},"
+		"\"cleared_at\":{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}},\"additionalProperties\":false}"),
+	[ABOUT_NOTHING] = DATA("\"seq\",\"incarnation\"", COMMON),
 };
 
 static void put_schema(struct json_out *json, const struct told_type *told)
@@ -82,6 +89,10 @@ static void put_schema(struct json_out *json, const struct told_type *told)
 
 // --- examples ---
 
+#define ALERT_EXAMPLE(cleared_at)                                                                                    \
+	"{\"id\":\"4711\",\"tenant\":\"acme\",\"kind\":\"token.expired\",\"detail\":\"The server token expired at 2025-11-26T12:00:00Z.\","  \
+	"\"since\":\"2025-11-26T12:00:00.000000Z\",\"cleared_at\":" cleared_at "}"
+
 static struct event_row example_of(const struct told_type *told)
 {
 	struct event_row row = { .seq = told->about == ABOUT_NOTHING ? 0 : 17, .at_us = INT64_C(1764158400123456), .type = told->type };
@@ -89,6 +100,8 @@ static struct event_row example_of(const struct told_type *told)
 	if (told->about == ABOUT_CLIENT) {
 		row.device_json = told->type == EVENT_TOKEN_EXPIRING ? TEXT("{\"text\":\"The server token expires in 30 days.\",\"days\":30}")
 			: TEXT("{\"text\":\"What is wrong, for people.\"}");
+	} else if (told->about == ABOUT_ALERT) {
+		row.device_json = told->type == EVENT_ALERT_RAISED ? TEXT(ALERT_EXAMPLE("null")) : TEXT(ALERT_EXAMPLE("\"2025-11-26T13:10:00.000000Z\""));
 	} else if (told->about != ABOUT_NOTHING) {
 		row.serial_number = TEXT("C02XK1ABCD");
 		row.instance = told->about == ABOUT_HELD_DEVICE ? TEXT_NONE : TEXT("main");
@@ -103,7 +116,7 @@ static void put_example(struct json_out *json, const struct told_type *told)
 	const struct event_row row = example_of(told);
 	struct buffer body CLEANUP(buffer_fini) = BUFFER(4096);
 
-	event_body_write(&body, TEXT("acme"), 1, &row);
+	event_body_write(&body, told->about == ABOUT_ALERT ? TEXT_NONE : TEXT("acme"), 1, &row);
 	assert(!body.overflow);
 	put_raw(json, "example", buffer_text(&body));
 }

@@ -80,6 +80,7 @@ void endpoint_rotate(struct call *call);
 void endpoint_rotate_key(struct call *call);
 // endpoint_keys.c
 void endpoint_public_keys(struct call *call);
+void endpoint_public_keys_of_everybody(struct call *call);
 void endpoint_drop_keys(struct call *call);
 // endpoint_replay.c
 void endpoint_replay(struct call *call);

@@ -21,6 +21,9 @@
 // Of one tenant: `rest` stands after its slug.
 #define TENANT_ROUTE(route_method, rest, ...) \
 	ROUTE(route_method, "/api/v1/tenants/{tenant}" rest, .of_tenant = true, __VA_ARGS__)
+// Of the endpoints for the alerts of all tenants.
+#define EVERYBODY_ROUTE(route_method, rest, ...) \
+	ROUTE(route_method, "/api/v1/endpoints" rest, .least = ROLE_ADMIN, .of_everybody = true, __VA_ARGS__)
 // Whose body may be a list of rules.
 #define RULES_ROUTE(route_method, rest, ...)                                                                             \
 	{ .method = (route_method), .pattern = "/api/v1/tenants/{tenant}/rules" rest, .handle = call_handle,                 \
@@ -47,6 +50,19 @@ const struct http_route api_routes[] = {
 
 	ROUTE("GET", "/api/v1/alerts", .least = ROLE_VIEWER, .step = alerts_list, .query = { "limit", "cursor", "all" }),
 	ROUTE("POST", "/api/v1/alerts/{id}/ack", .least = ROLE_TECHNICIAN, .step = alert_ack),
+	EVERYBODY_ROUTE("GET", "", .step = endpoints_list, .query = LIST_QUERY),
+	EVERYBODY_ROUTE("POST", "", .step = endpoints_create),
+	EVERYBODY_ROUTE("GET", "/{endpoint}", .step = endpoint_show),
+	EVERYBODY_ROUTE("PATCH", "/{endpoint}", .step = endpoint_change),
+	EVERYBODY_ROUTE("DELETE", "/{endpoint}", .step = endpoint_delete),
+	EVERYBODY_ROUTE("POST", "/{endpoint}/enable", .step = endpoint_enable),
+	EVERYBODY_ROUTE("POST", "/{endpoint}/secret", .step = endpoint_rotate),
+	EVERYBODY_ROUTE("POST", "/{endpoint}/signing-key", .step = endpoint_rotate_key),
+	EVERYBODY_ROUTE("DELETE", "/{endpoint}/signing-key", .step = endpoint_drop_keys),
+	ROUTE("GET", "/webhook-keys/{endpoint}", .least = ROLE_ANYBODY, .step = endpoint_public_keys_of_everybody),
+	EVERYBODY_ROUTE("POST", "/{endpoint}/replay", .step = endpoint_replay),
+	EVERYBODY_ROUTE("POST", "/{endpoint}/test", .step = endpoint_test),
+	EVERYBODY_ROUTE("GET", "/{endpoint}/deliveries", .step = endpoint_deliveries, .query = { "limit" }),
 	ROUTE("GET", "/api/v1/event-types", .least = ROLE_VIEWER, .step = event_types_list),
 	ROUTE("GET", "/api/v1/audit", .least = ROLE_ADMIN, .step = audit_list, .query = LOG_QUERY),
 

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define V4(a, b, c, d, bits) { AF_INET, { a, b, c, d }, bits }
+enum { HTTPS_PORT = 443, FIRST_FREE_PORT = 1024, PORT_MAX = 65535 };
+
+#define V4(a, b, c, d, bits) { AF_INET, { a, b, c, d }, bits, 0 }
 #define V6(a, b, c, d, e, f, bits)                                                                                     \
 	{ AF_INET6, { (a) >> 8, (a) & 0xff, (b) >> 8, (b) & 0xff, (c) >> 8, (c) & 0xff, (d) >> 8, (d) & 0xff,              \
-		(e) >> 8, (e) & 0xff, (f) >> 8, (f) & 0xff }, bits }
+		(e) >> 8, (e) & 0xff, (f) >> 8, (f) & 0xff }, bits, 0 }
 
 static const struct address_range special[] = {
 	V4(0, 0, 0, 0, 8),       // this network
@@ -50,44 +52,80 @@ static bool is_within(const struct address_range *range, int family, const unsig
 		(rest == 0 || ((range->bytes[whole] ^ bytes[whole]) >> (8 - rest)) == 0);
 }
 
-static bool is_within_any(const struct address_range *ranges, size_t count, int family, const unsigned char *bytes)
+struct target {
+	int family;
+	unsigned char bytes[16];
+	unsigned port;
+};
+
+static struct target target_of(const struct sockaddr *address)
+{
+	const struct sockaddr_in *v4 = (const void *)address;
+	const struct sockaddr_in6 *v6 = (const void *)address;
+	struct target target = { .family = address->sa_family };
+
+	if (target.family == AF_INET) {
+		memcpy(target.bytes, &v4->sin_addr, 4);
+		target.port = ntohs(v4->sin_port);
+	} else if (target.family == AF_INET6) {
+		memcpy(target.bytes, &v6->sin6_addr, 16);
+		target.port = ntohs(v6->sin6_port);
+	}
+	return target;
+}
+
+static bool is_ip(const struct target *target)
+{
+	return target->family == AF_INET || target->family == AF_INET6;
+}
+
+static bool is_among(const struct address_range *ranges, size_t count, const struct target *target)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (is_within(&ranges[i], family, bytes)) {
+		if ((ranges[i].port == 0 || ranges[i].port == target->port) && is_within(&ranges[i], target->family, target->bytes)) {
 			return true;
 		}
 	}
 	return false;
 }
 
+static bool is_public(const struct target *target)
+{
+	return (target->family == AF_INET || is_within(&global_unicast_v6, target->family, target->bytes)) &&
+		!is_among(special, sizeof special / sizeof *special, target);
+}
+
 bool address_is_allowed(enum http_address_guard guard, const struct address_range *allowed, size_t allowed_count,
 	const struct sockaddr *address)
 {
-	const int family = address->sa_family;
-	unsigned char bytes[16] = { 0 };
+	const struct target target = target_of(address);
 
-	if (family == AF_INET) {
-		memcpy(bytes, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
-	} else if (family == AF_INET6) {
-		memcpy(bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
-	} else {
-		return false;
-	}
-	if (guard == HTTP_ADDRESS_ANY || is_within_any(allowed, allowed_count, family, bytes)) {
-		return true;
-	}
-	if (family == AF_INET6 && !is_within(&global_unicast_v6, family, bytes)) {
-		return false;
-	}
-	return !is_within_any(special, sizeof special / sizeof *special, family, bytes);
+	return is_ip(&target) && (guard == HTTP_ADDRESS_ANY || is_among(allowed, allowed_count, &target) || is_public(&target));
 }
 
-// At most three digits, so that it cannot overflow.
-static bool parse_prefix(unsigned *out, const char *digits, unsigned most)
+// Those below belong to services of old, which would read a request as something else.
+static bool is_port_of_webhooks(unsigned port)
+{
+	return port == HTTPS_PORT || port >= FIRST_FREE_PORT;
+}
+
+bool address_may_be_reached(const struct http_client_config *config, const struct sockaddr *address, bool is_plain_http)
+{
+	const struct target target = target_of(address);
+
+	if (!is_ip(&target) || is_among(config->refused, config->refused_count, &target)) {
+		return false;
+	}
+	return config->guard == HTTP_ADDRESS_ANY || is_among(config->allowed, config->allowed_count, &target) ||
+		(!is_plain_http && is_port_of_webhooks(target.port) && is_public(&target));
+}
+
+// At most five digits, so that it cannot overflow.
+static bool parse_number(unsigned *out, const char *digits, size_t digits_max, unsigned most)
 {
 	unsigned value = 0;
 
-	if (digits[0] == '\0' || strlen(digits) > 3) {
+	if (digits[0] == '\0' || strlen(digits) > digits_max) {
 		return false;
 	}
 	for (; *digits != '\0'; digits++) {
@@ -110,16 +148,40 @@ static bool has_bits_beyond_its_prefix(const struct address_range *range)
 	return false;
 }
 
+// "10.0.0.0/8:443" and "[fd00::/8]:443": takes the port off. False: it is none.
+static bool take_port(unsigned *out, char **spelling)
+{
+	char *colon = strrchr(*spelling, ':');
+	const bool is_v6 = strchr(*spelling, ':') != colon;
+
+	if (colon == NULL || (is_v6 && (*spelling)[0] != '[')) {
+		return true;
+	}
+	*colon = '\0';
+	if (is_v6) {
+		if (colon[-1] != ']') {
+			return false;
+		}
+		colon[-1] = '\0';
+		++*spelling;
+	}
+	return parse_number(out, colon + 1, 5, PORT_MAX) && *out > 0 && colon[1] != '0';
+}
+
 static bool parse_range(struct address_range *out, struct text word)
 {
-	char spelling[INET6_ADDRSTRLEN + 8];
+	char copy[INET6_ADDRSTRLEN + 16];
+	char *spelling = copy;
 
 	*out = (struct address_range){ .family = AF_INET };
-	if (word.length >= sizeof spelling || memchr(word.bytes, '\0', word.length) != NULL) {
+	if (word.length >= sizeof copy || memchr(word.bytes, '\0', word.length) != NULL) {
 		return false;
 	}
-	memcpy(spelling, word.bytes, word.length);
-	spelling[word.length] = '\0';
+	memcpy(copy, word.bytes, word.length);
+	copy[word.length] = '\0';
+	if (!take_port(&out->port, &spelling)) {
+		return false;
+	}
 	char *slash = strchr(spelling, '/');
 
 	if (slash != NULL) {
@@ -130,7 +192,7 @@ static bool parse_range(struct address_range *out, struct text word)
 	}
 	out->prefix_bits = out->family == AF_INET6 ? 128 : 32;
 	return inet_pton(out->family, spelling, out->bytes) == 1 &&
-		(slash == NULL || parse_prefix(&out->prefix_bits, slash + 1, out->prefix_bits)) &&
+		(slash == NULL || parse_number(&out->prefix_bits, slash + 1, 3, out->prefix_bits)) &&
 		!has_bits_beyond_its_prefix(out); // "10.1.2.3/8" may mean the host or the net, and we do not guess
 }
 

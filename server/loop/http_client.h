@@ -26,21 +26,25 @@ struct http_client;
 
 enum http_address_guard {
 	HTTP_ADDRESS_ANY,         // Apple, and whatever the operator configured in its place
-	HTTP_ADDRESS_PUBLIC_ONLY, // public unicast, and the ranges of `allowed`
+	HTTP_ADDRESS_PUBLIC_ONLY, // public unicast by https, at port 443 or one above 1023; the ranges of `allowed` also otherwise; never `refused`
 };
 
 struct address_range {
 	int family; // AF_INET or AF_INET6
 	unsigned char bytes[16];
 	unsigned prefix_bits;
+	unsigned port; // 0: any
 };
 
-// "10.0.0.0/8, 127.0.0.1, fd00::/8" -> ranges. ERR_BAD_INPUT names the word that is not one. *out is malloc'ed.
+// "10.0.0.0/8, 127.0.0.1, 10.1.2.3:8443, fd00::/8, [fd00::/8]:443" -> ranges. ERR_BAD_INPUT names the word that is not one. *out is malloc'ed.
 MUST_USE enum err address_ranges_parse(struct address_range **out, size_t *count, struct text list, struct fault *fault);
 // True when a client with this guard may connect to it. Special-purpose addresses (RFC 6890 and later) are not public;
 // IPv4 in IPv6 forms (mapped, 6to4, NAT64, Teredo) are judged as refused.
 bool address_is_allowed(enum http_address_guard guard, const struct address_range *allowed, size_t allowed_count,
 	const struct sockaddr *address);
+// All of the guard: also the port, whether it is plain http, and what is refused.
+struct http_client_config;
+bool address_may_be_reached(const struct http_client_config *config, const struct sockaddr *address, bool is_plain_http);
 
 struct http_client_config { // all its texts are borrowed for the client's life
 	const char *name;       // "apple", for logs
@@ -52,6 +56,8 @@ struct http_client_config { // all its texts are borrowed for the client's life
 	enum http_address_guard guard;
 	const struct address_range *allowed; // borrowed, too
 	size_t allowed_count;
+	const struct address_range *refused; // likewise: whatever else allows them
+	size_t refused_count;
 	unsigned in_flight;         // default 32
 	unsigned in_flight_per_key; // default 2
 	unsigned connections;       // kept, those in use among them, default 32: with fewer than in_flight, some are closed after use

@@ -99,6 +99,11 @@ static void log_refused(const struct http_transfer *transfer, const struct socka
 		LOG_STRING("address", spelling));
 }
 
+static bool is_plain_http(const char *url)
+{
+	return strncasecmp(url, "https:", strlen("https:")) != 0;
+}
+
 // The only place where sockets come from. curl connects to this very address, so no name, spelling or second lookup gets
 // around it. One refused address refuses the name: its other addresses are not tried any more.
 static curl_socket_t on_open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
@@ -107,7 +112,7 @@ static curl_socket_t on_open_socket(void *argument, curlsocktype purpose, struct
 	const struct http_client_config *config = transfer->config;
 
 	(void)purpose;
-	if (!address_is_allowed(config->guard, config->allowed, config->allowed_count, &address->addr)) {
+	if (!address_may_be_reached(config, &address->addr, is_plain_http(transfer->call->url))) {
 		if (!transfer->address_is_refused) {
 			(*transfer->refused_addresses)++;
 			log_refused(transfer, &address->addr);

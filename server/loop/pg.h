@@ -36,6 +36,9 @@ void pg_pool_close(struct pg_pool *pool, void (*closed)(void *argument), void *a
 bool pg_pool_is_connected(const struct pg_pool *pool);      // at least one connection works
 struct text pg_pool_last_error(const struct pg_pool *pool); // why not, or empty; never holds a password
 
+enum { PG_PORTS_MAX = 64 };
+size_t pg_ports(const char *database_url, unsigned ports[PG_PORTS_MAX]); // of its servers that are reached by TCP; their count
+
 // Whose rows. Made only by these, so that "nobody's" cannot be written.
 struct pg_scope {
 	const char *role; // a role the connection may take: "depbroker_worker"

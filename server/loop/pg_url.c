@@ -6,6 +6,8 @@
 
 #define HOSTS_MAX 64
 
+enum { USUAL_PORT = 5432 };
+
 const char *pg_url_option(const struct pg_url *url, const char *keyword)
 {
 	for (const PQconninfoOption *option = url->options; option->keyword != NULL; option++) {
@@ -162,4 +164,23 @@ void pg_url_fini(struct pg_url *url)
 bool pg_host_needs_lookup(const struct pg_host *host)
 {
 	return host->address == NULL && host->name != NULL && host->name[0] != '/' && host->name[0] != '@';
+}
+
+size_t pg_ports(const char *database_url, unsigned ports[PG_PORTS_MAX])
+{
+	struct pg_url url;
+	size_t count = 0;
+
+	if (pg_url_parse(&url, database_url, NULL) != OK) {
+		return 0; // whoever connects says so
+	}
+	for (size_t i = 0; i < url.host_count && count < PG_PORTS_MAX; i++) {
+		const struct pg_host *host = &url.hosts[i];
+
+		if (host->address != NULL || pg_host_needs_lookup(host)) {
+			ports[count++] = host->port != NULL ? (unsigned)strtoul(host->port, NULL, 10) : USUAL_PORT;
+		}
+	}
+	pg_url_fini(&url);
+	return count;
 }

@@ -12,7 +12,7 @@ unsigned store_alert_raise(struct pg_transaction *t, int64_t tenant_id, struct t
 	return PG_ADD(t,
 		"insert into depbroker.alerts as a (tenant_id, kind, detail) values ($1, $2, $3)"
 		" on conflict (tenant_id, kind) do update set detail = excluded.detail, last_seen_at = now(), cleared_at = null, acked_at = null,"
-		" acked_by = null, since = case when a.cleared_at is null then a.since else now() end",
+		" acked_by = null, raised = a.raised + 1, since = case when a.cleared_at is null then a.since else now() end",
 		PG_V_INT8(tenant_id), PG_V_TEXT(kind), PG_V_TEXT(store_clipped(detail, DETAIL_MAX)));
 }
 
@@ -28,7 +28,7 @@ unsigned store_alerts_seen(struct pg_transaction *t, int64_t tenant_id)
 }
 
 #define ALERT                                                                                                                 \
-	"select a.alert_id, a.tenant_id, t.slug, a.kind, a.detail, a.since, a.last_seen_at, a.cleared_at, a.acked_at, a.acked_by " \
+	"select a.alert_id, a.tenant_id, case when t.state <> 'reserved' then t.slug end, a.kind, a.detail, a.since, a.last_seen_at, a.cleared_at, a.acked_at, a.acked_by " \
 	"from depbroker.alerts a join depbroker.tenants t on t.tenant_id = a.tenant_id "
 
 unsigned store_alert_list(struct pg_transaction *t, int64_t after_id, bool only_open, const int64_t *tenant_ids, size_t count, int limit)

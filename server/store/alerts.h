@@ -8,12 +8,14 @@
 struct alert_row {
 	int64_t alert_id;
 	int64_t tenant_id;
-	struct text slug;
+	struct text slug; // empty: of no client (STORE_EVERYBODY)
 	struct text kind;
 	struct text detail;
 	int64_t since_us, last_seen_at_us, cleared_at_us, acked_at_us;
 	struct text acked_by;
 };
+
+// What is raised and cleared goes into the log of alerts by itself, whoever writes it (migration 0030).
 
 // Worker scope, in a fenced transaction. Raised again, it counts as not acknowledged.
 unsigned store_alert_raise(struct pg_transaction *t, int64_t tenant_id, struct text kind, struct text detail);

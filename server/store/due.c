@@ -82,17 +82,18 @@ void store_due_forgive_crashes(struct pg_transaction *t, int64_t tenant_id)
 
 #define CLAIMABLE                                                                                                     \
 	"select d.tenant_id, t.slug from depbroker.sync_due d join depbroker.tenants t on t.tenant_id = d.tenant_id"      \
-	" where t.state in ('active', 'paused', 'quarantined') and d.due_at <= now()"                                         \
+	" where t.state in ('active', 'paused', 'quarantined', 'reserved') and d.due_at <= now()"                             \
 	" and (d.claimed_by is null or d.claimed_by = $1 or not exists ("                                                 \
 	"   select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
 
+// Nobody can make the reserved client active again: it rests until its last crash is an hour ago.
 unsigned store_due_claim(struct pg_transaction *t, struct text node_id, int limit, bool one_suspect, struct due_share share)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX && share.processes > 0);
 	return PG_ADD(t,
 		"with suspect as (" CLAIMABLE " and $4 and d.crashes <> '{}' and " IS_SUSPECT " and cardinality(d.crashes) < $5"
 		"  order by d.due_at limit 1 for update of d skip locked),"
-		" others as (" CLAIMABLE " and not " IS_SUSPECT " and cardinality(d.crashes) < $5"
+		" others as (" CLAIMABLE " and not " IS_SUSPECT " and (cardinality(d.crashes) < $5 or t.state = 'reserved')"
 		"   and (d.tenant_id % $6 = $7 or d.due_at <= now() - $8::bigint * interval '1 millisecond')"
 		"  order by d.due_at limit $2 - (select count(*) from suspect) for update of d skip locked),"
 		" due as (select * from suspect union all select * from others)"

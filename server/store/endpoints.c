@@ -4,6 +4,7 @@
 #include "store/deliveries.h"
 #include "store/secrets.h"
 #include "store/store_inner.h"
+#include "store/tenants.h"
 #include "tenants/webhook.h"
 
 #include <assert.h>
@@ -40,17 +41,22 @@ void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struc
 	// Events before now cannot concern it.
 	(void)PG_ADD(t,
 		"insert into depbroker.positions (tenant_id, endpoint_id, lane, acked_seq)"
-		" select $1, $2, lane, s.event_seq from depbroker.sync_stream s, generate_series(0, $3 - 1) lane where s.tenant_id = $1",
+		" select $1, $2, lane, coalesce(a.seq, s.event_seq) from depbroker.sync_stream s"
+		" left join depbroker.alert_log a on a.tenant_id = $1, generate_series(0, $3 - 1) lane where s.tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), PG_V_INT8(DELIVERY_LANES));
 }
 
 void store_endpoint_insert(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint)
 {
+	const bool is_for_alerts = tenant_id == STORE_EVERYBODY;
+
 	store_start_over(t, tenant_id, false);
-	if (endpoint->instance_id != 0) {
+	if (endpoint->instance_id != 0 || is_for_alerts) {
 		(void)PG_ADD(t,
-			"select depbroker.require_fence((select count(*) from depbroker.endpoints where tenant_id = $1 and instance_id = $2) < $3)",
-			PG_V_INT8(tenant_id), PG_V_INT8(endpoint->instance_id), PG_V_INT8(STORE_ENDPOINTS_OF_INSTANCE_MAX));
+			"select depbroker.require_fence((select count(*) from depbroker.endpoints"
+			" where tenant_id = $1 and instance_id is not distinct from nullif($2, 0)) < $3)",
+			PG_V_INT8(tenant_id), PG_V_INT8(endpoint->instance_id),
+			PG_V_INT8(is_for_alerts ? STORE_ENDPOINTS_FOR_ALERTS_MAX : STORE_ENDPOINTS_OF_INSTANCE_MAX));
 	}
 	store_endpoint_add(t, tenant_id, endpoint);
 }

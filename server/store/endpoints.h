@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// endpoints.h - where a client's webhooks go: several endpoints for each instance, and one for the client itself.
+// endpoints.h - where a client's webhooks go: several endpoints for each instance, and one for the client itself; and where the alerts of all
+// clients go: the endpoints of STORE_EVERYBODY.
 //
 // Laws  1. an instance's first endpoint has the instance's number, and stays; it is the one that may have no URL
 //       2. an endpoint of an instance gets that instance's events only; the client's endpoint all of the log
@@ -11,7 +12,7 @@
 #include "store/store.h"
 #include "tenants/endpoint_format.h"
 
-enum { STORE_ENDPOINT_BATCH_MAX = 500, STORE_ENDPOINTS_OF_INSTANCE_MAX = 5, STORE_ENDPOINT_EVENTS_MAX = 64, STORE_ENDPOINT_HEADERS_MAX = 8 };
+enum { STORE_ENDPOINT_BATCH_MAX = 500, STORE_ENDPOINTS_OF_INSTANCE_MAX = 5, STORE_ENDPOINTS_FOR_ALERTS_MAX = 10, STORE_ENDPOINT_EVENTS_MAX = 64, STORE_ENDPOINT_HEADERS_MAX = 8 };
 
 struct endpoint_row {
 	int64_t endpoint_id;
@@ -34,7 +35,7 @@ struct endpoint_row {
 };
 
 // Api scope, all of these; the client's run starts over, but for the last.
-// Its positions begin at the end of the log. Of an instance that has as many as there can be: ERR_FENCED. A second one of the client:
+// Its positions begin at the end of the log. Of an instance that has as many as there can be, or when there are as many for alerts: ERR_FENCED. A second one of the client:
 // ERR_CONFLICT.
 void store_endpoint_insert(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint);
 unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint); // url, events, headers, batch_size

@@ -33,7 +33,7 @@ unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, stru
 		"  update depbroker.sync_stream as s set epoch = s.epoch + 1, owner = $2, run_started_at = now(), run_pages = 0,"
 		"  run_devices = 0, updated_at = now()"
 		"  from depbroker.sync_due d, depbroker.tenants t"
-		"  where s.tenant_id = $1 and d.tenant_id = $1 and t.tenant_id = $1 and t.state = 'active' and d.due_at <= now()"
+		"  where s.tenant_id = $1 and d.tenant_id = $1 and t.tenant_id = $1 and t.state in ('active', 'reserved') and d.due_at <= now()"
 		"  and d.crashes = '{}' and (d.claimed_by is null or d.claimed_by = $2 or not exists ("
 		"   select from depbroker.nodes n where n.node_id = d.claimed_by and n.alive_until > now()))"
 		"  and (s.owner is null or s.owner = $2 or not exists ("

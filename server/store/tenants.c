@@ -22,6 +22,7 @@ enum { TENANT_COLUMN_COUNT = 29, REASON_MAX = 400 };
 	"s.parked_records, s.token_since, s.token_checked_at, s.token_word, s.pending_since, s.told_token_id, s.told_days, " \
 	"s.told_admin_id, s.profile_drifts, s.profile_unusable, s.definitions_lost, s.held_since, s.assign_lag_ms "                          \
 	"from depbroker.tenants t join depbroker.tenant_status s on s.tenant_id = t.tenant_id "
+#define OF_CLIENTS "t.state <> 'reserved'" // not STORE_EVERYBODY
 
 unsigned store_tenant_next_id(struct pg_transaction *t)
 {
@@ -70,12 +71,24 @@ void store_tenant_insert(struct pg_transaction *t, const struct tenant_row *tena
 
 unsigned store_tenant_by_slug(struct pg_transaction *t, struct text slug)
 {
-	return PG_ADD(t, TENANT_AND_STATUS "where t.slug = $1", PG_V_TEXT(slug));
+	return PG_ADD(t, TENANT_AND_STATUS "where t.slug = $1 and " OF_CLIENTS, PG_V_TEXT(slug));
 }
 
 unsigned store_tenant_by_id(struct pg_transaction *t, int64_t tenant_id)
 {
 	return PG_ADD(t, TENANT_AND_STATUS "where t.tenant_id = $1 and s.tenant_id = $1", PG_V_INT8(tenant_id));
+}
+
+unsigned store_tenant_everybody(struct pg_transaction *t)
+{
+	return PG_ADD(t,
+		TENANT_AND_STATUS "where t.tenant_id = $1 and s.tenant_id = $1 and exists (select from depbroker.sync_due d where d.tenant_id = $1)",
+		PG_V_INT8(STORE_EVERYBODY));
+}
+
+void store_tenant_everybody_begin(struct pg_transaction *t)
+{
+	(void)PG_ADD(t, "insert into depbroker.sync_due (tenant_id) values ($1)", PG_V_INT8(STORE_EVERYBODY));
 }
 
 unsigned store_tenant_by_server(struct pg_transaction *t, struct text server_uuid)
@@ -100,7 +113,7 @@ unsigned store_tenant_list(struct pg_transaction *t, struct text after_slug, con
 
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
 	return PG_ADD(t,
-		TENANT_AND_STATUS "where t.slug > $1 and ($2::bigint[] is null or t.tenant_id = any ($2::bigint[]))"
+		TENANT_AND_STATUS "where t.slug > $1 and " OF_CLIENTS " and ($2::bigint[] is null or t.tenant_id = any ($2::bigint[]))"
 		" order by t.slug limit $3",
 		PG_V_TEXT(store_not_null(after_slug)), tenant_ids == NULL ? all : these, PG_V_INT8(limit));
 }
@@ -114,7 +127,7 @@ unsigned store_tenant_names(struct pg_transaction *t, const struct text *names, 
 
 	return PG_ADD(t,
 		"select slug from depbroker.tenants where ($1::text[] is null or slug = any ($1::text[]))"
-		" and ($2::bigint[] is null or tenant_id = any ($2::bigint[])) and state <> 'deleting' order by slug limit $3 offset $4",
+		" and ($2::bigint[] is null or tenant_id = any ($2::bigint[])) and state not in ('deleting', 'reserved') order by slug limit $3 offset $4",
 		names == NULL ? all : named, tenant_ids == NULL ? all : these, PG_V_INT8(limit), PG_V_INT8(offset));
 }
 
@@ -131,7 +144,7 @@ unsigned store_tenant_list_by_expiry(struct pg_transaction *t, int64_t after_us,
 
 	assert(limit > 0 && limit <= STORE_LIST_MAX);
 	return PG_ADD(t,
-		TENANT_AND_STATUS "where (coalesce(s.token_expires_at, 'infinity'), t.slug) > (coalesce($1, 'infinity'::timestamptz), $2)"
+		TENANT_AND_STATUS "where " OF_CLIENTS " and (coalesce(s.token_expires_at, 'infinity'), t.slug) > (coalesce($1, 'infinity'::timestamptz), $2)"
 		" and ($3::bigint[] is null or t.tenant_id = any ($3::bigint[]))"
 		" order by coalesce(s.token_expires_at, 'infinity'), t.slug limit $4",
 		PG_V_INSTANT(after_us), PG_V_TEXT(store_not_null(after_slug)), tenant_ids == NULL ? all : these, PG_V_INT8(limit));

@@ -6,11 +6,15 @@
 #include "store/store.h"
 #include "tenants/token_state.h"
 
+// The reserved client, in whose name there is the log of the alerts of all clients (migration 0030). Only what asks for it by this number
+// finds it: no list has it, and no slug names it.
+#define STORE_EVERYBODY INT64_MAX
+
 struct tenant_row {
 	int64_t tenant_id;
 	struct text slug;
 	struct text display_name;
-	struct text state;          // "active", "paused", "quarantined", "archived", "deleting"
+	struct text state;          // "active", "paused", "quarantined", "archived", "deleting"; "reserved": STORE_EVERYBODY
 	int64_t state_since_us;
 	struct text state_reason;
 	int64_t version;            // grows with each change that people see
@@ -48,6 +52,10 @@ void store_tenant_insert(struct pg_transaction *t, const struct tenant_row *tena
 unsigned store_tenant_by_slug(struct pg_transaction *t, struct text slug);
 // Any scope that sees it.
 unsigned store_tenant_by_id(struct pg_transaction *t, int64_t tenant_id);
+// Directory scope: STORE_EVERYBODY, if it is in use, and so has a data key.
+unsigned store_tenant_everybody(struct pg_transaction *t);
+// Its own api scope, with its data key: workers look at STORE_EVERYBODY from now on. In use already: ERR_CONFLICT.
+void store_tenant_everybody_begin(struct pg_transaction *t);
 // Directory scope: by slug, the first `limit` after `after_slug` (empty: from the first). `tenant_ids` NULL: all, else these only.
 unsigned store_tenant_list(struct pg_transaction *t, struct text after_slug, const int64_t *tenant_ids, size_t count, int limit);
 // Directory scope: slugs alone, sorted, `limit` after the first `offset`. `names` NULL: all, else of these only.

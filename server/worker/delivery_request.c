@@ -43,7 +43,7 @@ bool delivery_wants(const struct tenant_endpoint *endpoint, const struct stored_
 static void write_event(const struct delivery_request *request, struct buffer *out, const struct event_row *event)
 {
 	buffer_clear(out);
-	event_body_write(out, request->tenant->due.slug, request->tenant->incarnation, event);
+	event_body_write(out, tenant_is_everybody(request->tenant) ? TEXT_NONE : request->tenant->due.slug, request->tenant->incarnation, event);
 }
 
 static void name(const struct delivery_request *request, char id[WEBHOOK_ID_SIZE + 1], int64_t seq, const struct buffer *body)

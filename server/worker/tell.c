@@ -87,6 +87,11 @@ static void add_raised(struct tell *tell, struct tenant *tenant, enum alert_kind
 
 	describe(detail, kind, tenant, facts);
 	tell->details[kind] = text_of(tenant_scratch_copy(tenant, text_of(detail)));
+	log_event(LOG_WARNING, "alert.raised", LOG_STRING("tenant", tenant->slug), LOG_STRING("kind", alert_name(kind)),
+		LOG_STRING("detail", detail));
+	if (tenant_is_everybody(tenant)) {
+		return; // in its log are alerts, this one, too
+	}
 	tell->events[tell->event_count] = (struct stored_event){
 		.event = {
 			.seq = tenant->stream.event_seq + 1 + (int64_t)tell->event_count,
@@ -96,8 +101,6 @@ static void add_raised(struct tell *tell, struct tenant *tenant, enum alert_kind
 		},
 	};
 	tell->event_count++;
-	log_event(LOG_WARNING, "alert.raised", LOG_STRING("tenant", tenant->slug), LOG_STRING("kind", alert_name(kind)),
-		LOG_STRING("detail", detail));
 }
 
 struct text tell_token_state(const struct tenant *tenant)

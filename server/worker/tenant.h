@@ -179,6 +179,12 @@ MUST_USE bool tenant_load_add_kept(struct tenant *tenant, struct pg_transaction 
 MUST_USE bool tenant_load_is_outdated(const struct tenant *tenant, const struct pg_transaction *t);
 MUST_USE enum err tenant_load_read_kept(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault);
 
+// The reserved one: no client, but the log of all alerts and its endpoints.
+static inline bool tenant_is_everybody(const struct tenant *tenant)
+{
+	return tenant->due.tenant_id == STORE_EVERYBODY;
+}
+
 int64_t tenant_now_us(const struct tenant *tenant); // the database's clock, as near as we know it
 struct sync_occasion tenant_occasion(const struct tenant *tenant);
 struct stream_fence tenant_fence(const struct tenant *tenant);

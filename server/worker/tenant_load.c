@@ -118,7 +118,7 @@ static void read_tenant(struct tenant *tenant, const struct tenant_row *row)
 	const struct config *config = tenant->process->config;
 	struct text url;
 
-	tenant->is_active = text_equal_string(row->state, "active");
+	tenant->is_active = text_equal_string(row->state, "active") || text_equal_string(row->state, "reserved");
 	tenant->pinned = (struct identity){ tenant_keep(tenant, row->server_uuid), tenant_keep(tenant, row->org_id),
 		tenant_keep(tenant, row->org_id_hash), tenant_keep(tenant, row->org_type) };
 	tenant->settings = (struct sync_settings){

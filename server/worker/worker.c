@@ -8,6 +8,7 @@
 #include "loop/stop_signal.h"
 #include "store/migrate.h"
 #include "store/stream.h"
+#include "worker/own_targets.h"
 #include "worker/run.h"
 
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct worker {
 	struct worker_process process;
 	struct address_range *allowed;
 	size_t allowed_count;
+	struct own_targets own; // that no webhook may reach
 	struct stop_signals signals;
 	struct pg_transaction beat; // also introduces us, and says goodbye
 	bool beat_runs;
@@ -450,6 +452,9 @@ static enum err open_clients(struct worker *worker, struct fault *fault)
 	TRY(address_ranges_parse(&worker->allowed, &worker->allowed_count, text_of(config->webhook_allow), fault));
 	webhooks.allowed = worker->allowed;
 	webhooks.allowed_count = worker->allowed_count;
+	own_targets_find(&worker->own, config);
+	webhooks.refused = worker->own.ranges;
+	webhooks.refused_count = worker->own.count;
 	TRY(http_client_open(&worker->process.apple, &worker->process.loop, &apple, fault));
 	return http_client_open(&worker->process.webhooks, &worker->process.loop, &webhooks, fault);
 }
@@ -490,6 +495,7 @@ int worker_main(const struct config *config)
 	key_provider_close(worker.process.keys);
 	breakers_free(&worker.process.breakers);
 	load_cache_free(&worker.process.loads);
+	own_targets_fini(&worker.own);
 	free(worker.allowed);
 	return EXIT_SUCCESS;
 }

@@ -587,9 +587,11 @@ def each_type_has_a_schema_that_its_example_and_all_that_was_sent_fit():
         others = [other for other, schema in schemas.items() if other != item["type"] and not list(complaints(item["example"], schema))]
         equal(others, [], "fits the schema of another type")
     client = onboard()
-    for first in range(0, len(items), 8):  # every type can be asked for
-        WORLD.technician.call("PATCH", path_of(client, WORLD.technician.get(client.path + "/endpoints")["items"][0]),
-                              {"events": [item["type"] for item in items[first:first + 8]]})
+    names = [item["type"] for item in items if not item["type"].startswith("alert.")]
+    first_one = path_of(client, WORLD.technician.get(client.path + "/endpoints")["items"][0])
+    for first in range(0, len(names), 8):  # every type can be asked for
+        WORLD.technician.call("PATCH", first_one, {"events": names[first:first + 8]})
+    refused("bad_body", "PATCH", first_one, {"events": ["alert.raised"]})  # of no client's log
     sent = [event for messages in SINK.messages.values() for message in messages for event in events_of(json.loads(message.body))]
     equal({event["type"] for event in sent} >= {"device.added", "device.assigned", "device.removed", "ping"}, True, "sent in these tests")
     for event in sent:

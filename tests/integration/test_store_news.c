@@ -78,7 +78,7 @@ static int64_t take_news(int64_t tenant_id, const char *node_id)
 // Tables of clients whose rows no run reads when it begins, that only workers write behind the fence, or that tell by themselves.
 static const char *const silent_tables = "'sync_stream', 'sync_due', 'run_news', 'devices', 'events', 'attempts', 'page_ledger', 'serial_claims', "
 	"'parked', 'parked_events', 'key_pairs', 'bypass_codes', 'renewal_links', 'approvals', 'brake_account', 'dep_servers', 'dep_nonces', "
-	"'dep_profiles', 'tenants', 'tenant_status'";
+	"'dep_profiles', 'tenants', 'tenant_status', 'alert_log'";
 
 static void every_other_table_of_clients_leaves_news_of_all_that_is_done_to_it(void **state)
 {

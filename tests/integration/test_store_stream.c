@@ -853,7 +853,7 @@ static void finish_all(const struct claims *claims, const char *node_id)
 
 static void forget_others(void)
 {
-	test_postgres_run(world.postgres, "update depbroker.tenants set state = 'archived'");
+	test_postgres_run(world.postgres, "update depbroker.tenants set state = 'archived' where state <> 'reserved'");
 }
 
 static int64_t open_alerts_of(int64_t tenant_id)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // sim_hooks.c - http_client.h as deliveries call it, and the MDM servers that receive: each knows every message id and body that it ever got.
+#include "loop/pg.h"
 #include "sim/sim.h"
 
 #include "loop/http_client.h"
@@ -41,6 +42,13 @@ enum err address_ranges_parse(struct address_range **out, size_t *count, struct 
 	*out = NULL;
 	*count = 0;
 	return OK;
+}
+
+size_t pg_ports(const char *database_url, unsigned ports[PG_PORTS_MAX])
+{
+	(void)database_url;
+	(void)ports;
+	return 0;
 }
 
 enum err http_client_open(struct http_client **out, struct loop *loop, const struct http_client_config *config, struct fault *fault)

@@ -82,6 +82,64 @@ static void only_public_unicast_may_be_reached(void **state)
 	}
 }
 
+static void set_port(struct sockaddr_storage *address, unsigned port)
+{
+	if (address->ss_family == AF_INET) {
+		((struct sockaddr_in *)address)->sin_port = htons((uint16_t)port);
+	} else {
+		((struct sockaddr_in6 *)address)->sin6_port = htons((uint16_t)port);
+	}
+}
+
+// Which ports and schemes, and what an operator's list adds to that, with ports of its own and without; and that what is refused stays so.
+static void the_list_is_of_ranges_and_ports(void **state)
+{
+	static const struct {
+		const char *allowed;
+		const char *refused;
+		const char *address;
+		unsigned port;
+		bool by_https, by_http;
+	} cases[] = {
+		{ "", "", "1.1.1.1", 443, true, false }, { "", "", "1.1.1.1", 8443, true, false }, { "", "", "1.1.1.1", 1024, true, false },
+		{ "", "", "1.1.1.1", 65535, true, false }, { "", "", "1.1.1.1", 80, false, false }, { "", "", "1.1.1.1", 25, false, false },
+		{ "", "", "1.1.1.1", 22, false, false }, { "", "", "1.1.1.1", 1023, false, false }, { "", "", "1.1.1.1", 442, false, false },
+		{ "", "", "1.1.1.1", 444, false, false }, { "", "", "2606:4700::1111", 443, true, false }, { "", "", "2606:4700::1111", 25, false, false },
+		{ "", "", "10.0.0.1", 443, false, false }, { "", "", "fd00::1", 443, false, false },
+		{ "10.0.0.0/8", "", "10.0.0.1", 443, true, true }, { "10.0.0.0/8", "", "10.0.0.1", 25, true, true },
+		{ "10.0.0.0/8:8443", "", "10.0.0.1", 8443, true, true }, { "10.0.0.0/8:8443", "", "10.0.0.1", 443, false, false },
+		{ "10.0.0.0/8:8443, 10.0.0.1:443", "", "10.0.0.1", 443, true, true }, { "10.0.0.0/8:8443, 10.0.0.1:443", "", "10.0.0.2", 443, false, false },
+		{ "10.0.0.0/8:8443", "", "11.0.0.1", 8443, true, false }, { "fd00::/8", "", "fd00::1", 80, true, true },
+		{ "[fd00::/8]:443", "", "fd00::1", 443, true, true }, { "[fd00::/8]:443", "", "fd00::1", 444, false, false },
+		{ "[fd00::1]:443", "", "fd00::1", 443, true, true }, { "[fd00::1]:443", "", "fd00::2", 443, false, false },
+		{ "1.1.1.1:25", "", "1.1.1.1", 25, true, true }, { "1.1.1.1:25", "", "1.1.1.1", 443, true, false },
+		{ "127.0.0.0/8", "127.0.0.0/8:8080", "127.0.0.1", 8080, false, false }, { "127.0.0.0/8", "127.0.0.0/8:8080", "127.0.0.1", 8081, true, true },
+		{ "0.0.0.0/0, ::/0", "0.0.0.0/0:5432, [::/0]:5432", "192.0.2.7", 5432, false, false },
+		{ "0.0.0.0/0, ::/0", "0.0.0.0/0:5432, [::/0]:5432", "fe80::7", 5432, false, false },
+		{ "0.0.0.0/0, ::/0", "0.0.0.0/0:5432, [::/0]:5432", "fe80::7", 5433, true, true },
+		{ "", "1.1.1.1", "1.1.1.1", 443, false, false }, { "", "0.0.0.0/0:5432", "1.1.1.1", 5432, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct http_client_config config = { .guard = HTTP_ADDRESS_PUBLIC_ONLY };
+		struct sockaddr_storage address = address_of(cases[i].address);
+		struct address_range *allowed, *refused;
+
+		set_port(&address, cases[i].port);
+		assert_int_equal(address_ranges_parse(&allowed, &config.allowed_count, text_of(cases[i].allowed), NULL), OK);
+		assert_int_equal(address_ranges_parse(&refused, &config.refused_count, text_of(cases[i].refused), NULL), OK);
+		config.allowed = allowed;
+		config.refused = refused;
+		if (address_may_be_reached(&config, (const struct sockaddr *)&address, false) != cases[i].by_https ||
+			address_may_be_reached(&config, (const struct sockaddr *)&address, true) != cases[i].by_http) {
+			fail_msg("\"%s\" without \"%s\": %s port %u", cases[i].allowed, cases[i].refused, cases[i].address, cases[i].port);
+		}
+		free(allowed);
+		free(refused);
+	}
+}
+
 static void what_is_not_an_ip_address_is_refused(void **state)
 {
 	static const sa_family_t families[] = { AF_UNSPEC, AF_UNIX, AF_NETLINK, AF_PACKET };
@@ -160,7 +218,8 @@ static void a_word_that_is_no_range_is_named(void **state)
 	static const char *const words[] = {
 		"localhost", "10", "10.0.0", "010.0.0.1", "0x7f.1", "2130706433", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1",
 		"10.0.0.0/+8", "10.0.0.0/8/8", "10.0.0.0/ 8", "10.0.0.0/0008", "10.0.0.1/8", "256.0.0.1", "::/129", "fd00::1/8",
-		"fe80::1%lo", "[::1]", "127.0.0.1:80", ":::", "/8", "10.0.0.0/8;10.1.0.0/16", "fd00::/99999999999999999999",
+		"fe80::1%lo", "[::1]", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:080", "127.0.0.1:+80",
+		"127.0.0.1:80:80", "[::1]:", "[::1:443", "::1]:443", "[127.0.0.1]:80", "[fd00::/8]:443x", "10.0.0.0:80/8", ":443", ":::", "/8", "10.0.0.0/8;10.1.0.0/16", "fd00::/99999999999999999999",
 		"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc:dddd:eeee:ffff:0000",
 	};
 	struct address_range *ranges;
@@ -186,6 +245,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_public_unicast_may_be_reached),
+		cmocka_unit_test(the_list_is_of_ranges_and_ports),
 		cmocka_unit_test(what_is_not_an_ip_address_is_refused),
 		cmocka_unit_test(the_list_allows_exactly_its_ranges),
 		cmocka_unit_test(a_list_is_read_with_commas_and_blanks),

@@ -43,6 +43,9 @@ static void bodies_have_these_bytes(void **state)
 		{ "acme", 1, { 22, AT_US, EVENT_TOKEN_EXPIRING, { NULL, 0 }, { NULL, 0 }, { "{\"days\":7}", 10 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"token.expiring\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"acme\",\"seq\":22,"
 			"\"incarnation\":1,\"detail\":{\"days\":7}}}" },
+		{ "", 3, { 5, AT_US, EVENT_ALERT_RAISED, { NULL, 0 }, { NULL, 0 }, { "{\"tenant\":\"acme\"}", 17 }, REMOVAL_NONE, { NULL, 0 } },
+			"{\"type\":\"alert.raised\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"seq\":5,\"incarnation\":3,"
+			"\"alert\":{\"tenant\":\"acme\"}}}" },
 		{ "a\"b", 1, { 1, AT_US, EVENT_PING, { "\xff\n", 2 }, { "Z\xc3\xbcrich", 7 }, { NULL, 0 }, REMOVAL_NONE, { NULL, 0 } },
 			"{\"type\":\"ping\",\"timestamp\":\"2026-11-24T13:00:00.000000Z\",\"data\":{\"tenant\":\"a\\\"b\",\"seq\":1,"
 			"\"incarnation\":1,\"serial_number\":\"\xef\xbf\xbd\\n\",\"instance\":\"Z\xc3\xbcrich\"}}" },
@@ -84,6 +87,8 @@ static void stored_numbers_of_reasons_never_change(void **state)
 	assert_string_equal(event_type_name((enum event_type)48), "profile.unusable");
 	assert_string_equal(event_type_name((enum event_type)49), "profile.undefined");
 	assert_string_equal(event_type_name((enum event_type)50), "profile.drifted");
+	assert_string_equal(event_type_name((enum event_type)20), "alert.raised");
+	assert_string_equal(event_type_name((enum event_type)21), "alert.cleared");
 	assert_string_equal(event_type_name((enum event_type)40), "device.enrolled");
 	assert_string_equal(event_type_name((enum event_type)41), "device.unenrolled");
 	assert_string_equal(event_type_name((enum event_type)42), "device.misrouted");

@@ -85,14 +85,15 @@ static void every_description_names_the_least_role(void **state)
 		const struct endpoint *endpoint = api_routes[i].tag;
 		const json_t *operation = operation_of(document, &api_routes[i]);
 		const char *description = json_string_value(json_object_get(operation, "description"));
-		char expected[64];
+		char expected[96];
 
 		if (endpoint->least == ROLE_ANYBODY) {
 			assert_int_equal(json_array_size(json_object_get(operation, "security")), 0);
 			assert_true(json_is_array(json_object_get(operation, "security")));
 			continue;
 		}
-		(void)snprintf(expected, sizeof expected, "Least role: %s.", role_name(endpoint->least));
+		(void)snprintf(expected, sizeof expected, "Least role: %s.%s", role_name(endpoint->least),
+			endpoint->of_everybody ? " For a key of some tenants it does not exist." : "");
 		assert_non_null(description);
 		assert_string_equal(description, expected);
 		assert_null(json_object_get(operation, "security"));
@@ -161,11 +162,12 @@ static void no_route_is_open_by_accident(void **state)
 		assert_non_null(endpoint->step);
 		assert_ptr_equal(api_routes[i].handle, call_handle);
 		assert_true(endpoint->of_tenant == (strstr(api_routes[i].pattern, "/tenants/{tenant}") != NULL));
+		assert_true(endpoint->of_everybody == text_starts_with(text_of(api_routes[i].pattern), TEXT("/api/v1/endpoints")));
 		assert_true(endpoint->of_link == (strstr(api_routes[i].pattern, "/{link}") != NULL));
 		assert_true(endpoint->of_hook == text_starts_with(text_of(api_routes[i].pattern), TEXT("/hooks/")));
 		open += endpoint->least == ROLE_ANYBODY ? 1 : 0;
 	}
-	assert_int_equal(open, 9); // the document itself, public keys, what is behind a renewal link, which is a permission, and hooks, which bring a proof
+	assert_int_equal(open, 10); // the document itself, public keys, what is behind a renewal link, which is a permission, and hooks, which bring a proof
 }
 
 int main(void)

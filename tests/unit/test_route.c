@@ -224,7 +224,9 @@ static void consume(const struct route_outcome *outcome, int64_t *holder)
 		case EVENT_TOKEN_RENEWED:
 		case EVENT_TOKEN_ADMIN_CHANGED:
 		case EVENT_TOKEN_REFUSED:
-		case EVENT_ENDPOINT_DISABLED: LAW(false); break;
+		case EVENT_ENDPOINT_DISABLED:
+		case EVENT_ALERT_RAISED:
+		case EVENT_ALERT_CLEARED: LAW(false); break;
 		}
 	}
 }
