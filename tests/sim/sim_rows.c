@@ -741,6 +741,17 @@ static void check_left(const struct sim_tenant *tenant)
 	}
 }
 
+// In every other usual world clients are due in crowds, so that they are claimed, and end, together.
+static int64_t in_crowds(const struct op_fence *fence)
+{
+	const int64_t step_us = 15 * MINUTE_US;
+
+	if (sim.shape->name != NULL || sim.seed % 2 == 0 || fence->load_changes) {
+		return fence->due_at_us;
+	}
+	return (fence->due_at_us + step_us - 1) / step_us * step_us;
+}
+
 static void advance(const struct sim_life *life, const struct op_fence *fence, struct sim_tenant *tenant)
 {
 	struct stream_row *stream = &tenant->stream;
@@ -769,7 +780,7 @@ static void advance(const struct sim_life *life, const struct op_fence *fence, s
 		after.owner = TEXT_NONE;
 		if (text_equal(tenant->claimed_by, fence->node_id)) {
 			tenant->claimed_by = TEXT_NONE;
-			tenant->due_at_us = tenant->wake == fence->wake && fence->due_at_us != INSTANT_NONE ? fence->due_at_us : sim.now_us;
+			tenant->due_at_us = tenant->wake == fence->wake && fence->due_at_us != INSTANT_NONE ? in_crowds(fence) : sim.now_us;
 		}
 	}
 	*stream = after;
