@@ -741,12 +741,12 @@ static void check_left(const struct sim_tenant *tenant)
 	}
 }
 
-// In every other usual world clients are due in crowds, so that they are claimed, and end, together.
+// In this scene clients are due in crowds, so that they are claimed, and end, together.
 static int64_t in_crowds(const struct op_fence *fence)
 {
-	const int64_t step_us = 15 * MINUTE_US;
+	const int64_t step_us = sim.shape->interval_s * SECOND_US;
 
-	if (sim.shape->name != NULL || sim.seed % 2 == 0 || fence->load_changes) {
+	if (sim.shape != &sim_shape_polls || fence->load_changes) {
 		return fence->due_at_us;
 	}
 	return (fence->due_at_us + step_us - 1) / step_us * step_us;
@@ -1085,6 +1085,7 @@ static void end_quietly(const struct sim_life *life, struct sim_op *op)
 		LAW(is_same_but_for_its_times(&ends[i].fence.next, &tenant->stream), "client %lld: the end of a quiet run would change more than its times",
 			(long long)tenant->id);
 		check_quiet(tenant);
+		sim.gathered_ends++;
 		advance(life, &ends[i].fence, tenant);
 		ended[op->out_count++] = tenant->id;
 	}
@@ -1245,6 +1246,7 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 		break;
 	case OP_QUIET_STATUS:
 		check_quiet(tenant);
+		sim.quiet_ends++;
 		put_token_state(op, tenant);
 		break;
 	case OP_SECRET_DELETE: tenant->session = TEXT_NONE; break;
