@@ -4,6 +4,7 @@
 #include "depbroker/digest.h"
 #include "store/store_inner.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { ERROR_MAX = 400, APPLE_ERROR_MAX = 80 };
@@ -14,6 +15,8 @@ enum { ERROR_MAX = 400, APPLE_ERROR_MAX = 80 };
 	"s.sync_next_at, s.sync_requests_done, s.full_requests_done, s.reason, s.error_text, s.apple_error, "             \
 	"s.run_started_at, s.run_pages, s.run_devices, s.synced_at, s.profile_needed, "  \
 	"s.removals_held, s.removals_held_of, s.removals_held_at, s.replacement_due_at, s.is_other_server, now()"
+
+enum { STREAM_COLUMN_COUNT = 34 };
 
 unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct text node_id)
 {
@@ -44,6 +47,16 @@ unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, stru
 		"  from taken s where d.tenant_id = $1 and s.tenant_id = $1)"
 		" select " STREAM " from taken s",
 		PG_V_INT8(tenant_id), PG_V_TEXT(node_id), PG_V_INT8(FORGOTTEN_AFTER_S));
+}
+
+unsigned store_stream_take_claimed(struct pg_transaction *t, struct text node_id)
+{
+	return PG_ADD(t, "select " STREAM ", s.tenant_id from depbroker.take_claimed($1, $2) s", PG_V_TEXT(node_id), PG_V_INT8(FORGOTTEN_AFTER_S));
+}
+
+int64_t store_stream_taken_client(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_int8(t, statement, row, STREAM_COLUMN_COUNT);
 }
 
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
@@ -242,6 +255,56 @@ void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_f
 			STATUS_OF_RUN("$32", "$33", "$34", "$35", "$36", "$37", "$38", "$39")
 			" where s.tenant_id = $1 and exists (select from moved))"),
 		values, sizeof values / sizeof *values);
+}
+
+// A column of numbers for each value of an end.
+enum end_column {
+	END_CLIENT, END_EPOCH, END_WRITE_SEQ, END_EVENT_SEQ, END_CONFIG_VERSION, END_CURSOR_AT, END_NEXT_AT, END_PAGES, END_DEVICES, END_SYNCED_AT,
+	END_TELLS_TOKEN, END_UNUSABLE, END_WAKE, END_DUE_AT, END_COLUMN_COUNT,
+};
+
+static void set_end(int64_t columns[END_COLUMN_COUNT][QUIET_ENDS_MAX], size_t at, const struct quiet_end *end)
+{
+	columns[END_CLIENT][at] = end->fence.tenant_id;
+	columns[END_EPOCH][at] = end->fence.epoch;
+	columns[END_WRITE_SEQ][at] = end->fence.write_seq;
+	columns[END_EVENT_SEQ][at] = end->fence.event_seq;
+	columns[END_CONFIG_VERSION][at] = end->fence.config_version;
+	columns[END_CURSOR_AT][at] = store_instant_or_null(end->next->sync.cursor_at_us);
+	columns[END_NEXT_AT][at] = end->next->sync_next_at_us;
+	columns[END_PAGES][at] = end->next->run_pages;
+	columns[END_DEVICES][at] = end->next->run_devices;
+	columns[END_SYNCED_AT][at] = end->next->synced_at_us;
+	columns[END_TELLS_TOKEN][at] = end->tells_token;
+	columns[END_UNUSABLE][at] = end->profile_unusable;
+	columns[END_WAKE][at] = end->wake;
+	columns[END_DUE_AT][at] = end->due_at_us;
+}
+
+unsigned store_streams_end_quietly(struct pg_transaction *t, struct text node_id, const struct quiet_end *ends, size_t count)
+{
+	int64_t columns[END_COLUMN_COUNT][QUIET_ENDS_MAX];
+	struct text cursors[QUIET_ENDS_MAX];
+
+	assert(count > 0 && count <= QUIET_ENDS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		set_end(columns, i, &ends[i]);
+		cursors[i] = ends[i].next->cursor;
+	}
+#define COLUMN(kind, name) PG_V_NUMBERS(kind, columns[name], count)
+	return PG_ADD(t,
+		"select depbroker.end_quietly($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+		PG_V_TEXT(node_id), COLUMN(PG_INT8_ARRAY, END_CLIENT), COLUMN(PG_INT8_ARRAY, END_EPOCH), COLUMN(PG_INT8_ARRAY, END_WRITE_SEQ),
+		COLUMN(PG_INT8_ARRAY, END_EVENT_SEQ), COLUMN(PG_INT8_ARRAY, END_CONFIG_VERSION), PG_V_TEXTS(PG_TEXT_ARRAY, cursors, count),
+		COLUMN(PG_TIMESTAMPTZ_ARRAY, END_CURSOR_AT), COLUMN(PG_TIMESTAMPTZ_ARRAY, END_NEXT_AT), COLUMN(PG_INT8_ARRAY, END_PAGES),
+		COLUMN(PG_INT8_ARRAY, END_DEVICES), COLUMN(PG_TIMESTAMPTZ_ARRAY, END_SYNCED_AT), COLUMN(PG_BOOL_ARRAY, END_TELLS_TOKEN),
+		COLUMN(PG_BOOL_ARRAY, END_UNUSABLE), COLUMN(PG_INT8_ARRAY, END_WAKE), COLUMN(PG_TIMESTAMPTZ_ARRAY, END_DUE_AT));
+#undef COLUMN
+}
+
+int64_t store_stream_ended_client(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return pg_int8(t, statement, row, 0);
 }
 
 unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events,

@@ -93,6 +93,10 @@ unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct t
 // Worker scope: claims and takes at once, when the client is active, due, no suspect, and nobody who is alive has it. No row: nothing has
 // changed. The stream's row is locked first, as whoever starts a client over does it.
 unsigned store_stream_take_due(struct pg_transaction *t, int64_t tenant_id, struct text node_id);
+// Directory scope, right after store_due_claim in its transaction: takes what that one has claimed, as far as it is nobody's, no suspect, and
+// without news (store_news_select). A row for each that is taken; the others are for store_stream_take.
+unsigned store_stream_take_claimed(struct pg_transaction *t, struct text node_id);
+int64_t store_stream_taken_client(const struct pg_transaction *t, unsigned statement, size_t row);
 // Any tenant scope.
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id);
 void store_stream_read(const struct pg_transaction *t, unsigned statement, size_t row, struct stream_row *out);
@@ -144,6 +148,20 @@ void store_stream_finish(struct pg_transaction *t, const struct stream_fence *fe
 struct tenant_status_row;
 void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_fence *fence, const struct stream_row *next,
 	int64_t due_at_us, int64_t wake, const struct tenant_status_row *status, bool load_changes);
+
+// Directory scope: the same of several runs of this process, of which nothing changes but the values of `next` that are told here; of the
+// status, what follows from them. The token has the word that it had, if it was heard of, and there is no error. A row for each that is ended:
+// of the others the fence does not hold, or somebody has locked them, and store_stream_finish_quietly will say.
+enum { QUIET_ENDS_MAX = 64 };
+struct quiet_end {
+	struct stream_fence fence;
+	const struct stream_row *next; // cursor, which there is, cursor_at, sync_next_at, run_pages, run_devices, synced_at
+	int64_t due_at_us, wake;
+	bool tells_token; // Apple took it
+	bool profile_unusable;
+};
+unsigned store_streams_end_quietly(struct pg_transaction *t, struct text node_id, const struct quiet_end *ends, size_t count);
+int64_t store_stream_ended_client(const struct pg_transaction *t, unsigned statement, size_t row);
 
 struct ledger_entry {
 	const char *kind; // "fetch", "changes", "removal", "details", "route", "assign", "told", "replacement", "enrolment"

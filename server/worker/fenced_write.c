@@ -50,19 +50,26 @@ static void read_back(struct fenced_write *write)
 
 static void wait_a_while(struct fenced_write *write)
 {
-	pg_transaction_fini(&write->transaction);
+	write->state = FENCED_WRITE_PAUSED;
 	delay_start(&write->pause, write->wait_ms);
 	write->wait_ms = write->wait_ms * 2 < LAST_WAIT_MS ? write->wait_ms * 2 : LAST_WAIT_MS;
 }
 
-static void end(struct fenced_write *write, enum err rc)
+static void give_answer(struct fenced_write *write, enum err rc, const struct fault *fault)
 {
 	if (rc != OK) {
-		write->op.fault = write->transaction.op.fault;
+		write->op.fault = *fault;
 	}
-	pg_transaction_fini(&write->transaction);
 	write->state = FENCED_WRITE_IDLE;
 	op_done(&write->op, rc);
+}
+
+static void end(struct fenced_write *write, enum err rc)
+{
+	const struct fault fault = write->transaction.op.fault;
+
+	pg_transaction_fini(&write->transaction);
+	give_answer(write, rc, &fault);
 }
 
 // The database holds what was sent: so does the tenant now.
@@ -112,7 +119,7 @@ static bool is_passing(enum err rc)
 static void wait_and_read(struct fenced_write *write, enum err rc)
 {
 	if (is_passing(rc) && may_wait(write)) {
-		write->state = FENCED_WRITE_PAUSED;
+		pg_transaction_fini(&write->transaction);
 		wait_a_while(write);
 	} else {
 		end(write, rc);
@@ -161,6 +168,7 @@ static void step(struct fenced_write *write)
 			wait_and_read(write, rc);
 		}
 		break;
+	case FENCED_WRITE_GATHERED:
 	case FENCED_WRITE_IDLE: break;
 	}
 }
@@ -181,6 +189,7 @@ void fenced_write_prepare(struct fenced_write *write, void *owner)
 	write->due_at_us = INSTANT_NONE;
 	write->status = NULL;
 	write->load_changes = true;
+	write->gathers = false;
 }
 
 void fenced_write_start(struct fenced_write *write, void (*done)(struct op *op))
@@ -188,8 +197,29 @@ void fenced_write_start(struct fenced_write *write, void (*done)(struct op *op))
 	op_init(&write->op, done);
 	write->give_up_at_ms = clock_monotonic_ms() + FENCED_WRITE_PATIENCE_MS;
 	write->wait_ms = FIRST_WAIT_MS;
-	write->state = FENCED_WRITE_SENT;
-	send_write(write);
+	if (write->gathers) {
+		write->state = FENCED_WRITE_GATHERED;
+		quiet_ends_add(&write->tenant->process->ends, write);
+	} else {
+		write->state = FENCED_WRITE_SENT;
+		send_write(write);
+	}
+}
+
+// What fails may be another one's fault: whether this one was made is read, and it is written alone if not.
+void fenced_write_gathered(struct fenced_write *write, bool made, const struct op *of)
+{
+	if (made) {
+		take(write);
+		give_answer(write, OK, NULL);
+	} else if (of->rc == OK) {
+		write->state = FENCED_WRITE_SENT;
+		send_write(write);
+	} else if (may_wait(write)) {
+		wait_a_while(write);
+	} else {
+		give_answer(write, of->rc, &of->fault);
+	}
 }
 
 static void on_pause_closed(struct delay *delay)

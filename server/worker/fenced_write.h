@@ -27,17 +27,21 @@ struct fenced_write {
 	int64_t due_at_us;              // of the finish
 	const struct tenant_status_row *status; // of a finish in which nothing else is written; NULL: `build` writes it
 	bool load_changes; // of such a one: what a run reads when it begins is another one from now on
+	bool gathers;      // of such a one: it may wait for others like it (quiet_ends.h)
 	// Inside
 	struct pg_transaction transaction;
+	struct list link; // of those that gather
 	struct delay pause;
 	void (*closed)(struct fenced_write *write);
 	int64_t give_up_at_ms;
 	int64_t wait_ms;
-	enum fenced_write_state { FENCED_WRITE_IDLE, FENCED_WRITE_SENT, FENCED_WRITE_READING, FENCED_WRITE_PAUSED } state;
+	enum fenced_write_state { FENCED_WRITE_IDLE, FENCED_WRITE_GATHERED, FENCED_WRITE_SENT, FENCED_WRITE_READING, FENCED_WRITE_PAUSED } state;
 };
 
 void fenced_write_init(struct fenced_write *write, struct tenant *tenant);
 // Sets what is left of the last write back, for the caller to fill in.
 void fenced_write_prepare(struct fenced_write *write, void *owner);
 void fenced_write_start(struct fenced_write *write, void (*done)(struct op *op));
+// The answer to those that were gathered.
+void fenced_write_gathered(struct fenced_write *write, bool made, const struct op *of);
 void fenced_write_close(struct fenced_write *write, void (*closed)(struct fenced_write *write)); // not while it runs

@@ -16,6 +16,7 @@
 #include "tenants/fair_queue.h"
 #include "worker/breakers.h"
 #include "worker/load_cache.h"
+#include "worker/quiet_ends.h"
 
 enum { RUNS_MAX = 32, RUNS_LONG_MAX = 32, RUNS_TELLING_MAX = 256 };
 
@@ -28,6 +29,7 @@ struct worker_process {
 	struct key_provider *keys;
 	struct breakers breakers; // ours alone: other processes have their own
 	struct load_cache loads;
+	struct quiet_ends ends;
 	char node_id[201];
 	struct list runs;
 	unsigned run_count;

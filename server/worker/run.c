@@ -32,6 +32,7 @@ struct run {
 	struct delay tick; // while deliveries are waited for
 	struct pg_transaction transaction;
 	bool transaction_is_open;
+	const struct stream_row *taken; // with the claim, of which this is the answer; NULL from the first step on
 	bool goes_by_kept; // `transaction` does not read the client: what is kept may do
 	unsigned due_at; // in `transaction`, of a hinted client: its due row
 
@@ -255,6 +256,18 @@ static bool is_requested(const struct run *run)
 		run->tenant.due.full_requests > run->tenant.stream.full_requests_done;
 }
 
+static enum err begin_loaded(struct run *run, enum err rc, const struct fault *fault)
+{
+	if (rc == OK) {
+		open_flows(run);
+		run->assign.asks_at_once = is_requested(run);
+		return OK;
+	}
+	log_event(rc == ERR_FENCED ? LOG_INFO : LOG_ERROR, "run.not_loaded", LOG_STRING("tenant", run->tenant.slug),
+		LOG_STRING("error", err_name(rc)), LOG_STRING("reason", fault->text));
+	return rc;
+}
+
 // Otherwise somebody else has the client (ERR_FENCED), or it cannot be loaded, which the log says.
 static enum err take_loaded(struct run *run)
 {
@@ -264,14 +277,23 @@ static enum err take_loaded(struct run *run)
 	if (rc == OK) {
 		rc = (run->goes_by_kept ? tenant_load_read_kept : tenant_load_read)(&run->tenant, &run->transaction, &fault);
 	}
-	if (rc == OK) {
-		open_flows(run);
-		run->assign.asks_at_once = is_requested(run);
-		return OK;
+	return begin_loaded(run, rc, &fault);
+}
+
+// Taken with its claim, and nothing has changed since it was read: there is nothing to be asked for.
+static bool is_loaded_already(struct run *run)
+{
+	const struct stream_row *taken = run->taken;
+	struct fault fault;
+
+	run->taken = NULL;
+	if (taken == NULL || !tenant_load_kept_holds(&run->tenant, taken)) {
+		return false;
 	}
-	log_event(rc == ERR_FENCED ? LOG_INFO : LOG_ERROR, "run.not_loaded", LOG_STRING("tenant", run->tenant.slug),
-		LOG_STRING("error", err_name(rc)), LOG_STRING("reason", fault.text));
-	return rc;
+	run->loads++;
+	run->goes_by_kept = true;
+	run->failure = begin_loaded(run, tenant_load_read_taken(&run->tenant, taken, &fault), &fault);
+	return true;
 }
 
 // --- what is due ---
@@ -615,6 +637,29 @@ static bool has_asked_apple(const struct run *run)
 	return run->tenant.stream.run_pages > 0 || run->tenant.counts_changed;
 }
 
+static bool is_same_but_for_its_times(const struct stream_row *next, const struct stream_row *loaded)
+{
+	const struct sync_state *sync = &next->sync, *before = &loaded->sync;
+
+	return sync->has_cursor && sync->phase == before->phase && sync->generation == before->generation &&
+		sync->fetch_started_at_us == before->fetch_started_at_us && sync->fetch_completed_at_us == before->fetch_completed_at_us &&
+		sync->full_due_at_us == before->full_due_at_us && sync->stuck_runs == before->stuck_runs &&
+		sync->exhausted_runs == before->exhausted_runs && sync->failures == before->failures &&
+		next->sync_requests_done == loaded->sync_requests_done && next->full_requests_done == loaded->full_requests_done &&
+		next->profile_needed == loaded->profile_needed && next->replacement_due_us == loaded->replacement_due_us &&
+		next->run_started_at_us == loaded->run_started_at_us;
+}
+
+// Nothing but what store_streams_end_quietly tells is to be written, and nobody waits for it.
+static bool may_gather(const struct run *run)
+{
+	const struct tenant *tenant = &run->tenant;
+
+	return run->goes_by_kept && run->write.status != NULL && !run->write.load_changes && !run->was_hinted_at && !run->process->stopping &&
+		tenant->reason == tenant->loaded_reason && !tenant->loaded_error && tenant->error_text[0] == '\0' && tenant->apple_error[0] == '\0' &&
+		is_same_but_for_its_times(run->write.next, &tenant->loaded);
+}
+
 static void finish(struct run *run)
 {
 	struct tenant *tenant = &run->tenant;
@@ -636,6 +681,7 @@ static void finish(struct run *run)
 	run->status = status_of(tenant);
 	run->write.status = was_quiet(tenant) ? &run->status : NULL;
 	run->write.load_changes = end_changes_load(run);
+	run->write.gathers = may_gather(run);
 	fenced_write_start(&run->write, on_written);
 }
 
@@ -698,17 +744,19 @@ static void step(struct run *run)
 	switch (run->state) {
 	case RUN_IDLE:
 		do {
-			AWAIT(run, RUN_LOADING, load(run));
-			if (run->tenant.is_hinted && !take_hinted(run)) {
-				break;
-			}
-			if (must_load_whole(run)) {
-				AWAIT(run, RUN_LOADING_WHOLE, load_whole(run));
-			}
-			run->failure = take_loaded(run);
-			if (run->failure == ERR_FENCED) {
-				AWAIT(run, RUN_HANDING_OVER, hand_over(run));
-				break;
+			if (!is_loaded_already(run)) {
+				AWAIT(run, RUN_LOADING, load(run));
+				if (run->tenant.is_hinted && !take_hinted(run)) {
+					break;
+				}
+				if (must_load_whole(run)) {
+					AWAIT(run, RUN_LOADING_WHOLE, load_whole(run));
+				}
+				run->failure = take_loaded(run);
+				if (run->failure == ERR_FENCED) {
+					AWAIT(run, RUN_HANDING_OVER, hand_over(run));
+					break;
+				}
 			}
 			if (run->failure != OK) {
 				break;
@@ -818,6 +866,9 @@ bool run_look(struct worker_process *process, int64_t tenant_id)
 	if (run != NULL && run->state == RUN_WAITING) {
 		delay_start(&run->tick, 0);
 	}
+	if (run != NULL && run->state == RUN_FINISHING) {
+		quiet_ends_hurry(&process->ends);
+	}
 	if (run != NULL) {
 		run->was_hinted_at = true;
 	}
@@ -865,12 +916,14 @@ static bool is_another_ones(const struct run *run)
 	return run->tenant.is_hinted || run->state == RUN_FINISHING || run->state == RUN_IDLE;
 }
 
-void run_start(struct worker_process *process, const struct due_row *due)
+void run_start(struct worker_process *process, const struct due_row *due, const struct stream_row *taken)
 {
 	struct run *run = find_run(process, due->tenant_id);
 
 	if (run == NULL) {
-		begin(make(process, due));
+		run = make(process, due);
+		run->taken = taken;
+		begin(run);
 	} else if (run->next == NULL && is_another_ones(run)) {
 		run->next = make(process, due);
 	}
@@ -889,6 +942,7 @@ void run_start_hinted(struct worker_process *process, int64_t tenant_id)
 void run_stop_all(struct worker_process *process)
 {
 	process->stopping = true;
+	quiet_ends_hurry(&process->ends);
 	LIST_EACH(at, after, &process->runs) {
 		struct run *run = CONTAINER_OF(at, struct run, link);
 

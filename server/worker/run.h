@@ -17,7 +17,8 @@
 
 // Nothing is started while this process runs the client already: what came up meanwhile has moved `wake`, which that run
 // compares when it waits and when it ends.
-void run_start(struct worker_process *process, const struct due_row *due);
+// `taken`: its stream, when it was taken with the claim, otherwise NULL. Its texts are read before the call returns.
+void run_start(struct worker_process *process, const struct due_row *due, const struct stream_row *taken);
 // The same, of one that was hinted at and not claimed: it is taken if it is due.
 void run_start_hinted(struct worker_process *process, int64_t tenant_id);
 // True: this process runs the client, and looks at once whether something else came up.

@@ -91,6 +91,9 @@ struct tenant {
 	struct fenced_write *write; // the run's only one
 
 	struct stream_row stream; // texts: cursor in cursor_text, the others static or empty
+	struct stream_row loaded; // as it was when it was loaded, without its texts
+	enum sync_reason loaded_reason;
+	bool loaded_error; // there was one
 	struct buffer cursor_text;
 	int64_t clock_offset_us; // the database's clock minus ours
 
@@ -178,6 +181,9 @@ MUST_USE bool tenant_load_add_kept(struct tenant *tenant, struct pg_transaction 
 // It does not hold any more, and is dropped: the client, which is taken, is to be loaded.
 MUST_USE bool tenant_load_is_outdated(const struct tenant *tenant, const struct pg_transaction *t);
 MUST_USE enum err tenant_load_read_kept(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault);
+// Of a client that was taken with its claim, and of which there was no news then: what is kept holds, otherwise it is dropped.
+MUST_USE bool tenant_load_kept_holds(const struct tenant *tenant, const struct stream_row *taken);
+MUST_USE enum err tenant_load_read_taken(struct tenant *tenant, const struct stream_row *taken, struct fault *fault);
 
 // The reserved one: no client, but the log of all alerts and its endpoints.
 static inline bool tenant_is_everybody(const struct tenant *tenant)

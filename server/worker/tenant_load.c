@@ -65,11 +65,8 @@ static enum sync_reason reason_of(struct text name)
 	return SYNC_REASON_NONE;
 }
 
-static void read_stream(struct tenant *tenant, const struct pg_transaction *t)
+static void read_stream(struct tenant *tenant, struct stream_row row)
 {
-	struct stream_row row;
-
-	store_stream_read(t, LOAD_STREAM, 0, &row);
 	buffer_clear(&tenant->cursor_text);
 	buffer_add_text(&tenant->cursor_text, row.cursor);
 	row.cursor = row.cursor.length > 0 ? buffer_text(&tenant->cursor_text) : TEXT_NONE;
@@ -81,6 +78,9 @@ static void read_stream(struct tenant *tenant, const struct pg_transaction *t)
 	row.error_text = TEXT_NONE;
 	row.apple_error = TEXT_NONE;
 	tenant->stream = row;
+	tenant->loaded = row;
+	tenant->loaded_reason = tenant->reason;
+	tenant->loaded_error = tenant->error_text[0] != '\0' || tenant->apple_error[0] != '\0';
 	tenant->clock_offset_us = row.now_us - clock_wall_us();
 }
 
@@ -398,13 +398,13 @@ static void read_positions(struct tenant *tenant, const struct pg_transaction *t
 	}
 }
 
-// `t` took the client, `rest` read it: now, or when what is kept was read.
-static enum err read_all(struct tenant *tenant, const struct pg_transaction *t, const struct pg_transaction *rest, struct fault *fault)
+// `taken` is the client's stream, `rest` read the client: now, or when what is kept was read.
+static enum err read_all(struct tenant *tenant, const struct stream_row *taken, const struct pg_transaction *rest, struct fault *fault)
 {
 	struct run_row row;
 
 	store_run_read(rest, LOAD_ROW, &row);
-	read_stream(tenant, t);
+	read_stream(tenant, *taken);
 	read_tenant(tenant, &row.tenant);
 	read_status(tenant, &row);
 	TRY(store_data_key_read(rest, LOAD_ROW, tenant->process->keys, tenant->due.tenant_id, &tenant->data_key, fault));
@@ -465,22 +465,36 @@ static void keep(struct tenant *tenant, const struct pg_transaction *t)
 
 enum err tenant_load_read(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
 {
+	struct stream_row taken;
+
 	if (pg_row_count(t, LOAD_STREAM) != 1 || pg_row_count(t, LOAD_ROW) != 1) {
 		return fault_set(fault, ERR_FENCED, "another worker has it");
 	}
+	store_stream_read(t, LOAD_STREAM, 0, &taken);
 	load_cache_drop(&tenant->process->loads, tenant->due.tenant_id);
-	TRY(read_all(tenant, t, t, fault));
+	TRY(read_all(tenant, &taken, t, fault));
 	if (is_calm(tenant, t)) {
 		keep(tenant, t);
 	}
 	return OK;
 }
 
-bool tenant_load_add_kept(struct tenant *tenant, struct pg_transaction *t)
+// NULL: nothing, or for too long.
+static const struct load_kept *look_at_kept(const struct tenant *tenant)
 {
 	const struct load_kept *kept = load_cache_look(&tenant->process->loads, tenant->due.tenant_id);
 
-	if (kept == NULL || clock_monotonic_ms() - kept->read_at_ms > KEPT_FOR_MS) {
+	return kept != NULL && clock_monotonic_ms() - kept->read_at_ms <= KEPT_FOR_MS ? kept : NULL;
+}
+
+static bool is_as_kept(const struct load_kept *kept, const struct stream_row *stream)
+{
+	return kept->load_id == stream->load_id && kept->config_version == stream->config_version && kept->rules_version == stream->rules_version;
+}
+
+bool tenant_load_add_kept(struct tenant *tenant, struct pg_transaction *t)
+{
+	if (look_at_kept(tenant) == NULL) {
 		return false;
 	}
 	take(tenant, t);
@@ -497,8 +511,7 @@ bool tenant_load_is_outdated(const struct tenant *tenant, const struct pg_transa
 		return false; // it is not ours
 	}
 	store_stream_read(t, LOAD_STREAM, 0, &stream);
-	if (kept != NULL && kept->load_id == stream.load_id && kept->config_version == stream.config_version &&
-		kept->rules_version == stream.rules_version && !store_news_read(t, LOAD_NEWS)) {
+	if (kept != NULL && is_as_kept(kept, &stream) && !store_news_read(t, LOAD_NEWS)) {
 		return false;
 	}
 	load_cache_drop(&tenant->process->loads, tenant->due.tenant_id);
@@ -507,11 +520,29 @@ bool tenant_load_is_outdated(const struct tenant *tenant, const struct pg_transa
 
 enum err tenant_load_read_kept(struct tenant *tenant, const struct pg_transaction *t, struct fault *fault)
 {
-	struct pg_transaction rest;
+	struct stream_row taken;
 
 	if (pg_row_count(t, LOAD_STREAM) != 1) {
 		return fault_set(fault, ERR_FENCED, "another worker has it");
 	}
-	rest = pg_kept_read(load_cache_look(&tenant->process->loads, tenant->due.tenant_id)->rows);
-	return read_all(tenant, t, &rest, fault);
+	store_stream_read(t, LOAD_STREAM, 0, &taken);
+	return tenant_load_read_taken(tenant, &taken, fault);
+}
+
+bool tenant_load_kept_holds(const struct tenant *tenant, const struct stream_row *taken)
+{
+	const struct load_kept *kept = look_at_kept(tenant);
+
+	if (kept != NULL && is_as_kept(kept, taken)) {
+		return true;
+	}
+	load_cache_drop(&tenant->process->loads, tenant->due.tenant_id);
+	return false;
+}
+
+enum err tenant_load_read_taken(struct tenant *tenant, const struct stream_row *taken, struct fault *fault)
+{
+	const struct pg_transaction rest = pg_kept_read(load_cache_look(&tenant->process->loads, tenant->due.tenant_id)->rows);
+
+	return read_all(tenant, taken, &rest, fault);
 }

@@ -56,6 +56,7 @@ struct worker {
 	size_t hinted_count;
 	int64_t look_at_ms; // when all that are due are claimed next, hints or not
 	bool claim_was_hinted;
+	unsigned taken_at; // of the claim's statements, unless it was hinted
 	size_t claim_most; // that the claim asks for
 	bool more_are_due; // the last claim, hints apart, gave as many as it had asked for
 	bool ending; // asked to stop
@@ -83,6 +84,20 @@ static int64_t next_look_ms(void)
 	return clock_monotonic_ms() + CLAIM_EVERY_MS - CLAIM_SPREAD_MS / 2 + random % CLAIM_SPREAD_MS;
 }
 
+// The stream of a client that was taken with the claim.
+static const struct stream_row *taken_stream(const struct worker *worker, int64_t tenant_id, struct stream_row *room)
+{
+	const size_t count = worker->claim_was_hinted ? 0 : pg_row_count(&worker->claim, worker->taken_at);
+
+	for (size_t i = 0; i < count; i++) {
+		if (store_stream_taken_client(&worker->claim, worker->taken_at, i) == tenant_id) {
+			store_stream_read(&worker->claim, worker->taken_at, i, room);
+			return room;
+		}
+	}
+	return NULL;
+}
+
 static void on_claimed(struct op *op)
 {
 	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, claim);
@@ -96,9 +111,10 @@ static void on_claimed(struct op *op)
 		}
 		for (size_t i = 0; i < count; i++) {
 			struct due_row due;
+			struct stream_row taken;
 
 			store_due_read(&worker->claim, 0, i, &due);
-			run_start(&worker->process, &due);
+			run_start(&worker->process, &due, taken_stream(worker, due.tenant_id, &taken));
 		}
 	} else if (!worker->process.stopping) {
 		log_event(LOG_WARNING, "worker.claim_failed", LOG_STRING("error", err_name(op->rc)), LOG_STRING("reason", op->fault.text));
@@ -160,6 +176,7 @@ static void claim(struct worker *worker)
 		worker->hinted_count = 0;
 	} else {
 		(void)store_due_claim(&worker->claim, node_id, (int)most, !run_has_suspect(&worker->process), share_of(worker));
+		worker->taken_at = store_stream_take_claimed(&worker->claim, node_id);
 	}
 	store_commit_lazily(&worker->claim); // a claim is but a word among workers: lost, the client is due again
 	pg_start(&worker->claim, worker->process.pool, STORE_TIMEOUT_MS);
@@ -369,6 +386,7 @@ static void close_all(struct worker *worker)
 	pg_pool_close(worker->process.pool, on_closed, worker);
 	delay_close(&worker->beat_timer, on_delay_closed);
 	delay_close(&worker->claim_timer, on_delay_closed);
+	quiet_ends_close(&worker->process.ends, on_delay_closed);
 	if (worker->hears_hints) {
 		hint_listener_close(&worker->hints, NULL);
 	}
@@ -479,6 +497,7 @@ int worker_main(const struct config *config)
 	list_init(&worker.process.breakers.all);
 	fair_queue_init(&worker.process.pages, (unsigned)config->pages_at_once);
 	loop_init(&worker.process.loop);
+	quiet_ends_init(&worker.process.ends, &worker.process);
 	if (open_all(&worker, &fault) != OK) { // wrong configuration: nothing runs yet, the process ends
 		log_event(LOG_ERROR, "worker.failed", LOG_STRING("reason", fault.text));
 		return EXIT_FAILURE;

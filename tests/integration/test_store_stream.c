@@ -344,9 +344,9 @@ static void what_the_take_waited_for_is_in_the_row_that_is_read_after_it(void **
 
 	(void)state;
 	put_rules(begin(&change, store_api(tenant_id)), tenant_id);
+	(void)pg_add(&change.transaction, "select pg_advisory_xact_lock(1)", NULL, 0); // it has written
 	(void)pg_add(&change.transaction, WAIT_UNTIL_ANOTHERS_LOCK("locktype = 'transactionid' and not granted"), NULL, 0);
-	(void)pg_add(begin(&load, store_worker(tenant_id)),
-		WAIT_UNTIL_ANOTHERS_LOCK("relation = 'depbroker.sync_stream'::regclass and mode = 'RowExclusiveLock'"), NULL, 0);
+	(void)pg_add(begin(&load, store_worker(tenant_id)), WAIT_UNTIL_ANOTHERS_LOCK("locktype = 'advisory'"), NULL, 0);
 	taken = store_stream_take(&load.transaction, tenant_id, TEXT("a"));
 	read = store_run_select(&load.transaction, tenant_id);
 	pg_call_start(&change, &world.pg, 30000);

@@ -331,8 +331,8 @@ static const char *role_for(const char *table)
 {
 	const bool directory = strcmp(table, "tenants") == 0 || strcmp(table, "sync_due") == 0 || strcmp(table, "tenant_status") == 0;
 
-	if (strcmp(table, "serial_claims") == 0) {
-		return "depbroker_worker"; // the owner compares those of all clients
+	if (strcmp(table, "serial_claims") == 0 || strcmp(table, "sync_stream") == 0 || strcmp(table, "run_news") == 0) {
+		return "depbroker_worker"; // the owner's functions look at those of several clients
 	}
 	return directory ? "depbroker_api" : "depbroker_owner";
 }
@@ -388,7 +388,8 @@ static void the_policies_alone_hide_other_clients(void **state)
 		(void)snprintf(sql, sizeof sql, "select tenant_id from depbroker.%s", client_tables[i]);
 		assert_int_equal(ask_as(role, setting, sql, sqlstate), rows_of(client_tables[i], mine));
 		(void)snprintf(sql, sizeof sql, "update depbroker.%s set tenant_id = tenant_id", client_tables[i]);
-		assert_int_equal(ask_as(role, setting, sql, sqlstate), rows_of(client_tables[i], mine));
+		assert_int_equal(ask_as(role, setting, sql, sqlstate), strcmp(client_tables[i], "run_news") == 0 ? 0 // nobody updates it
+			: rows_of(client_tables[i], mine));
 		(void)snprintf(sql, sizeof sql, "update depbroker.%s set tenant_id = %lld", client_tables[i], (long long)theirs);
 		(void)ask_as(role, setting, sql, sqlstate);
 		assert_string_equal(sqlstate, "42501"); // "new row violates row-level security policy"

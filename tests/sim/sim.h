@@ -193,6 +193,7 @@ struct sim {
 	int64_t db_away_until_us, apple_away_until_us;
 	int64_t load_ids;
 	uint64_t events, transactions, calls, hooks, injected, met, crashes;
+	uint64_t quiet_ends, gathered_ends;
 };
 extern struct sim sim;
 
@@ -282,7 +283,7 @@ extern const struct sim_shape sim_shape_outage;
 void sim_outage_note(void); // a request leaves for Apple
 
 // sim_scenes.c
-extern const struct sim_shape sim_shape_poison, sim_shape_brake, sim_shape_backoff, sim_shape_hints;
+extern const struct sim_shape sim_shape_poison, sim_shape_brake, sim_shape_backoff, sim_shape_hints, sim_shape_polls;
 void sim_scene_note(const struct sim_tenant *tenant); // a request leaves for Apple
 
 // sim_waits.c

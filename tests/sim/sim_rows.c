@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FORGOTTEN_AFTER_S = 15, STRUCK_WAITS_S = 2, NODE_ROWS = 4096 };
+enum { FORGOTTEN_AFTER_S = 15, STRUCK_WAITS_S = 2, NODE_ROWS = 4096, LOCKED_PERCENT = 2 };
 
 static struct node_row {
 	struct text id;
@@ -475,6 +475,26 @@ static void take_due_stream(struct sim_transaction *transaction, struct sim_op *
 	}
 }
 
+// What this transaction has claimed. Some are locked by somebody.
+static void take_claimed(struct sim_transaction *transaction, struct sim_op *op)
+{
+	struct taken_row *rows = sim_answer_rows(op, (size_t)sim.shape->tenants, sizeof *rows);
+
+	op->out_count = 0;
+	for (int i = 0; i < sim.shape->tenants; i++) {
+		struct sim_tenant *tenant = &sim.tenants[i];
+
+		if (tenant->due_at_us == sim.now_us + FORGOTTEN_AFTER_S * SECOND_US && text_equal(tenant->claimed_by, op->text) &&
+			tenant->crash_count == 0 && tenant->stream.owner.length == 0 && !tenant->has_news && !sim_chance(LOCKED_PERCENT)) {
+			struct sim_op take = { .kind = OP_STREAM_TAKE, .text = op->text };
+
+			take_stream(transaction, &take, tenant);
+			rows[op->out_count++] = (struct taken_row){ *(const struct stream_row *)take.out, tenant->id };
+			free(take.out);
+		}
+	}
+}
+
 static void read_webhook_secrets(struct secret_row *rows, struct sim_op *op, const struct sim_tenant *tenant)
 {
 	for (int64_t i = 1; i <= SIM_INSTANCES; i++) {
@@ -721,6 +741,17 @@ static void check_left(const struct sim_tenant *tenant)
 	}
 }
 
+// In this scene clients are due in crowds, so that they are claimed, and end, together.
+static int64_t in_crowds(const struct op_fence *fence)
+{
+	const int64_t step_us = sim.shape->interval_s * SECOND_US;
+
+	if (sim.shape != &sim_shape_polls || fence->load_changes) {
+		return fence->due_at_us;
+	}
+	return (fence->due_at_us + step_us - 1) / step_us * step_us;
+}
+
 static void advance(const struct sim_life *life, const struct op_fence *fence, struct sim_tenant *tenant)
 {
 	struct stream_row *stream = &tenant->stream;
@@ -749,7 +780,7 @@ static void advance(const struct sim_life *life, const struct op_fence *fence, s
 		after.owner = TEXT_NONE;
 		if (text_equal(tenant->claimed_by, fence->node_id)) {
 			tenant->claimed_by = TEXT_NONE;
-			tenant->due_at_us = tenant->wake == fence->wake && fence->due_at_us != INSTANT_NONE ? fence->due_at_us : sim.now_us;
+			tenant->due_at_us = tenant->wake == fence->wake && fence->due_at_us != INSTANT_NONE ? in_crowds(fence) : sim.now_us;
 		}
 	}
 	*stream = after;
@@ -1016,6 +1047,50 @@ static int64_t announced(const struct sim_tenant *tenant)
 	return all_until;
 }
 
+static void check_quiet(const struct sim_tenant *tenant)
+{
+	LAW(tenant->counted_seq == tenant->stream.event_seq && tenant->announced_seq == announced(tenant),
+		"client %lld: a run ends quietly at event %lld of %lld, and %lld of %lld are announced", (long long)tenant->id,
+		(long long)tenant->counted_seq, (long long)tenant->stream.event_seq, (long long)tenant->announced_seq, (long long)announced(tenant));
+}
+
+static bool is_same_but_for_its_times(const struct stream_row *next, const struct stream_row *stored)
+{
+	const struct sync_state *sync = &next->sync, *before = &stored->sync;
+
+	return next->cursor.length > 0 && text_equal(next->reason, stored->reason) && next->error_text.length == 0 && stored->error_text.length == 0 &&
+		next->apple_error.length == 0 && stored->apple_error.length == 0 && sync->phase == before->phase && sync->generation == before->generation &&
+		sync->fetch_started_at_us == before->fetch_started_at_us && sync->fetch_completed_at_us == before->fetch_completed_at_us &&
+		sync->full_due_at_us == before->full_due_at_us && sync->stuck_runs == before->stuck_runs &&
+		sync->exhausted_runs == before->exhausted_runs && sync->failures == before->failures &&
+		next->sync_requests_done == stored->sync_requests_done && next->full_requests_done == stored->full_requests_done &&
+		next->run_started_at_us == stored->run_started_at_us && next->profile_needed == stored->profile_needed &&
+		next->replacement_due_us == stored->replacement_due_us;
+}
+
+// Each for itself. Some are locked by somebody.
+static void end_quietly(const struct sim_life *life, struct sim_op *op)
+{
+	const struct op_end *ends = op->in;
+	int64_t *ended = sim_answer_rows(op, op->in_count, sizeof *ended);
+
+	op->out_count = 0;
+	for (size_t i = 0; i < op->in_count; i++) {
+		struct sim_tenant *tenant = sim_tenant_of(ends[i].tenant_id);
+
+		if (!fence_holds(&ends[i].fence, tenant) || sim_chance(LOCKED_PERCENT)) {
+			continue;
+		}
+		LAW(tenant->owner_life == life->number, "client %lld: a former owner ends a run", (long long)tenant->id);
+		LAW(is_same_but_for_its_times(&ends[i].fence.next, &tenant->stream), "client %lld: the end of a quiet run would change more than its times",
+			(long long)tenant->id);
+		check_quiet(tenant);
+		sim.gathered_ends++;
+		advance(life, &ends[i].fence, tenant);
+		ended[op->out_count++] = tenant->id;
+	}
+}
+
 static void put_token_state(const struct sim_op *op, struct sim_tenant *tenant)
 {
 	tenant->token_state = op->text.length > 0 ? op->text : tenant->token_state;
@@ -1170,9 +1245,8 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 		put_token_state(op, tenant);
 		break;
 	case OP_QUIET_STATUS:
-		LAW(tenant->counted_seq == tenant->stream.event_seq && tenant->announced_seq == announced(tenant),
-			"client %lld: a run ends quietly at event %lld of %lld, and %lld of %lld are announced", (long long)tenant->id,
-			(long long)tenant->counted_seq, (long long)tenant->stream.event_seq, (long long)tenant->announced_seq, (long long)announced(tenant));
+		check_quiet(tenant);
+		sim.quiet_ends++;
 		put_token_state(op, tenant);
 		break;
 	case OP_SECRET_DELETE: tenant->session = TEXT_NONE; break;
@@ -1187,19 +1261,27 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_NODE_RELEASE:
 	case OP_NODE_CRASHED:
 	case OP_DUE_CLAIM:
+	case OP_TAKE_CLAIMED:
+	case OP_END_QUIETLY:
 	case OP_NUMBER:
 	case OP_NOTHING: break;
 	}
 }
 
-static void execute_for_directory(struct sim_life *life, struct sim_op *op)
+static void execute_for_directory(struct sim_transaction *transaction, struct sim_op *op)
 {
+	struct sim_life *life = transaction->life;
+
 	if (op->kind == OP_NODE_BEAT) {
 		beat(op->text);
 	} else if (op->kind == OP_NODE_RELEASE) {
 		release_node(op->text);
 	} else if (op->kind == OP_DUE_CLAIM) {
 		claim(life, op);
+	} else if (op->kind == OP_TAKE_CLAIMED) {
+		take_claimed(transaction, op);
+	} else if (op->kind == OP_END_QUIETLY) {
+		end_quietly(life, op);
 	} else if (op->kind == OP_NODE_CRASHED) {
 		strike_clients(op);
 	}
@@ -1216,7 +1298,7 @@ enum err sim_rows_execute(struct sim_transaction *transaction)
 		if (tenant != NULL) {
 			execute_for_tenant(transaction, &transaction->ops[i], tenant);
 		} else {
-			execute_for_directory(transaction->life, &transaction->ops[i]);
+			execute_for_directory(transaction, &transaction->ops[i]);
 		}
 	}
 	if (tenant != NULL) {

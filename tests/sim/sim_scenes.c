@@ -227,3 +227,16 @@ const struct sim_shape sim_shape_hints = {
 	.name = "hints", .tenants = 6, .interval_s = 900, .hints = true, .duration_us = HOUR_US / 2, .begin = hints_begin, .check = hints_check,
 	.worlds = 100,
 };
+
+// --- calm clients whose polls coincide, so that they are taken, and end, together: and now and then everything that can happen to them ---
+
+static void polls_check(void)
+{
+	LAW(4 * sim.gathered_ends > sim.quiet_ends, "%llu quiet runs have ended together, %llu alone", (unsigned long long)sim.gathered_ends,
+		(unsigned long long)sim.quiet_ends);
+}
+
+const struct sim_shape sim_shape_polls = {
+	.name = "polls", .tenants = 12, .interval_s = 300, .faults = 40, .changes = 10, .duration_us = 6 * HOUR_US, .check = polls_check,
+	.worlds = 50,
+};

@@ -85,6 +85,17 @@ void pg_transaction_fini(struct pg_transaction *transaction)
 	release(inner);
 }
 
+static void note_taken(const struct sim_transaction *inner)
+{
+	const struct sim_op *op = &inner->ops[1];
+
+	for (size_t i = 0; inner->rc == OK && inner->count > 1 && i < op->out_count; i++) {
+		const struct taken_row *taken = (const struct taken_row *)op->out + i;
+
+		inner->life->loaded[taken->tenant_id - 1].behind_us = sim.now_us - taken->stream.now_us;
+	}
+}
+
 static void answer(void *argument)
 {
 	struct sim_transaction *inner = argument;
@@ -94,8 +105,9 @@ static void answer(void *argument)
 	if (inner->rc == OK && sim_node_is_cut_off(inner->life)) {
 		inner->rc = ERR_UNKNOWN;
 	}
-	if (inner->tenant_id == 0 && inner->count == 1 && inner->ops[0].kind == OP_DUE_CLAIM) {
+	if (inner->tenant_id == 0 && inner->ops[0].kind == OP_DUE_CLAIM) {
 		sim_claimed(inner->rc != OK || inner->ops[0].out_count > 0);
+		note_taken(inner);
 	}
 	if (inner->ops[0].kind == OP_NODE_BEAT) {
 		sim_beaten(inner->rc == OK);
@@ -150,7 +162,13 @@ static void on_unheard_effect(void *argument)
 
 static bool meets(struct sim_transaction *inner, enum fault_kind kind)
 {
-	return inner->tenant_id != 0 && sim_meets(sim_tenant_of(inner->tenant_id), kind);
+	const struct sim_op *op = &inner->ops[0];
+	bool met = inner->tenant_id != 0 && sim_meets(sim_tenant_of(inner->tenant_id), kind);
+
+	for (size_t i = 0; op->kind == OP_END_QUIETLY && i < op->in_count; i++) { // the trouble of one of them is everybody's
+		met = sim_meets(sim_tenant_of(((const struct op_end *)op->in)[i].tenant_id), kind) || met;
+	}
+	return met;
 }
 
 static bool claim_is_lost(const struct sim_transaction *inner)
@@ -403,6 +421,17 @@ unsigned store_stream_take(struct pg_transaction *t, int64_t tenant_id, struct t
 	(void)tenant_id;
 	sim_add(t, OP_STREAM_TAKE)->text = sim_keep(node_id);
 	return sim_added(t);
+}
+
+unsigned store_stream_take_claimed(struct pg_transaction *t, struct text node_id)
+{
+	sim_add(t, OP_TAKE_CLAIMED)->text = sim_keep(node_id);
+	return sim_added(t);
+}
+
+int64_t store_stream_taken_client(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return ((const struct taken_row *)sim_row_of(t, statement, row))->tenant_id;
 }
 
 unsigned store_stream_select(struct pg_transaction *t, int64_t tenant_id)
@@ -836,11 +865,9 @@ void store_event_read(const struct pg_transaction *t, unsigned statement, size_t
 
 // Writes
 
-static struct op_fence *add_fence(struct pg_transaction *t, enum op_kind kind, const struct stream_fence *fence)
+static struct op_fence fence_of(const struct stream_fence *fence)
 {
-	struct op_fence *copy = sim_take(sizeof *copy);
-
-	*copy = (struct op_fence){
+	return (struct op_fence){
 		.node_id = sim_keep(fence->node_id),
 		.epoch = fence->epoch,
 		.write_seq = fence->write_seq,
@@ -848,6 +875,13 @@ static struct op_fence *add_fence(struct pg_transaction *t, enum op_kind kind, c
 		.config_version = fence->config_version,
 		.load_changes = true,
 	};
+}
+
+static struct op_fence *add_fence(struct pg_transaction *t, enum op_kind kind, const struct stream_fence *fence)
+{
+	struct op_fence *copy = sim_take(sizeof *copy);
+
+	*copy = fence_of(fence);
 	sim_add(t, kind)->in = copy;
 	return copy;
 }
@@ -902,6 +936,30 @@ void store_stream_finish_quietly(struct pg_transaction *t, const struct stream_f
 
 	copy->load_changes = load_changes;
 	sim_add(t, OP_QUIET_STATUS)->text = sim_keep(status->token_state);
+}
+
+unsigned store_streams_end_quietly(struct pg_transaction *t, struct text node_id, const struct quiet_end *ends, size_t count)
+{
+	struct op_end *copies = sim_take(count * sizeof *copies);
+	struct sim_op *op = sim_add(t, OP_END_QUIETLY);
+
+	op->text = sim_keep(node_id);
+	op->in = copies;
+	op->in_count = count;
+	for (size_t i = 0; i < count; i++) {
+		copies[i] = (struct op_end){ ends[i].fence.tenant_id, fence_of(&ends[i].fence) };
+		copies[i].fence.finish = true;
+		copies[i].fence.load_changes = false;
+		copies[i].fence.due_at_us = ends[i].due_at_us;
+		copies[i].fence.wake = ends[i].wake;
+		set_next(&copies[i].fence, ends[i].next);
+	}
+	return sim_added(t);
+}
+
+int64_t store_stream_ended_client(const struct pg_transaction *t, unsigned statement, size_t row)
+{
+	return *(const int64_t *)sim_row_of(t, statement, row);
 }
 
 unsigned store_ledger_insert(struct pg_transaction *t, const struct stream_fence *fence, int64_t events, const struct ledger_entry *entry)

@@ -13,7 +13,7 @@ enum op_kind {
 	OP_ALERT, OP_TOLD, OP_REMOVALS,
 	OP_ROUTING, OP_FACTS, OP_REROUTES, OP_REROUTE_PUT, OP_REROUTE_DELETE, OP_REPLACEMENT_NOTE, OP_REPLACEMENT_PUT, OP_REPLACEMENTS,
 	OP_ENROLMENT_WORK, OP_ENROLMENT_HEARD, OP_ENROLMENT_TO_SETTLE, OP_ENROLMENT_PUT, OP_ENROLMENT_SUPERSEDE, OP_ENROLMENT_DONE,
-	OP_ENROLMENT_REVIEW, OP_NEWS, OP_NEWS_TAKE,
+	OP_ENROLMENT_REVIEW, OP_NEWS, OP_NEWS_TAKE, OP_TAKE_CLAIMED, OP_END_QUIETLY,
 };
 
 struct op_fence {
@@ -23,6 +23,16 @@ struct op_fence {
 	struct stream_row next;
 	int64_t due_at_us, wake, was_acked_seq;
 	struct position_row position;
+};
+
+struct op_end { // of OP_END_QUIETLY
+	int64_t tenant_id;
+	struct op_fence fence;
+};
+
+struct taken_row { // of OP_TAKE_CLAIMED
+	struct stream_row stream;
+	int64_t tenant_id;
 };
 
 struct secret_row { // of OP_SECRETS

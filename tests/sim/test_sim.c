@@ -22,7 +22,8 @@ enum { SAMPLE = 20, SCENE_SAMPLE = 12 };
 
 static const struct sim_shape usual = { .tenants = 6, .interval_s = 900, .faults = 200, .changes = 60, .duration_us = 6 * HOUR_US };
 
-static const struct sim_shape *const scenes[] = { &sim_shape_outage, &sim_shape_poison, &sim_shape_brake, &sim_shape_backoff, &sim_shape_hints };
+static const struct sim_shape *const scenes[] = { &sim_shape_outage, &sim_shape_poison, &sim_shape_brake, &sim_shape_backoff, &sim_shape_hints,
+	&sim_shape_polls };
 
 #ifdef SIM_SANITIZED // a process that crashes frees nothing
 const char *__asan_default_options(void);
@@ -129,6 +130,12 @@ static void a_wish_is_acted_on_soon_however_hints_claims_and_ends_of_runs_meet(v
 	run_scene(&sim_shape_hints);
 }
 
+static void polls_that_coincide_end_together_whatever_happens_to_some_of_them(void **state)
+{
+	(void)state;
+	run_scene(&sim_shape_polls);
+}
+
 static void on_crash(int signal_number)
 {
 	sim_print_replay();
@@ -183,6 +190,7 @@ int main(int argument_count, char **arguments)
 		cmocka_unit_test(a_list_that_would_remove_too_much_removes_what_a_person_allows),
 		cmocka_unit_test(a_client_that_fails_asks_again_within_its_back_off),
 		cmocka_unit_test(a_wish_is_acted_on_soon_however_hints_claims_and_ends_of_runs_meet),
+		cmocka_unit_test(polls_that_coincide_end_together_whatever_happens_to_some_of_them),
 		cmocka_unit_test(worlds_and_their_scenes_keep_every_law_and_come_to_rest),
 	};
 
