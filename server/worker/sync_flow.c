@@ -67,6 +67,16 @@ static const char *page_kind(const struct sync_flow *sync)
 	return sync->decision.action == SYNC_FETCH_PAGE ? "fetch" : "changes";
 }
 
+// What a page holds is let go of with its turn: whoever waits for another one would keep it from all who work.
+static void end_turn(struct sync_flow *sync)
+{
+	if (sync->turn.turn.has_turn) {
+		page_turn_end(&sync->turn, sync->flow.page.count);
+		page_plan_fini(&sync->plan);
+		flow_let_go(&sync->flow);
+	}
+}
+
 static void on_turn(struct op *op)
 {
 	struct sync_flow *sync = CONTAINER_OF(CONTAINER_OF(op, struct page_turn, op), struct sync_flow, turn);
@@ -80,8 +90,6 @@ static void ask_page(struct sync_flow *sync)
 	struct apple_session *session = &flow->tenant->session;
 	const struct text cursor = flow->tenant->stream.cursor;
 
-	apple_page_fini(&flow->page);
-	page_plan_fini(&sync->plan);
 	if (sync->decision.action == SYNC_FETCH_PAGE) {
 		apple_fetch_devices(&flow->call, session, flow->tenant->stream.cursor, APPLE_PAGE_LIMIT_MAX, &flow->page);
 	} else {
@@ -173,6 +181,7 @@ static void plan_page(struct sync_flow *sync)
 	serials = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *serials);
 	decided = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *decided);
 	assigned_us = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *assigned_us);
+	sync->answers = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *sync->answers);
 	sync->asked_for = 0;
 	sync->decided_about = 0;
 	for (size_t i = 0; i < sync->plan.count; i++) {
@@ -180,6 +189,7 @@ static void plan_page(struct sync_flow *sync)
 		const struct text serial = record->serial_number;
 		const enum known_answer known = ask_known(sync, &sync->plan.items[i]);
 
+		sync->answers[i] = known;
 		if (known == KNOWN_PERHAPS) {
 			serials[sync->asked_for++] = serial;
 		}
@@ -232,7 +242,7 @@ static void reconcile_page(struct sync_flow *sync)
 		const struct page_item *item = &sync->plan.items[i];
 		const struct device_record *record = &flow->page.devices[item->record];
 
-		if (ask_known(sync, item) != KNOWN_SAME) {
+		if (sync->answers[i] != KNOWN_SAME) {
 			const struct device_row *stored = stored_row(sync, record->serial_number);
 			const struct reconcile_settings settings =
 				item->gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, record, stored);
@@ -296,7 +306,6 @@ static bool remember_seen(struct sync_flow *sync)
 {
 	for (size_t i = 0; i < sync->plan.count; i++) {
 		const struct page_item *item = &sync->plan.items[i];
-
 		const struct text serial = sync->flow.page.devices[item->record].serial_number;
 
 		sync->seen_is_known = sync->seen_is_known && !item->gone && known_is_present(&sync->known, serial);
@@ -505,7 +514,7 @@ static void end(struct sync_flow *sync, enum err rc)
 	struct tenant *tenant = sync->flow.tenant;
 
 	sync->state = SYNC_IDLE;
-	page_turn_end(&sync->turn, sync->flow.page.count);
+	end_turn(sync);
 	if (rc == OK) {
 		tenant->stream.sync = sync->machine.state;
 		tenant->stream.sync_next_at_us = sync->decision.wait_until_us;
@@ -534,7 +543,7 @@ static void step(struct flow *flow)
 			}
 		}
 		while (sync->decision.action != SYNC_WAIT) {
-			page_turn_end(&sync->turn, flow->page.count);
+			end_turn(sync);
 			if (flow_must_stop(flow)) {
 				sync->decision = sync_failed(&sync->machine, ERR_CANCELLED, -1, tenant_occasion(flow->tenant));
 				continue;

@@ -32,6 +32,7 @@ struct sync_flow {
 	struct sync_decision decision, decided;
 	struct apple_account account;
 	struct page_plan plan;
+	enum known_answer *answers; // of each of its items
 	struct seen seen; // of the generation that is being fetched
 	bool seen_is_open;
 	bool seen_is_known; // everything in it is present in `known`

@@ -469,6 +469,7 @@ int worker_main(const struct config *config)
 	struct worker worker = { .process = { .config = config, .run_ended = on_run_ended } };
 	struct fault fault;
 
+	spare_memory_keep();
 	make_node_id(&worker);
 	list_init(&worker.process.runs);
 	list_init(&worker.process.breakers.all);
