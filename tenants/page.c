@@ -2,6 +2,7 @@
 #include "tenants/page.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,47 @@ static bool is_each_there_once(const struct device_record *records, size_t count
 	}
 	free(slots);
 	return once;
+}
+
+struct placed {
+	uint64_t start; // of the serial number, so that most comparisons need not look at it
+	struct text serial;
+	struct page_item item;
+};
+
+static int compare_placed(const void *left, const void *right)
+{
+	const struct placed *a = left;
+	const struct placed *b = right;
+
+	return a->start != b->start ? (a->start > b->start ? 1 : -1) : compare_serials(a->serial, b->serial);
+}
+
+static uint64_t start_of(struct text serial)
+{
+	uint64_t start = 0;
+
+	memcpy(&start, serial.bytes, serial.length < sizeof start ? serial.length : sizeof start);
+	return be64toh(start);
+}
+
+void page_items_sort(struct page_item *items, size_t count, const struct device_record *records)
+{
+	if (count == 0) {
+		return;
+	}
+	struct placed *sorted = allocate_array(count, sizeof *sorted);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct text serial = records[items[i].record].serial_number;
+
+		sorted[i] = (struct placed){ start_of(serial), serial, items[i] };
+	}
+	qsort(sorted, count, sizeof *sorted, compare_placed);
+	for (size_t i = 0; i < count; i++) {
+		items[i] = sorted[i].item;
+	}
+	free(sorted);
 }
 
 void page_plan_make(struct page_plan *plan, const struct device_record *records, size_t count)

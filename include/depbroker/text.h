@@ -70,6 +70,8 @@ MUST_USE bool hex_decode(struct buffer *out, struct text in);
 
 // Overwrites memory in a way that the compiler keeps.
 void wipe(void *memory, size_t length);
+// Overwrites the first `length` bytes, and frees; once where free() itself overwrites (server/wiping_memory.c).
+void free_wiped(void *memory, size_t length);
 // Overwrites what functions that have returned left below on the stack: libraries that decrypt or sign do not.
 void wipe_stack(void);
 

@@ -101,8 +101,7 @@ void arena_reset(struct arena *arena)
 {
 	for (struct arena_block *block = arena->blocks, *next; block != NULL; block = next) {
 		next = block->next;
-		wipe(block->bytes, block->used); // a request may have held a secret
-		free(block);
+		free_wiped(block, sizeof *block + block->used); // a request may have held a secret
 	}
 	arena->blocks = NULL;
 	arena->taken_bytes = 0;

@@ -383,8 +383,8 @@ void buffer_fini(struct buffer *buffer)
 
 void buffer_fini_wiped(struct buffer *buffer)
 {
-	buffer_wipe(buffer);
-	buffer_fini(buffer);
+	free_wiped(buffer->bytes, buffer->capacity);
+	*buffer = BUFFER(buffer->limit);
 }
 
 char *buffer_take(struct buffer *buffer)
@@ -482,6 +482,14 @@ bool hex_decode(struct buffer *out, struct text in)
 void wipe(void *memory, size_t length)
 {
 	explicit_bzero(memory, length);
+}
+
+__attribute__((weak)) void free_wiped(void *memory, size_t length)
+{
+	if (memory != NULL) {
+		wipe(memory, length);
+	}
+	free(memory);
 }
 
 enum { STACK_BELOW = 64 * 1024 };

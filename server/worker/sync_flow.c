@@ -170,39 +170,49 @@ static void remember_written(struct sync_flow *sync)
 
 enum { PAGE_DEVICES, PAGE_GUARDS, PAGE_FACTS }; // the statements
 
+static void find_differing(struct sync_flow *sync)
+{
+	const struct page_plan *plan = &sync->plan;
+
+	sync->differing = tenant_scratch(sync->flow.tenant, (plan->count + 1) * sizeof *sync->differing);
+	sync->decided_about = 0;
+	for (size_t i = 0; i < plan->count; i++) {
+		if (ask_known(sync, &plan->items[i]) != KNOWN_SAME) {
+			sync->differing[sync->decided_about++] = plan->items[i];
+		}
+	}
+	page_items_sort(sync->differing, sync->decided_about, sync->flow.page.devices);
+}
+
 static void plan_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
+	const int64_t tenant_id = flow->tenant->due.tenant_id;
 	struct text *serials, *decided;
 	int64_t *assigned_us;
 
 	page_plan_make(&sync->plan, flow->page.devices, flow->page.count);
 	flow_begin_read(flow);
-	serials = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *serials);
-	decided = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *decided);
-	assigned_us = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *assigned_us);
-	sync->answers = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *sync->answers);
+	find_differing(sync);
+	serials = tenant_scratch(flow->tenant, (sync->decided_about + 1) * sizeof *serials);
+	decided = tenant_scratch(flow->tenant, (sync->decided_about + 1) * sizeof *decided);
+	assigned_us = tenant_scratch(flow->tenant, (sync->decided_about + 1) * sizeof *assigned_us);
+	flow->changes.rows_expected = sync->decided_about;
 	sync->asked_for = 0;
-	sync->decided_about = 0;
-	for (size_t i = 0; i < sync->plan.count; i++) {
-		const struct device_record *record = &flow->page.devices[sync->plan.items[i].record];
-		const struct text serial = record->serial_number;
-		const enum known_answer known = ask_known(sync, &sync->plan.items[i]);
+	for (size_t i = 0; i < sync->decided_about; i++) {
+		const struct device_record *record = &flow->page.devices[sync->differing[i].record];
 
-		sync->answers[i] = known;
-		if (known == KNOWN_PERHAPS) {
-			serials[sync->asked_for++] = serial;
+		if (ask_known(sync, &sync->differing[i]) == KNOWN_PERHAPS) {
+			serials[sync->asked_for++] = record->serial_number;
 		}
-		if (known != KNOWN_SAME) {
-			assigned_us[sync->decided_about] = record->device_assigned_date_us;
-			decided[sync->decided_about++] = serial;
-		}
+		assigned_us[i] = record->device_assigned_date_us;
+		decided[i] = record->serial_number;
 	}
-	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, serials, sync->asked_for);
-	(void)store_guard_by_serials(&flow->read, flow->tenant->due.tenant_id, decided, assigned_us, sync->decided_about);
+	(void)store_device_by_serials(&flow->read, tenant_id, serials, sync->asked_for);
+	(void)store_guard_by_serials(&flow->read, tenant_id, decided, assigned_us, sync->decided_about);
 	sync->asks_facts = flow->tenant->has_facts && sync->decided_about > 0;
 	if (sync->asks_facts) {
-		(void)store_fact_by_serials(&flow->read, flow->tenant->due.tenant_id, decided, sync->decided_about);
+		(void)store_fact_by_serials(&flow->read, tenant_id, decided, sync->decided_about);
 	}
 }
 
@@ -238,18 +248,15 @@ static void reconcile_page(struct sync_flow *sync)
 		flow_take_rows(flow);
 		qsort(flow->rows, flow->row_count, sizeof *flow->rows, compare_rows);
 	}
-	for (size_t i = 0; i < sync->plan.count; i++) {
-		const struct page_item *item = &sync->plan.items[i];
+	for (size_t i = 0; i < sync->decided_about; i++) {
+		const struct page_item *item = &sync->differing[i];
 		const struct device_record *record = &flow->page.devices[item->record];
+		const struct device_row *stored = stored_row(sync, record->serial_number);
+		const struct reconcile_settings settings =
+			item->gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, record, stored);
 
-		if (sync->answers[i] != KNOWN_SAME) {
-			const struct device_row *stored = stored_row(sync, record->serial_number);
-			const struct reconcile_settings settings =
-				item->gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, record, stored);
-
-			reconcile_record(&outcome, &settings, stored, record, item->gone);
-			changes_add(&flow->changes, &outcome);
-		}
+		reconcile_record(&outcome, &settings, stored, record, item->gone);
+		changes_add(&flow->changes, &outcome);
 	}
 }
 

@@ -24,7 +24,7 @@ enum {
 	BEAT_AGAIN_MS = 500, // after one that failed
 	BEAT_TIMEOUT_MS = 3000,
 	BEATS_PER_PARTITIONS = 1000, // about an hour
-	POOL_SIZE = 4, // each keeps what its largest write needed, in libpq and in the server
+	POOL_SIZE = 3, // each keeps what its largest write needed, in libpq and in the server
 	REASON_MAX = 300,
 	SPARE_MEMORY_MAX = 8 << 20, // that the allocator may keep
 };
