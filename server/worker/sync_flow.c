@@ -70,11 +70,9 @@ static const char *page_kind(const struct sync_flow *sync)
 // What a page holds is let go of with its turn: whoever waits for another one would keep it from all who work.
 static void end_turn(struct sync_flow *sync)
 {
-	if (sync->turn.turn.has_turn) {
-		page_turn_end(&sync->turn, sync->flow.page.count);
-		page_plan_fini(&sync->plan);
-		flow_let_go(&sync->flow);
-	}
+	page_turn_end(&sync->turn, sync->flow.page.count);
+	page_plan_fini(&sync->plan);
+	flow_let_go(&sync->flow);
 }
 
 static void on_turn(struct op *op)
@@ -531,8 +529,6 @@ static void end(struct sync_flow *sync, enum err rc)
 			tenant->stream.synced_at_us = tenant_now_us(tenant);
 		}
 	}
-	page_plan_fini(&sync->plan);
-	flow_let_go(&sync->flow);
 	flow_end(&sync->flow, rc);
 }
 
@@ -580,6 +576,7 @@ static void step(struct flow *flow)
 				take_known(sync);
 			}
 			if (asks_apple(sync)) {
+				assert(flow->page.memory == NULL && flow->changes.rows == NULL);
 				AWAIT(sync, SYNC_WAITING_FOR_TURN, page_turn_start(&sync->turn, on_turn));
 				if (flow_must_stop(flow)) {
 					continue;
