@@ -13,6 +13,8 @@
 #endif
 
 #ifndef SANITIZER_HAS_FREE
+#include "depbroker/text.h"
+
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,12 @@ void free(void *memory)
 		explicit_bzero(memory, malloc_usable_size(memory));
 	}
 	__libc_free(memory);
+}
+
+void free_wiped(void *memory, size_t length)
+{
+	(void)length;
+	free(memory);
 }
 
 static void *grow(void *memory, size_t old_size, size_t size)

@@ -2,8 +2,13 @@
 #include "tenants/page.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define HASH_FACTOR UINT64_C(0x9e3779b97f4a7c15)
+
+enum { LOOKS_MOST = 8 }; // for a record, on average
 
 struct candidate {
 	const struct device_record *record;
@@ -54,9 +59,85 @@ static void mark_those_that_count(bool *marks, const struct device_record *recor
 	free(sorted);
 }
 
+static uint64_t hash_of(struct text serial)
+{
+	uint64_t hash = serial.length;
+
+	for (size_t i = 0; i < serial.length; i++) {
+		hash = (hash ^ (unsigned char)serial.bytes[i]) * HASH_FACTOR;
+	}
+	return hash ^ hash >> 32;
+}
+
+// Nearly always no serial number is there twice, and nothing need be sorted. False also when the records' hashes are so much alike that
+// it would take longer to find out.
+static bool is_each_there_once(const struct device_record *records, size_t count)
+{
+	size_t size = 64, looks = 0;
+
+	while (size < 2 * count) {
+		size *= 2;
+	}
+	uint32_t *slots = allocate_array(size, sizeof *slots); // 0: empty, else of the record with one less
+	bool once = true;
+
+	for (size_t i = 0; i < count && once; i++) {
+		size_t at = (size_t)hash_of(records[i].serial_number) & (size - 1);
+
+		while (slots[at] != 0 && once) {
+			once = ++looks < LOOKS_MOST * count && !text_equal(records[slots[at] - 1].serial_number, records[i].serial_number);
+			at = (at + 1) & (size - 1);
+		}
+		slots[at] = (uint32_t)i + 1;
+	}
+	free(slots);
+	return once;
+}
+
+struct placed {
+	uint64_t start; // of the serial number, so that most comparisons need not look at it
+	struct text serial;
+	struct page_item item;
+};
+
+static int compare_placed(const void *left, const void *right)
+{
+	const struct placed *a = left;
+	const struct placed *b = right;
+
+	return a->start != b->start ? (a->start > b->start ? 1 : -1) : compare_serials(a->serial, b->serial);
+}
+
+static uint64_t start_of(struct text serial)
+{
+	uint64_t start = 0;
+
+	memcpy(&start, serial.bytes, serial.length < sizeof start ? serial.length : sizeof start);
+	return be64toh(start);
+}
+
+void page_items_sort(struct page_item *items, size_t count, const struct device_record *records)
+{
+	if (count == 0) {
+		return;
+	}
+	struct placed *sorted = allocate_array(count, sizeof *sorted);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct text serial = records[items[i].record].serial_number;
+
+		sorted[i] = (struct placed){ start_of(serial), serial, items[i] };
+	}
+	qsort(sorted, count, sizeof *sorted, compare_placed);
+	for (size_t i = 0; i < count; i++) {
+		items[i] = sorted[i].item;
+	}
+	free(sorted);
+}
+
 void page_plan_make(struct page_plan *plan, const struct device_record *records, size_t count)
 {
-	assert(count <= UINT32_MAX);
+	assert(count < UINT32_MAX);
 	*plan = (struct page_plan){ 0 };
 	if (count == 0) {
 		return;
@@ -64,7 +145,11 @@ void page_plan_make(struct page_plan *plan, const struct device_record *records,
 	bool *marks = allocate_array(count, sizeof *marks);
 
 	plan->items = allocate_array(count, sizeof *plan->items);
-	mark_those_that_count(marks, records, count);
+	if (is_each_there_once(records, count)) {
+		memset(marks, true, count * sizeof *marks);
+	} else {
+		mark_those_that_count(marks, records, count);
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (marks[i]) {
 			const bool gone = records[i].operation == DEVICE_DELETED;

@@ -23,4 +23,6 @@ struct page_plan {
 };
 
 void page_plan_make(struct page_plan *plan, const struct device_record *records, size_t count);
+// By serial number, byte by byte. What is stored in the order of the indexes costs half.
+void page_items_sort(struct page_item *items, size_t count, const struct device_record *records);
 void page_plan_fini(struct page_plan *plan);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tenants/seen.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +11,8 @@ static uint64_t read_le64(const unsigned char *bytes, size_t length)
 {
 	uint64_t word = 0;
 
-	for (size_t i = 0; i < length; i++) {
-		word |= (uint64_t)bytes[i] << (8 * i);
-	}
-	return word;
+	memcpy(&word, bytes, length);
+	return le64toh(word);
 }
 
 static uint64_t rotate(uint64_t x, int bits)
@@ -113,15 +112,17 @@ static enum err grow(struct seen *seen)
 
 enum err seen_add(struct seen *seen, struct text serial)
 {
-	if (seen_has(seen, serial)) {
+	const uint64_t value = slot_value(seen, serial);
+	uint64_t *slot = seen->capacity > 0 ? find(seen->slots, seen->capacity, value) : NULL;
+
+	if (slot != NULL && *slot != 0) {
 		return OK;
 	}
 	if (seen->count >= seen->capacity / 2) {
 		TRY(grow(seen));
+		slot = find(seen->slots, seen->capacity, value);
 	}
-	const uint64_t value = slot_value(seen, serial);
-
-	*find(seen->slots, seen->capacity, value) = value;
+	*slot = value;
 	seen->count++;
 	return OK;
 }

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct text {
 	const char *bytes;
@@ -48,7 +49,10 @@ void buffer_add(struct buffer *buffer, const void *bytes, size_t length);
 void buffer_reserve(struct buffer *buffer, size_t length); // room for as many bytes, or up to the limit: a hint
 char *buffer_extend(struct buffer *buffer, size_t length); // by bytes that the caller fills in at once; NULL: no room
 void buffer_add_text(struct buffer *buffer, struct text t);
-void buffer_add_string(struct buffer *buffer, const char *string);
+static inline void buffer_add_string(struct buffer *buffer, const char *string) // the length of a literal is known beforehand
+{
+	buffer_add(buffer, string, strlen(string));
+}
 void buffer_add_format(struct buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buffer_add_json(struct buffer *buffer, struct text t);            // as a quoted JSON string; ill-formed UTF-8 becomes U+FFFD
 void buffer_add_hex(struct buffer *buffer, const void *bytes, size_t length);    // lower case
@@ -66,6 +70,8 @@ MUST_USE bool hex_decode(struct buffer *out, struct text in);
 
 // Overwrites memory in a way that the compiler keeps.
 void wipe(void *memory, size_t length);
+// Overwrites the first `length` bytes, and frees; once where free() itself overwrites (server/wiping_memory.c).
+void free_wiped(void *memory, size_t length);
 // Overwrites what functions that have returned left below on the stack: libraries that decrypt or sign do not.
 void wipe_stack(void);
 

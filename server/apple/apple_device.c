@@ -56,11 +56,14 @@ static const struct newer_member {
 
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 
-static const struct field *field_named(struct text name)
+// Looked for from where it is expected: right behind the one before.
+static const struct field *field_named(struct text name, size_t expected)
 {
 	for (size_t i = 0; i < FIELD_COUNT; i++) {
-		if (fields[i].length == name.length && memcmp(fields[i].name, name.bytes, name.length) == 0) {
-			return &fields[i];
+		const struct field *field = &fields[(expected + i) % FIELD_COUNT];
+
+		if (field->length == name.length && memcmp(field->name, name.bytes, name.length) == 0) {
+			return field;
 		}
 	}
 	return NULL;
@@ -203,13 +206,15 @@ static const char *read_members(struct apple_device_reading *reading, struct app
 	yyjson_obj_iter members = yyjson_obj_iter_with(object);
 	yyjson_val *key;
 	bool seen[FIELD_COUNT] = { false };
+	size_t expected = 0;
 
 	while ((key = yyjson_obj_iter_next(&members)) != NULL) {
 		yyjson_val *value = yyjson_obj_iter_get_val(key);
 		const struct text name = apple_json_string(key);
-		const struct field *field = field_named(name);
+		const struct field *field = field_named(name, expected);
 		bool read;
 
+		expected = field != NULL ? (size_t)(field - fields) + 1 : expected;
 		if (field == NULL) {
 			read = read_extra(reading, name, value);
 		} else if (field->kind == SERIAL) {

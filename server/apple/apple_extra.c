@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "apple/apple_extra.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum storable { STORABLE, NOT_STORABLE, TOO_DEEP };
@@ -115,14 +114,26 @@ static void write_value(struct buffer *out, yyjson_val *value, int depth)
 	}
 }
 
-static int by_name(const void *a, const void *b)
+static bool is_before(struct text left, struct text right)
 {
-	const struct text left = ((const struct apple_extra_member *)a)->name;
-	const struct text right = ((const struct apple_extra_member *)b)->name;
 	const size_t common = left.length < right.length ? left.length : right.length;
 	const int order = common > 0 ? memcmp(left.bytes, right.bytes, common) : 0;
 
-	return order != 0 ? order : (left.length > right.length) - (left.length < right.length);
+	return order < 0 || (order == 0 && left.length < right.length);
+}
+
+// They are few, and mostly in order.
+static void sort_by_name(struct apple_extra_member *members, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		const struct apple_extra_member member = members[i];
+		size_t at = i;
+
+		for (; at > 0 && is_before(member.name, members[at - 1].name); at--) {
+			members[at] = members[at - 1];
+		}
+		members[at] = member;
+	}
 }
 
 bool apple_extra_write(struct buffer *out, struct apple_extra *extra)
@@ -133,7 +144,7 @@ bool apple_extra_write(struct buffer *out, struct apple_extra *extra)
 	if (extra->count == 0) {
 		return true;
 	}
-	qsort(extra->members, extra->count, sizeof *extra->members, by_name);
+	sort_by_name(extra->members, extra->count);
 	for (size_t i = 0; i < extra->count; i++) {
 		buffer_add_string(out, i == 0 ? "{" : ",");
 		buffer_add_json(out, extra->members[i].name);

@@ -54,6 +54,9 @@ static bool hash_parts(EVP_MD_CTX *context, const struct digest_part *parts, siz
 	size_t length = 0;
 	bool good = true;
 
+	if (count == 1) {
+		return EVP_DigestUpdate(context, parts[0].bytes, parts[0].length) == 1;
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (parts[i].length > sizeof gathered - length) {
 			good = good && EVP_DigestUpdate(context, gathered, length) == 1;

@@ -6,6 +6,7 @@
 #include "depbroker/clock.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -135,11 +136,10 @@ static struct element element_at(const struct type *type, const struct pg_value 
 
 static char *be32_at(char *at, uint32_t value)
 {
-	at[0] = (char)(value >> 24);
-	at[1] = (char)(value >> 16);
-	at[2] = (char)(value >> 8);
-	at[3] = (char)value;
-	return at + 4;
+	const uint32_t big_endian = htobe32(value);
+
+	memcpy(at, &big_endian, sizeof big_endian);
+	return at + sizeof big_endian;
 }
 
 static bool put_array_element(struct buffer *out, const struct type *type, const struct element *element)
@@ -181,9 +181,42 @@ static void put_texts(struct buffer *out, const struct text *texts, size_t count
 	}
 }
 
+static char *be64_at(char *at, uint64_t value)
+{
+	const uint64_t big_endian = htobe64(value);
+
+	memcpy(at, &big_endian, sizeof big_endian);
+	return at + sizeof big_endian;
+}
+
+// Of eight bytes each, less what is the type's zero; INSTANT_NONE is null where that is the type's.
+static bool put_numbers(struct buffer *out, const struct type *type, const int64_t *numbers, size_t count)
+{
+	const int64_t zero = type == &timestamptz_type ? POSTGRES_EPOCH_US : 0;
+	size_t nulls = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		nulls += type == &timestamptz_type && numbers[i] == INSTANT_NONE ? 1 : 0;
+	}
+	char *at = buffer_extend(out, count * 4 + (count - nulls) * sizeof *numbers);
+
+	for (size_t i = 0; at != NULL && i < count; i++) {
+		int64_t number;
+
+		if (type == &timestamptz_type && numbers[i] == INSTANT_NONE) {
+			at = be32_at(at, UINT32_MAX);
+		} else if (__builtin_sub_overflow(numbers[i], zero, &number)) {
+			return false;
+		} else {
+			at = be64_at(be32_at(at, sizeof number), (uint64_t)number);
+		}
+	}
+	return true;
+}
+
 static bool has_null(const struct type *type, const struct pg_value *value)
 {
-	for (size_t i = 0; i < value->count; i++) {
+	for (size_t i = 0; i < value->count && type->is_null != is_never_null; i++) {
 		const struct element element = element_at(type, value, i);
 
 		if (type->is_null(&element)) {
@@ -208,6 +241,9 @@ static bool put_array(struct buffer *out, const struct type *type, const struct 
 	if (type->put == put_text) {
 		put_texts(out, value->texts, value->count);
 		return true;
+	}
+	if (type == &int8_type || type == &timestamptz_type) {
+		return put_numbers(out, type, value->numbers, value->count);
 	}
 	for (size_t i = 0; i < value->count; i++) {
 		const struct element element = element_at(type, value, i);

@@ -137,18 +137,33 @@ static const void *member_of(const struct device_row *row, const struct device_c
 	return (const char *)row + column->offset;
 }
 
-static bool is_same_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
+static bool is_same_text_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
 {
-	for (size_t i = 1; i < count; i++) {
-		const void *first = member_of(&rows[0], column);
-		const void *other = member_of(&rows[i], column);
+	const struct text first = text_of_member(column, member_of(&rows[0], column));
 
-		if (is_text(column) ? !text_equal(text_of_member(column, first), text_of_member(column, other)) :
-			number_of_member(column, first) != number_of_member(column, other)) {
+	for (size_t i = 1; i < count; i++) {
+		if (!text_equal(first, text_of_member(column, member_of(&rows[i], column)))) {
 			return false;
 		}
 	}
-	return count > 0;
+	return true;
+}
+
+static bool is_same_number_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
+{
+	const int64_t first = number_of_member(column, member_of(&rows[0], column));
+
+	for (size_t i = 1; i < count; i++) {
+		if (first != number_of_member(column, member_of(&rows[i], column))) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool is_same_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
+{
+	return count > 0 && (is_text(column) ? is_same_text_in_all(column, rows, count) : is_same_number_in_all(column, rows, count));
 }
 
 // In all rows the same; of no row: nothing that is ever asked for.

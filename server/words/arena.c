@@ -38,7 +38,7 @@ static struct arena_block *block_with_room(struct arena *arena, size_t size)
 	return block;
 }
 
-void *arena_take(struct arena *arena, size_t size)
+static void *take(struct arena *arena, size_t size)
 {
 	const size_t unit = alignof(max_align_t);
 
@@ -55,15 +55,25 @@ void *arena_take(struct arena *arena, size_t size)
 
 	block->used += rounded;
 	arena->taken_bytes += rounded;
-	return memset(memory, 0, rounded);
+	return memory;
+}
+
+void *arena_take(struct arena *arena, size_t size)
+{
+	void *memory = take(arena, size);
+
+	return memory != NULL ? memset(memory, 0, size) : NULL;
 }
 
 char *arena_copy(struct arena *arena, struct text t)
 {
-	char *copy = arena_take(arena, t.length + 1);
+	char *copy = take(arena, t.length + 1);
 
-	if (copy != NULL && t.length > 0) {
-		memcpy(copy, t.bytes, t.length);
+	if (copy != NULL) {
+		if (t.length > 0) {
+			memcpy(copy, t.bytes, t.length);
+		}
+		copy[t.length] = '\0';
 	}
 	return copy;
 }
@@ -91,8 +101,7 @@ void arena_reset(struct arena *arena)
 {
 	for (struct arena_block *block = arena->blocks, *next; block != NULL; block = next) {
 		next = block->next;
-		wipe(block->bytes, block->used); // a request may have held a secret
-		free(block);
+		free_wiped(block, sizeof *block + block->used); // a request may have held a secret
 	}
 	arena->blocks = NULL;
 	arena->taken_bytes = 0;

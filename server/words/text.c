@@ -103,20 +103,49 @@ static size_t utf8_sequence(const unsigned char *at, size_t left)
 	return length;
 }
 
+// Eight bytes at once. `ONES * n` is n in each of them; of a difference the highest bit says that there was nothing to borrow from.
+#define ONES  UINT64_C(0x0101010101010101)
+#define HIGHS (ONES << 7)
+
+static uint64_t eight_bytes(const char *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof word);
+	return word;
+}
+
+// In its highest bit, for each byte; one that follows a zero may be taken for another one.
+static uint64_t zero_bytes(uint64_t word)
+{
+	return (word - ONES) & ~word & HIGHS;
+}
+
 static bool is_ascii(char byte)
 {
 	return (unsigned char)byte >= 0x01 && (unsigned char)byte < 0x80;
 }
 
+// Where something else than ASCII, or NUL, may stand; before that there is none.
+static size_t ascii_until(struct text t, size_t at)
+{
+	while (t.length - at >= sizeof(uint64_t)) {
+		const uint64_t word = eight_bytes(t.bytes + at);
+
+		if (((word & HIGHS) | zero_bytes(word)) != 0) {
+			break;
+		}
+		at += sizeof word;
+	}
+	while (at < t.length && is_ascii(t.bytes[at])) {
+		at++;
+	}
+	return at;
+}
+
 bool text_is_utf8(struct text t)
 {
-	size_t at = 0;
-
-	while (at < t.length) {
-		if (is_ascii(t.bytes[at])) { // nearly always
-			at++;
-			continue;
-		}
+	for (size_t at = ascii_until(t, 0); at < t.length; at = ascii_until(t, at)) {
 		const size_t length = utf8_sequence((const unsigned char *)t.bytes + at, t.length - at);
 
 		if (length == 0 || t.bytes[at] == '\0') {
@@ -177,11 +206,6 @@ void buffer_add_text(struct buffer *buffer, struct text t)
 	buffer_add(buffer, t.bytes, t.length);
 }
 
-void buffer_add_string(struct buffer *buffer, const char *string)
-{
-	buffer_add(buffer, string, strlen(string));
-}
-
 void buffer_add_format(struct buffer *buffer, const char *format, ...)
 {
 	char small[256];
@@ -222,13 +246,32 @@ static bool is_plain_ascii(unsigned char byte)
 	return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
 }
 
+static bool are_eight_plain(uint64_t word)
+{
+	const uint64_t controls = (word - ONES * 0x20) & ~word;
+	const uint64_t others = zero_bytes(word ^ (ONES * '"')) | zero_bytes(word ^ (ONES * '\\')) | zero_bytes(word ^ (ONES * 0x7f));
+
+	return ((word | controls | others) & HIGHS) == 0;
+}
+
+static bool is_all_plain(struct text t)
+{
+	size_t at = 0;
+
+	while (t.length - at >= sizeof(uint64_t) && are_eight_plain(eight_bytes(t.bytes + at))) {
+		at += sizeof(uint64_t);
+	}
+	while (at < t.length && is_plain_ascii((unsigned char)t.bytes[at])) {
+		at++;
+	}
+	return at == t.length;
+}
+
 // False, and nothing added: it is not all plain ASCII, as nearly all texts are.
 static bool add_plain_json(struct buffer *buffer, struct text t)
 {
-	for (size_t i = 0; i < t.length; i++) {
-		if (!is_plain_ascii((unsigned char)t.bytes[i])) {
-			return false;
-		}
+	if (!is_all_plain(t)) {
+		return false;
 	}
 	char *at = buffer_extend(buffer, t.length + 2);
 
@@ -340,8 +383,8 @@ void buffer_fini(struct buffer *buffer)
 
 void buffer_fini_wiped(struct buffer *buffer)
 {
-	buffer_wipe(buffer);
-	buffer_fini(buffer);
+	free_wiped(buffer->bytes, buffer->capacity);
+	*buffer = BUFFER(buffer->limit);
 }
 
 char *buffer_take(struct buffer *buffer)
@@ -439,6 +482,14 @@ bool hex_decode(struct buffer *out, struct text in)
 void wipe(void *memory, size_t length)
 {
 	explicit_bzero(memory, length);
+}
+
+__attribute__((weak)) void free_wiped(void *memory, size_t length)
+{
+	if (memory != NULL) {
+		wipe(memory, length);
+	}
+	free(memory);
 }
 
 enum { STACK_BELOW = 64 * 1024 };

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum { ROOM_LEAST = 16 };
 enum { JSON_LIMIT = 512 * 1024 }; // apple.h bounds each text and `extra`: escaped, and old and new, they stay below it
 
 void changes_init(struct changes *changes, struct tenant *tenant)
@@ -48,12 +49,12 @@ static int lane_of(struct text serial)
 	return (int)(keyed_hash(key, serial) % EVENT_LANES);
 }
 
-static void *grow(void *memory, size_t count, size_t *room, size_t size)
+static void *grow(const struct changes *changes, void *memory, size_t count, size_t *room, size_t size)
 {
 	if (count < *room) {
 		return memory;
 	}
-	*room = *room > 0 ? *room * 2 : 256;
+	*room = *room > 0 ? *room * 2 : changes->rows_expected > ROOM_LEAST ? changes->rows_expected : ROOM_LEAST;
 	return reallocate(memory, *room * size);
 }
 
@@ -119,7 +120,7 @@ static int64_t add_event(struct changes *changes, const struct device_row *row, 
 {
 	const int64_t seq = changes->tenant->stream.event_seq + 1 + (int64_t)changes->event_count;
 
-	changes->events = grow(changes->events, changes->event_count, &changes->event_room, sizeof *changes->events);
+	changes->events = grow(changes, changes->events, changes->event_count, &changes->event_room, sizeof *changes->events);
 	changes->events[changes->event_count] = (struct stored_event){
 		.event = {
 			.seq = seq,
@@ -157,7 +158,7 @@ static void add_events(struct changes *changes, const struct reconcile_outcome *
 
 static void note_replacement(struct changes *changes, const struct device_row *row)
 {
-	changes->replacements = grow(changes->replacements, changes->replacement_count, &changes->replacement_room,
+	changes->replacements = grow(changes, changes->replacements, changes->replacement_count, &changes->replacement_room,
 		sizeof *changes->replacements);
 	changes->replacements[changes->replacement_count++] = row->apple.serial_number;
 	changes->tenant->has_facts = true;
@@ -171,7 +172,7 @@ static void note_claim(struct changes *changes, const struct device_row *stored,
 		stored->apple.device_assigned_date_us == row->apple.device_assigned_date_us) {
 		return;
 	}
-	changes->claims = grow(changes->claims, changes->claim_count, &changes->claim_room, sizeof *changes->claims);
+	changes->claims = grow(changes, changes->claims, changes->claim_count, &changes->claim_room, sizeof *changes->claims);
 	struct serial_claim *claim = &changes->claims[changes->claim_count++];
 
 	if (stored == NULL) {
@@ -198,7 +199,7 @@ static void note_lag(struct changes *changes, const struct device_row *stored, c
 // Of those that are stored the first one makes room for a new one.
 static struct device_row *add_row(struct changes *changes, bool new)
 {
-	changes->rows = grow(changes->rows, changes->row_count, &changes->row_room, sizeof *changes->rows);
+	changes->rows = grow(changes, changes->rows, changes->row_count, &changes->row_room, sizeof *changes->rows);
 	struct device_row *last = &changes->rows[changes->row_count++];
 
 	if (!new) {

@@ -16,6 +16,7 @@ struct changes {
 	struct tenant *tenant;
 	struct device_row *rows; // first those of which none is stored
 	size_t row_count, row_room, new_count;
+	size_t rows_expected; // a guess: so much room is made at once
 	struct stored_event *events;
 	size_t event_count, event_room;
 	size_t news_count; // rows with events

@@ -82,6 +82,7 @@ void flow_let_go(struct flow *flow)
 	flow->rows = NULL;
 	flow->row_count = 0;
 	arena_reset(&flow->tenant->scratch);
+	routing_no_facts(flow->tenant);
 }
 
 void flow_end(struct flow *flow, enum err rc)

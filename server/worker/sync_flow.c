@@ -67,6 +67,14 @@ static const char *page_kind(const struct sync_flow *sync)
 	return sync->decision.action == SYNC_FETCH_PAGE ? "fetch" : "changes";
 }
 
+// What a page holds is let go of with its turn: whoever waits for another one would keep it from all who work.
+static void end_turn(struct sync_flow *sync)
+{
+	page_turn_end(&sync->turn, sync->flow.page.count);
+	page_plan_fini(&sync->plan);
+	flow_let_go(&sync->flow);
+}
+
 static void on_turn(struct op *op)
 {
 	struct sync_flow *sync = CONTAINER_OF(CONTAINER_OF(op, struct page_turn, op), struct sync_flow, turn);
@@ -80,8 +88,6 @@ static void ask_page(struct sync_flow *sync)
 	struct apple_session *session = &flow->tenant->session;
 	const struct text cursor = flow->tenant->stream.cursor;
 
-	apple_page_fini(&flow->page);
-	page_plan_fini(&sync->plan);
 	if (sync->decision.action == SYNC_FETCH_PAGE) {
 		apple_fetch_devices(&flow->call, session, flow->tenant->stream.cursor, APPLE_PAGE_LIMIT_MAX, &flow->page);
 	} else {
@@ -162,37 +168,49 @@ static void remember_written(struct sync_flow *sync)
 
 enum { PAGE_DEVICES, PAGE_GUARDS, PAGE_FACTS }; // the statements
 
+static void find_differing(struct sync_flow *sync)
+{
+	const struct page_plan *plan = &sync->plan;
+
+	sync->differing = tenant_scratch(sync->flow.tenant, (plan->count + 1) * sizeof *sync->differing);
+	sync->decided_about = 0;
+	for (size_t i = 0; i < plan->count; i++) {
+		if (ask_known(sync, &plan->items[i]) != KNOWN_SAME) {
+			sync->differing[sync->decided_about++] = plan->items[i];
+		}
+	}
+	page_items_sort(sync->differing, sync->decided_about, sync->flow.page.devices);
+}
+
 static void plan_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
+	const int64_t tenant_id = flow->tenant->due.tenant_id;
 	struct text *serials, *decided;
 	int64_t *assigned_us;
 
 	page_plan_make(&sync->plan, flow->page.devices, flow->page.count);
 	flow_begin_read(flow);
-	serials = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *serials);
-	decided = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *decided);
-	assigned_us = tenant_scratch(flow->tenant, (sync->plan.count + 1) * sizeof *assigned_us);
+	find_differing(sync);
+	serials = tenant_scratch(flow->tenant, (sync->decided_about + 1) * sizeof *serials);
+	decided = tenant_scratch(flow->tenant, (sync->decided_about + 1) * sizeof *decided);
+	assigned_us = tenant_scratch(flow->tenant, (sync->decided_about + 1) * sizeof *assigned_us);
+	flow->changes.rows_expected = sync->decided_about;
 	sync->asked_for = 0;
-	sync->decided_about = 0;
-	for (size_t i = 0; i < sync->plan.count; i++) {
-		const struct device_record *record = &flow->page.devices[sync->plan.items[i].record];
-		const struct text serial = record->serial_number;
-		const enum known_answer known = ask_known(sync, &sync->plan.items[i]);
+	for (size_t i = 0; i < sync->decided_about; i++) {
+		const struct device_record *record = &flow->page.devices[sync->differing[i].record];
 
-		if (known == KNOWN_PERHAPS) {
-			serials[sync->asked_for++] = serial;
+		if (ask_known(sync, &sync->differing[i]) == KNOWN_PERHAPS) {
+			serials[sync->asked_for++] = record->serial_number;
 		}
-		if (known != KNOWN_SAME) {
-			assigned_us[sync->decided_about] = record->device_assigned_date_us;
-			decided[sync->decided_about++] = serial;
-		}
+		assigned_us[i] = record->device_assigned_date_us;
+		decided[i] = record->serial_number;
 	}
-	(void)store_device_by_serials(&flow->read, flow->tenant->due.tenant_id, serials, sync->asked_for);
-	(void)store_guard_by_serials(&flow->read, flow->tenant->due.tenant_id, decided, assigned_us, sync->decided_about);
+	(void)store_device_by_serials(&flow->read, tenant_id, serials, sync->asked_for);
+	(void)store_guard_by_serials(&flow->read, tenant_id, decided, assigned_us, sync->decided_about);
 	sync->asks_facts = flow->tenant->has_facts && sync->decided_about > 0;
 	if (sync->asks_facts) {
-		(void)store_fact_by_serials(&flow->read, flow->tenant->due.tenant_id, decided, sync->decided_about);
+		(void)store_fact_by_serials(&flow->read, tenant_id, decided, sync->decided_about);
 	}
 }
 
@@ -228,18 +246,15 @@ static void reconcile_page(struct sync_flow *sync)
 		flow_take_rows(flow);
 		qsort(flow->rows, flow->row_count, sizeof *flow->rows, compare_rows);
 	}
-	for (size_t i = 0; i < sync->plan.count; i++) {
-		const struct page_item *item = &sync->plan.items[i];
+	for (size_t i = 0; i < sync->decided_about; i++) {
+		const struct page_item *item = &sync->differing[i];
 		const struct device_record *record = &flow->page.devices[item->record];
+		const struct device_row *stored = stored_row(sync, record->serial_number);
+		const struct reconcile_settings settings =
+			item->gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, record, stored);
 
-		if (ask_known(sync, item) != KNOWN_SAME) {
-			const struct device_row *stored = stored_row(sync, record->serial_number);
-			const struct reconcile_settings settings =
-				item->gone ? routing_of_gone(flow->tenant) : routing_decide(flow->tenant, record, stored);
-
-			reconcile_record(&outcome, &settings, stored, record, item->gone);
-			changes_add(&flow->changes, &outcome);
-		}
+		reconcile_record(&outcome, &settings, stored, record, item->gone);
+		changes_add(&flow->changes, &outcome);
 	}
 }
 
@@ -296,7 +311,6 @@ static bool remember_seen(struct sync_flow *sync)
 {
 	for (size_t i = 0; i < sync->plan.count; i++) {
 		const struct page_item *item = &sync->plan.items[i];
-
 		const struct text serial = sync->flow.page.devices[item->record].serial_number;
 
 		sync->seen_is_known = sync->seen_is_known && !item->gone && known_is_present(&sync->known, serial);
@@ -505,7 +519,7 @@ static void end(struct sync_flow *sync, enum err rc)
 	struct tenant *tenant = sync->flow.tenant;
 
 	sync->state = SYNC_IDLE;
-	page_turn_end(&sync->turn, sync->flow.page.count);
+	end_turn(sync);
 	if (rc == OK) {
 		tenant->stream.sync = sync->machine.state;
 		tenant->stream.sync_next_at_us = sync->decision.wait_until_us;
@@ -515,8 +529,6 @@ static void end(struct sync_flow *sync, enum err rc)
 			tenant->stream.synced_at_us = tenant_now_us(tenant);
 		}
 	}
-	page_plan_fini(&sync->plan);
-	flow_let_go(&sync->flow);
 	flow_end(&sync->flow, rc);
 }
 
@@ -534,7 +546,7 @@ static void step(struct flow *flow)
 			}
 		}
 		while (sync->decision.action != SYNC_WAIT) {
-			page_turn_end(&sync->turn, flow->page.count);
+			end_turn(sync);
 			if (flow_must_stop(flow)) {
 				sync->decision = sync_failed(&sync->machine, ERR_CANCELLED, -1, tenant_occasion(flow->tenant));
 				continue;
@@ -564,6 +576,7 @@ static void step(struct flow *flow)
 				take_known(sync);
 			}
 			if (asks_apple(sync)) {
+				assert(flow->page.memory == NULL && flow->changes.rows == NULL);
 				AWAIT(sync, SYNC_WAITING_FOR_TURN, page_turn_start(&sync->turn, on_turn));
 				if (flow_must_stop(flow)) {
 					continue;

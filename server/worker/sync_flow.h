@@ -32,6 +32,7 @@ struct sync_flow {
 	struct sync_decision decision, decided;
 	struct apple_account account;
 	struct page_plan plan;
+	struct page_item *differing; // from what is known to be stored, by serial number
 	struct seen seen; // of the generation that is being fetched
 	bool seen_is_open;
 	bool seen_is_known; // everything in it is present in `known`
@@ -39,7 +40,7 @@ struct sync_flow {
 	bool known_is_open;
 	bool known_is_read; // to its end
 	size_t asked_for; // rows of the page that are read
-	size_t decided_about; // devices of it whose guards are read,
+	size_t decided_about; // how many differ: their guards are read,
 	bool asks_facts;      // and facts
 	struct arena unseen_texts;
 	struct text *unseen; // serial numbers that the generation has not seen, of the marks that were read

@@ -25,7 +25,7 @@ enum {
 	BEAT_AGAIN_MS = 500, // after one that failed
 	BEAT_TIMEOUT_MS = 3000,
 	BEATS_PER_PARTITIONS = 1000, // about an hour
-	POOL_SIZE = 4, // each keeps what its largest write needed, in libpq and in the server
+	POOL_SIZE = 3, // each keeps what its largest write needed, in libpq and in the server
 	REASON_MAX = 300,
 	SPARE_MEMORY_MAX = 8 << 20, // that the allocator may keep
 };
@@ -492,6 +492,7 @@ int worker_main(const struct config *config)
 	struct worker worker = { .process = { .config = config, .run_ended = on_run_ended } };
 	struct fault fault;
 
+	spare_memory_keep();
 	make_node_id(&worker);
 	list_init(&worker.process.runs);
 	list_init(&worker.process.breakers.all);

@@ -5,6 +5,8 @@
 #include "support/random.h"
 #include "tenants/page.h"
 
+#include <stdio.h>
+
 #define ROW(serial, operation_, op_date) \
 	{ .serial_number = { "" serial, sizeof(serial) - 1 }, .operation = (operation_), .op_date_us = (op_date) }
 
@@ -179,6 +181,64 @@ static void plans_agree_with_a_naive_model(void **state)
 	}
 }
 
+enum { MANY = 3000, SERIAL_SIZE = 16 };
+
+static char many_serials[MANY][SERIAL_SIZE];
+
+static void make_many(struct device_record records[MANY])
+{
+	for (size_t i = 0; i < MANY; i++) {
+		const int length = snprintf(many_serials[i], SERIAL_SIZE, "%c%zu", (char)('A' + random_below(26)), (i * 7919) % MANY);
+
+		records[i] = (struct device_record){ .serial_number = { many_serials[i], (size_t)length }, .op_date_us = SECOND_US };
+	}
+}
+
+static void of_many_records_the_one_that_is_there_twice_is_found(void **state)
+{
+	static struct device_record records[MANY];
+
+	(void)state;
+	for (size_t number = 0; number < 50; number++) {
+		struct page_plan plan CLEANUP(page_plan_fini), other CLEANUP(page_plan_fini);
+
+		random_case("test_page", number);
+		make_many(records);
+		page_plan_make(&plan, records, MANY);
+		LAW(plan.count == MANY && plan.duplicates == 0);
+
+		const size_t early = random_below(MANY / 2), late = MANY / 2 + random_below(MANY / 2);
+
+		records[late].serial_number = records[early].serial_number;
+		page_plan_make(&other, records, MANY);
+		LAW(other.count == MANY - 1 && other.duplicates == 1);
+		LAW(other.items[early].record == early + 1 && other.items[late - 1].record == late);
+	}
+}
+
+static void sorted_items_stand_in_the_order_of_the_bytes_of_their_serial_numbers(void **state)
+{
+	static const struct device_record records[] = {
+		ROW("ABCDEFGHIK", DEVICE_ADDED, 1),
+		ROW("\xc3\xa9", DEVICE_DELETED, 1),
+		ROW("ABCDEFGHI", DEVICE_ADDED, 1),
+		ROW("B", DEVICE_ADDED, 1),
+		ROW("ABCDEFGHIJ", DEVICE_ADDED, 1),
+		ROW("ABCDEFGH", DEVICE_ADDED, 1),
+	};
+	static const uint32_t order[] = { 5, 2, 4, 0, 3, 1 };
+	struct page_plan plan CLEANUP(page_plan_fini);
+
+	(void)state;
+	page_plan_make(&plan, records, 6);
+	page_items_sort(plan.items, plan.count, records);
+	for (size_t i = 0; i < 6; i++) {
+		assert_int_equal(plan.items[i].record, order[i]);
+		assert_int_equal(plan.items[i].gone, order[i] == 1);
+	}
+	page_items_sort(NULL, 0, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +250,8 @@ int main(void)
 		cmocka_unit_test(serial_numbers_that_begin_alike_are_different),
 		cmocka_unit_test(an_empty_page_is_an_empty_plan),
 		cmocka_unit_test(plans_agree_with_a_naive_model),
+		cmocka_unit_test(of_many_records_the_one_that_is_there_twice_is_found),
+		cmocka_unit_test(sorted_items_stand_in_the_order_of_the_bytes_of_their_serial_numbers),
 	};
 
 	return cmocka_run_group_tests_name("page", tests, NULL, NULL);

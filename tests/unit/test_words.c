@@ -4,6 +4,7 @@
 #include "depbroker/arena.h"
 #include "depbroker/clock.h"
 #include "support/cmocka_all.h"
+#include "support/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,48 @@ static void faults_are_prefixed_on_the_way_up(void **state)
 	assert_string_equal(fault.text, "page 7: no answer in 30 s");
 }
 
+enum { ODD_MAX = 7, AROUND_MAX = 20 }; // fewer than eight bytes are looked at one by one
+
+static struct text odd_text(char bytes[ODD_MAX])
+{
+	static const unsigned char odd[] = { 0, 1, 0x1f, ' ', '!', '"', '#', '[', '\\', ']', 'z', 0x7e, 0x7f, 0x80, 0xa9, 0xbf, 0xc3, 0xe2, 0x82, 0xff };
+	const size_t length = random_below(ODD_MAX + 1);
+
+	for (size_t i = 0; i < length; i++) {
+		bytes[i] = (char)odd[random_below(sizeof odd)];
+	}
+	return (struct text){ bytes, length };
+}
+
+static void what_stands_in_a_longer_text_is_read_as_it_is_alone(void **state)
+{
+	static const char plain[AROUND_MAX + 1] = "a plain text around.";
+
+	(void)state;
+	for (size_t number = 0; number < 50000; number++) {
+		struct buffer whole CLEANUP(buffer_fini) = BUFFER(100), alone CLEANUP(buffer_fini) = BUFFER(100);
+		struct buffer json CLEANUP(buffer_fini) = BUFFER(200), wanted CLEANUP(buffer_fini) = BUFFER(200);
+		char bytes[ODD_MAX];
+
+		random_case("test_words", number);
+		const struct text odd = odd_text(bytes);
+		const size_t before = random_below(AROUND_MAX + 1), after = random_below(AROUND_MAX + 1);
+
+		buffer_add(&whole, plain, before);
+		buffer_add_text(&whole, odd);
+		buffer_add(&whole, plain, after);
+		LAW(text_is_utf8(buffer_text(&whole)) == text_is_utf8(odd));
+		buffer_add_json(&alone, odd);
+		buffer_add_string(&wanted, "\"");
+		buffer_add(&wanted, plain, before);
+		buffer_add(&wanted, alone.bytes + 1, alone.length - 2);
+		buffer_add(&wanted, plain, after);
+		buffer_add_string(&wanted, "\"");
+		buffer_add_json(&json, buffer_text(&whole));
+		LAW(text_equal(buffer_text(&json), buffer_text(&wanted)));
+	}
+}
+
 static void an_arena_refuses_more_than_its_budget(void **state)
 {
 	struct arena arena = ARENA(1000);
@@ -146,6 +189,7 @@ int main(void)
 		cmocka_unit_test(instants_survive_a_round_trip_over_all_days),
 		cmocka_unit_test(instants_accept_fractions_and_offsets_and_nothing_else),
 		cmocka_unit_test(faults_are_prefixed_on_the_way_up),
+		cmocka_unit_test(what_stands_in_a_longer_text_is_read_as_it_is_alone),
 		cmocka_unit_test(an_arena_refuses_more_than_its_budget),
 	};
 
