@@ -18,6 +18,7 @@
 
 enum step { // what follows an answer
 	STEP_FINISH,  // with op.rc
+	STEP_TAKE,    // nothing, either: what was refused is the answer
 	STEP_ASK,     // the request, once more; with a new session when there is none
 	STEP_SIGN_IN, // GET /session, once more, with a fresh nonce
 };
@@ -92,6 +93,10 @@ static void send_request(struct apple_call *call, const char *method, const char
 	http->timeout_ms = call->timeout_ms;
 	http->answer_limit = answer_limit(call->session->server);
 	http->once = call->once;
+	if (call->passed != NULL && call->state == APPLE_ASKING) {
+		http->passing = call->passed->passing;
+		http->body_length = call->passed->body_length;
+	}
 	http->headers[count++] = call->credentials.bytes;
 	http->headers[count++] = call->version_header;
 	count += apple_pass_headers(call, &http->headers[count]);
@@ -252,7 +257,7 @@ static enum step judge_refusal(struct apple_call *call)
 		if (is_present_session) { // otherwise somebody has renewed it meanwhile
 			apple_session_forget(session);
 		}
-		return call->keeps_session ? STEP_FINISH : STEP_ASK;
+		return call->passed != NULL && call->passed->is_spent ? STEP_TAKE : call->keeps_session ? STEP_FINISH : STEP_ASK;
 	}
 	take_rotation(call);
 	if (call->status == 405 && endpoint->other_method != NULL && call->method != endpoint->other_method) {
@@ -269,9 +274,14 @@ static enum step judge_request(struct apple_call *call, enum err rc)
 		return STEP_FINISH;
 	}
 	if (call->status != 200 && (call->passed == NULL || apple_pass_needs_session(call))) {
-		return judge_refusal(call);
+		const enum step step = judge_refusal(call);
+
+		if (step != STEP_TAKE) {
+			return step;
+		}
+	} else {
+		take_rotation(call);
 	}
-	take_rotation(call);
 	call->op.rc = call->read(call);
 	return STEP_FINISH;
 }
@@ -294,6 +304,7 @@ static void on_answer(struct op *op)
 		end_signing_in(call, call->op.rc);
 	}
 	switch (step) {
+	case STEP_TAKE:
 	case STEP_FINISH: finish(call, call->op.rc); break;
 	case STEP_ASK: proceed(call); break;
 	case STEP_SIGN_IN: sign_in(call); break;
@@ -372,6 +383,13 @@ void apple_call_fini(struct apple_call *call)
 	buffer_fini(&call->session_url);
 	buffer_fini(&call->body);
 	buffer_fini_wiped(&call->credentials);
+}
+
+void apple_call_go_on(struct apple_call *call)
+{
+	if (call->state == APPLE_ASKING) {
+		http_call_go_on(&call->http);
+	}
 }
 
 void apple_call_cancel(struct apple_call *call)
