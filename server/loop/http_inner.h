@@ -97,6 +97,7 @@ struct http_connection {
 	bool client_is_done; // it will send nothing more
 	bool back_is_done;  // libmicrohttpd has written its answer
 	bool back_is_empty; // and we have read it
+	bool back_has_news; // it is worth a look
 };
 
 enum holder { HELD_BY_OWNER = 1, HELD_BY_MHD = 2, HELD_BY_CONNECTION = 4, HELD_BY_STREAM = 8 };
