@@ -16,6 +16,7 @@ struct curl_watch {
 	int events;   // asked for now
 	int polled;   // what libuv looks for: it may still do so for a while when nothing is asked for
 	bool is_kept; // opened by curl_loop_socket, so we hear when it is closed; the resolver's sockets are not
+	bool has_brought; // something: it is connected
 };
 
 static void must(bool worked)
@@ -101,6 +102,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		must(uv_poll_stop(poll) == 0);
 		return;
 	}
+	watch->has_brought = watch->has_brought || (status == 0 && (events & UV_READABLE) != 0);
 	curl_events |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
 	curl_events |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
 	act(watch->curl, watch->socket, curl_events);
@@ -139,6 +141,9 @@ static void watch_for_nothing(struct curl_watch *watch)
 	watch->events = 0;
 	if (!watch->is_kept) {
 		watch_close(watch);
+	} else if (!watch->has_brought) { // it may be closed without a word
+		watch->polled = 0;
+		must(uv_poll_stop(&watch->poll) == 0);
 	}
 }
 
