@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #define TIMEOUT_MS     60000
 #define CONTENT_TYPE "Content-Type: " APPLE_MEDIA_TYPE
@@ -66,12 +67,16 @@ static void write_url(struct buffer *url, const struct apple_call *call, const c
 	buffer_add_string(url, path);
 }
 
-static void clear_credentials(struct apple_call *call)
+// With room for all of them: growing would leave copies of the secret behind.
+static void clear_credentials(struct apple_call *call, size_t length)
 {
+	const size_t capacity = (length < APPLE_CREDENTIALS_MAX ? length : APPLE_CREDENTIALS_MAX) + 1;
+
 	buffer_wipe(&call->credentials);
-	if (call->credentials.bytes == NULL) { // all at once: growing would leave copies of the secret behind
-		call->credentials.capacity = APPLE_CREDENTIALS_MAX + 1;
-		call->credentials.bytes = allocate(call->credentials.capacity);
+	if (call->credentials.capacity < capacity) {
+		buffer_fini_wiped(&call->credentials);
+		call->credentials.capacity = capacity;
+		call->credentials.bytes = allocate(capacity);
 	}
 }
 
@@ -116,7 +121,7 @@ static void ask(struct apple_call *call)
 		finish_later(call, ERR_HELD_BACK);
 		return;
 	}
-	clear_credentials(call);
+	clear_credentials(call, sizeof APPLE_SESSION_HEADER ": " + strlen(call->session->token));
 	buffer_add_string(&call->credentials, APPLE_SESSION_HEADER ": ");
 	buffer_add_string(&call->credentials, call->session->token);
 	call->sent_generation = call->session->generation;
@@ -138,7 +143,7 @@ static void sign_in(struct apple_call *call)
 		return;
 	}
 	write_url(&call->session_url, call, session_endpoint.path);
-	clear_credentials(call);
+	clear_credentials(call, APPLE_CREDENTIALS_MAX);
 	const enum err rc = apple_session_authorize(call);
 
 	if (rc != OK) {
