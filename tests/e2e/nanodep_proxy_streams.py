@@ -518,7 +518,7 @@ def what_could_send_a_device_somewhere_is_read_to_its_end_first():
     slug, apple = onboarded()
     apple.act = lambda request: (request.read_body(), request.answer(200, b'{"profile_uuid":"X"}'))
     good = json.dumps({"profile_name": "main", "url": "https://mdm.example.org/enroll"}).encode() + b" " * 60000
-    for body, status in ((good, 200), (good[:1] + b'"url":"https://evil.example/",' + good[1:], 403)):
+    for body, status in ((good, 200), (good.replace(b"mdm.example.org", b"evil.example"), 403)):
         asked = apple.asked
         asking = Asking("POST", f"/proxy/{slug}/profile", "Content-Type: application/json", f"Content-Length: {len(body)}")
         asking.send(body[:-1])
