@@ -134,6 +134,13 @@ void call_answer_empty(struct call *call, unsigned status)
 	http_answer_empty(call->request, status);
 }
 
+void call_answer_stream(struct call *call, unsigned status, const char *content_type, struct http_stream *stream)
+{
+	assert(call->endpoint->answer == NULL);
+	hint_after(call, status);
+	http_answer_stream(call->request, status, content_type, stream);
+}
+
 // --- transactions ---
 
 static void on_transaction(struct op *op)

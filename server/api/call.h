@@ -128,6 +128,7 @@ void call_hint_workers(const struct service *service, int64_t tenant_id);
 void call_answer(struct call *call, unsigned status, struct buffer *body); // takes the body; too large a one becomes a problem
 void call_answer_as(struct call *call, unsigned status, const char *content_type, struct buffer *body); // likewise; the type may be NULL
 void call_answer_empty(struct call *call, unsigned status);
+void call_answer_stream(struct call *call, unsigned status, const char *content_type, struct http_stream *stream); // http_answer_stream
 void call_problem(struct call *call, enum api_problem which, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void call_problem_with(struct call *call, enum api_problem which, struct text extra, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

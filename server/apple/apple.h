@@ -115,6 +115,7 @@ struct apple_call {
 
 void apple_call_init(struct apple_call *call, void (*done)(struct op *op));
 void apple_call_fini(struct apple_call *call);   // not while it is running
+void apple_call_go_on(struct apple_call *call);  // http_call_go_on
 void apple_call_cancel(struct apple_call *call); // completes later with ERR_CANCELLED; harmless when it is not running
 bool apple_call_is_running(const struct apple_call *call);
 
@@ -224,8 +225,11 @@ struct apple_passed {
 	const char *method;
 	struct text target; // path and query, from the slash on
 	struct text body;
+	const struct http_passing *passing; // of the request and its answer; NULL: both are held whole
+	int64_t body_length;                // http_client.h
 	bool once;          // it must not reach Apple twice
 	bool takes_refusal; // of the session: it is an answer like others
+	bool is_spent;      // it cannot be sent again: a refusal of the session is the answer, and the next one gets a new session
 	const char *fields[APPLE_PASSED_FIELDS_MAX]; // lines, by apple_passed_field
 	size_t field_count;
 
@@ -239,4 +243,7 @@ void apple_passed_field(struct apple_passed *passed, struct arena *arena, struct
 // OK: Apple has answered, with whatever status; call->status. A refused session is renewed once, and the request repeated, unless the call
 // keeps its session (law 2).
 void apple_pass(struct apple_call *call, struct apple_session *session, struct apple_passed *passed);
+// In http_passing.begins: false when the answer may be a refusal of the session, which has to be read. True: call->status,
+// call->retry_after_s and content_type are those of the answer that begins.
+MUST_USE bool apple_pass_begins(struct apple_call *call);
 void apple_passed_fini(struct apple_passed *passed); // wipes

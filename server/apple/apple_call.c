@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #define TIMEOUT_MS     60000
 #define CONTENT_TYPE "Content-Type: " APPLE_MEDIA_TYPE
@@ -18,6 +19,7 @@
 
 enum step { // what follows an answer
 	STEP_FINISH,  // with op.rc
+	STEP_TAKE,    // nothing, either: what was refused is the answer
 	STEP_ASK,     // the request, once more; with a new session when there is none
 	STEP_SIGN_IN, // GET /session, once more, with a fresh nonce
 };
@@ -65,12 +67,16 @@ static void write_url(struct buffer *url, const struct apple_call *call, const c
 	buffer_add_string(url, path);
 }
 
-static void clear_credentials(struct apple_call *call)
+// With room for all of them: growing would leave copies of the secret behind.
+static void clear_credentials(struct apple_call *call, size_t length)
 {
+	const size_t capacity = (length < APPLE_CREDENTIALS_MAX ? length : APPLE_CREDENTIALS_MAX) + 1;
+
 	buffer_wipe(&call->credentials);
-	if (call->credentials.bytes == NULL) { // all at once: growing would leave copies of the secret behind
-		call->credentials.capacity = APPLE_CREDENTIALS_MAX + 1;
-		call->credentials.bytes = allocate(call->credentials.capacity);
+	if (call->credentials.capacity < capacity) {
+		buffer_fini_wiped(&call->credentials);
+		call->credentials.capacity = capacity;
+		call->credentials.bytes = allocate(capacity);
 	}
 }
 
@@ -92,6 +98,10 @@ static void send_request(struct apple_call *call, const char *method, const char
 	http->timeout_ms = call->timeout_ms;
 	http->answer_limit = answer_limit(call->session->server);
 	http->once = call->once;
+	if (call->passed != NULL && call->state == APPLE_ASKING) {
+		http->passing = call->passed->passing;
+		http->body_length = call->passed->body_length;
+	}
 	http->headers[count++] = call->credentials.bytes;
 	http->headers[count++] = call->version_header;
 	count += apple_pass_headers(call, &http->headers[count]);
@@ -111,7 +121,7 @@ static void ask(struct apple_call *call)
 		finish_later(call, ERR_HELD_BACK);
 		return;
 	}
-	clear_credentials(call);
+	clear_credentials(call, sizeof APPLE_SESSION_HEADER ": " + strlen(call->session->token));
 	buffer_add_string(&call->credentials, APPLE_SESSION_HEADER ": ");
 	buffer_add_string(&call->credentials, call->session->token);
 	call->sent_generation = call->session->generation;
@@ -133,7 +143,7 @@ static void sign_in(struct apple_call *call)
 		return;
 	}
 	write_url(&call->session_url, call, session_endpoint.path);
-	clear_credentials(call);
+	clear_credentials(call, APPLE_CREDENTIALS_MAX);
 	const enum err rc = apple_session_authorize(call);
 
 	if (rc != OK) {
@@ -252,7 +262,7 @@ static enum step judge_refusal(struct apple_call *call)
 		if (is_present_session) { // otherwise somebody has renewed it meanwhile
 			apple_session_forget(session);
 		}
-		return call->keeps_session ? STEP_FINISH : STEP_ASK;
+		return call->passed != NULL && call->passed->is_spent ? STEP_TAKE : call->keeps_session ? STEP_FINISH : STEP_ASK;
 	}
 	take_rotation(call);
 	if (call->status == 405 && endpoint->other_method != NULL && call->method != endpoint->other_method) {
@@ -269,9 +279,14 @@ static enum step judge_request(struct apple_call *call, enum err rc)
 		return STEP_FINISH;
 	}
 	if (call->status != 200 && (call->passed == NULL || apple_pass_needs_session(call))) {
-		return judge_refusal(call);
+		const enum step step = judge_refusal(call);
+
+		if (step != STEP_TAKE) {
+			return step;
+		}
+	} else {
+		take_rotation(call);
 	}
-	take_rotation(call);
 	call->op.rc = call->read(call);
 	return STEP_FINISH;
 }
@@ -294,6 +309,7 @@ static void on_answer(struct op *op)
 		end_signing_in(call, call->op.rc);
 	}
 	switch (step) {
+	case STEP_TAKE:
 	case STEP_FINISH: finish(call, call->op.rc); break;
 	case STEP_ASK: proceed(call); break;
 	case STEP_SIGN_IN: sign_in(call); break;
@@ -372,6 +388,13 @@ void apple_call_fini(struct apple_call *call)
 	buffer_fini(&call->session_url);
 	buffer_fini(&call->body);
 	buffer_fini_wiped(&call->credentials);
+}
+
+void apple_call_go_on(struct apple_call *call)
+{
+	if (call->state == APPLE_ASKING) {
+		http_call_go_on(&call->http);
+	}
 }
 
 void apple_call_cancel(struct apple_call *call)

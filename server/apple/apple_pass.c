@@ -90,7 +90,7 @@ static bool is_printable(struct text value)
 	return true;
 }
 
-static enum err read_passed(struct apple_call *call)
+static void read_type(struct apple_call *call)
 {
 	struct apple_passed *passed = call->output;
 	const struct text type = http_call_header(&call->http, "Content-Type");
@@ -99,6 +99,26 @@ static enum err read_passed(struct apple_call *call)
 	if (type.length > 0 && type.length <= APPLE_PASSED_TYPE_MAX && is_printable(type)) {
 		(void)snprintf(passed->content_type, sizeof passed->content_type, "%.*s", TEXT_ARGS(type));
 	}
+}
+
+bool apple_pass_begins(struct apple_call *call)
+{
+	const unsigned status = call->http.status;
+
+	if ((status == 401 || status == 403) && !call->passed->takes_refusal) {
+		return false;
+	}
+	call->status = status;
+	call->retry_after_s = http_retry_after_s(http_call_header(&call->http, "Retry-After"), clock_wall_us());
+	read_type(call);
+	return true;
+}
+
+static enum err read_passed(struct apple_call *call)
+{
+	struct apple_passed *passed = call->output;
+
+	read_type(call);
 	passed->answer = call->http.answer;
 	call->http.answer = BUFFER(0);
 	return OK;

@@ -14,7 +14,9 @@ struct curl_watch {
 	struct curl_loop *curl;
 	curl_socket_t socket;
 	int events;   // asked for now
+	int polled;   // what libuv looks for: it may still do so for a while when nothing is asked for
 	bool is_kept; // opened by curl_loop_socket, so we hear when it is closed; the resolver's sockets are not
+	bool has_brought; // something: it is connected
 };
 
 static void must(bool worked)
@@ -91,10 +93,16 @@ static void act(struct curl_loop *curl, curl_socket_t socket, int events)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-	const struct curl_watch *watch = CONTAINER_OF(poll, struct curl_watch, poll);
+	struct curl_watch *watch = CONTAINER_OF(poll, struct curl_watch, poll);
 	// An error is for curl to find by reading: only so does it try again on another connection when this one had been kept and was reset.
 	int curl_events = status < 0 ? CURL_CSELECT_ERR | CURL_CSELECT_IN | CURL_CSELECT_OUT : 0;
 
+	if (watch->events == 0) {
+		watch->polled = 0;
+		must(uv_poll_stop(poll) == 0);
+		return;
+	}
+	watch->has_brought = watch->has_brought || (status == 0 && (events & UV_READABLE) != 0);
 	curl_events |= (events & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0;
 	curl_events |= (events & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
 	act(watch->curl, watch->socket, curl_events);
@@ -120,18 +128,22 @@ static int on_curl_timer(CURLM *multi, long timeout_ms, void *argument)
 
 static void watch_for(struct curl_watch *watch, int events)
 {
-	if (watch->events != events) { // starting again what is started costs two system calls
-		watch->events = events;
+	watch->events = events;
+	if (watch->polled != events) { // starting again what is started costs two system calls
+		watch->polled = events;
 		must(uv_poll_start(&watch->poll, events, on_poll) == 0);
 	}
 }
 
+// A kept connection is soon used again, and has nothing to tell before: it is looked at on, until it tells something.
 static void watch_for_nothing(struct curl_watch *watch)
 {
 	watch->events = 0;
-	must(uv_poll_stop(&watch->poll) == 0);
 	if (!watch->is_kept) {
 		watch_close(watch);
+	} else if (!watch->has_brought) { // it may be closed without a word
+		watch->polled = 0;
+		must(uv_poll_stop(&watch->poll) == 0);
 	}
 }
 

@@ -45,6 +45,7 @@ struct exchange {
 	int64_t started_at_ms;
 	enum err rc;
 	void (*sending)(struct http_call *call);
+	struct deferred going_on;
 };
 
 static struct exchange *exchange_of(const struct http_call *call)
@@ -113,6 +114,7 @@ static void finish(struct exchange *exchange, enum err rc)
 	struct http_client *client = exchange->client;
 
 	assert(exchange->state == EXCHANGE_WAITING || exchange->state == EXCHANGE_ON_ITS_WAY);
+	loop_forget(&exchange->going_on);
 	if (exchange->easy != NULL) {
 		curl_loop_remove(&client->curl, exchange->easy);
 		give_back_easy(client, exchange->easy);
@@ -232,6 +234,27 @@ void http_call_start(struct http_call *call, struct http_client *client)
 		finish(exchange, ERR_CANCELLED);
 	} else {
 		send_later(client);
+	}
+}
+
+// Outside of curl, which may call for and bring parts from inside of this.
+static void on_going_on(struct deferred *going_on)
+{
+	struct exchange *exchange = CONTAINER_OF(going_on, struct exchange, going_on);
+	const CURLcode result = curl_easy_pause(exchange->easy, CURLPAUSE_CONT);
+
+	if (result != CURLE_OK) { // of a part that nobody takes any more: the transfer does not end by itself
+		finish(exchange, http_transfer_result(&exchange->transfer, exchange->easy, result, &exchange->transfer.call->op.fault));
+	}
+}
+
+void http_call_go_on(struct http_call *call)
+{
+	struct exchange *exchange = exchange_of(call);
+
+	if (exchange != NULL && exchange->state == EXCHANGE_ON_ITS_WAY && exchange->easy != NULL && !list_is_linked(&exchange->going_on.link)) {
+		exchange->going_on.run = on_going_on;
+		loop_defer(exchange->client->curl.loop, &exchange->going_on);
 	}
 }
 

@@ -8,7 +8,7 @@
 // Laws       1. op.done is called exactly once, never from inside http_call_start or http_call_cancel
 //            2. fair: calls of one `lane_key` (a tenant) wait in a queue of their own; round robin over the keys, at most
 //               `in_flight_per_key` of one key and `in_flight` in all at a time; connections are shared over keys
-//            3. the deadline is absolute and counts waiting; sizes are checked while receiving; redirects, cookies, netrc and
+//            3. the deadline is absolute and counts waiting, and what was put off; sizes are checked while receiving; redirects, cookies, netrc and
 //               proxies from the environment are off (HTTPS_PROXY is read once into the configuration by whoever asks for it)
 //            4. the address guard sees every address before a socket is opened to it, so no DNS answer gets around it
 //            5. certificates are always verified; a test or a private MDM pins its own store by `ca_file`
@@ -70,6 +70,23 @@ void http_client_close(struct http_client *client, void (*closed)(void *argument
 
 enum { HTTP_CALL_HEADERS_MAX = 16 };
 
+struct http_call;
+
+enum http_taken { HTTP_TAKEN, HTTP_TAKE_LATER, HTTP_TAKE_NO_MORE };
+enum { HTTP_GIVE_LATER = -1, HTTP_GIVE_BROKEN = -2 };
+
+// What passes by in parts instead of being held. Its functions are called from inside of libcurl: of this file they may call nothing but
+// http_call_header. After a word of "later" the part is offered, or asked for, again when http_call_go_on says so.
+struct http_passing {
+	// The body, in place of http_call.body: at most `space` bytes; 0 is its end. NULL: it does not come in parts.
+	ptrdiff_t (*give)(struct http_call *call, char *to, size_t space);
+	bool (*give_again)(struct http_call *call); // from its first byte on, for a kept connection has ended under it. False: it cannot
+	// The answer: asked once, when its head is there, in call->status, too. `length` of its body, -1: not announced. False: it is collected.
+	bool (*begins)(struct http_call *call, int64_t length);
+	enum http_taken (*take)(struct http_call *call, struct text bytes); // all of them, or none
+	size_t take_limit; // bytes; beyond it: ERR_BUDGET
+};
+
 struct http_call {
 	struct op op; // OK means that an HTTP answer was received, whatever its status.
 	              // ERR_TIMEOUT, ERR_NETWORK, ERR_FORBIDDEN_ADDRESS, ERR_BUDGET (answer too large), ERR_BAD_ANSWER, ERR_CANCELLED,
@@ -81,6 +98,8 @@ struct http_call {
 	const char *url;
 	const char *headers[HTTP_CALL_HEADERS_MAX]; // "Name: value"; NULL ends the list
 	struct text body;
+	const struct http_passing *passing; // NULL: nothing passes by
+	int64_t body_length;                // of the body that `passing` gives; -1: it is not known before its end
 	int64_t timeout_ms;
 	size_t answer_limit; // bytes of body; beyond it: ERR_BUDGET
 	bool once;           // sent on a connection of its own, and never a second time
@@ -98,6 +117,7 @@ void http_call_init(struct http_call *call, void (*done)(struct op *op)); // zer
 // Called by the client right before the request is handed to curl, after any waiting: a webhook is signed here.
 void http_call_on_sending(struct http_call *call, void (*sending)(struct http_call *call));
 void http_call_start(struct http_call *call, struct http_client *client);
+void http_call_go_on(struct http_call *call);  // later in this round, with what was put off; harmless when it is not under way
 void http_call_cancel(struct http_call *call); // completes later with ERR_CANCELLED; harmless when it is not running
 void http_call_fini(struct http_call *call);   // wipes the answer: it may hold a session token
 struct text http_call_header(const struct http_call *call, const char *name); // of the answer, case-insensitive; the last one wins

@@ -288,19 +288,20 @@ static void read_back(struct http_connection *connection)
 		if (received > 0) {
 			connection_write(connection, block, (size_t)received);
 			server_wake(connection->server, NULL);
-			continue;
-		}
-		if (received == 0 || errno != EAGAIN) {
+		} else if (received == 0 || errno != EAGAIN) {
 			back_drop(connection);
 		}
-		connection->back_is_empty = true;
-		return;
+		if (received < (ssize_t)sizeof block) { // there was no more
+			connection->back_has_news = false;
+			connection->back_is_empty = true;
+			return;
+		}
 	}
 }
 
 static bool take_answer(struct http_connection *connection)
 {
-	if (connection->back != NULL) {
+	if (connection->back != NULL && (connection->back_has_news || connection->back_is_done)) {
 		connection->back_is_empty = false;
 		read_back(connection);
 	}
@@ -320,6 +321,14 @@ static bool take_answer(struct http_connection *connection)
 
 // ---- what to wait for
 
+// What follows this request. As long as that has room, what is waited for need not change from one request to the next.
+static bool may_read_on(const struct http_connection *connection)
+{
+	const bool body_may_come = connection->phase == ADMITTING && gate_has_body(&connection->request->head);
+
+	return !body_may_come && connection->in_length < CLIENT_BLOCK;
+}
+
 static int wanted_of_client(const struct http_connection *connection)
 {
 	int events = connection->out.length > 0 ? UV_WRITABLE : 0;
@@ -329,7 +338,7 @@ static int wanted_of_client(const struct http_connection *connection)
 	case LINGERING: return events | UV_READABLE;
 	case READING_BODY: return events | (connection->in_length < CLIENT_BLOCK ? UV_READABLE : 0);
 	case ADMITTING:
-	case ANSWERING: return events | (connection->client_is_done ? 0 : UV_DISCONNECT);
+	case ANSWERING: return events | (connection->client_is_done ? 0 : may_read_on(connection) ? UV_READABLE : UV_DISCONNECT);
 	case CLOSING: break;
 	}
 	return 0;
@@ -364,7 +373,7 @@ static bool step(struct http_connection *connection)
 
 void connection_advance(struct http_connection *connection)
 {
-	if (connection->phase == READING_BODY) {
+	if (connection->phase == READING_BODY && (connection->back_has_news || connection->request->head.expects_continue)) {
 		read_back(connection); // "100 Continue"
 		if (connection->back == NULL) {
 			connection_cut(connection);
@@ -391,6 +400,7 @@ static void on_client(uv_poll_t *poll, int status, int events)
 	}
 	if ((events & UV_WRITABLE) != 0) {
 		connection_flush(connection);
+		connection->back_has_news = true;
 	}
 	if ((events & UV_READABLE) != 0 && connection->phase != CLOSING) {
 		read_client(connection);
@@ -411,6 +421,7 @@ static void on_back(uv_poll_t *poll, int status, int events)
 	if (connection == NULL) {
 		return;
 	}
+	connection->back_has_news = true;
 	if (status < 0 || (connection->phase != READING_BODY && connection->phase != ANSWERING)) {
 		back_drop(connection); // between two requests, libmicrohttpd can only have hung up
 	}

@@ -97,6 +97,7 @@ struct http_connection {
 	bool client_is_done; // it will send nothing more
 	bool back_is_done;  // libmicrohttpd has written its answer
 	bool back_is_empty; // and we have read it
+	bool back_has_news; // it is worth a look
 };
 
 enum holder { HELD_BY_OWNER = 1, HELD_BY_MHD = 2, HELD_BY_CONNECTION = 4, HELD_BY_STREAM = 8 };
@@ -116,6 +117,9 @@ struct live_request {
 	bool is_suspended;
 	bool is_handled; // the handler was called
 	bool is_answered;
+	bool comes_in_parts; // its body
+	bool body_is_whole;  // it has come
+	struct http_body_taker *taker; // of it; NULL: nobody wants it
 	struct arena own; // the handler's arena is its own to the last byte
 	struct gate_head head;
 	struct route_query query;
@@ -177,4 +181,5 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **state
 void stream_attach(struct live_request *request, struct http_stream *stream);
 struct MHD_Response *stream_response(struct stream_state *state);
 void stream_stop(struct stream_state *state); // nobody will take more
+void stream_complete(struct stream_state *state); // nor need to: the client has all that was announced
 void stream_free(struct stream_state *state);

@@ -26,12 +26,6 @@ static struct live_request *live(struct http_request *request)
 	return CONTAINER_OF(request, struct live_request, public);
 }
 
-static const struct live_request *live_to_read(const struct http_request *request)
-{
-	_Static_assert(offsetof(struct live_request, public) == 0, "a request is the start of a live request");
-	return (const struct live_request *)(const void *)request;
-}
-
 // ---- birth and end
 
 static void request_free(struct live_request *request)
@@ -207,10 +201,13 @@ static void deliver(struct live_request *request)
 		return;
 	}
 	request->response = new_response(request);
-	if (!request->in_callback) {
-		queue_response(request);
-		request_resume(request);
+	if (request->in_callback) {
+		return;
 	}
+	if (!request->comes_in_parts || request->body_is_whole) {
+		queue_response(request);
+	}
+	request_resume(request);
 }
 
 static void answer_now(struct live_request *request, unsigned status, const char *content_type, char *body, size_t length)
@@ -237,6 +234,7 @@ static void answer_problem_now(struct live_request *request, const struct proble
 static void owner_answers(struct live_request *request, unsigned status, const char *content_type, char *body, size_t length)
 {
 	assert((request->holders & HELD_BY_OWNER) != 0 && request->stream == NULL); // it answers once
+	request->taker = NULL;
 	if (request->is_answered || (request->connection == NULL && request->mhd == NULL)) {
 		request->status = request->is_answered ? request->status : status;
 		if (body != NULL) {
@@ -314,9 +312,23 @@ void request_give_up(struct live_request *request)
 	}
 }
 
+static void stop_taking(struct live_request *request)
+{
+	struct http_body_taker *taker = request->taker;
+
+	request->taker = NULL;
+	if (taker != NULL && !request->body_is_whole) {
+		taker->gone(taker);
+	}
+	if (request->comes_in_parts && !request->body_is_whole) {
+		request_resume(request); // so that libmicrohttpd hears of it
+	}
+}
+
 void request_client_gone(struct live_request *request)
 {
 	request->connection = NULL;
+	stop_taking(request);
 	if (request->stream != NULL) {
 		stream_stop(request->stream);
 	}
@@ -387,7 +399,22 @@ const struct problem *request_check_body(const struct live_request *request, str
 
 // ---- libmicrohttpd's side
 
-static enum MHD_Result handle(struct live_request *request)
+static void suspend(struct live_request *request)
+{
+	request->is_suspended = true;
+	MHD_suspend_connection(request->mhd);
+}
+
+static void queue_or_suspend(struct live_request *request)
+{
+	if (request->response != NULL) {
+		queue_response(request);
+	} else {
+		suspend(request);
+	}
+}
+
+static void call_handler(struct live_request *request)
 {
 	request->is_handled = true;
 	request->public.body = buffer_text(&request->body);
@@ -395,13 +422,59 @@ static enum MHD_Result handle(struct live_request *request)
 	request->in_callback = true;
 	request->public.route->handle(&request->public);
 	request->in_callback = false;
-	if (request->response != NULL) {
-		queue_response(request);
-	} else {
-		request->is_suspended = true;
-		MHD_suspend_connection(request->mhd);
-	}
+}
+
+static enum MHD_Result handle(struct live_request *request)
+{
+	call_handler(request);
+	queue_or_suspend(request);
 	return MHD_YES;
+}
+
+// Its body is read on in any case: libmicrohttpd takes no answer in the middle of it.
+static void handle_before_body(struct live_request *request)
+{
+	call_handler(request);
+	assert(request->taker != NULL || request->is_answered);
+}
+
+static void offer_part(struct live_request *request, const char *upload, size_t *upload_size)
+{
+	if (request->taker != NULL) {
+		request->in_callback = true;
+		*upload_size -= request->taker->take(request->taker, (struct text){ upload, *upload_size });
+		request->in_callback = false;
+	}
+	if (request->taker == NULL) {
+		*upload_size = 0;
+	} else if (*upload_size > 0) {
+		suspend(request);
+	}
+}
+
+static enum MHD_Result end_parts(struct live_request *request)
+{
+	struct http_body_taker *taker = request->taker;
+
+	request->body_is_whole = true;
+	request->taker = NULL;
+	if (taker != NULL) {
+		request->in_callback = true;
+		taker->ended(taker);
+		request->in_callback = false;
+	}
+	if (request->connection == NULL || (request->is_answered && request->response == NULL)) {
+		return MHD_NO;
+	}
+	queue_or_suspend(request);
+	return MHD_YES;
+}
+
+static bool wants_parts(const struct live_request *request)
+{
+	bool (*in_parts)(const struct http_request *request) = request->public.route->in_parts;
+
+	return in_parts != NULL && gate_has_body(&request->head) && in_parts(&request->public);
 }
 
 // NULL when the client has gone meanwhile.
@@ -428,7 +501,18 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, cons
 	(void)server, (void)method, (void)version;
 	if (request == NULL) {
 		*state = request = begin(mhd, url);
+		if (request != NULL && wants_parts(request)) {
+			request->comes_in_parts = true;
+			handle_before_body(request);
+		}
 		return request != NULL ? MHD_YES : MHD_NO;
+	}
+	if (request->comes_in_parts && *upload_size > 0) {
+		offer_part(request, upload, upload_size);
+		return MHD_YES;
+	}
+	if (request->comes_in_parts) {
+		return end_parts(request);
 	}
 	if (*upload_size > 0) {
 		buffer_add(&request->body, upload, *upload_size);
@@ -456,54 +540,28 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **state
 		}
 		server_wake(request->public.server, request->connection);
 	}
-	if (request->stream != NULL) {
+	stop_taking(request);
+	if (request->stream != NULL && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+		stream_complete(request->stream);
+	} else if (request->stream != NULL) {
 		stream_stop(request->stream);
 	}
 	request_let_go(request, HELD_BY_MHD);
 }
 
-// ---- what a handler may ask
-
-struct text http_request_header(const struct http_request *request, const char *name)
+void http_body_take(struct http_request *request, struct http_body_taker *taker)
 {
-	return gate_field(&live_to_read(request)->head, name);
+	struct live_request *mine = live(request);
+
+	assert(mine->comes_in_parts && mine->in_callback && mine->taker == NULL && !mine->is_answered);
+	mine->taker = taker;
 }
 
-struct text http_request_query(const struct http_request *request, const char *name)
+void http_body_go_on(struct http_request *request)
 {
-	const struct route_query *query = &live_to_read(request)->query;
+	struct live_request *mine = live(request);
 
-	for (size_t i = 0; i < query->count; i++) {
-		if (text_equal_string(query->names[i], name)) {
-			return query->values[i];
-		}
+	if (mine->comes_in_parts && !mine->body_is_whole && !mine->in_callback) {
+		request_resume(mine);
 	}
-	return TEXT_NONE;
-}
-
-size_t http_request_query_count(const struct http_request *request)
-{
-	return live_to_read(request)->query.count;
-}
-
-struct text http_request_raw_query(const struct http_request *request)
-{
-	return live_to_read(request)->head.query;
-}
-
-bool http_request_field(const struct http_request *request, size_t index, struct text *name, struct text *value)
-{
-	const struct gate_head *head = &live_to_read(request)->head;
-
-	if (index >= head->field_count) {
-		return false;
-	}
-	*name = head->fields[index].name;
-	*value = head->fields[index].value;
-	return true;
-}
-
-struct text http_request_query_name(const struct http_request *request, size_t index)
-{
-	return index < live_to_read(request)->query.count ? live_to_read(request)->query.names[index] : TEXT_NONE;
 }

@@ -11,6 +11,17 @@ static bool next_part(struct text *rest, char separator, struct text *part)
 	return rest->bytes != NULL;
 }
 
+// What is literal before the first parameter: most patterns are told apart by it.
+static bool begins_alike(const char *pattern, struct text path)
+{
+	size_t at = 0;
+
+	while (pattern[at] != '\0' && pattern[at] != '{' && pattern[at] != '*' && at < path.length && pattern[at] == path.bytes[at]) {
+		at++;
+	}
+	return pattern[at] == '\0' || pattern[at] == '{' || pattern[at] == '*' || at == path.length;
+}
+
 static bool matches(const char *pattern, struct text path, struct text parameters[HTTP_PARAMETERS_MAX])
 {
 	struct text pattern_rest = text_of(pattern + 1);
@@ -80,7 +91,7 @@ const struct http_route *route_find(const struct http_route *routes, size_t coun
 	for (size_t i = 0; i < count; i++) {
 		struct text found[HTTP_PARAMETERS_MAX] = { TEXT_NONE };
 
-		if (!matches(routes[i].pattern, path, found)) {
+		if (!begins_alike(routes[i].pattern, path) || !matches(routes[i].pattern, path, found)) {
 			continue;
 		}
 		if (routes[i].method == NULL || text_equal_string(wanted, routes[i].method)) {

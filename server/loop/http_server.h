@@ -6,7 +6,8 @@
 //            must answer exactly once, even when the client has gone or the deadline has passed meanwhile (then the answer
 //            is dropped). Texts of a request live as long as the request. The request's arena is the handler's to use.
 // Thread     loop thread only.
-// Laws       1. order: gate (raw head) -> route -> admit -> body -> handle -> answer. Nothing of the body is read before admit agreed
+// Laws       1. order: gate (raw head) -> route -> admit -> body -> handle -> answer. Nothing of the body is read before admit agreed;
+//               a body in parts (http_body_take) follows `handle`
 //            2. the gate refuses what libmicrohttpd lets pass: two Content-Length, Content-Length with Transfer-Encoding, two
 //               Host, a URI with %2f %5c %00-%1f or dot segments, bytes outside of ASCII (architecture, section 7 "HTTP edge")
 //            3. limits: head 16 KiB, 64 headers, URL 4 KiB, body by route (1 MiB by default) counted while it streams in
@@ -29,6 +30,7 @@ struct http_route {
 	const char *pattern; // "/api/v1/tenants/{tenant}/devices/{serial}"; a pattern ending in "/*" takes everything below
 	void (*handle)(struct http_request *request);
 	size_t body_limit; // bytes; 0: the server's default
+	bool (*in_parts)(const struct http_request *request); // whether its body, if it has one, comes by http_body_take. NULL: never
 	const void *tag;   // the owner's own word about the route, for `admit`
 };
 
@@ -39,7 +41,7 @@ struct http_request {
 	struct text method;
 	struct text path; // raw, without the query
 	struct text parameters[HTTP_PARAMETERS_MAX]; // of the pattern's {names}, in order, percent-decoded
-	struct text body;
+	struct text body; // empty when it comes in parts
 	struct text client_address; // "127.0.0.1" of the peer
 	char id[33];                // 32 hex digits, also sent as X-Request-Id
 	struct arena arena;         // 2 MiB
@@ -75,6 +77,19 @@ void http_server_close(struct http_server *server, int64_t drain_ms, void (*clos
 // For `admit`: go on with the body and the handler.
 void http_admit(struct http_request *request);
 
+// A body in parts: bounded by the route's limit, and by nothing but the taker's room while it waits. All of it is called from inside of
+// libmicrohttpd and only leaves word, for another round. An answer that is given before its end is sent after it; then nobody takes the rest.
+struct http_body_taker {
+	size_t (*take)(struct http_body_taker *taker, struct text bytes); // how many; the others are offered again after http_body_go_on
+	void (*ended)(struct http_body_taker *taker);
+	void (*gone)(struct http_body_taker *taker); // it has no end: its client has gone, or was too slow. There is still to be an answer
+};
+
+void http_body_take(struct http_request *request, struct http_body_taker *taker); // in `handle`, before it returns or answers
+void http_body_go_on(struct http_request *request);
+bool http_request_has_body(const struct http_request *request);
+int64_t http_request_body_length(const struct http_request *request); // as announced; -1: in chunks
+
 struct text http_request_header(const struct http_request *request, const char *name); // TEXT_NONE when absent
 // A query parameter, percent- and plus-decoded. TEXT_NONE when absent; a repeated one has been refused with 400 already.
 struct text http_request_query(const struct http_request *request, const char *name);
@@ -101,6 +116,7 @@ void http_answer_problem(struct http_request *request, const struct problem *pro
 struct http_stream {
 	struct http_request *request;
 	size_t buffer_limit;
+	uint64_t length; // of all that will be written, which the client is told; 0: it is not known
 	void (*drained)(struct http_stream *stream);
 	void (*gone)(struct http_stream *stream);
 	void *owner;
@@ -111,6 +127,7 @@ struct http_stream {
 void http_answer_stream(struct http_request *request, unsigned status, const char *content_type, struct http_stream *stream);
 MUST_USE bool http_stream_write(struct http_stream *stream, struct text bytes);
 void http_stream_end(struct http_stream *stream); // nothing may touch the stream or the request afterwards
+void http_stream_break(struct http_stream *stream); // likewise; and the client sees that the answer is not complete
 
 // Counters since the start, for metrics.
 struct http_server_counters {

@@ -13,6 +13,7 @@ struct stream_state {
 	struct buffer waiting;
 	size_t taken; // of it
 	bool has_ended;
+	bool is_broken; // ended before it was complete
 	bool is_stopped; // nobody takes more
 	bool wants_drained;
 	struct deferred tell;
@@ -59,6 +60,11 @@ void stream_stop(struct stream_state *state)
 	request_resume(request); // so that libmicrohttpd hears that it breaks off
 }
 
+void stream_complete(struct stream_state *state)
+{
+	state->is_stopped = true;
+}
+
 void stream_free(struct stream_state *state)
 {
 	if (state != NULL) {
@@ -83,7 +89,7 @@ static ssize_t read_stream(void *argument, uint64_t position, char *to, size_t s
 			state->stream->drained(state->stream);
 		}
 	}
-	if (state->is_stopped) {
+	if (state->is_stopped || state->is_broken) {
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	}
 	if (left_of(state) == 0 && state->has_ended) {
@@ -107,7 +113,9 @@ static ssize_t read_stream(void *argument, uint64_t position, char *to, size_t s
 
 struct MHD_Response *stream_response(struct stream_state *state)
 {
-	return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, state, NULL);
+	const uint64_t length = state->stream->length;
+
+	return MHD_create_response_from_callback(length > 0 ? length : MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, state, NULL);
 }
 
 static void move_to_front(struct stream_state *state)
@@ -137,11 +145,20 @@ bool http_stream_write(struct http_stream *stream, struct text bytes)
 	return true;
 }
 
+void http_stream_break(struct http_stream *stream)
+{
+	struct stream_state *state = stream->inner;
+
+	state->is_broken = true;
+	http_stream_end(stream);
+}
+
 void http_stream_end(struct http_stream *stream)
 {
 	struct stream_state *state = stream->inner;
 
 	assert(!state->has_ended);
+	state->request->taker = NULL;
 	state->has_ended = true;
 	state->stream = NULL;
 	request_resume(state->request);

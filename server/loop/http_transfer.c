@@ -36,13 +36,43 @@ static bool add_secret(struct buffer *buffer, const void *bytes, size_t length)
 }
 
 // What the answer says of its length is believed as far as the limit: memory that is not written costs nothing.
-static void make_room(const struct http_transfer *transfer)
+static void make_room(const struct http_transfer *transfer, int64_t length)
 {
-	curl_off_t length = -1;
-
-	if (curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK && length > 0 && length < ROOM_AT_ONCE) {
+	if (length > 0 && length < ROOM_AT_ONCE) {
 		buffer_reserve(&transfer->call->answer, (size_t)length + ROOM_BEHIND);
 	}
+}
+
+static void begin_body(struct http_transfer *transfer)
+{
+	struct http_call *call = transfer->call;
+	curl_off_t length = -1;
+	long status = 0;
+
+	(void)curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	(void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	call->status = (unsigned)status;
+	transfer->body_has_begun = true;
+	transfer->passes_by = call->passing != NULL && call->passing->begins != NULL && call->passing->begins(call, (int64_t)length);
+	if (!transfer->passes_by) {
+		make_room(transfer, (int64_t)length);
+	}
+}
+
+static size_t pass_on(struct http_transfer *transfer, struct text bytes)
+{
+	const struct http_passing *passing = transfer->call->passing;
+
+	if (bytes.length > passing->take_limit - transfer->passed_length) {
+		transfer->answer_is_too_large = true;
+		return 0;
+	}
+	switch (passing->take(transfer->call, bytes)) {
+	case HTTP_TAKEN: transfer->passed_length += bytes.length; return bytes.length;
+	case HTTP_TAKE_LATER: return CURL_WRITEFUNC_PAUSE;
+	case HTTP_TAKE_NO_MORE: break;
+	}
+	return 0;
 }
 
 static size_t on_body(char *bytes, size_t one, size_t length, void *argument)
@@ -50,8 +80,11 @@ static size_t on_body(char *bytes, size_t one, size_t length, void *argument)
 	struct http_transfer *transfer = argument;
 
 	(void)one;
-	if (transfer->call->answer.capacity == 0) {
-		make_room(transfer);
+	if (!transfer->body_has_begun) {
+		begin_body(transfer);
+	}
+	if (transfer->passes_by && length > 0) {
+		return pass_on(transfer, (struct text){ bytes, length });
 	}
 	if (length > 0 && !add_secret(&transfer->call->answer, bytes, length)) {
 		transfer->answer_is_too_large = true;
@@ -82,6 +115,21 @@ static size_t on_head(char *line, size_t one, size_t length, void *argument)
 		transfer->head_is_complete = true;
 	}
 	return length;
+}
+
+static size_t on_give(char *to, size_t one, size_t space, void *argument)
+{
+	struct http_transfer *transfer = argument;
+	const ptrdiff_t given = transfer->call->passing->give(transfer->call, to, one * space);
+
+	return given == HTTP_GIVE_LATER ? CURL_READFUNC_PAUSE : given == HTTP_GIVE_BROKEN ? CURL_READFUNC_ABORT : (size_t)given;
+}
+
+static int on_seek(void *argument, curl_off_t offset, int origin)
+{
+	struct http_transfer *transfer = argument;
+
+	return offset == 0 && origin == SEEK_SET && transfer->call->passing->give_again(transfer->call) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
 static void log_refused(const struct http_transfer *transfer, const struct sockaddr *address)
@@ -187,18 +235,31 @@ static enum err make_headers(struct http_transfer *transfer, struct fault *fault
 	return OK;
 }
 
+static void set_body(struct http_transfer *transfer, CURL *easy)
+{
+	const struct http_call *call = transfer->call;
+
+	if (call->passing != NULL && call->passing->give != NULL) {
+		CURL_SET(easy, CURLOPT_POST, 1L);
+		CURL_SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_length);
+		CURL_SET(easy, CURLOPT_READFUNCTION, on_give);
+		CURL_SET(easy, CURLOPT_READDATA, transfer);
+		CURL_SET(easy, CURLOPT_SEEKFUNCTION, on_seek);
+		CURL_SET(easy, CURLOPT_SEEKDATA, transfer);
+	} else if (call->body.length > 0 || strcmp(call->method, "POST") == 0 || strcmp(call->method, "PUT") == 0) {
+		CURL_SET(easy, CURLOPT_POSTFIELDS, call->body.length > 0 ? call->body.bytes : "");
+		CURL_SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.length);
+	}
+}
+
 static void set_request(struct http_transfer *transfer, CURL *easy)
 {
 	const struct http_call *call = transfer->call;
-	const bool has_body = call->body.length > 0 || strcmp(call->method, "POST") == 0 || strcmp(call->method, "PUT") == 0;
 
 	CURL_SET(easy, CURLOPT_URL, call->url);
 	CURL_SET(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
 	CURL_SET(easy, CURLOPT_PROTOCOLS_STR, transfer->config->allow_plain_http ? "http,https" : "https");
-	if (has_body) {
-		CURL_SET(easy, CURLOPT_POSTFIELDS, call->body.length > 0 ? call->body.bytes : "");
-		CURL_SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.length);
-	}
+	set_body(transfer, easy);
 	CURL_SET(easy, CURLOPT_CUSTOMREQUEST, call->method);
 	CURL_SET(easy, CURLOPT_HTTPHEADER, transfer->headers);
 	CURL_SET(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); // a proxy gets none of them
@@ -286,7 +347,7 @@ enum err http_transfer_result(struct http_transfer *transfer, CURL *easy, CURLco
 	}
 	if (transfer->answer_is_too_large) {
 		return fault_set(fault, ERR_BUDGET, "the answer is larger than allowed (%zu bytes, %d of head)",
-			transfer->call->answer_limit, (int)HTTP_HEADS_MAX);
+			transfer->passes_by ? transfer->call->passing->take_limit : transfer->call->answer_limit, (int)HTTP_HEADS_MAX);
 	}
 	if (code == OK) {
 		(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
@@ -306,6 +367,9 @@ void http_transfer_wipe(struct http_transfer *transfer)
 	transfer->call->status = 0;
 	transfer->heads_length = 0;
 	transfer->head_is_complete = false;
+	transfer->body_has_begun = false;
+	transfer->passes_by = false;
+	transfer->passed_length = 0;
 	transfer->address_is_refused = false;
 	transfer->answer_is_too_large = false;
 }

@@ -3,7 +3,7 @@
 // http_transfer.h - one request as curl sees it: the options of its easy handle, and what comes back.
 //
 // Ownership  embedded in what http_client.c keeps for a call. The easy handle is lent from _prepare until it is reset.
-// Laws       1. answers are bounded while they arrive: the body by the call's limit, all heads together by HTTP_HEADS_MAX
+// Laws       1. answers are bounded while they arrive: the body by the call's limit, or by that of what passes by, all heads together by HTTP_HEADS_MAX
 //            2. nothing of the request is copied here, and all memory of the answer is wiped before it is freed
 #pragma once
 
@@ -24,6 +24,9 @@ struct http_transfer {
 	struct buffer head;           // the lines of the last head that was received
 	size_t heads_length;          // of all, with those of interim answers
 	bool head_is_complete;
+	bool body_has_begun;  // of the answer
+	bool passes_by;       // it is not collected
+	size_t passed_length; // of it
 	bool address_is_refused;
 	bool answer_is_too_large;
 };

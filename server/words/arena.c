@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Most arenas hold little, and all of a block is wiped when it is freed.
+#define FIRST_SIZE ((size_t)4 * 1024)
 #define BLOCK_SIZE ((size_t)16 * 1024)
 
 struct arena_block {
@@ -24,7 +26,7 @@ static struct arena_block *block_with_room(struct arena *arena, size_t size)
 	if (block != NULL && block->size - block->used >= size) {
 		return block;
 	}
-	block_size = size > BLOCK_SIZE / 4 ? size : BLOCK_SIZE;
+	block_size = size > FIRST_SIZE ? size : block == NULL ? FIRST_SIZE : BLOCK_SIZE;
 	block = reallocate(NULL, sizeof *block + block_size); // zeroed where it is taken: most of a block never is
 	block->used = 0;
 	block->size = block_size;

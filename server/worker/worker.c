@@ -464,7 +464,7 @@ static enum err open_clients(struct worker *worker, struct fault *fault)
 		.guard = HTTP_ADDRESS_PUBLIC_ONLY,
 		.in_flight = 2 * RUNS_TELLING_MAX, // those that hang have one each, until they are known not to (delivery.c)
 		.in_flight_per_key = 16, // of one client: the lanes of two endpoints
-		.connections = 64,
+		.connections = 64 + RUNS_TELLING_MAX, // so that those that hang keep none of the others' from being used again
 	};
 
 	TRY(address_ranges_parse(&worker->allowed, &worker->allowed_count, text_of(config->webhook_allow), fault));

@@ -8,10 +8,13 @@
 # `depbroker serve` with its embedded PostgreSQL, fsync on, and tests/receiver, which verifies each signature, on the same machine.
 # Throughput: the events of some clients wait in the log until their endpoints are enabled; each is sent alone, or up to 500 of a request.
 # Latency: some clients get new devices once a second, 500 events a second in all; from the time of the commit (PostgreSQL's own) to that
-# at which the receiver has the request in its hands. Then a tenth of the endpoints take requests and never answer, from one moment on:
-# the others' latency with that moment in it, to theirs before.
+# at which the receiver has the request in its hands. Then two installations side by side, with half of the events each: in one of them a
+# tenth of the endpoints take requests and never answer, from its first measured moment on. The others' latency, to that of the same clients
+# of the other installation at the same time: what a shared machine does to one, it does to both, and logs grow alike.
 import argparse
+import concurrent.futures
 import json
+import multiprocessing
 import os
 import statistics
 import sys
@@ -40,6 +43,9 @@ class Deliveries(Installation):
                                                                        "url": f"{self.receiver_url}/webhook/{slug}"})
             self.receiver.send("PUT", f"/secret/{slug}", made["secret"])
             self.clients.append((slug, server, made["id"]))
+
+    def slugs(self):
+        return [slug for slug, _, _ in self.clients]
 
     def ask_receiver(self, method, path, body=None):
         return self.receiver.ask(method, path, body)
@@ -93,9 +99,9 @@ def keep_commit_times(broker):
         raise SystemExit("PostgreSQL does not keep the times of commits")
 
 
-def add_devices(broker, options, rounds, first):
+def add_devices(broker, options, rate, rounds, first):
     """So many a second, client by client; `first` is the number of the first new device of each."""
-    each = options.rate // len(broker.clients)
+    each = rate // len(broker.clients)
     begin, step = time.monotonic(), 1 / len(broker.clients)
     for turn in range(rounds * len(broker.clients)):
         slug, server, _ = broker.clients[turn % len(broker.clients)]
@@ -137,31 +143,55 @@ def p50_p99(samples):
     return cuts[49], cuts[98]
 
 
-def latency(options):
+def get_ready(broker, options):
+    """(number of the next new device of each, last message so far)"""
+    keep_commit_times(broker)
+    broker.add(options.hooked_clients, 0, 1)
+    broker.release()
+    wait_until(lambda: broker.count_fetched() == options.hooked_clients, "every client is fetched", 600)
+    number, _ = add_devices(broker, options, options.rate, 5, 1)  # sessions, caches, statements
+    _, last = latencies(broker, 0, broker.slugs(), 60)
+    return number, last
+
+
+def calm(options):
     with Deliveries(options.build) as broker:
-        keep_commit_times(broker)
-        broker.add(options.hooked_clients, 0, 1)
-        broker.release()
-        wait_until(lambda: broker.count_fetched() == options.hooked_clients, "every client is fetched", 600)
-        number, _ = add_devices(broker, options, 5, 1)  # sessions, caches, statements
-        slugs = [slug for slug, _, _ in broker.clients]
-        hanging, healthy = slugs[:options.hooked_clients // 10], slugs[options.hooked_clients // 10:]
-        _, last = latencies(broker, 0, slugs, 60)
+        number, last = get_ready(broker, options)
         begin = broker.begin()
-        number, seconds = add_devices(broker, options, options.seconds, number)
+        _, seconds = add_devices(broker, options, options.rate, options.seconds, number)
         used = broker.used_since(begin)
-        before, last = latencies(broker, last, healthy, 60)
-        for slug in hanging:
+        found, _ = latencies(broker, last, broker.slugs(), 60)
+    p50, p99 = p50_p99(found)
+    tell(f"{len(found) / seconds:.0f} events a second: {used}; p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+    return {"rate": len(found) / seconds, "deliveries": len(found), "p50_ms": p50, "p99_ms": p99}
+
+
+def beside_another(options, count, together):
+    """Half the events, from the moment on at which both begin; `count` endpoints hang. (p50, p99, most, CPU)"""
+    with Deliveries(options.build) as broker:
+        number, last = get_ready(broker, options)
+        for slug in broker.slugs()[:count]:
             broker.ask_receiver("PUT", "/faults", {"name": slug, **HANGING})
-        number, _ = add_devices(broker, options, 2 * options.seconds, number)
-        after, _ = latencies(broker, last, healthy, 120)
-    rate = options.seconds * (options.rate // options.hooked_clients) * options.hooked_clients / seconds
-    tell(f"{rate:.0f} events a second: {used}; without hanging ones p50 {p50_p99(before)[0]:.2f} ms, p99 {p50_p99(before)[1]:.2f} ms; with "
-         f"{len(hanging)} of {options.hooked_clients} p50 {p50_p99(after)[0]:.2f} ms, p99 {p50_p99(after)[1]:.2f} ms, most {max(after):.0f} ms")
-    return {
-        "rate": rate, "deliveries": len(before), "p50_ms": p50_p99(before)[0], "p99_ms": p50_p99(before)[1],
-        "hanging": len(hanging), "hanging_p50_ms": p50_p99(after)[0], "hanging_p99_ms": p50_p99(after)[1],
-        "hanging_ratio": p50_p99(after)[1] / p50_p99(before)[1], "hanging_most_ms": max(after),
+        together.wait(600)
+        begin = broker.begin()
+        add_devices(broker, options, options.rate // 2, 2 * options.seconds, number)
+        used = broker.used_since(begin)
+        found, _ = latencies(broker, last, broker.slugs()[options.hooked_clients // 10:], 120)
+    p50, p99 = p50_p99(found)
+    tell(f"{count} of {options.hooked_clients} hanging: {used}; p50 {p50:.2f} ms, p99 {p99:.2f} ms, most {max(found):.0f} ms")
+    return p50, p99, max(found), used.depbroker + used.postgres
+
+
+def latency(options):
+    hanging = options.hooked_clients // 10
+    found = calm(options)
+    with multiprocessing.Manager() as manager, concurrent.futures.ProcessPoolExecutor(2) as pool:
+        together = manager.Barrier(2)
+        without, those = (pool.submit(beside_another, options, count, together) for count in (0, hanging))
+        without, those = without.result(), those.result()
+    return found | {
+        "hanging": hanging, "without_p50_ms": without[0], "without_p99_ms": without[1], "hanging_p50_ms": those[0], "hanging_p99_ms": those[1],
+        "hanging_ratio": those[1] / without[1], "hanging_most_ms": those[2], "hanging_cpu_ratio": those[3] / without[3],
     }
 
 
@@ -170,7 +200,7 @@ def add_options(parser):
     parser.add_argument("--waiting", type=int, default=5000, help="events of each of them")
     parser.add_argument("--hooked-clients", type=int, default=50, help="that get new devices all the time")
     parser.add_argument("--rate", type=int, default=500, help="events a second of all of them")
-    parser.add_argument("--seconds", type=int, default=30, help="of that; and twice as long with hanging endpoints")
+    parser.add_argument("--seconds", type=int, default=30, help="of that; and twice as long side by side")
 
 
 PARTS = {"alone": lambda options: throughput(options, 1), "batches": lambda options: throughput(options, 500), "latency": latency}

@@ -118,11 +118,12 @@ static void on_empty(struct http_request *request)
 	http_answer_empty(request, 204);
 }
 
-// ?size=N bytes through a small buffer; ?size=0 never ends.
+// ?size=N bytes through a small buffer; ?size=0 never ends. ?length=N announces them; ?breaks=1 breaks off in place of the end.
 struct stream_state {
 	struct http_stream stream;
 	size_t left;
 	bool is_endless;
+	bool breaks;
 };
 
 static void write_on(struct http_stream *stream)
@@ -140,7 +141,11 @@ static void write_on(struct http_stream *stream)
 		world->stream_bytes_written += length;
 		state->left -= state->is_endless ? 0 : length;
 	}
-	http_stream_end(stream);
+	if (state->breaks) {
+		http_stream_break(stream);
+	} else {
+		http_stream_end(stream);
+	}
 }
 
 static void on_gone(struct http_stream *stream)
@@ -167,7 +172,9 @@ static void on_stream(struct http_request *request)
 	assert_non_null(state);
 	state->left = size.length > 0 ? strtoul(size.bytes, NULL, 10) : 0;
 	state->is_endless = state->left == 0;
+	state->breaks = http_request_query(request, "breaks").length > 0;
 	state->stream = (struct http_stream){ .buffer_limit = 8000, .drained = write_on, .gone = on_gone, .owner = state };
+	state->stream.length = http_request_query(request, "length").length > 0 ? strtoul(http_request_query(request, "length").bytes, NULL, 10) : 0;
 	world_of(request)->is_starting_stream = true;
 	http_answer_stream(request, 200, "text/plain", &state->stream);
 	world_of(request)->is_starting_stream = false;
@@ -176,7 +183,88 @@ static void on_stream(struct http_request *request)
 	}
 }
 
+// The body, a thousand bytes in each round; answers with it. ?how=early answers at once, ?how=never takes nothing.
+struct taking {
+	struct http_body_taker taker;
+	struct http_request *request;
+	struct deferred next;
+	struct buffer body;
+	bool has_taken; // in this round
+	bool never;
+};
+
+static void on_next(struct deferred *next)
+{
+	struct taking *taking = CONTAINER_OF(next, struct taking, next);
+
+	taking->has_taken = false;
+	http_body_go_on(taking->request);
+}
+
+static size_t take_part(struct http_body_taker *taker, struct text bytes)
+{
+	struct taking *taking = CONTAINER_OF(taker, struct taking, taker);
+	struct world *world = world_of(taking->request);
+	const size_t taken = taking->never || taking->has_taken ? 0 : bytes.length < 1000 ? bytes.length : 1000;
+
+	assert_true(bytes.length > 0);
+	world->part_bytes_offered = bytes.length > world->part_bytes_offered ? bytes.length : world->part_bytes_offered;
+	buffer_add(&taking->body, bytes.bytes, taken);
+	if (taken > 0) {
+		taking->has_taken = true;
+		loop_defer(&world->loop, &taking->next);
+		(void)sem_post(&world->part_one);
+	}
+	return taken;
+}
+
+static void on_body_ended(struct http_body_taker *taker)
+{
+	struct taking *taking = CONTAINER_OF(taker, struct taking, taker);
+
+	loop_forget(&taking->next);
+	http_answer_buffer(taking->request, 200, "text/plain", &taking->body);
+}
+
+static void on_body_gone(struct http_body_taker *taker)
+{
+	struct taking *taking = CONTAINER_OF(taker, struct taking, taker);
+
+	loop_forget(&taking->next);
+	(void)sem_post(&world_of(taking->request)->gone_one);
+	buffer_fini(&taking->body);
+	park(taking->request); // somebody still has to answer
+}
+
+static bool is_in_parts(const struct http_request *request)
+{
+	return !text_equal_string(http_request_query(request, "how"), "whole");
+}
+
+static void on_parts(struct http_request *request)
+{
+	struct taking *taking = arena_take(&request->arena, sizeof *taking);
+	const struct text how = http_request_query(request, "how");
+
+	world_of(request)->handled++;
+	assert_non_null(taking);
+	if (!http_request_has_body(request) || !is_in_parts(request)) {
+		http_answer(request, 200, "text/plain", request->body);
+		return;
+	}
+	assert_int_equal(request->body.length, 0);
+	*taking = (struct taking){ .taker = { take_part, on_body_ended, on_body_gone }, .request = request, .next = { .run = on_next } };
+	taking->body = BUFFER(16 << 20);
+	taking->never = text_equal_string(how, "never");
+	if (text_equal_string(how, "early")) {
+		http_answer(request, 200, "text/plain", TEXT("early"));
+	} else {
+		http_body_take(request, &taking->taker);
+	}
+}
+
 static const struct http_route routes[] = {
+	{ .method = NULL, .pattern = "/parts", .handle = on_parts, .in_parts = is_in_parts, .body_limit = 16 << 20 },
 	{ .method = "GET", .pattern = "/hello", .handle = on_hello },
 	{ .method = "POST", .pattern = "/echo", .handle = on_echo },
 	{ .method = "PATCH", .pattern = "/echo", .handle = on_echo },
@@ -223,6 +311,7 @@ void world_init(struct world *world)
 	assert_int_equal(sem_init(&world->called, 0, 0), 0);
 	assert_int_equal(sem_init(&world->parked_one, 0, 0), 0);
 	assert_int_equal(sem_init(&world->gone_one, 0, 0), 0);
+	assert_int_equal(sem_init(&world->part_one, 0, 0), 0);
 	world->drain_ms = 5000;
 	world->config = (struct http_server_config){
 		.listen = "127.0.0.1:0",
@@ -310,6 +399,7 @@ void world_stop(struct world *world)
 	(void)sem_destroy(&world->called);
 	(void)sem_destroy(&world->parked_one);
 	(void)sem_destroy(&world->gone_one);
+	(void)sem_destroy(&world->part_one);
 }
 
 static void take_counters(struct world *world)

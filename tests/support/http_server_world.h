@@ -21,7 +21,8 @@ struct world {
 	void (*function)(struct world *world);
 	sem_t called;
 	sem_t parked_one; // posted for each request that is parked
-	sem_t gone_one;   // posted when a stream hears that its client is gone
+	sem_t gone_one;   // posted when a stream, or who takes a body, hears that its client is gone
+	sem_t part_one;   // posted for each part of a body that was taken
 	int64_t drain_ms;
 	// Of the server's thread; the test reads them in world_call or after world_stop.
 	struct http_request *parked[PARKED_MAX];
@@ -31,6 +32,7 @@ struct world {
 	unsigned finished;
 	unsigned last_status;
 	size_t stream_bytes_written;
+	size_t part_bytes_offered; // the largest part
 	bool keeps_streams; // that have lost their client, until world_answer_parked
 	struct http_stream *kept[PARKED_MAX];
 	size_t kept_count;

@@ -52,3 +52,4 @@ void nanodep_bypass_code(struct call *call);
 // proxy.c
 void nanodep_proxy(struct call *call);
 bool nanodep_proxy_reads(const struct http_request *request); // and does nothing else
+bool nanodep_proxy_in_parts(const struct http_request *request); // it sends no device anywhere

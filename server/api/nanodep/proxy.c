@@ -9,10 +9,12 @@
 //       2. nothing goes out with a session that was not proven to be of the tenant's server
 //       3. what depbroker does not know the meaning of is read with GET, and not done
 //       4. no session and no token goes back to the client
+//       5. what could send a device somewhere is read to its end, and judged, before a byte of it goes out; other requests pass by in parts
 #include "api/alarm.h"
 #include "api/json_out.h"
 #include "api/nanodep/nanodep.h"
 #include "api/nanodep/proxy_guard.h"
+#include "api/nanodep/proxy_passing.h"
 #include "api/nanodep/proxy_session.h"
 #include "api/token_identity.h"
 #include "api/token_secret.h"
@@ -22,7 +24,9 @@
 
 #include <stdio.h>
 
-enum { PATIENCE_MS = 25000, REFUSAL_MAX = 64 * 1024, DIFFERENCES_MAX = 65536, DETAIL_MAX = 8192 };
+// Until Apple's answer begins, from the end of the request on; and for the rest of it.
+enum { PATIENCE_MS = 25000, ANSWER_MS = 120000 };
+enum { REFUSAL_MAX = 64 * 1024, DIFFERENCES_MAX = 65536, DETAIL_MAX = 8192 };
 
 static const struct proxy_rule {
 	const char *method;
@@ -56,9 +60,7 @@ struct proxying {
 	struct proxy_guard guard;
 	struct alarm *alarm;
 	struct proxy_session *session;
-	struct apple_call apple;
-	bool has_apple;
-	struct apple_passed passed;
+	struct proxy_passing passing;
 	struct apple_account account;
 	struct buffer refusal; // Apple's
 	struct buffer profile; // Apple's, of an assignment
@@ -69,11 +71,8 @@ static void finish(struct call *call)
 	struct proxying *proxying = call->own;
 
 	alarm_stop(proxying->alarm);
-	if (proxying->has_apple) {
-		apple_call_fini(&proxying->apple);
-	}
+	proxy_passing_fini(&proxying->passing);
 	proxy_session_leave(proxying->session);
-	apple_passed_fini(&proxying->passed);
 	apple_account_fini(&proxying->account);
 	buffer_fini_wiped(&proxying->refusal);
 	buffer_fini(&proxying->profile);
@@ -112,6 +111,13 @@ bool nanodep_proxy_reads(const struct http_request *request)
 	return rule != NULL && !rule->is_change;
 }
 
+bool nanodep_proxy_in_parts(const struct http_request *request)
+{
+	const struct proxy_rule *rule = rule_of(request->method, path_of(request));
+
+	return rule != NULL && rule->subject == PROXY_OF_NOTHING;
+}
+
 static struct text target_of(struct call *call, struct text path)
 {
 	const struct text query = http_request_raw_query(call->request);
@@ -137,6 +143,58 @@ static bool may_do(struct call *call, const struct proxy_rule *rule, struct text
 	return false;
 }
 
+static void on_apple(struct op *op)
+{
+	struct proxying *proxying = CONTAINER_OF(CONTAINER_OF(op, struct apple_call, op), struct proxying, passing.apple);
+
+	proxying->call->endpoint->step(proxying->call);
+}
+
+// Well before the listener would answer in our place.
+static void on_alarm(void *argument)
+{
+	apple_call_cancel(&((struct proxying *)argument)->passing.apple);
+}
+
+static void set_alarm(struct proxy_passing *passing, int64_t after_ms)
+{
+	struct proxying *proxying = CONTAINER_OF(passing, struct proxying, passing);
+
+	alarm_stop(proxying->alarm);
+	proxying->alarm = alarm_start(&proxying->call->service->loop, after_ms, on_alarm, proxying);
+}
+
+static void on_whole_body(struct proxy_passing *passing)
+{
+	set_alarm(passing, PATIENCE_MS);
+}
+
+static void tell_retry_after(struct call *call)
+{
+	const struct proxying *proxying = call->own;
+	char seconds[24];
+
+	if (proxying->passing.apple.retry_after_s >= 0) {
+		(void)snprintf(seconds, sizeof seconds, "%lld", (long long)proxying->passing.apple.retry_after_s);
+		http_answer_header(call->request, "Retry-After", seconds);
+	}
+}
+
+static void on_begin(struct proxy_passing *passing)
+{
+	set_alarm(passing, ANSWER_MS);
+	tell_retry_after(passing->call);
+}
+
+static void open_apple(struct proxying *proxying)
+{
+	struct apple_call *apple = &proxying->passing.apple;
+
+	proxy_passing_open(&proxying->passing, on_apple);
+	apple->refusal = &proxying->refusal;
+	apple->timeout_ms = PATIENCE_MS + ANSWER_MS; // the alarm is stricter
+}
+
 static bool begin(struct call *call)
 {
 	struct proxying *proxying = call_own(call, sizeof *proxying);
@@ -146,20 +204,32 @@ static bool begin(struct call *call)
 	proxying->call = call;
 	proxying->refusal = BUFFER(REFUSAL_MAX);
 	proxying->profile = BUFFER(PROFILE_SIZE_MAX);
+	proxy_passing_init(&proxying->passing, call);
+	proxying->passing.got_body = on_whole_body;
+	proxying->passing.got_begin = on_begin;
 	call_on_finish(call, finish);
 	proxying->rule = rule_of(call->request->method, path);
 	if (!may_do(call, proxying->rule, path)) {
 		return false;
 	}
 	proxying->guard.subject = proxying->rule->subject;
-	proxying->passed.method = proxying->rule->method;
-	proxying->passed.target = target_of(call, path);
-	proxying->passed.body = call->request->body;
-	proxying->passed.once = proxying->rule->is_change;
+	proxying->passing.passed.method = proxying->rule->method;
+	proxying->passing.passed.target = target_of(call, path);
+	proxying->passing.passed.body = call->request->body;
+	proxying->passing.passed.once = proxying->rule->is_change;
 	for (size_t i = 0; http_request_field(call->request, i, &name, &value); i++) {
-		apple_passed_field(&proxying->passed, &call->request->arena, name, value);
+		apple_passed_field(&proxying->passing.passed, &call->request->arena, name, value);
 	}
-	return proxy_guard_read(call, &proxying->guard);
+	if (!proxy_guard_read(call, &proxying->guard)) {
+		return false;
+	}
+	open_apple(proxying);
+	if (http_request_has_body(call->request) && nanodep_proxy_in_parts(call->request)) {
+		proxy_passing_take_body(&proxying->passing);
+	} else {
+		on_whole_body(&proxying->passing);
+	}
+	return true;
 }
 
 // --- the token ---
@@ -202,30 +272,6 @@ static bool take_token(struct call *call)
 
 // --- Apple ---
 
-static void on_apple(struct op *op)
-{
-	struct proxying *proxying = CONTAINER_OF(CONTAINER_OF(op, struct apple_call, op), struct proxying, apple);
-
-	proxying->call->endpoint->step(proxying->call);
-}
-
-// Well before the listener would answer in our place.
-static void on_alarm(void *argument)
-{
-	apple_call_cancel(&((struct proxying *)argument)->apple);
-}
-
-static void open_apple(struct call *call)
-{
-	struct proxying *proxying = call->own;
-
-	apple_call_init(&proxying->apple, on_apple);
-	proxying->apple.refusal = &proxying->refusal;
-	proxying->apple.timeout_ms = PATIENCE_MS;
-	proxying->has_apple = true;
-	proxying->alarm = alarm_start(&call->service->loop, PATIENCE_MS, on_alarm, proxying);
-}
-
 static bool needs_proof(const struct proxying *proxying)
 {
 	const struct apple_session *session = &proxying->session->apple;
@@ -237,9 +283,9 @@ static void prove(struct call *call)
 {
 	struct proxying *proxying = call->own;
 
-	proxying->apple.keeps_session = false;
+	proxying->passing.apple.keeps_session = false;
 	apple_account_fini(&proxying->account);
-	apple_account(&proxying->apple, &proxying->session->apple, &proxying->account);
+	apple_account(&proxying->passing.apple, &proxying->session->apple, &proxying->account);
 }
 
 // Without a request of the client's that Apple could have answered.
@@ -247,13 +293,13 @@ static void answer_unreachable(struct call *call)
 {
 	struct proxying *proxying = call->own;
 
-	if (proxying->apple.op.rc == ERR_TOKEN_DEAD) {
+	if (proxying->passing.apple.op.rc == ERR_TOKEN_DEAD) {
 		proxy_session_doubt(proxying->session);
 	}
 	if (proxying->refusal.length > 0) {
 		http_answer(call->request, 502, NANODEP_PLAIN, buffer_text(&proxying->refusal));
 	} else {
-		nanodep_plain(call, 502, proxying->apple.apple_error);
+		nanodep_plain(call, 502, proxying->passing.apple.apple_error);
 	}
 }
 
@@ -262,7 +308,7 @@ static bool is_proven(struct call *call)
 	struct proxying *proxying = call->own;
 	struct buffer differences CLEANUP(buffer_fini) = BUFFER(DIFFERENCES_MAX);
 
-	if (proxying->apple.op.rc != OK) {
+	if (proxying->passing.apple.op.rc != OK) {
 		answer_unreachable(call);
 		return false;
 	}
@@ -278,8 +324,8 @@ static void pass(struct call *call)
 {
 	struct proxying *proxying = call->own;
 
-	proxying->apple.keeps_session = true;
-	apple_pass(&proxying->apple, &proxying->session->apple, &proxying->passed);
+	proxying->passing.apple.keeps_session = true;
+	apple_pass(&proxying->passing.apple, &proxying->session->apple, &proxying->passing.passed);
 }
 
 // The second refusal is the answer.
@@ -287,7 +333,7 @@ static void pass_again(struct call *call)
 {
 	struct proxying *proxying = call->own;
 
-	proxying->passed.takes_refusal = true;
+	proxying->passing.passed.takes_refusal = true;
 	pass(call);
 }
 
@@ -297,22 +343,22 @@ static void fetch_profile(struct call *call)
 {
 	struct proxying *proxying = call->own;
 
-	apple_get_profile(&proxying->apple, &proxying->session->apple, proxying->guard.profile_uuid, &proxying->profile);
+	apple_get_profile(&proxying->passing.apple, &proxying->session->apple, proxying->guard.profile_uuid, &proxying->profile);
 }
 
 static bool has_profile(struct call *call)
 {
 	struct proxying *proxying = call->own;
-	const enum err rc = proxying->apple.op.rc;
+	const enum err rc = proxying->passing.apple.op.rc;
 
 	if (rc == OK) {
 		proxying->guard.profile_json = buffer_text(&proxying->profile);
 		return true;
 	}
 	if (rc == ERR_PROFILE_GONE || rc == ERR_REFUSED) { // as it would refuse the assignment
-		http_answer(call->request, proxying->apple.status, NANODEP_PLAIN, buffer_text(&proxying->refusal));
+		http_answer(call->request, proxying->passing.apple.status, NANODEP_PLAIN, buffer_text(&proxying->refusal));
 	} else if (rc == ERR_BAD_INPUT) {
-		nanodep_error(call, 400, "%s", proxying->apple.op.fault.text);
+		nanodep_error(call, 400, "%s", proxying->passing.apple.op.fault.text);
 	} else {
 		answer_unreachable(call);
 	}
@@ -346,22 +392,18 @@ static void note(struct call *call)
 static void answer(struct call *call)
 {
 	struct proxying *proxying = call->own;
-	const struct apple_call *apple = &proxying->apple;
-	const char *type = proxying->passed.content_type;
-	char seconds[24];
+	const struct apple_call *apple = &proxying->passing.apple;
+	const char *type = proxying->passing.passed.content_type;
 
 	if (apple->op.rc != OK || apple->status < 200 || apple->status > 599) {
 		answer_unreachable(call);
 		return;
 	}
-	if (apple->retry_after_s >= 0) {
-		(void)snprintf(seconds, sizeof seconds, "%lld", (long long)apple->retry_after_s);
-		http_answer_header(call->request, "Retry-After", seconds);
-	}
+	tell_retry_after(call);
 	if (proxying->rule->is_change) {
-		call_answer_as(call, apple->status, type[0] != '\0' ? type : NULL, &proxying->passed.answer);
+		call_answer_as(call, apple->status, type[0] != '\0' ? type : NULL, &proxying->passing.passed.answer);
 	} else {
-		http_answer_buffer(call->request, apple->status, type[0] != '\0' ? type : NULL, &proxying->passed.answer);
+		http_answer_buffer(call->request, apple->status, type[0] != '\0' ? type : NULL, &proxying->passing.passed.answer);
 	}
 }
 
@@ -383,7 +425,6 @@ void nanodep_proxy(struct call *call)
 				return;
 			}
 		}
-		open_apple(call);
 		if (sends_somewhere(proxying)) {
 			if (proxying->guard.subject == PROXY_OF_ASSIGNMENT) {
 				AWAIT(call, FETCHING, fetch_profile(call));
@@ -409,13 +450,18 @@ void nanodep_proxy(struct call *call)
 			}
 		}
 		AWAIT(call, PASSING, pass(call));
-		if (proxying->apple.op.rc == ERR_SESSION) {
+		if (proxying->passing.apple.op.rc == ERR_SESSION) {
+			proxy_passing_again(&proxying->passing);
 			AWAIT(call, PROVING_AGAIN, prove(call));
 			if (!is_proven(call)) {
 				return;
 			}
 			AWAIT(call, PASSING_AGAIN, pass_again(call));
 		}
-		answer(call);
+		if (proxying->passing.has_begun) {
+			proxy_passing_end(&proxying->passing);
+		} else {
+			answer(call);
+		}
 	}
 }

@@ -39,6 +39,7 @@ const struct http_route nanodep_routes[] = {
 	REST("/v1/maidjwt", nanodep_wrong_name_any),
 	FACE(NULL, "/v1/bypasscode", .least = ROLE_VIEWER, .step = nanodep_bypass_code),
 	{ .method = NULL, .pattern = "/nanodep/proxy/{tenant}/*", .handle = call_handle, .body_limit = PROXY_BODY_MAX,
+		.in_parts = nanodep_proxy_in_parts,
 		.tag = &(const struct endpoint){ .basic_user = "depserver", .any_query = true, .refuse = nanodep_refuse_proxy, .of_tenant = true,
 			.least = ROLE_VIEWER, .step = nanodep_proxy, .takes_recent = nanodep_proxy_reads } },
 	REST("/proxy", nanodep_nothing),
