@@ -1302,7 +1302,7 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 		(void)snprintf(instance->url, sizeof instance->url, "https://mdm%d.example/enrol", i + 1);
 		(void)snprintf(instance->host, sizeof instance->host, "mdm%d.example", i + 1);
 		(void)snprintf(instance->members, sizeof instance->members, "{\"department\":\"0\"}");
-		(void)snprintf(instance->hook, sizeof instance->hook, "hook:%d/%d", (int)id, i + 1);
+		(void)snprintf(instance->hook, sizeof instance->hook, "h%d/%d", (int)id, i + 1);
 		for (int lane = 0; lane < EVENT_LANES; lane++) {
 			tenant->positions[i * EVENT_LANES + lane] = (struct position_row){ .endpoint_id = i + 1, .lane = lane,
 				.next_try_at_us = INSTANT_NONE, .first_failed_at_us = INSTANT_NONE };
