@@ -234,18 +234,24 @@ int64_t sim_paused_until_us(const struct sim_life *life);
 struct text sim_node_id(const struct sim_life *life);
 int64_t sim_node_skew_us(const struct sim_life *life);
 
-// sim_rows.c
-void sim_rows_begin(void);
-struct sim_tenant *sim_tenant_of(int64_t tenant_id);
+// sim_claims.c
 void sim_keep_alive(struct text node_id, int64_t until_us);
 // When this process may find a client that is due; before_us: not before that time.
 int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
+
+// sim_people.c
+struct sim_tenant *sim_tenant_of(int64_t tenant_id);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
 void sim_wake(struct sim_tenant *tenant);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
 void sim_allow_removals(struct sim_tenant *tenant); // a person does
 void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
+
+// sim_devices.c
 int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial); // -1: it is not this client's
+
+// sim_rows.c
+void sim_rows_begin(void);
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
 
 // sim_routes.c

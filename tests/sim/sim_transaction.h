@@ -5,6 +5,8 @@
 
 #include "sim/sim.h"
 
+enum { FORGOTTEN_AFTER_S = 15 }; // a claim of which nothing is heard
+
 enum op_kind {
 	OP_NODE_BEAT, OP_NODE_RELEASE, OP_NODE_CRASHED, OP_DUE_CLAIM, OP_NOTHING, OP_NUMBER, OP_STREAM_TAKE, OP_STREAM_TAKE_DUE, OP_STREAM_SELECT, OP_DUE_SELECT,
 	OP_HAND_OVER, OP_RUN_ROW, OP_SECRETS, OP_INSTANCES, OP_PROFILES, OP_POSITIONS, OP_NEXT_ASSIGN, OP_ADVANCE, OP_REQUIRE, OP_LEDGER, OP_DEVICE_PUT,
@@ -63,6 +65,46 @@ struct text *sim_copy_texts(const struct text *texts, size_t count);
 const void *sim_row_of(const struct pg_transaction *t, unsigned statement, size_t row);
 int64_t sim_number_of(const struct pg_transaction *t, unsigned statement);
 void *sim_answer_rows(struct sim_op *op, size_t count, size_t size); // as they are: whoever asked fills them
+
+unsigned sim_add_simple(struct pg_transaction *t, enum op_kind kind);
+unsigned sim_add_number(struct pg_transaction *t, int64_t number);
+void sim_answer_row(struct sim_op *op, const void *row, size_t size);
+struct text sim_keep_nullable(struct text text);
+
+// sim_claims.c
+void sim_claims_begin(void);
+void sim_claims_execute(struct sim_life *life, struct sim_op *op); // for the directory
+bool sim_is_alive(struct text node_id);
+void sim_read_due(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_hand_over(const struct sim_op *op, struct sim_tenant *tenant);
+
+// sim_people.c
+void sim_set_active(struct sim_tenant *tenant, bool active);
+void sim_release_struck(void *tenant);
+void sim_removals_allowed(void *tenant);
+
+// sim_loads.c
+void sim_take_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
+void sim_take_due_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
+void sim_take_news(struct sim_op *op, struct sim_tenant *tenant);
+int64_t sim_new_load_id(void);
+void sim_read_stream(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_read_secrets(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_read_positions(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_read_profiles(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_read_run_row(struct sim_op *op, const struct sim_tenant *tenant);
+bool sim_has_pending(const struct sim_tenant *tenant, const struct position_row *position);
+
+// sim_devices.c
+void sim_read_devices(struct sim_op *op, const struct sim_tenant *tenant);
+int64_t sim_next_assign(const struct sim_tenant *tenant);
+void sim_read_next_assign(struct sim_op *op, const struct sim_tenant *tenant);
+size_t sim_device_number(const struct sim_tenant *tenant, struct text serial);
+bool sim_is_present(const struct sim_device *device);
+void sim_put_removals(const struct sim_op *op, struct sim_tenant *tenant);
+void sim_put_devices(const struct sim_transaction *transaction, struct sim_tenant *tenant, const struct sim_op *op);
+void sim_device_tell(struct sim_tenant *tenant, const struct stored_event *event);
+void sim_devices_check_history(const struct sim_transaction *transaction, struct sim_tenant *tenant);
 
 void sim_routes_execute(struct sim_op *op, struct sim_tenant *tenant);
 void sim_enrolments_execute(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
