@@ -37,6 +37,7 @@ enum {
 	SIM_LANES = SIM_INSTANCES * EVENT_LANES,
 	SIM_PROFILES_MAX = 256,
 	SIM_RULES = 6, // lists of rules: hold, all to the one instance, all to the other, by serial number, by model, as what they replace
+	SIM_SHARED = 0, // a device that two clients have
 	SIM_REPLACES_FROM = 8, // devices from this one on replace another one, with the number that is so much smaller
 	SIM_BRAKE_DEVICES = 2, SIM_BRAKE_PERCENT = 35, // of each client
 	SIM_FAILURES_MAX = 64, // of one run
@@ -59,7 +60,8 @@ enum {
 	X(HOOK_LOST) X(HOOK_ANSWER_LOST) X(HOOK_5XX) X(HOOK_429) X(HOOK_410)                                        \
 	/* of a client, at once */                                                                                  \
 	X(SESSION_LOST) X(PROFILE_LOST) X(FOREIGN) X(RULES) X(INSTANCE) X(SYNC_NOW) X(FULL_NOW) X(TOKEN_NEW) X(PAUSED) \
-	X(POISONED) X(VANISHED) X(PIN) X(ENROLS) X(RETIRES)                                                                                     \
+	X(POISONED) X(VANISHED) X(PIN) X(ENROLS) X(RETIRES)                                                         \
+	X(EXPECTS) X(DRAINS)                                                                                        \
 	/* of a node or of everything, at once */                                                                   \
 	X(CLAIM_LOST) X(APPLE_AWAY) X(DB_AWAY) X(NODE_CUT_OFF) X(NODE_PAUSED) X(NODE_CRASHED) X(NODE_LOST) X(NODE_STOPPED)
 
@@ -75,7 +77,7 @@ enum fault_kind {
 struct sim_instance {
 	int64_t id;
 	int version; // of its profile's further members
-	bool disabled, retired;
+	bool disabled, retired, draining;
 	int64_t not_before_us, succeeded_at_us;
 	char name[16], url[40], host[24], members[32], hook[32];
 };
@@ -100,6 +102,7 @@ struct sim_device { // a row of devices
 	bool used;
 	bool was_at[SIM_INSTANCES + 1]; // ever
 	int64_t last_instance_id; // where it was when it went
+	int64_t first_seen_us;
 	bool rerouted;            // it is to be decided about once more
 	const struct stored_event *told; // its newest event that tells a state; NULL: none
 };
@@ -176,6 +179,7 @@ struct sim_shape { // of a world
 	int tenants;
 	int interval_s; // between two syncs of a client
 	int pages_at_once; // of a process; 0: so few that they wait for each other
+	bool guards; // hold devices, of which two clients may have the same
 	bool hints; // are heard by all processes, and said with sim_hint
 	unsigned faults, changes;
 	int64_t duration_us;
@@ -268,6 +272,16 @@ const char *sim_routes_unfinished(const struct sim_tenant *tenant);
 void sim_enrolments_begin(void);
 void sim_enrolments_fault(struct sim_tenant *tenant); // MDM servers tell of enrolments
 const char *sim_enrolments_unfinished(const struct sim_tenant *tenant);
+
+// sim_guards.c
+void sim_guards_begin(void);
+void sim_guards_fault(struct sim_tenant *tenant); // somebody says what is expected
+int64_t sim_named_after(const struct sim_tenant *tenant, size_t device); // the client whose number is in the serial number
+bool sim_guard_is_over(const struct sim_tenant *tenant, size_t device); // it is held by one, and none would hold it now
+bool sim_guard_has_any(const struct sim_tenant *tenant);
+int64_t sim_expected_at(const struct sim_tenant *tenant, size_t device); // of what is not at an instance; 0: anywhere
+void sim_guard_check_route(const struct sim_tenant *tenant, const struct device_row *row);
+void sim_guard_check_claim(const struct sim_tenant *tenant, const struct device_row *row);
 
 // sim_apple.c
 void sim_apple_begin(void);

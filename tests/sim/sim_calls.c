@@ -301,6 +301,7 @@ static void check_device(const struct sim_call *at, struct text serial, int64_t 
 	const struct sim_route *route = &at->life->loaded[at->tenant->id - 1].route;
 
 	LAW(device->used && row->gone_at_us == INSTANT_NONE, "device %.*s is assigned, and gone", TEXT_ARGS(serial));
+	LAW(row->instance_id != 0, "device %.*s is assigned, and held", TEXT_ARGS(serial));
 	LAW(row->assign_at_us != INSTANT_NONE && row->assign_at_us <= sim.now_us, "device %.*s is assigned before its time", TEXT_ARGS(serial));
 	LAW(row->assign_state != ASSIGN_CONFIRMING && row->assign_state != ASSIGN_VERIFYING, "device %.*s is assigned before it is read back",
 		TEXT_ARGS(serial));

@@ -70,14 +70,10 @@ void sim_read_next_assign(struct sim_op *op, const struct sim_tenant *tenant)
 int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial)
 {
 	struct text rest;
+	const int64_t named_after = sim_number(serial, 'T', &rest);
+	const int64_t device = named_after >= 0 ? sim_number(rest, 'D', &rest) : -1;
 
-	if (sim_number(serial, 'T', &rest) != tenant->id) {
-		return -1;
-	}
-
-	const int64_t device = sim_number(rest, 'D', &rest);
-
-	return rest.length == 0 && device < SIM_DEVICES ? device : -1;
+	return device >= 0 && rest.length == 0 && device < SIM_DEVICES && sim_named_after(tenant, (size_t)device) == named_after ? device : -1;
 }
 
 size_t sim_device_number(const struct sim_tenant *tenant, struct text serial)
@@ -156,6 +152,9 @@ static void check_route(const struct sim_tenant *tenant, const struct device_row
 	const int64_t want = sim_want(tenant, &tenant->route, number, &row->apple);
 	const bool stays = sim_is_present(device) && device->row.instance_id == row->instance_id;
 
+	if (row->decider == ROUTE_BY_GUARD && row->instance_id == 0) { // which the rules need not want: see sim_guard_check_route
+		return;
+	}
 	LAW(row->gone_at_us != INSTANT_NONE || row->instance_id == want || (stays && sim_inherits(&tenant->route, number)),
 		"device %.*s is routed to %lld, and wanted at %lld", TEXT_ARGS(row->apple.serial_number), (long long)row->instance_id, (long long)want);
 }
@@ -174,6 +173,7 @@ static void put_device(struct sim_tenant *tenant, const struct device_row *row)
 		device->last_instance_id = device->row.instance_id;
 	}
 	sim_trace("row", tenant->id * 100 + (device - tenant->devices), row->gone_at_us != INSTANT_NONE, row->assign_state);
+	device->first_seen_us = device->used ? device->first_seen_us : sim.now_us;
 	device->used = true;
 	device->was_at[row->gone_at_us == INSTANT_NONE ? row->instance_id : device->last_instance_id] = true;
 	device->row = *row;
@@ -189,6 +189,7 @@ static void check_routes(const struct sim_transaction *transaction, const struct
 	}
 	for (const struct sim_op *op = at; op < transaction->ops + transaction->count; op++) {
 		for (size_t i = 0; op->kind == OP_DEVICE_PUT && i < op->in_count; i++) {
+			sim_guard_check_route(tenant, (const struct device_row *)op->in + i);
 			check_route(tenant, (const struct device_row *)op->in + i);
 		}
 	}
@@ -227,6 +228,7 @@ void sim_devices_check_history(const struct sim_transaction *transaction, struct
 			const struct sim_device *device = &tenant->devices[sim_device_number(tenant, row->apple.serial_number)];
 			const bool present = row->gone_at_us == INSTANT_NONE;
 
+			sim_guard_check_claim(tenant, row);
 			if (device->told == NULL) {
 				LAW(!present, "device %.*s is there, and no event tells of it", TEXT_ARGS(row->apple.serial_number));
 				continue;

@@ -107,8 +107,10 @@ void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
 		recover(tenant);
 	} else if (kind == FAULT_RULES) {
 		put_rules(tenant);
-	} else if (kind == FAULT_PIN || kind == FAULT_RETIRES) {
+	} else if (kind == FAULT_PIN || kind == FAULT_RETIRES || kind == FAULT_DRAINS) {
 		sim_routes_fault(kind, tenant);
+	} else if (kind == FAULT_EXPECTS) {
+		sim_guards_fault(tenant);
 	} else if (kind == FAULT_ENROLS) {
 		sim_enrolments_fault(tenant);
 	} else if (kind == FAULT_INSTANCE) {

@@ -264,7 +264,7 @@ static bool writes(enum op_kind kind)
 		[OP_SECRET_PUT] = true, [OP_SECRET_DELETE] = true, [OP_QUARANTINE] = true, [OP_STATUS] = true, [OP_QUIET_STATUS] = true,
 		[OP_ALERT] = true, [OP_TOLD] = true, [OP_REMOVALS] = true, [OP_REROUTE_PUT] = true, [OP_REROUTE_DELETE] = true,
 		[OP_REPLACEMENT_NOTE] = true, [OP_REPLACEMENT_PUT] = true, [OP_ENROLMENT_PUT] = true, [OP_ENROLMENT_SUPERSEDE] = true,
-		[OP_ENROLMENT_DONE] = true, [OP_ENROLMENT_REVIEW] = true,
+		[OP_ENROLMENT_DONE] = true, [OP_ENROLMENT_REVIEW] = true, [OP_CLAIMS] = true,
 	};
 
 	return (size_t)kind < sizeof does / sizeof *does && does[kind];
@@ -353,6 +353,8 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_REPLACEMENT_NOTE:
 	case OP_REPLACEMENT_PUT:
 	case OP_REPLACEMENTS: sim_routes_execute(op, tenant); break;
+	case OP_CLAIMS:
+	case OP_GUARDS: sim_guards_execute(op, tenant); break;
 	case OP_ENROLMENT_WORK:
 	case OP_ENROLMENT_HEARD:
 	case OP_ENROLMENT_TO_SETTLE:
@@ -491,7 +493,7 @@ static void make_tenant(struct sim_tenant *tenant, int64_t id)
 		.replacement_due_us = INSTANT_NONE, .removals_held_at_us = INSTANT_NONE, .profile_needed = true, .rules_version = 1 };
 	tenant->route.rules = (int)sim_between(0, SIM_RULES - 1);
 	for (int i = 0; i < SIM_DEVICES; i++) {
-		tenant->serials[i] = sim_format("T%dD%d", (int)id, i);
+		tenant->serials[i] = sim_format("T%dD%d", (int)sim_named_after(tenant, (size_t)i), i);
 	}
 	for (int i = 0; i < SIM_INSTANCES; i++) {
 		struct sim_instance *instance = &tenant->instances[i];
@@ -516,6 +518,7 @@ void sim_rows_begin(void)
 	sim_claims_begin();
 	sim.tenants = sim_take((size_t)sim.shape->tenants * sizeof *sim.tenants);
 	sim_routes_begin();
+	sim_guards_begin();
 	sim_enrolments_begin();
 	for (int i = 0; i < sim.shape->tenants; i++) {
 		make_tenant(&sim.tenants[i], i + 1);

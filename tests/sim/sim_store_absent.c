@@ -6,7 +6,6 @@
 #include "store/definitions.h"
 #include "store/dep_profiles.h"
 #include "store/expected.h"
-#include "store/guards.h"
 #include "store/jobs.h"
 #include "store/parked.h"
 #include "store/templates.h"
@@ -169,43 +168,6 @@ void store_job_answered(struct pg_transaction *t, int64_t tenant_id, int64_t job
 	(void)answers;
 	(void)count;
 	(void)no_jobs(t, tenant_id);
-}
-
-// No two clients list the same device, and nobody expects any.
-
-void store_claims_put(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count)
-{
-	(void)tenant_id;
-	(void)claims;
-	(void)count;
-	(void)sim_add_simple(t, OP_NOTHING);
-}
-
-void store_claims_insert(struct pg_transaction *t, int64_t tenant_id, const struct serial_claim *claims, size_t count)
-{
-	store_claims_put(t, tenant_id, claims, count);
-}
-
-unsigned store_guard_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *assigned_us,
-	size_t count)
-{
-	(void)tenant_id;
-	(void)serials;
-	(void)assigned_us;
-	(void)count;
-	return sim_add_simple(t, OP_NOTHING);
-}
-
-void store_guard_read(const struct pg_transaction *t, unsigned statement, size_t row, struct guard_row *out)
-{
-	LAW(t == NULL, "statement %u has guard %zu", statement, row);
-	*out = (struct guard_row){ .reason = TEXT_NONE };
-}
-
-void store_held_review(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	(void)sim_add_simple(t, OP_NOTHING);
 }
 
 // The simulated Apple lists no records that cannot be read.

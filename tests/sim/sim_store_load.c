@@ -160,7 +160,7 @@ void store_instance_read(const struct pg_transaction *t, unsigned statement, siz
 		.allowed_hosts = { text_of(instance->host) },
 		.allowed_host_count = 1,
 		.profile = text_of(instance->members),
-		.state = instance->retired ? TEXT("retired") : TEXT("active"),
+		.state = instance->retired ? TEXT("retired") : instance->draining ? TEXT("draining") : TEXT("active"),
 	};
 }
 
