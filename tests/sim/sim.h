@@ -160,6 +160,7 @@ struct sim_loaded { // what a worker process knows of a client since its last ru
 	bool active;
 	int64_t claimed_at_us;
 	int64_t behind_us;    // how far its idea of the time of the database is behind
+	bool guard_is_over;   // of any device, and it may let go of it: nothing tells of that but the rows
 	unsigned stale_calls; // assignments since the configuration changed under it
 };
 
@@ -278,6 +279,7 @@ void sim_guards_begin(void);
 void sim_guards_fault(struct sim_tenant *tenant); // somebody says what is expected
 int64_t sim_named_after(const struct sim_tenant *tenant, size_t device); // the client whose number is in the serial number
 bool sim_guard_is_over(const struct sim_tenant *tenant, size_t device); // it is held by one, and none would hold it now
+bool sim_guard_any_is_over(const struct sim_tenant *tenant);
 bool sim_guard_has_any(const struct sim_tenant *tenant);
 int64_t sim_expected_at(const struct sim_tenant *tenant, size_t device); // of what is not at an instance; 0: anywhere
 void sim_guard_check_route(const struct sim_tenant *tenant, const struct device_row *row);

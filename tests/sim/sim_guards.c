@@ -88,6 +88,16 @@ bool sim_guard_is_over(const struct sim_tenant *tenant, size_t device)
 	return is_guarded(&tenant->devices[device]) && !holds(tenant, device, INSTANT_NONE);
 }
 
+bool sim_guard_any_is_over(const struct sim_tenant *tenant)
+{
+	for (size_t i = 0; i < SIM_DEVICES; i++) {
+		if (sim_guard_is_over(tenant, i)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 bool sim_guard_has_any(const struct sim_tenant *tenant)
 {
 	for (size_t i = 0; i < SIM_DEVICES; i++) {

@@ -19,6 +19,7 @@ static void note_load(struct sim_life *life, struct sim_tenant *tenant)
 		life->loaded[at].version[i + 1] = tenant->instances[i].version;
 	}
 	life->loaded[at].active = tenant->active;
+	life->loaded[at].guard_is_over = tenant->active && sim_guard_any_is_over(tenant);
 	life->loaded[at].stale_calls = 0;
 	sim_wait_loaded(tenant);
 }

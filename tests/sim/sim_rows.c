@@ -386,6 +386,8 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 		put_token_state(op, tenant);
 		break;
 	case OP_QUIET_STATUS:
+		LAW(!transaction->life->loaded[tenant->id - 1].guard_is_over, "client %lld: a run ends quietly, and had a device to let go of",
+			(long long)tenant->id);
 		LAW(tenant->counted_seq == tenant->stream.event_seq && tenant->announced_seq == announced(tenant),
 			"client %lld: a run ends quietly at event %lld of %lld, and %lld of %lld are announced", (long long)tenant->id,
 			(long long)tenant->counted_seq, (long long)tenant->stream.event_seq, (long long)tenant->announced_seq, (long long)announced(tenant));
