@@ -61,7 +61,7 @@ enum {
 	/* of a client, at once */                                                                                  \
 	X(SESSION_LOST) X(PROFILE_LOST) X(FOREIGN) X(RULES) X(INSTANCE) X(SYNC_NOW) X(FULL_NOW) X(TOKEN_NEW) X(PAUSED) \
 	X(POISONED) X(VANISHED) X(PIN) X(ENROLS) X(RETIRES)                                                         \
-	X(EXPECTS) X(DRAINS)                                                                                        \
+	X(EXPECTS) X(DRAINS) X(JOBS)                                                                                \
 	/* of a node or of everything, at once */                                                                   \
 	X(CLAIM_LOST) X(APPLE_AWAY) X(DB_AWAY) X(NODE_CUT_OFF) X(NODE_PAUSED) X(NODE_CRASHED) X(NODE_LOST) X(NODE_STOPPED)
 
@@ -284,6 +284,12 @@ bool sim_guard_has_any(const struct sim_tenant *tenant);
 int64_t sim_expected_at(const struct sim_tenant *tenant, size_t device); // of what is not at an instance; 0: anywhere
 void sim_guard_check_route(const struct sim_tenant *tenant, const struct device_row *row);
 void sim_guard_check_claim(const struct sim_tenant *tenant, const struct device_row *row);
+
+// sim_jobs.c
+void sim_jobs_begin(void);
+void sim_jobs_fault(struct sim_tenant *tenant); // somebody has a job done
+void sim_job_check_call(const struct sim_tenant *tenant, struct text serial, bool releases);
+const char *sim_jobs_unfinished(const struct sim_tenant *tenant);
 
 // sim_apple.c
 void sim_apple_begin(void);

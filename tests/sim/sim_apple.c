@@ -340,6 +340,28 @@ static void assign(struct sim_call *at, struct account *account)
 	}
 }
 
+// Of a job: what was asked for may be done already, by a call of which the answer was lost.
+static enum assign_result do_job(struct sim_call *at, struct account *account, size_t device)
+{
+	struct truth *truth = &account->devices[device];
+
+	if (sim_meets(at->tenant, FAULT_ASSIGN_FAILS)) {
+		return ASSIGN_RESULT_FAILED;
+	}
+	if (!truth->present) {
+		return ASSIGN_RESULT_NOT_ACCESSIBLE;
+	}
+	if (at->what == RELEASE) {
+		truth->present = false;
+		note_change(account, device, DEVICE_DELETED);
+	} else if (truth->profile_uuid.length > 0) {
+		truth->profile_uuid = TEXT_NONE;
+		truth->status = TEXT("removed");
+		note_change(account, device, DEVICE_MODIFIED);
+	}
+	return ASSIGN_RESULT_SUCCESS;
+}
+
 void sim_apple_serve(struct sim_call *at)
 {
 	struct account *account = account_of(at->tenant);
@@ -357,6 +379,12 @@ void sim_apple_serve(struct sim_call *at)
 	case DETAILS: details(at, account); break;
 	case DEFINE: define(at, account); break;
 	case ASSIGN: assign(at, account); break;
+	case REMOVE:
+	case RELEASE:
+		for (size_t i = 0; i < at->count; i++) {
+			at->results[i] = do_job(at, account, sim_called_device(at, at->serials[i]));
+		}
+		break;
 	case REPLACES: at->uuid = at->tenant->serials[sim_called_device(at, at->serials[0]) - SIM_REPLACES_FROM]; break;
 	case ACCOUNT:
 	case SIGN_IN: break;

@@ -5,7 +5,7 @@
 
 #include "sim/sim.h"
 
-enum what { SIGN_IN, ACCOUNT, FETCH, SYNC, DETAILS, DEFINE, ASSIGN, REPLACES };
+enum what { SIGN_IN, ACCOUNT, FETCH, SYNC, DETAILS, DEFINE, ASSIGN, REPLACES, REMOVE, RELEASE };
 
 struct sim_call {
 	struct apple_call *call;

@@ -137,6 +137,8 @@ static void take_answer(const struct sim_call *at)
 	case DETAILS: take_page(at); break;
 	case DEFINE: (void)snprintf(at->out, APPLE_PROFILE_UUID_MAX + 1, "%.*s", TEXT_ARGS(at->uuid)); break;
 	case ASSIGN:
+	case REMOVE:
+	case RELEASE:
 		*(struct apple_assignment *)at->out = (struct apple_assignment){ at->results, at->count, at->retry_after_s };
 		break;
 	case REPLACES:
@@ -461,28 +463,24 @@ void apple_assign_profile(struct apple_call *call, struct apple_session *session
 	go(at);
 }
 
-// There are no jobs.
-static void no_jobs(const struct apple_call *call)
+static void ask_for_job(struct sim_call *at, const struct text *serials, size_t count)
 {
-	LAW(call == NULL, "a %s asks Apple", "job");
+	*(struct apple_assignment *)at->out = (struct apple_assignment){ .retry_after_s = -1 };
+	set_serials(at, serials, count);
+	for (size_t i = 0; is_owner(at) && i < count; i++) {
+		sim_job_check_call(at->tenant, serials[i], at->what == RELEASE);
+	}
+	go(at);
 }
 
 void apple_remove_profile(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
 	struct apple_assignment *out)
 {
-	(void)session;
-	(void)serials;
-	(void)count;
-	(void)out;
-	no_jobs(call);
+	ask_for_job(prepare(call, session, REMOVE, out), serials, count);
 }
 
 void apple_disown_devices(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
 	struct apple_assignment *out)
 {
-	(void)session;
-	(void)serials;
-	(void)count;
-	(void)out;
-	no_jobs(call);
+	ask_for_job(prepare(call, session, RELEASE, out), serials, count);
 }

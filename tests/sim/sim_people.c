@@ -111,6 +111,8 @@ void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
 		sim_routes_fault(kind, tenant);
 	} else if (kind == FAULT_EXPECTS) {
 		sim_guards_fault(tenant);
+	} else if (kind == FAULT_JOBS) {
+		sim_jobs_fault(tenant);
 	} else if (kind == FAULT_ENROLS) {
 		sim_enrolments_fault(tenant);
 	} else if (kind == FAULT_INSTANCE) {

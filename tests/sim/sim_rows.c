@@ -265,6 +265,7 @@ static bool writes(enum op_kind kind)
 		[OP_ALERT] = true, [OP_TOLD] = true, [OP_REMOVALS] = true, [OP_REROUTE_PUT] = true, [OP_REROUTE_DELETE] = true,
 		[OP_REPLACEMENT_NOTE] = true, [OP_REPLACEMENT_PUT] = true, [OP_ENROLMENT_PUT] = true, [OP_ENROLMENT_SUPERSEDE] = true,
 		[OP_ENROLMENT_DONE] = true, [OP_ENROLMENT_REVIEW] = true, [OP_CLAIMS] = true,
+		[OP_JOB_ANSWERED] = true,
 	};
 
 	return (size_t)kind < sizeof does / sizeof *does && does[kind];
@@ -355,6 +356,9 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_REPLACEMENTS: sim_routes_execute(op, tenant); break;
 	case OP_CLAIMS:
 	case OP_GUARDS: sim_guards_execute(op, tenant); break;
+	case OP_JOB_ANY:
+	case OP_JOB_ASKED:
+	case OP_JOB_ANSWERED: sim_jobs_execute(op, tenant); break;
 	case OP_ENROLMENT_WORK:
 	case OP_ENROLMENT_HEARD:
 	case OP_ENROLMENT_TO_SETTLE:
@@ -462,6 +466,9 @@ const char *sim_rows_unfinished(struct sim_tenant *tenant)
 	if (sim_enrolments_unfinished(tenant) != NULL) {
 		return sim_enrolments_unfinished(tenant);
 	}
+	if (sim_jobs_unfinished(tenant) != NULL) {
+		return sim_jobs_unfinished(tenant);
+	}
 	for (size_t i = 0; i < SIM_DEVICES; i++) {
 		const char *difference = sim_apple_differs(tenant, i, tenant->devices[i].used ? &tenant->devices[i].row : NULL, wanted);
 
@@ -521,6 +528,7 @@ void sim_rows_begin(void)
 	sim.tenants = sim_take((size_t)sim.shape->tenants * sizeof *sim.tenants);
 	sim_routes_begin();
 	sim_guards_begin();
+	sim_jobs_begin();
 	sim_enrolments_begin();
 	for (int i = 0; i < sim.shape->tenants; i++) {
 		make_tenant(&sim.tenants[i], i + 1);

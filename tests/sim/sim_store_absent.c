@@ -6,7 +6,6 @@
 #include "store/definitions.h"
 #include "store/dep_profiles.h"
 #include "store/expected.h"
-#include "store/jobs.h"
 #include "store/parked.h"
 #include "store/templates.h"
 
@@ -125,49 +124,6 @@ void store_dep_profile_lose(struct pg_transaction *t, int64_t tenant_id, struct 
 	(void)t;
 	(void)tenant_id;
 	(void)profile_uuid;
-}
-
-// There are no jobs.
-
-unsigned store_job_any_asked(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	return sim_add_simple(t, OP_NOTHING);
-}
-
-bool store_job_any_asked_read(const struct pg_transaction *t, unsigned statement)
-{
-	(void)t;
-	(void)statement;
-	return false;
-}
-
-static unsigned no_jobs(struct pg_transaction *t, int64_t tenant_id)
-{
-	LAW(t == NULL, "client %lld has jobs", (long long)tenant_id);
-	return 0;
-}
-
-unsigned store_job_asked(struct pg_transaction *t, int64_t tenant_id, int limit)
-{
-	(void)limit;
-	return no_jobs(t, tenant_id);
-}
-
-void store_job_asked_read(const struct pg_transaction *t, unsigned statement, size_t row, struct job_asked_row *out)
-{
-	(void)statement;
-	(void)row;
-	(void)out;
-	LAW(t == NULL, "rows of %s are read", "jobs");
-}
-
-void store_job_answered(struct pg_transaction *t, int64_t tenant_id, int64_t job_id, const struct job_answer *answers, size_t count)
-{
-	(void)job_id;
-	(void)answers;
-	(void)count;
-	(void)no_jobs(t, tenant_id);
 }
 
 // The simulated Apple lists no records that cannot be read.

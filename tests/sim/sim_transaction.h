@@ -16,6 +16,7 @@ enum op_kind {
 	OP_ROUTING, OP_FACTS, OP_REROUTES, OP_REROUTE_PUT, OP_REROUTE_DELETE, OP_REPLACEMENT_NOTE, OP_REPLACEMENT_PUT, OP_REPLACEMENTS,
 	OP_ENROLMENT_WORK, OP_ENROLMENT_HEARD, OP_ENROLMENT_TO_SETTLE, OP_ENROLMENT_PUT, OP_ENROLMENT_SUPERSEDE, OP_ENROLMENT_DONE,
 	OP_ENROLMENT_REVIEW, OP_NEWS, OP_NEWS_TAKE, OP_CLAIMS, OP_GUARDS,
+	OP_JOB_ANY, OP_JOB_ASKED, OP_JOB_ANSWERED,
 };
 
 struct op_fence {
@@ -107,6 +108,7 @@ void sim_device_tell(struct sim_tenant *tenant, const struct stored_event *event
 void sim_devices_check_history(const struct sim_transaction *transaction, struct sim_tenant *tenant);
 
 void sim_guards_execute(struct sim_op *op, struct sim_tenant *tenant);
+void sim_jobs_execute(struct sim_op *op, struct sim_tenant *tenant);
 void sim_routes_execute(struct sim_op *op, struct sim_tenant *tenant);
 void sim_enrolments_execute(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
 
