@@ -3,7 +3,7 @@
 // sim.h - a deterministic simulation of several worker processes, the database's rows, Apple and the webhooks' receivers.
 //
 // The seam is the linker: server/worker/*.c, the core and the words are the real ones. What they call of loop.h, pg.h, server/store,
-// apple.h, http_client.h, clock.h and log.h is defined here instead, over one heap of (time, order, event). One seed is one schedule.
+// apple.h, http_client.h, clock.h, log.h and digest.h is defined here instead, over one heap of (time, order, event). One seed is one schedule.
 //
 // Ownership  everything lives until sim_end, in the simulation's own memory; what the code under test allocates, too, since a process that
 //            crashes frees nothing.
