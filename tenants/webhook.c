@@ -178,21 +178,6 @@ static bool check_timestamp(struct text timestamp, int64_t now_s, struct fault *
 	return true;
 }
 
-// Takes one blank-separated item off the front.
-static struct text take_item(struct text *rest)
-{
-	const char *blank = memchr(rest->bytes, ' ', rest->length);
-	struct text item = *rest;
-
-	if (blank != NULL) {
-		item.length = (size_t)(blank - rest->bytes);
-		*rest = (struct text){ blank + 1, rest->length - item.length - 1 };
-	} else {
-		*rest = (struct text){ rest->bytes + rest->length, 0 };
-	}
-	return item;
-}
-
 static bool is_item(struct text item)
 {
 	const char *comma = item.length > 0 ? memchr(item.bytes, ',', item.length) : NULL;
@@ -204,7 +189,7 @@ bool webhook_verify(const struct webhook_secret *secret, const struct webhook_he
 	int64_t now_s, struct fault *fault)
 {
 	struct buffer expected CLEANUP(buffer_fini) = BUFFER(64);
-	struct text rest = headers->signature;
+	struct text rest = headers->signature, item;
 	bool found = false;
 
 	if (headers->id.length == 0 || headers->signature.length == 0) {
@@ -216,8 +201,7 @@ bool webhook_verify(const struct webhook_secret *secret, const struct webhook_he
 	buffer_add_string(&expected, "v1,");
 	add_signature(&expected, secret, headers->id, headers->timestamp, body);
 	while (rest.length > 0) {
-		const struct text item = take_item(&rest);
-
+		(void)text_next(&rest, ' ', &item);
 		if (!is_item(item)) { // also what two header lines joined by a comma look like
 			return refuse(fault, "webhook-signature is not a list of \"version,value\"");
 		}

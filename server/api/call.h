@@ -27,7 +27,7 @@
 enum role { ROLE_ANYBODY, ROLE_VIEWER, ROLE_TECHNICIAN, ROLE_OPERATOR, ROLE_ADMIN }; // each may do what those before it may
 const char *role_name(enum role role);
 
-enum { ENDPOINT_QUERY_MAX = 24, CALL_ANSWER_MAX = 64 << 20 };
+enum { ENDPOINT_QUERY_MAX = 24, CALL_ANSWER_MAX = 64 << 20, CALL_DETAIL_SIZE = 512 };
 
 struct call;
 struct granted;
@@ -67,6 +67,7 @@ struct call {
 	struct pg_transaction again; // the tenant as it was read for the last try (call_again)
 	bool has_again;
 	int tries; // that were made before this one
+	struct call_work *away; // what is read on a pool thread (call_work.h); NULL: nothing
 	json_t *body;
 	struct granted *granted; // the approved change that this call makes (change.h); NULL: none
 	int state; // of the endpoint's step; 0 at first

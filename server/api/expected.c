@@ -3,6 +3,7 @@
 // /tenants/{tenant}/expected: PUT replaces the list of devices that are to come, POST adds to it, GET shows what became of them
 #include "api/expected.h"
 
+#include "api/call_work.h"
 #include "api/json_out.h"
 #include "api/paging.h"
 #include "api/resources.h"
@@ -94,14 +95,9 @@ static void read_approved(struct call *call)
 
 static bool read_list(struct call *call)
 {
-	struct putting *putting = call_own(call, sizeof *putting);
+	struct putting *putting = call->own;
 	struct fault fault = { 0 };
 
-	putting->payload = BUFFER(PAYLOAD_MAX);
-	putting->devices = BUFFER(CALL_ANSWER_MAX);
-	putting->cost.rules.seen_since_us = INSTANT_NONE;
-	putting->cost.csv = &putting->csv;
-	call_on_finish(call, finish);
 	if (call->granted != NULL) {
 		read_approved(call);
 	} else if (!read_request(call)) {
@@ -116,6 +112,18 @@ static bool read_list(struct call *call)
 		return false;
 	}
 	return true;
+}
+
+static void begin_putting(struct call *call)
+{
+	struct putting *putting = call_own(call, sizeof *putting);
+
+	putting->payload = BUFFER(PAYLOAD_MAX);
+	putting->devices = BUFFER(CALL_ANSWER_MAX);
+	putting->cost.rules.seen_since_us = INSTANT_NONE;
+	putting->cost.csv = &putting->csv;
+	call_on_finish(call, finish);
+	call_work(call, read_list);
 }
 
 static void write_payload(struct putting *putting)
@@ -186,15 +194,16 @@ static void answer_put(struct call *call)
 
 void expected_put(struct call *call)
 {
-	enum { NEW, READING, COSTING, REQUESTING, STORING };
+	enum { NEW, READING, ASKING, COSTING, REQUESTING, STORING };
 	struct putting *putting = call->own;
 
 	switch (call->state) {
 	case NEW:
-		if (!read_list(call)) {
+		AWAIT(call, READING, begin_putting(call));
+		if (!call_worked(call)) {
 			return;
 		}
-		AWAIT(call, READING, expected_cost_ask(call, &((struct putting *)call->own)->cost));
+		AWAIT(call, ASKING, expected_cost_ask(call, &putting->cost));
 		if (call_failed(call) || !expected_cost_compile(call, &putting->cost)) {
 			return;
 		}

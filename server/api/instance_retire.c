@@ -21,7 +21,9 @@ bool instance_retire_take(struct call *call, struct instance_retire *retire, uns
 	}
 	if (!is_found) {
 		call_problem(call, PROBLEM_INSTANCE_NOT_FOUND, "%.*s", TEXT_ARGS(retire->target));
-	} else if (text_equal(target.state, TEXT("retired"))) {
+	} else if (store_instance_is_parking(row)) {
+		call_problem(call, PROBLEM_BAD_BODY, INSTANCE_RETIRE_NO_PARKING);
+	} else if (store_instance_state(&target) == RULESET_INSTANCE_RETIRED) { // or for parking
 		call_problem(call, PROBLEM_INSTANCE_RETIRED, "%.*s", TEXT_ARGS(retire->target));
 	} else if (target.instance_id == row->instance_id) {
 		call_problem(call, PROBLEM_BAD_BODY, "target is another instance");

@@ -9,6 +9,8 @@
 #include "api/call.h"
 #include "store/instances.h"
 
+#define INSTANCE_RETIRE_NO_PARKING "no device is sent to an instance for parking: take it out of the tenant's profile, and retire it without a target"
+
 struct instance_retire {
 	struct text target; // its name; bytes NULL: none is named
 	int64_t target_id, job_id;

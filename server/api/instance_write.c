@@ -420,18 +420,18 @@ static void refuse_for_use(struct call *call)
 {
 	struct buffer extra CLEANUP(buffer_fini) = BUFFER(ENDPOINT_SECRET_SPELLING);
 	struct json_out json = { .out = &extra };
-	int64_t devices;
-	bool is_named;
+	struct instance_use use;
 
-	store_instance_use_read(&call->transaction, 0, &devices, &is_named);
-	if (devices == 0 && !is_named) { // then it was fenced for another reason
+	store_instance_use_read(&call->transaction, 0, &use);
+	if (use.devices == 0 && !use.is_named && !use.is_parking) { // then it was fenced for another reason
 		change_refused(call, CHANGED_MEANWHILE);
 		return;
 	}
-	put_int(&json, "devices", devices);
-	put_bool(&json, "named_by_rules", is_named);
-	call_problem_with(call, PROBLEM_INSTANCE_HAS_DEVICES, buffer_text(&extra), "%lld devices are sent to it%s", (long long)devices,
-		is_named ? ", and rules or pins name it" : "");
+	put_int(&json, "devices", use.devices);
+	put_bool(&json, "named_by_rules", use.is_named);
+	put_bool(&json, "parking", use.is_parking);
+	call_problem_with(call, PROBLEM_INSTANCE_HAS_DEVICES, buffer_text(&extra), "%lld devices are sent to it%s%s", (long long)use.devices,
+		use.is_named ? ", and rules or pins name it" : "", use.is_parking ? ", and the tenant's profile names it for parking" : "");
 }
 
 static void keep_row(struct call *call)

@@ -2,6 +2,7 @@
 #include "api/job_input.h"
 
 #include "api/body.h"
+#include "api/call_work.h"
 #include "api/labels.h"
 #include "tenants/csv.h"
 
@@ -397,6 +398,7 @@ static bool has_no_stray_parameters(struct call *call)
 
 bool job_input_read(struct call *call, struct job_input *input)
 {
+	assert(call_is_away(call));
 	*input = (struct job_input){ .arena = ARENA(JOB_ARENA_BUDGET), .start_at_us = INSTANT_NONE, .confirm_devices = -1 };
 	if (is_csv(call) ? !read_list(call, input) : !has_no_stray_parameters(call) || !read_json(call, input)) {
 		return false;

@@ -377,18 +377,16 @@ static void write_retired(struct job_runner *runner, struct pg_transaction *t, c
 {
 	const struct job_row *job = &runner->job;
 	struct rules_row rules = { 0 };
-	int64_t devices;
-	bool is_named;
-
+	struct instance_use use;
 	struct text unlisted_one;
 	const int64_t unlisted = store_job_unlisted_read(&runner->reading, runner->unlisted_at, &unlisted_one);
 
-	store_instance_use_read(&runner->reading, runner->use_at, &devices, &is_named);
+	store_instance_use_read(&runner->reading, runner->use_at, &use);
 	if (job->approval_id > 0 && unlisted > 0) {
 		write_void(runner, t, tenant, unlisted, unlisted_one);
 		return;
 	}
-	if (devices > job->allowed || !may_spend(runner, tenant, devices)) {
+	if (use.devices > job->allowed || !may_spend(runner, tenant, use.devices)) {
 		store_job_retire_again(t, job);
 		return;
 	}
@@ -396,8 +394,8 @@ static void write_retired(struct job_runner *runner, struct pg_transaction *t, c
 		store_rules_read(&runner->reading, READ_RULES, 0, &rules);
 	}
 	store_account_begin(t, job->tenant_id, tenant->change_count);
-	store_job_retire(t, job, rules.version, is_named && runner->rules_after != NULL ? ruleset_document(runner->rules_after) : TEXT_NONE);
-	spend(runner, t, tenant, devices);
+	store_job_retire(t, job, rules.version, use.is_named && runner->rules_after != NULL ? ruleset_document(runner->rules_after) : TEXT_NONE);
+	spend(runner, t, tenant, use.devices);
 }
 
 static void write_slice(struct job_runner *runner, const struct tenant_row *tenant)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // /tenants/{tenant}/jobs, .../jobs/{id}: the same done to many devices.
+#include "api/call_work.h"
 #include "api/change.h"
+#include "api/instance_retire.h"
 #include "api/job_input.h"
 #include "api/job_json.h"
 #include "api/job_runner.h"
@@ -99,13 +101,22 @@ static void finish_creating(struct call *call)
 
 static bool read_creation(struct call *call)
 {
-	struct creating *creating = call_own(call, sizeof *creating);
-	struct job_input *input = &creating->input;
+	struct creating *creating = call->own;
 
+	return call_flag(call, "dry_run", &creating->job.dry_run) && job_input_read(call, &creating->input);
+}
+
+static void begin_creating(struct call *call)
+{
+	(void)call_own(call, sizeof(struct creating));
 	call_on_finish(call, finish_creating);
-	if (!call_flag(call, "dry_run", &creating->job.dry_run) || !job_input_read(call, input)) {
-		return false;
-	}
+	call_work(call, read_creation);
+}
+
+static bool is_allowed(struct call *call)
+{
+	const struct job_input *input = &((const struct creating *)call->own)->input;
+
 	if (input->kind == JOB_RELEASE && call->service->config->allow_release == 0) {
 		call_problem(call, PROBLEM_RELEASE_DISABLED, "%s", "");
 		return false;
@@ -136,7 +147,12 @@ static struct job_instance *take_instances(const struct call *call, size_t *coun
 		struct instance_row row;
 
 		store_instance_read(&call->transaction, INSTANCES, i, &row);
-		instances[i] = (struct job_instance){ row.instance_id, row.name, store_instance_state(&row) == RULESET_INSTANCE_RETIRED };
+		instances[i] = (struct job_instance){
+			.instance_id = row.instance_id,
+			.name = row.name,
+			.is_retired = store_instance_state(&row) == RULESET_INSTANCE_RETIRED,
+			.is_parking = store_instance_is_parking(&row),
+		};
 	}
 	return instances;
 }
@@ -156,6 +172,10 @@ static bool choose_instances(struct call *call, const struct job_instance *insta
 	}
 	if (wanted != NULL && wanted->is_retired) {
 		call_problem(call, PROBLEM_INSTANCE_RETIRED, "%.*s", TEXT_ARGS(input->instance));
+		return false;
+	}
+	if (input->kind == JOB_RETIRE && from != NULL && from->is_parking) {
+		call_problem(call, PROBLEM_BAD_BODY, INSTANCE_RETIRE_NO_PARKING);
 		return false;
 	}
 	creating->instance_id = wanted != NULL ? wanted->instance_id : 0;
@@ -249,11 +269,12 @@ void job_answer_created(struct call *call, unsigned statement)
 
 void jobs_create(struct call *call)
 {
-	enum { NEW, ASKING, INSERTING };
+	enum { NEW, READING, ASKING, INSERTING };
 
 	switch (call->state) {
 	case NEW:
-		if (!read_creation(call)) {
+		AWAIT(call, READING, begin_creating(call));
+		if (!call_worked(call) || !is_allowed(call)) {
 			return;
 		}
 		AWAIT(call, ASKING, ask_what_there_is(call));

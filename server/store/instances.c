@@ -87,22 +87,25 @@ unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, cons
 	"  or r.document::jsonb #>> '{otherwise,instance}' = i.name"                                                                  \
 	"  or jsonb_path_exists(r.document::jsonb, '$.rules[*].then.instance ? (@ == $name)', jsonb_build_object('name', i.name)))))"
 
+#define PARKS_WHAT_IS_HELD "exists (select from depbroker.tenants where tenant_id = $1 and parking_instance_id = $2)"
+
 unsigned store_instance_use(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
 {
-	return PG_ADD(t, "select " DEVICES_THERE ", " RULES_NAME_IT, PG_V_INT8(tenant_id), PG_V_INT8(instance_id));
+	return PG_ADD(t, "select " DEVICES_THERE ", " RULES_NAME_IT ", " PARKS_WHAT_IS_HELD, PG_V_INT8(tenant_id), PG_V_INT8(instance_id));
 }
 
-void store_instance_use_read(const struct pg_transaction *t, unsigned statement, int64_t *devices, bool *is_named)
+void store_instance_use_read(const struct pg_transaction *t, unsigned statement, struct instance_use *out)
 {
 	struct columns at = { t, statement, 0, 0 };
 
-	*devices = next_number(&at);
-	*is_named = next_bool(&at);
+	out->devices = next_number(&at);
+	out->is_named = next_bool(&at);
+	out->is_parking = next_bool(&at);
 }
 
 void store_instance_require_unused(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id)
 {
-	(void)PG_ADD(t, "select depbroker.require_fence(" DEVICES_THERE " = 0 and not " RULES_NAME_IT ")", PG_V_INT8(tenant_id),
+	(void)PG_ADD(t, "select depbroker.require_fence(" DEVICES_THERE " = 0 and not " RULES_NAME_IT " and not " PARKS_WHAT_IS_HELD ")", PG_V_INT8(tenant_id),
 		PG_V_INT8(instance_id));
 }
 

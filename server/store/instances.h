@@ -37,10 +37,14 @@ void store_instance_insert(struct pg_transaction *t, int64_t tenant_id, const st
 // Api scope: enrolment_url, allowed_hosts, webhook_url, state, labels and anchor_certs become these. The client's run starts over. ERR_FENCED:
 // it is not of `version` any more (0: of any).
 unsigned store_instance_update(struct pg_transaction *t, int64_t tenant_id, const struct instance_row *instance);
-// Api scope, before an update that retires: devices that are there, and whether the rules in force name it. The stream's row is locked, so
-// that it stays so.
+struct instance_use {
+	int64_t devices; // that are there
+	bool is_named;   // by the rules in force, or by pins
+	bool is_parking; // the tenant's profile names it for what is held
+};
+// Api scope, before an update that retires. The stream's row is locked, so that it stays so.
 unsigned store_instance_use(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
-void store_instance_use_read(const struct pg_transaction *t, unsigned statement, int64_t *devices, bool *is_named);
+void store_instance_use_read(const struct pg_transaction *t, unsigned statement, struct instance_use *out);
 // Api scope, in the transaction of such an update: ERR_FENCED when it is in use.
 void store_instance_require_unused(struct pg_transaction *t, int64_t tenant_id, int64_t instance_id);
 // Api scope: a new version of its hook's secret is in force, or none is any more.

@@ -549,6 +549,26 @@ def a_compromised_secret_is_not_used_by_a_run_that_is_under_way_either():
     equal([signed_by(last["secret"], message) for message in messages[old:]], [[True]] * (len(messages) - old), "the others")
 
 
+@test
+def what_no_hint_tells_of_is_found_before_the_next_events_are_sent():
+    client = onboard()
+    made, path = add_endpoint(client, "former")
+    sync(client, 40)
+    first = len(replay_all(client, made))
+    wait_for(client, path, 2 * first, 90)
+    gate = threading.Event()
+    SINK.refuses[path] = lambda body: gate.wait(10) and None
+    before, under_way = len(SINK.messages[path]), SINK.requests[path]
+    replay_all(client, made)
+    wait_until(lambda: SINK.requests[path] > under_way, "nothing is sent once more")
+    # As the api process writes it, but for the word to the workers, which may be lost.
+    client.sql(f"begin; update depbroker.sync_stream set config_version = config_version + 1 where tenant_id = {{id}};"
+               f" update depbroker.endpoints set url = '{SINK.url}{path}-now' where tenant_id = {{id}} and endpoint_id = {made['id']}; commit")
+    gate.set()
+    wait_until(lambda: len(SINK.messages[path]) + len(SINK.messages[path + "-now"]) >= before + first, "not everything arrives", 60)
+    equal(len(SINK.messages[path]) - before <= 32, True, f"{len(SINK.messages[path]) - before} of {first} events went to where the endpoint was")
+
+
 def events_of(body):
     """As they would be alone."""
     if body["type"] != "batch":

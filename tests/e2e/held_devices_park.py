@@ -58,6 +58,7 @@ def check_no_way_leads_there(world, client, serial):
     refused("instance_retired", lambda: world.technician.call("PUT", f"{client.path}/devices/{serial}/pin", {"instance": "lobby"}))
     refused("instance_retired", lambda: world.technician.post(f"{client.path}/jobs", {"kind": "assign", "instance": "lobby", "rows": [serial]}))
     refused("instance_not_found", lambda: world.technician.call("PUT", f"{client.path}/expected", f"serial,instance\n{serial},lobby\n".encode()))
+    refused("instance_retired", lambda: world.technician.call("PATCH", f"{client.path}/instances/main", {"state": "retired", "target": "lobby"}))
     refused("bad_body", lambda: park_in(world, client, "main"))
     refused("instance_not_found", lambda: park_in(world, client, "nowhere"))
 
@@ -74,6 +75,13 @@ def check_parked(world, client, serial):
     equal((row["assigned"], row["held"]), (row["devices"] - 1, 1), "counted as held, and not as assigned")
     told = {event["type"] for event in client.events() if event["serial_number"] == serial and event.get("instance_id") and event["seq"] > DEVICES * 3}
     equal(told - {3}, set(), "no instance is told but the one that loses it")
+
+
+def check_it_stays_while_it_is_in_use(world, client):
+    retire = {"state": "retired"}
+    refused("instance_has_devices", lambda: world.technician.call("PATCH", f"{client.path}/instances/lobby", retire))
+    refused("bad_body", lambda: world.technician.call("PATCH", f"{client.path}/instances/lobby", retire | {"target": "main"}))
+    refused("bad_body", lambda: world.technician.post(f"{client.path}/jobs", {"kind": "retire", "instance": "main", "filter": {"instance": "lobby"}}))
 
 
 def check(world):
@@ -97,6 +105,7 @@ def check(world):
     world.technician.call("PUT", f"{client.path}/devices/{serials[0]}/pin", {"instance": "main"})
     until_at_apple(world, client, serials, "mdm")
     equal(world.technician.get(f"{client.path}/devices/{serials[0]}")["profile"]["parking"], None, "not parked any more")
+    check_it_stays_while_it_is_in_use(world, client)
     # Whatever changes it is a change of the profiles of all that are held.
     hold(world, client, serials[:30])
     until_at_apple(world, client, serials[:30], "lobby")
@@ -111,6 +120,7 @@ def check(world):
     hold(world, client, serials[30:31])
     wait_until(lambda: world.technician.get(f"{client.path}/devices/{serials[30]}")["held"], "it is not held", 30)
     equal(places_at_apple(world, client)[serials[30]], "mdm", "nothing is parked any more")
+    equal(world.technician.call("PATCH", f"{client.path}/instances/lobby", {"state": "retired"})["state"], "retired", "out of use, it is retired")
     world.check_log(client)
     world.check_ledger(client)
 
