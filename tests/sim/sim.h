@@ -281,7 +281,8 @@ int64_t sim_named_after(const struct sim_tenant *tenant, size_t device); // the 
 bool sim_guard_is_over(const struct sim_tenant *tenant, size_t device); // it is held by one, and none would hold it now
 bool sim_guard_any_is_over(const struct sim_tenant *tenant);
 bool sim_guard_has_any(const struct sim_tenant *tenant);
-int64_t sim_expected_at(const struct sim_tenant *tenant, size_t device); // of what is not at an instance; 0: anywhere
+int64_t sim_expects_at(const struct sim_tenant *tenant, size_t device); // by the list; 0: anywhere
+int64_t sim_expected_at(const struct sim_tenant *tenant, size_t device); // the same of what is not at an instance
 void sim_guard_check_route(const struct sim_tenant *tenant, const struct device_row *row);
 void sim_guard_check_claim(const struct sim_tenant *tenant, const struct device_row *row);
 

@@ -108,11 +108,16 @@ bool sim_guard_has_any(const struct sim_tenant *tenant)
 	return false;
 }
 
+int64_t sim_expects_at(const struct sim_tenant *tenant, size_t device)
+{
+	return guards_of(tenant)->devices[device].expected_instance_id;
+}
+
 int64_t sim_expected_at(const struct sim_tenant *tenant, size_t device)
 {
 	const struct sim_device *known = &tenant->devices[device];
 
-	return sim_is_present(known) && known->row.instance_id != 0 ? 0 : guards_of(tenant)->devices[device].expected_instance_id;
+	return sim_is_present(known) && known->row.instance_id != 0 ? 0 : sim_expects_at(tenant, device);
 }
 
 // --- what people do ---

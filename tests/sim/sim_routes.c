@@ -211,7 +211,7 @@ static void read_routing(struct sim_op *op, const struct sim_tenant *tenant)
 	has[0] = has[1] = false;
 	has[2] = sim_guard_has_any(tenant);
 	for (size_t i = 0; i < SIM_DEVICES; i++) {
-		has[0] = has[0] || has_fact(tenant, i);
+		has[0] = has[0] || has_fact(tenant, i) || sim_expects_at(tenant, i) != 0; // which may come to count during the run
 		has[1] = has[1] || tenant->devices[i].rerouted || sim_guard_is_over(tenant, i);
 	}
 }
