@@ -53,7 +53,7 @@ void load_cache_drop(struct load_cache *cache, int64_t tenant_id)
 
 void load_cache_free(struct load_cache *cache)
 {
-	for (size_t i = 0; cache->places != NULL && i < LOAD_CACHE_PLACES; i++) {
+	for (size_t i = 0; cache->bytes > 0; i++) { // places behind the last one in use are not touched: they may never have been memory
 		empty(cache, &cache->places[i]);
 	}
 	free(cache->places);

@@ -3,7 +3,7 @@
 // sim.h - a deterministic simulation of several worker processes, the database's rows, Apple and the webhooks' receivers.
 //
 // The seam is the linker: server/worker/*.c, the core and the words are the real ones. What they call of loop.h, pg.h, server/store,
-// apple.h, http_client.h, clock.h and log.h is defined here instead, over one heap of (time, order, event). One seed is one schedule.
+// apple.h, http_client.h, clock.h, log.h and digest.h is defined here instead, over one heap of (time, order, event). One seed is one schedule.
 //
 // Ownership  everything lives until sim_end, in the simulation's own memory; what the code under test allocates, too, since a process that
 //            crashes frees nothing.
@@ -37,6 +37,7 @@ enum {
 	SIM_LANES = SIM_INSTANCES * EVENT_LANES,
 	SIM_PROFILES_MAX = 256,
 	SIM_RULES = 6, // lists of rules: hold, all to the one instance, all to the other, by serial number, by model, as what they replace
+	SIM_SHARED = 0, // a device that two clients have
 	SIM_REPLACES_FROM = 8, // devices from this one on replace another one, with the number that is so much smaller
 	SIM_BRAKE_DEVICES = 2, SIM_BRAKE_PERCENT = 35, // of each client
 	SIM_FAILURES_MAX = 64, // of one run
@@ -59,7 +60,8 @@ enum {
 	X(HOOK_LOST) X(HOOK_ANSWER_LOST) X(HOOK_5XX) X(HOOK_429) X(HOOK_410)                                        \
 	/* of a client, at once */                                                                                  \
 	X(SESSION_LOST) X(PROFILE_LOST) X(FOREIGN) X(RULES) X(INSTANCE) X(SYNC_NOW) X(FULL_NOW) X(TOKEN_NEW) X(PAUSED) \
-	X(POISONED) X(VANISHED) X(PIN) X(ENROLS) X(RETIRES)                                                                                     \
+	X(POISONED) X(VANISHED) X(PIN) X(ENROLS) X(RETIRES)                                                         \
+	X(EXPECTS) X(DRAINS) X(JOBS)                                                                                \
 	/* of a node or of everything, at once */                                                                   \
 	X(CLAIM_LOST) X(APPLE_AWAY) X(DB_AWAY) X(NODE_CUT_OFF) X(NODE_PAUSED) X(NODE_CRASHED) X(NODE_LOST) X(NODE_STOPPED)
 
@@ -75,7 +77,7 @@ enum fault_kind {
 struct sim_instance {
 	int64_t id;
 	int version; // of its profile's further members
-	bool disabled, retired;
+	bool disabled, retired, draining;
 	int64_t not_before_us, succeeded_at_us;
 	char name[16], url[40], host[24], members[32], hook[32];
 };
@@ -100,6 +102,7 @@ struct sim_device { // a row of devices
 	bool used;
 	bool was_at[SIM_INSTANCES + 1]; // ever
 	int64_t last_instance_id; // where it was when it went
+	int64_t first_seen_us;
 	bool rerouted;            // it is to be decided about once more
 	const struct stored_event *told; // its newest event that tells a state; NULL: none
 };
@@ -157,6 +160,7 @@ struct sim_loaded { // what a worker process knows of a client since its last ru
 	bool active;
 	int64_t claimed_at_us;
 	int64_t behind_us;    // how far its idea of the time of the database is behind
+	bool guard_is_over;   // of any device, and it may let go of it: nothing tells of that but the rows
 	unsigned stale_calls; // assignments since the configuration changed under it
 };
 
@@ -176,6 +180,7 @@ struct sim_shape { // of a world
 	int tenants;
 	int interval_s; // between two syncs of a client
 	int pages_at_once; // of a process; 0: so few that they wait for each other
+	bool guards; // hold devices, of which two clients may have the same
 	bool hints; // are heard by all processes, and said with sim_hint
 	unsigned faults, changes;
 	int64_t duration_us;
@@ -235,18 +240,24 @@ int64_t sim_paused_until_us(const struct sim_life *life);
 struct text sim_node_id(const struct sim_life *life);
 int64_t sim_node_skew_us(const struct sim_life *life);
 
-// sim_rows.c
-void sim_rows_begin(void);
-struct sim_tenant *sim_tenant_of(int64_t tenant_id);
+// sim_claims.c
 void sim_keep_alive(struct text node_id, int64_t until_us);
 // When this process may find a client that is due; before_us: not before that time.
 int64_t sim_earliest_due_us(struct text node_id, int64_t before_us);
+
+// sim_people.c
+struct sim_tenant *sim_tenant_of(int64_t tenant_id);
 void sim_start_over(struct sim_tenant *tenant, bool routes);
 void sim_wake(struct sim_tenant *tenant);
 void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant);
 void sim_allow_removals(struct sim_tenant *tenant); // a person does
 void sim_rows_look_after(struct sim_tenant *tenant); // an operator does, when something was switched off
+
+// sim_devices.c
 int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial); // -1: it is not this client's
+
+// sim_rows.c
+void sim_rows_begin(void);
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
 
 // sim_routes.c
@@ -263,6 +274,24 @@ const char *sim_routes_unfinished(const struct sim_tenant *tenant);
 void sim_enrolments_begin(void);
 void sim_enrolments_fault(struct sim_tenant *tenant); // MDM servers tell of enrolments
 const char *sim_enrolments_unfinished(const struct sim_tenant *tenant);
+
+// sim_guards.c
+void sim_guards_begin(void);
+void sim_guards_fault(struct sim_tenant *tenant); // somebody says what is expected
+int64_t sim_named_after(const struct sim_tenant *tenant, size_t device); // the client whose number is in the serial number
+bool sim_guard_is_over(const struct sim_tenant *tenant, size_t device); // it is held by one, and none would hold it now
+bool sim_guard_any_is_over(const struct sim_tenant *tenant);
+bool sim_guard_has_any(const struct sim_tenant *tenant);
+int64_t sim_expects_at(const struct sim_tenant *tenant, size_t device); // by the list; 0: anywhere
+int64_t sim_expected_at(const struct sim_tenant *tenant, size_t device); // the same of what is not at an instance
+void sim_guard_check_route(const struct sim_tenant *tenant, const struct device_row *row);
+void sim_guard_check_claim(const struct sim_tenant *tenant, const struct device_row *row);
+
+// sim_jobs.c
+void sim_jobs_begin(void);
+void sim_jobs_fault(struct sim_tenant *tenant); // somebody has a job done
+void sim_job_check_call(const struct sim_tenant *tenant, struct text serial, bool releases);
+const char *sim_jobs_unfinished(const struct sim_tenant *tenant);
 
 // sim_apple.c
 void sim_apple_begin(void);

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sim_apple.c - apple.h over a model of Apple: devices that come, change and go, the list and the changes behind cursors, sessions,
-// profiles and assignments. A call is two events, its effect at Apple and its answer; each may be lost.
+// sim_apple.c - a model of Apple: devices that come, change and go, the list and the changes behind cursors, sessions, profiles and
+// assignments.
 //
 // Cursors: "f<since>-<place>-<serial number>" of a list whose changes begin at `since`, "c<place>" of the changes.
-#include "sim/sim.h"
+#include "sim/sim_apple.h"
 
-#include "apple/apple_gate.h"
 #include "tenants/device.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_MAX = 4, CHANGES_MAX = 1024, TIMEOUT_MS = 60000 };
+enum { PAGE_MAX = 4, CHANGES_MAX = 1024 };
 
 struct truth {
 	bool present;
@@ -29,12 +28,6 @@ struct change {
 	struct truth state;
 };
 
-struct apple_profile {
-	int64_t instance_id;
-	int version; // of the instance's members
-	bool forgotten;
-};
-
 static struct account {
 	struct truth devices[SIM_DEVICES];
 	struct change *changes;
@@ -45,31 +38,6 @@ static struct account {
 	int64_t session_count, sessions_lost; // those up to it are not known any more
 	int64_t foreign_until_us;
 } *accounts;
-
-enum what { SIGN_IN, ACCOUNT, FETCH, SYNC, DETAILS, DEFINE, ASSIGN, REPLACES };
-
-struct sim_call {
-	struct apple_call *call;
-	struct sim_life *life;
-	struct sim_tenant *tenant;
-	enum what what;
-	bool signing_in, renewed, over;
-	bool is_out; // a request that was let out, and has no answer yet
-	void *out;
-	struct text cursor, session, content, uuid;
-	struct text *serials;
-	size_t count;
-	bool current; // sent by the owner, as the rows have it
-	int64_t loaded_config;
-	// The answer
-	enum err rc;
-	int64_t retry_after_s;
-	struct text new_session, new_cursor;
-	struct device_record *records;
-	size_t record_count;
-	bool more;
-	enum assign_result *results;
-};
 
 // --- what happens at Apple ---
 
@@ -181,14 +149,23 @@ void sim_apple_fault(enum fault_kind kind, struct sim_tenant *tenant)
 
 // --- what a call does there ---
 
-static bool is_foreign(struct text session)
+bool sim_is_foreign(struct text session)
 {
 	return session.length > 0 && session.bytes[0] == 'F';
 }
 
-static bool knows_session(struct account *account, struct text session)
+bool sim_knows_session(const struct sim_tenant *tenant, struct text session)
 {
-	return number_after(session, session.length > 0 ? session.bytes[0] : 'S') > account->sessions_lost;
+	return number_after(session, session.length > 0 ? session.bytes[0] : 'S') > account_of(tenant)->sessions_lost;
+}
+
+struct text sim_new_session(const struct sim_tenant *tenant)
+{
+	struct account *account = account_of(tenant);
+	const struct text session = sim_numbered(account->foreign_until_us > sim.now_us ? 'F' : 'S', ++account->session_count);
+
+	sim_trace("session", tenant->id, account->session_count, 0);
+	return session;
 }
 
 static void write_record(struct device_record *out, const struct sim_tenant *tenant, size_t device, const struct truth *truth, bool foreign)
@@ -217,7 +194,7 @@ static void list_devices(struct sim_call *at, struct account *account)
 {
 	int64_t since = (int64_t)account->change_count, place = 0;
 	const size_t limit = (size_t)sim_between(1, PAGE_MAX);
-	const bool foreign = is_foreign(at->session);
+	const bool foreign = sim_is_foreign(at->session);
 	size_t device;
 
 	if (at->cursor.length > 0) {
@@ -249,7 +226,7 @@ static void list_changes(struct sim_call *at, struct account *account)
 		const struct change *change = &account->changes[place];
 		struct device_record *record = next_record(at);
 
-		write_record(record, at->tenant, change->device, &change->state, is_foreign(at->session));
+		write_record(record, at->tenant, change->device, &change->state, sim_is_foreign(at->session));
 		record->operation = change->operation;
 		record->op_date_us = change->date_us;
 		if (change->operation == DEVICE_DELETED) {
@@ -279,7 +256,7 @@ static void spoil_page(struct sim_call *at)
 	}
 }
 
-static size_t device_of(const struct sim_call *at, struct text serial)
+size_t sim_called_device(const struct sim_call *at, struct text serial)
 {
 	const int64_t device = sim_device_of(at->tenant, serial);
 
@@ -290,10 +267,10 @@ static size_t device_of(const struct sim_call *at, struct text serial)
 static void details(struct sim_call *at, struct account *account)
 {
 	for (size_t i = 0; i < at->count; i++) {
-		const size_t device = device_of(at, at->serials[i]);
+		const size_t device = sim_called_device(at, at->serials[i]);
 		struct device_record *record = next_record(at);
 
-		write_record(record, at->tenant, device, &account->devices[device], is_foreign(at->session));
+		write_record(record, at->tenant, device, &account->devices[device], sim_is_foreign(at->session));
 		record->response_status = account->devices[device].present ? TEXT("SUCCESS") : TEXT("NOT_ACCESSIBLE");
 	}
 }
@@ -303,7 +280,7 @@ static void define(struct sim_call *at, struct account *account)
 	char content[300];
 	const char *url, *department;
 
-	LAW(!is_foreign(at->session), "client %lld defines a profile at somebody else's server", (long long)at->tenant->id);
+	LAW(!sim_is_foreign(at->session), "client %lld defines a profile at somebody else's server", (long long)at->tenant->id);
 	(void)snprintf(content, sizeof content, "%.*s", TEXT_ARGS(at->content));
 	url = strstr(content, "https://mdm");
 	department = strstr(content, "department\":\"");
@@ -315,8 +292,9 @@ static void define(struct sim_call *at, struct account *account)
 	at->uuid = sim_numbered('P', (int64_t)account->profile_count++);
 }
 
-static struct apple_profile *profile_of(struct account *account, struct text uuid)
+struct apple_profile *sim_profile_at_apple(const struct sim_tenant *tenant, struct text uuid)
 {
+	struct account *account = account_of(tenant);
 	const size_t number = (size_t)number_after(uuid, 'P');
 
 	assert(number < account->profile_count);
@@ -348,7 +326,7 @@ static void assign(struct sim_call *at, struct account *account)
 {
 	const size_t client = (size_t)at->tenant->id - 1;
 
-	if (profile_of(account, at->uuid)->forgotten) {
+	if (sim_profile_at_apple(at->tenant, at->uuid)->forgotten) {
 		at->rc = ERR_PROFILE_GONE;
 		return;
 	}
@@ -358,11 +336,33 @@ static void assign(struct sim_call *at, struct account *account)
 	}
 	at->retry_after_s = sim_chance(50) ? sim_between(10, 600) : -1;
 	for (size_t i = 0; i < at->count; i++) {
-		at->results[i] = assign_device(at, account, device_of(at, at->serials[i]));
+		at->results[i] = assign_device(at, account, sim_called_device(at, at->serials[i]));
 	}
 }
 
-static void take_effect(struct sim_call *at)
+// Of a job: what was asked for may be done already, by a call of which the answer was lost.
+static enum assign_result do_job(struct sim_call *at, struct account *account, size_t device)
+{
+	struct truth *truth = &account->devices[device];
+
+	if (sim_meets(at->tenant, FAULT_ASSIGN_FAILS)) {
+		return ASSIGN_RESULT_FAILED;
+	}
+	if (!truth->present) {
+		return ASSIGN_RESULT_NOT_ACCESSIBLE;
+	}
+	if (at->what == RELEASE) {
+		truth->present = false;
+		note_change(account, device, DEVICE_DELETED);
+	} else if (truth->profile_uuid.length > 0) {
+		truth->profile_uuid = TEXT_NONE;
+		truth->status = TEXT("removed");
+		note_change(account, device, DEVICE_MODIFIED);
+	}
+	return ASSIGN_RESULT_SUCCESS;
+}
+
+void sim_apple_serve(struct sim_call *at)
 {
 	struct account *account = account_of(at->tenant);
 
@@ -379,495 +379,23 @@ static void take_effect(struct sim_call *at)
 	case DETAILS: details(at, account); break;
 	case DEFINE: define(at, account); break;
 	case ASSIGN: assign(at, account); break;
-	case REPLACES: at->uuid = at->tenant->serials[device_of(at, at->serials[0]) - SIM_REPLACES_FROM]; break;
+	case REMOVE:
+	case RELEASE:
+		for (size_t i = 0; i < at->count; i++) {
+			at->results[i] = do_job(at, account, sim_called_device(at, at->serials[i]));
+		}
+		break;
+	case REPLACES: at->uuid = at->tenant->serials[sim_called_device(at, at->serials[0]) - SIM_REPLACES_FROM]; break;
 	case ACCOUNT:
 	case SIGN_IN: break;
 	}
-}
-
-// --- the way there and back ---
-
-static void on_answer(void *argument);
-
-static void answer_after(struct sim_call *at, int64_t wait_us, enum err rc)
-{
-	at->rc = rc;
-	sim_at(sim.now_us + wait_us, at->life, on_answer, at);
-}
-
-static const struct {
-	enum fault_kind kind;
-	enum err rc;
-	bool anywhere; // also of GET /session
-} refusals[] = {
-	{ FAULT_APPLE_TIMEOUT, ERR_TIMEOUT, true },
-	{ FAULT_APPLE_5XX, ERR_UNAVAILABLE, true },
-	{ FAULT_APPLE_429, ERR_THROTTLED, true },
-	{ FAULT_APPLE_TERMS, ERR_TERMS, true },
-	{ FAULT_APPLE_TOKEN_DEAD, ERR_TOKEN_DEAD, true },
-	{ FAULT_APPLE_REFUSED, ERR_REFUSED, false },
-};
-
-static enum err refusal(struct sim_call *at)
-{
-	if (sim.apple_away_until_us > sim.now_us) {
-		return sim_chance(50) ? ERR_UNAVAILABLE : ERR_NETWORK;
-	}
-	for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-		if ((refusals[i].anywhere || !at->signing_in) && sim_meets(at->tenant, refusals[i].kind)) {
-			at->retry_after_s = sim_chance(50) ? sim_between(1, 600) : -1;
-			return refusals[i].rc;
-		}
-	}
-	if (at->what == SYNC && !at->signing_in && sim_meets(at->tenant, FAULT_APPLE_CURSOR_END)) {
-		return ERR_CURSOR_END;
-	}
-	return (at->what == SYNC || at->what == FETCH) && at->cursor.length > 0 && !at->signing_in &&
-		sim_meets(at->tenant, FAULT_APPLE_CURSOR_LOST) ? ERR_CURSOR_LOST : OK;
-}
-
-static int64_t way_us(void)
-{
-	return sim_between(20, 400) * MS_US;
-}
-
-static void open_session(struct sim_call *at)
-{
-	struct account *account = account_of(at->tenant);
-
-	at->new_session = sim_numbered(account->foreign_until_us > sim.now_us ? 'F' : 'S', ++account->session_count);
-	sim_trace("session", at->tenant->id, account->session_count, 0);
-	answer_after(at, way_us(), OK);
-}
-
-static void on_request(void *argument)
-{
-	struct sim_call *at = argument;
-	const enum err rc = refusal(at);
-
-	if (rc != OK) {
-		answer_after(at, rc == ERR_TIMEOUT ? TIMEOUT_MS * MS_US : way_us(), rc);
-	} else if (at->signing_in) {
-		open_session(at);
-	} else if (!knows_session(account_of(at->tenant), at->session)) {
-		answer_after(at, way_us(), ERR_SESSION);
-	} else {
-		at->rc = OK;
-		take_effect(at);
-		if (at->rc == OK && sim_meets(at->tenant, FAULT_APPLE_ANSWER_LOST)) {
-			at->rc = sim_chance(50) ? ERR_TIMEOUT : ERR_NETWORK;
-		} else if (at->rc == OK && sim_meets(at->tenant, FAULT_APPLE_BROKEN)) {
-			at->rc = ERR_BAD_ANSWER;
-		}
-		answer_after(at, at->rc == ERR_TIMEOUT ? TIMEOUT_MS * MS_US : way_us(), at->rc);
-	}
-}
-
-static void on_held_back(void *argument);
-
-// The client waits when it fails, with everything; what is about single devices and profiles has its own times.
-static bool backs_off(const struct sim_call *at)
-{
-	return at->what == SIGN_IN || at->what == ACCOUNT || at->what == FETCH || at->what == SYNC;
-}
-
-static void ask(struct sim_call *at, bool signing_in)
-{
-	at->signing_in = signing_in;
-	if (backs_off(at)) {
-		sim_wait_asked(at->life, at->tenant);
-	}
-	if (!apple_gate_admits(at->call)) {
-		at->retry_after_s = at->call->retry_after_s;
-		sim_at(sim.now_us, at->life, on_held_back, at);
-		return;
-	}
-	at->is_out = true;
-	sim_outage_note();
-	sim_scene_note(at->tenant);
-	at->session = sim_keep(text_of(at->call->session->token));
-	sim_at(sim.now_us + way_us(), NULL, on_request, at);
-}
-
-static void take_page(const struct sim_call *at)
-{
-	struct apple_page *page = at->out;
-
-	page->devices = at->records;
-	page->count = at->record_count;
-	for (size_t i = 0; i < page->count; i++) {
-		device_fingerprint(&page->devices[i]);
-	}
-	page->cursor = at->new_cursor;
-	page->more_to_follow = at->more;
-}
-
-static void take_answer(const struct sim_call *at)
-{
-	switch (at->what) {
-	case ACCOUNT:
-		((struct apple_account *)at->out)->server_uuid =
-			is_foreign(at->session) ? TEXT("SERVER-FOREIGN") : text_of(at->tenant->server_uuid);
-		break;
-	case FETCH:
-	case SYNC:
-	case DETAILS: take_page(at); break;
-	case DEFINE: (void)snprintf(at->out, APPLE_PROFILE_UUID_MAX + 1, "%.*s", TEXT_ARGS(at->uuid)); break;
-	case ASSIGN:
-		*(struct apple_assignment *)at->out = (struct apple_assignment){ at->results, at->count, at->retry_after_s };
-		break;
-	case REPLACES:
-		(void)snprintf(((struct apple_replacement *)at->out)->original_serial_number,
-			sizeof ((struct apple_replacement *)at->out)->original_serial_number, "%.*s", TEXT_ARGS(at->uuid));
-		break;
-	case SIGN_IN: break;
-	}
-}
-
-static void finish(struct sim_call *at, enum err rc)
-{
-	struct apple_call *call = at->call;
-
-	at->over = true;
-	call->http.inner = NULL;
-	call->state = APPLE_IDLE;
-	call->retry_after_s = at->retry_after_s;
-	call->took_ms = 1;
-	if (rc == OK) {
-		take_answer(at);
-	} else {
-		(void)fault_set(&call->op.fault, rc, "%s", err_text(rc));
-	}
-	sim_wait_heard(at->life, at->tenant, rc, at->retry_after_s, at->what == FETCH || at->what == SYNC, backs_off(at));
-	sim_trace("called", at->tenant->id, at->what, rc);
-	op_done(&call->op, rc);
-}
-
-static void on_held_back(void *argument)
-{
-	struct sim_call *at = argument;
-
-	if (!at->over) {
-		finish(at, ERR_HELD_BACK);
-	}
-}
-
-static unsigned status_of(enum err rc)
-{
-	if (rc == OK || rc == ERR_BAD_ANSWER) {
-		return 200;
-	}
-	if (rc == ERR_UNAVAILABLE || rc == ERR_THROTTLED) {
-		return rc == ERR_UNAVAILABLE ? 503 : 429;
-	}
-	return rc == ERR_TIMEOUT || rc == ERR_NETWORK ? 0 : 400;
-}
-
-// The breaker hears of each request that it let out, once.
-static void observe(struct sim_call *at, enum err rc)
-{
-	if (at->is_out) {
-		at->is_out = false;
-		at->call->status = status_of(rc);
-		apple_gate_observe(at->call, rc);
-	}
-}
-
-static bool crashes_its_reader(struct sim_call *at)
-{
-	if (sim.quiet || at->signing_in || at->rc != OK || (at->what != FETCH && at->what != SYNC) || at->tenant->poison == 0) {
-		return false;
-	}
-	at->tenant->poison--;
-	return true;
-}
-
-// As apple_call.c: a session is renewed once.
-static void on_answer(void *argument)
-{
-	struct sim_call *at = argument;
-	struct apple_session *session;
-
-	if (at->over) {
-		return;
-	}
-	if (crashes_its_reader(at)) {
-		sim_node_crash(at->life);
-		return;
-	}
-	observe(at, at->rc);
-	session = at->call->session;
-	if (at->signing_in && at->rc == OK) {
-		(void)snprintf(session->token, sizeof session->token, "%.*s", TEXT_ARGS(at->new_session));
-		session->generation++;
-		session->signed_in_anew = true;
-		if (at->what == SIGN_IN) {
-			finish(at, OK);
-		} else {
-			ask(at, false);
-		}
-	} else if (!at->signing_in && at->rc == ERR_SESSION && !at->renewed) {
-		at->renewed = true;
-		session->token[0] = '\0';
-		if (at->call->keeps_session) {
-			finish(at, ERR_SESSION);
-		} else {
-			ask(at, true);
-		}
-	} else {
-		finish(at, at->rc);
-	}
-}
-
-static struct sim_call *prepare(struct apple_call *call, struct apple_session *session, enum what what, void *out)
-{
-	struct sim_call *at = sim_take(sizeof *at);
-
-	assert(call->state == APPLE_IDLE);
-	LAW(sim.life->loaded[session->server->lane_key - 1].active, "client %lld is paused or quarantined, and Apple is asked",
-		(long long)session->server->lane_key);
-	call->state = APPLE_ASKING;
-	call->session = session;
-	call->http.inner = at;
-	call->op.rc = OK;
-	call->op.fault.text[0] = '\0';
-	call->apple_error[0] = '\0';
-	*at = (struct sim_call){ .call = call, .life = sim.life, .tenant = sim_tenant_of(session->server->lane_key), .what = what, .out = out,
-		.retry_after_s = -1 };
-	at->records = what == FETCH || what == SYNC || what == DETAILS ? sim_take_unset(2 * SIM_DEVICES * sizeof *at->records) : NULL;
-	at->loaded_config = sim.life->loaded[at->tenant->id - 1].config;
-	sim.calls++;
-	return at;
-}
-
-static void go(struct sim_call *at)
-{
-	if (at->what != SIGN_IN && at->call->session->token[0] == '\0' && at->call->keeps_session) {
-		answer_after(at, 0, ERR_SESSION);
-		at->renewed = true;
-	} else {
-		ask(at, at->what == SIGN_IN || at->call->session->token[0] == '\0');
-	}
-}
-
-static void set_serials(struct sim_call *at, const struct text *serials, size_t count)
-{
-	at->serials = sim_take(count * sizeof *serials);
-	at->results = sim_take(count * sizeof *at->results);
-	at->count = count;
-	for (size_t i = 0; i < count; i++) {
-		at->serials[i] = sim_keep(serials[i]);
-	}
-}
-
-// --- laws about who is assigned what, when it is sent ---
-
-static bool is_owner(const struct sim_call *at)
-{
-	const struct stream_row *stream = &at->tenant->stream;
-
-	return at->tenant->owner_life == at->life->number && stream->owner.length > 0 &&
-		stream->epoch == at->life->loaded[at->tenant->id - 1].epoch;
-}
-
-static void check_device(const struct sim_call *at, struct text serial, int64_t instance_id)
-{
-	const size_t number = device_of(at, serial);
-	const struct sim_device *device = &at->tenant->devices[number];
-	const struct device_row *row = &device->row;
-	const struct sim_route *route = &at->life->loaded[at->tenant->id - 1].route;
-
-	LAW(device->used && row->gone_at_us == INSTANT_NONE, "device %.*s is assigned, and gone", TEXT_ARGS(serial));
-	LAW(row->assign_at_us != INSTANT_NONE && row->assign_at_us <= sim.now_us, "device %.*s is assigned before its time", TEXT_ARGS(serial));
-	LAW(row->assign_state != ASSIGN_CONFIRMING && row->assign_state != ASSIGN_VERIFYING, "device %.*s is assigned before it is read back",
-		TEXT_ARGS(serial));
-	LAW(row->instance_id == instance_id && (sim_inherits(route, number) || instance_id == sim_want(at->tenant, route, number, &row->apple)),
-		"device %.*s is assigned to another instance than its own", TEXT_ARGS(serial));
-}
-
-static void check_assignment(const struct sim_call *at)
-{
-	const size_t client = (size_t)at->tenant->id - 1;
-	const struct apple_profile *profile = profile_of(account_of(at->tenant), at->uuid);
-
-	LAW(!is_foreign(text_of(at->call->session->token)), "client %lld assigns at somebody else's server", (long long)at->tenant->id);
-	LAW(profile->version == at->life->loaded[client].version[profile->instance_id],
-		"client %lld assigns a profile that its rules did not want", (long long)at->tenant->id);
-	for (size_t i = 0; is_owner(at) && i < at->count; i++) {
-		check_device(at, at->serials[i], profile->instance_id);
-	}
-}
-
-// --- apple.h ---
-
-void apple_session_init(struct apple_session *session, const struct apple_server *server, const struct server_token *token)
-{
-	*session = (struct apple_session){ .server = server, .server_token = token };
-	list_init(&session->waiting);
-}
-
-void apple_session_fini(struct apple_session *session)
-{
-	session->token[0] = '\0';
-}
-
-void apple_call_init(struct apple_call *call, void (*done)(struct op *op))
-{
-	*call = (struct apple_call){ .retry_after_s = -1 };
-	op_init(&call->op, done);
-}
-
-void apple_call_fini(struct apple_call *call)
-{
-	assert(call->state == APPLE_IDLE);
-}
-
-static void on_cancelled(void *argument)
-{
-	struct sim_call *at = argument;
-
-	if (!at->over) {
-		observe(at, ERR_CANCELLED);
-		finish(at, ERR_CANCELLED);
-	}
-}
-
-void apple_call_cancel(struct apple_call *call)
-{
-	if (call->state != APPLE_IDLE) {
-		sim_at(sim.now_us, sim.life, on_cancelled, call->http.inner);
-	}
-}
-
-void apple_page_fini(struct apple_page *page)
-{
-	*page = (struct apple_page){ 0 };
-}
-
-void apple_account_fini(struct apple_account *account)
-{
-	*account = (struct apple_account){ 0 };
-}
-
-void apple_assignment_fini(struct apple_assignment *assignment)
-{
-	*assignment = (struct apple_assignment){ 0 };
-}
-
-void apple_sign_in(struct apple_call *call, struct apple_session *session)
-{
-	go(prepare(call, session, SIGN_IN, NULL));
-}
-
-void apple_account(struct apple_call *call, struct apple_session *session, struct apple_account *out)
-{
-	*out = (struct apple_account){ 0 };
-	go(prepare(call, session, ACCOUNT, out));
-}
-
-void apple_fetch_devices(struct apple_call *call, struct apple_session *session, struct text cursor, unsigned limit, struct apple_page *out)
-{
-	struct sim_call *at = prepare(call, session, FETCH, out);
-
-	(void)limit;
-	*out = (struct apple_page){ 0 };
-	at->cursor = sim_keep(cursor);
-	go(at);
-}
-
-void apple_sync_devices(struct apple_call *call, struct apple_session *session, struct text cursor, unsigned limit, struct apple_page *out)
-{
-	struct sim_call *at = prepare(call, session, SYNC, out);
-
-	(void)limit;
-	LAW(cursor.length > 0 && cursor.bytes[0] == 'c', "changes are asked for with cursor %.*s", TEXT_ARGS(cursor));
-	*out = (struct apple_page){ 0 };
-	at->cursor = sim_keep(cursor);
-	go(at);
-}
-
-void apple_device_details(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
-	struct apple_page *out)
-{
-	struct sim_call *at = prepare(call, session, DETAILS, out);
-
-	*out = (struct apple_page){ 0 };
-	set_serials(at, serials, count);
-	go(at);
-}
-
-void apple_replacement_details(struct apple_call *call, struct apple_session *session, struct text serial, struct apple_replacement *out)
-{
-	struct sim_call *at = prepare(call, session, REPLACES, out);
-
-	*out = (struct apple_replacement){ .date = "" };
-	set_serials(at, &serial, 1);
-	LAW(device_of(at, serial) >= SIM_REPLACES_FROM, "device %.*s does not say that it replaces one", TEXT_ARGS(serial));
-	go(at);
-}
-
-void apple_define_profile(struct apple_call *call, struct apple_session *session, struct text profile_json,
-	char profile_uuid_out[APPLE_PROFILE_UUID_MAX + 1])
-{
-	struct sim_call *at = prepare(call, session, DEFINE, profile_uuid_out);
-
-	profile_uuid_out[0] = '\0';
-	at->content = sim_keep(profile_json);
-	go(at);
-}
-
-// No profile is old enough to be compared.
-void apple_get_profile(struct apple_call *call, struct apple_session *session, struct text profile_uuid, struct buffer *out)
-{
-	(void)call;
-	(void)session;
-	(void)out;
-	LAW(false, "profile %.*s is read back", TEXT_ARGS(profile_uuid));
-}
-
-void apple_assign_profile(struct apple_call *call, struct apple_session *session, struct text profile_uuid, const struct text *serials,
-	size_t count, struct apple_assignment *out)
-{
-	struct sim_call *at = prepare(call, session, ASSIGN, out);
-
-	*out = (struct apple_assignment){ .retry_after_s = -1 };
-	at->uuid = sim_keep(profile_uuid);
-	set_serials(at, serials, count);
-	check_assignment(at);
-	go(at);
-}
-
-// There are no jobs.
-static void no_jobs(const struct apple_call *call)
-{
-	LAW(call == NULL, "a %s asks Apple", "job");
-}
-
-void apple_remove_profile(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
-	struct apple_assignment *out)
-{
-	(void)session;
-	(void)serials;
-	(void)count;
-	(void)out;
-	no_jobs(call);
-}
-
-void apple_disown_devices(struct apple_call *call, struct apple_session *session, const struct text *serials, size_t count,
-	struct apple_assignment *out)
-{
-	(void)session;
-	(void)serials;
-	(void)count;
-	(void)out;
-	no_jobs(call);
 }
 
 // --- the end ---
 
 bool sim_apple_profile_is(const struct sim_tenant *tenant, struct text uuid, int64_t instance_id, int version)
 {
-	const struct apple_profile *profile = profile_of(account_of(tenant), uuid);
+	const struct apple_profile *profile = sim_profile_at_apple(tenant, uuid);
 
 	return profile->instance_id == instance_id && profile->version == version;
 }

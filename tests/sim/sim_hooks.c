@@ -157,14 +157,17 @@ static const struct {
 static void on_request(void *argument)
 {
 	struct sim_http *at = argument;
-	long long tenant_id, instance_id;
+	struct text rest;
+	int64_t tenant_id, instance_id;
 	struct sim_tenant *tenant;
 	bool received = true;
 
 	if (at->life->dead) { // what it would have sent is gone with it
 		return;
 	}
-	LAW(sscanf(at->call->url, "hook:%lld/%lld", &tenant_id, &instance_id) == 2, "a message to %s", at->call->url);
+	tenant_id = sim_number(text_of(at->call->url), 'h', &rest);
+	instance_id = tenant_id > 0 ? sim_number(rest, '/', NULL) : -1;
+	LAW(instance_id > 0, "a message to %s", at->call->url);
 	tenant = sim_tenant_of(tenant_id);
 	at->status = 200;
 	at->retry_after_s = -1;

@@ -32,7 +32,11 @@ struct alarm_clock { // of a delay that runs
 
 struct sim sim;
 
+enum { EVENTS_A_MINUTE = 2000 }; // of each client, at most
+
 static struct {
+	int64_t minute;
+	int64_t minute_events; // in it, up to now
 	struct event *heap;
 	size_t count, room;
 	uint64_t order;
@@ -426,6 +430,17 @@ static void run_claim(struct idle_claim *idle, int64_t at_us)
 	start_alarm(delay, sim.now_us);
 }
 
+// Nobody goes round and round.
+static void count_event(void)
+{
+	const int64_t minute = sim.now_us / MINUTE_US;
+
+	sim.events++;
+	loops.minute_events = minute == loops.minute ? loops.minute_events + 1 : 1;
+	loops.minute = minute;
+	LAW(loops.minute_events <= EVENTS_A_MINUTE * sim.shape->tenants, "%lld events in a minute", (long long)loops.minute_events);
+}
+
 bool sim_step(int64_t until_us)
 {
 	const int64_t next_us = loops.count > 0 && loops.heap[0].at_us < until_us ? loops.heap[0].at_us : until_us;
@@ -444,7 +459,7 @@ bool sim_step(int64_t until_us)
 
 	assert(event.at_us >= sim.now_us);
 	sim.now_us = event.at_us;
-	sim.events++;
+	count_event();
 	run(&event);
 	return true;
 }

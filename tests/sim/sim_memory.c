@@ -4,6 +4,8 @@
 // Both are gone at the end of a schedule, so that a process that crashed leaks nothing into the next one.
 #include "sim/sim.h"
 
+#include "depbroker/spare_memory.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +13,7 @@
 
 #define POOL_SIZE ((size_t)1 << 32) // of addresses: memory comes as it is touched, and is kept for the next schedule
 
-enum { KEPT_SLOTS_MIN = 1 << 11 /* a power of two */, CLASSES = 33, CLASS_MIN = 5 };
+enum { KEPT_SLOTS_MIN = 1 << 11 /* a power of two */, CLASSES = 33, CLASS_MIN = 5, LARGE_MIN = 64 * 1024 };
 
 struct pool {
 	char *bytes; // POOL_SIZE of them
@@ -175,6 +177,7 @@ struct block {
 
 static struct pool theirs;
 static struct block *waiting[CLASSES];
+static struct pool large; // zeroes that come from the system as they are touched: a table of which a few places are used costs a page
 
 void *__real_malloc(size_t size);
 void __real_free(void *memory);
@@ -205,6 +208,10 @@ void *__wrap_malloc(size_t size)
 
 void *__wrap_calloc(size_t count, size_t size)
 {
+	if (sim.runs && count * size >= LARGE_MIN) {
+		return take(&large, count * size);
+	}
+
 	void *memory = __wrap_malloc(count * size);
 
 	return memory != NULL ? memset(memory, 0, count * size) : NULL;
@@ -212,7 +219,10 @@ void *__wrap_calloc(size_t count, size_t size)
 
 void __wrap_free(void *memory)
 {
-	if (memory == NULL || !has(&theirs, memory)) {
+	if (memory == NULL || has(&large, memory)) {
+		return;
+	}
+	if (!has(&theirs, memory)) {
 		__real_free(memory);
 		return;
 	}
@@ -228,6 +238,7 @@ void *__wrap_realloc(void *memory, size_t size)
 	if (memory == NULL) {
 		return __wrap_malloc(size);
 	}
+	assert(!has(&large, memory));
 	if (!has(&theirs, memory)) {
 		return __real_realloc(memory, size);
 	}
@@ -249,6 +260,10 @@ static void forget_theirs(void)
 {
 	memset(waiting, 0, sizeof waiting);
 	theirs.used = 0;
+	if (large.used > 0) {
+		(void)madvise(large.bytes, large.used, MADV_DONTNEED);
+		large.used = 0;
+	}
 }
 
 #else
@@ -258,6 +273,15 @@ static void forget_theirs(void)
 }
 
 #endif
+
+void spare_memory_keep(void)
+{
+}
+
+void spare_memory_return(size_t most)
+{
+	(void)most; // all of it comes back at the end of the schedule
+}
 
 void sim_memory_reset(void)
 {

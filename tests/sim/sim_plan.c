@@ -104,6 +104,15 @@ static int by_time(const void *a, const void *b)
 	return x->at_us != y->at_us ? (x->at_us > y->at_us) - (x->at_us < y->at_us) : (x->order > y->order) - (x->order < y->order);
 }
 
+// Worlds without guards are drawn as they were before there were any.
+static enum fault_kind any_kind(void)
+{
+	const int64_t left_out = sim.shape->guards ? 0 : FAULT_CLAIM_LOST - FAULT_EXPECTS;
+	const int64_t kind = sim_between(0, FAULT_KINDS - 1 - left_out);
+
+	return (enum fault_kind)(kind < FAULT_EXPECTS ? kind : kind + left_out);
+}
+
 static int64_t any_time_us(void)
 {
 	return sim.now_us + sim_between(0, sim.shape->duration_us);
@@ -119,7 +128,7 @@ void sim_plan_begin(void)
 	node_fault_next = 0;
 	for (unsigned i = 0; i < faults; i++) {
 		plan[planned_count] = (struct planned){
-			.at_us = any_time_us(), .order = planned_count, .kind = (enum fault_kind)sim_between(0, FAULT_KINDS - 1), .tenant_id = sim_between(1, sim.shape->tenants),
+			.at_us = any_time_us(), .order = planned_count, .kind = any_kind(), .tenant_id = sim_between(1, sim.shape->tenants),
 		};
 		planned_count++;
 	}

@@ -95,8 +95,9 @@ int64_t sim_want(const struct sim_tenant *tenant, const struct sim_route *route,
 {
 	const struct sim_pin *pin = &route->pins[device];
 	const int64_t instance_id = pin->is_there ? pin->instance_id : rules_want(tenant, route->rules, device, apple);
+	const int64_t expected_at = pin->is_there || route->retired[instance_id] ? 0 : sim_expected_at(tenant, device);
 
-	return route->retired[instance_id] ? 0 : instance_id;
+	return route->retired[instance_id] || (expected_at != 0 && expected_at != instance_id) ? 0 : instance_id;
 }
 
 bool sim_inherits(const struct sim_route *route, size_t device)
@@ -109,6 +110,9 @@ bool sim_may_stay(const struct sim_tenant *tenant, size_t device, const struct d
 {
 	const int64_t at = row->instance_id;
 
+	if (row->decider == ROUTE_BY_GUARD) {
+		return at == 0 && !sim_guard_is_over(tenant, device);
+	}
 	if (at == sim_want(tenant, &tenant->route, device, &row->apple)) {
 		return true;
 	}
@@ -141,12 +145,24 @@ static void retire(struct sim_tenant *tenant)
 	sim_start_over(tenant, true);
 }
 
+// Its devices stay, and what rules name it goes there, too: only new rules do not name it.
+static void drain(struct sim_tenant *tenant)
+{
+	struct sim_instance *instance = &tenant->instances[sim_between(0, SIM_INSTANCES - 1)];
+
+	instance->draining = !instance->draining;
+	sim_trace("drain", tenant->id, instance->id, instance->draining);
+	sim_start_over(tenant, true);
+}
+
 void sim_routes_fault(enum fault_kind kind, struct sim_tenant *tenant)
 {
 	if (kind == FAULT_PIN) {
 		pin(tenant);
 	} else if (kind == FAULT_RETIRES) {
 		retire(tenant);
+	} else if (kind == FAULT_DRAINS) {
+		drain(tenant);
 	}
 }
 
@@ -154,7 +170,7 @@ void sim_routes_fault(enum fault_kind kind, struct sim_tenant *tenant)
 
 static bool has_fact(const struct sim_tenant *tenant, size_t device)
 {
-	return tenant->route.pins[device].is_there || replacement_of(tenant, device)->is_noted;
+	return tenant->route.pins[device].is_there || replacement_of(tenant, device)->is_noted || sim_expected_at(tenant, device) != 0;
 }
 
 static struct routing_fact fact_of(const struct sim_tenant *tenant, size_t device)
@@ -172,6 +188,7 @@ static struct routing_fact fact_of(const struct sim_tenant *tenant, size_t devic
 		.original_is_asked_for = replacement->is_noted && is_asked_about(replacement),
 		.original_is_known = original != NULL,
 		.original_instance_id = original != NULL ? place_of(original) : 0,
+		.expected_instance_id = sim_expected_at(tenant, device),
 	};
 }
 
@@ -189,12 +206,13 @@ static void read_facts(struct sim_op *op, const struct sim_tenant *tenant)
 
 static void read_routing(struct sim_op *op, const struct sim_tenant *tenant)
 {
-	bool *has = sim_answer_rows(op, 2, sizeof *has);
+	bool *has = sim_answer_rows(op, 3, sizeof *has);
 
 	has[0] = has[1] = false;
+	has[2] = sim_guard_has_any(tenant);
 	for (size_t i = 0; i < SIM_DEVICES; i++) {
-		has[0] = has[0] || has_fact(tenant, i);
-		has[1] = has[1] || tenant->devices[i].rerouted;
+		has[0] = has[0] || has_fact(tenant, i) || sim_expects_at(tenant, i) != 0; // which may come to count during the run
+		has[1] = has[1] || tenant->devices[i].rerouted || sim_guard_is_over(tenant, i);
 	}
 }
 
@@ -204,7 +222,7 @@ static void read_reroutes(struct sim_op *op, const struct sim_tenant *tenant)
 
 	op->out_count = 0;
 	for (size_t i = 0; i < SIM_DEVICES; i++) {
-		if (tenant->devices[i].rerouted) {
+		if (tenant->devices[i].rerouted || sim_guard_is_over(tenant, i)) {
 			serials[op->out_count++] = tenant->serials[i];
 		}
 	}
@@ -306,12 +324,9 @@ void store_routing_read(const struct pg_transaction *t, unsigned statement, bool
 	*has_reroutes = *(const bool *)sim_row_of(t, statement, 1);
 }
 
-// No two clients list the same device, and nobody expects any.
 bool store_routing_has_guarded(const struct pg_transaction *t, unsigned statement)
 {
-	(void)t;
-	(void)statement;
-	return false;
+	return *(const bool *)sim_row_of(t, statement, 2);
 }
 
 // More than asked for: whoever decides takes what it needs.

@@ -5,6 +5,9 @@
 
 #include "sim/sim.h"
 
+enum { FORGOTTEN_AFTER_S = 15 }; // a claim of which nothing is heard
+enum { LOCKED_PERCENT = 2 };     // of rows that are passed over
+
 enum op_kind {
 	OP_NODE_BEAT, OP_NODE_RELEASE, OP_NODE_CRASHED, OP_DUE_CLAIM, OP_NOTHING, OP_NUMBER, OP_STREAM_TAKE, OP_STREAM_TAKE_DUE, OP_STREAM_SELECT, OP_DUE_SELECT,
 	OP_HAND_OVER, OP_RUN_ROW, OP_SECRETS, OP_INSTANCES, OP_PROFILES, OP_POSITIONS, OP_NEXT_ASSIGN, OP_ADVANCE, OP_REQUIRE, OP_LEDGER, OP_DEVICE_PUT,
@@ -13,7 +16,8 @@ enum op_kind {
 	OP_ALERT, OP_TOLD, OP_REMOVALS,
 	OP_ROUTING, OP_FACTS, OP_REROUTES, OP_REROUTE_PUT, OP_REROUTE_DELETE, OP_REPLACEMENT_NOTE, OP_REPLACEMENT_PUT, OP_REPLACEMENTS,
 	OP_ENROLMENT_WORK, OP_ENROLMENT_HEARD, OP_ENROLMENT_TO_SETTLE, OP_ENROLMENT_PUT, OP_ENROLMENT_SUPERSEDE, OP_ENROLMENT_DONE,
-	OP_ENROLMENT_REVIEW, OP_NEWS, OP_NEWS_TAKE, OP_TAKE_CLAIMED, OP_END_QUIETLY,
+	OP_ENROLMENT_REVIEW, OP_NEWS, OP_NEWS_TAKE, OP_TAKE_CLAIMED, OP_END_QUIETLY, OP_CLAIMS, OP_GUARDS,
+	OP_JOB_ANY, OP_JOB_ASKED, OP_JOB_ANSWERED,
 };
 
 struct op_fence {
@@ -74,6 +78,49 @@ const void *sim_row_of(const struct pg_transaction *t, unsigned statement, size_
 int64_t sim_number_of(const struct pg_transaction *t, unsigned statement);
 void *sim_answer_rows(struct sim_op *op, size_t count, size_t size); // as they are: whoever asked fills them
 
+unsigned sim_add_simple(struct pg_transaction *t, enum op_kind kind);
+unsigned sim_add_number(struct pg_transaction *t, int64_t number);
+void sim_answer_row(struct sim_op *op, const void *row, size_t size);
+struct text sim_keep_nullable(struct text text);
+
+// sim_claims.c
+void sim_claims_begin(void);
+void sim_claims_execute(struct sim_life *life, struct sim_op *op); // for the directory
+bool sim_is_alive(struct text node_id);
+void sim_read_due(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_hand_over(const struct sim_op *op, struct sim_tenant *tenant);
+
+// sim_people.c
+void sim_set_active(struct sim_tenant *tenant, bool active);
+void sim_release_struck(void *tenant);
+void sim_removals_allowed(void *tenant);
+
+// sim_loads.c
+void sim_take_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
+void sim_take_due_stream(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
+void sim_take_claimed(struct sim_transaction *transaction, struct sim_op *op);
+void sim_take_news(struct sim_op *op, struct sim_tenant *tenant);
+int64_t sim_new_load_id(void);
+void sim_read_stream(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_read_secrets(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_read_positions(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_read_profiles(struct sim_op *op, const struct sim_tenant *tenant);
+void sim_read_run_row(struct sim_op *op, const struct sim_tenant *tenant);
+bool sim_has_pending(const struct sim_tenant *tenant, const struct position_row *position);
+
+// sim_devices.c
+void sim_read_devices(struct sim_op *op, const struct sim_tenant *tenant);
+int64_t sim_next_assign(const struct sim_tenant *tenant);
+void sim_read_next_assign(struct sim_op *op, const struct sim_tenant *tenant);
+size_t sim_device_number(const struct sim_tenant *tenant, struct text serial);
+bool sim_is_present(const struct sim_device *device);
+void sim_put_removals(const struct sim_op *op, struct sim_tenant *tenant);
+void sim_put_devices(const struct sim_transaction *transaction, struct sim_tenant *tenant, const struct sim_op *op);
+void sim_device_tell(struct sim_tenant *tenant, const struct stored_event *event);
+void sim_devices_check_history(const struct sim_transaction *transaction, struct sim_tenant *tenant);
+
+void sim_guards_execute(struct sim_op *op, struct sim_tenant *tenant);
+void sim_jobs_execute(struct sim_op *op, struct sim_tenant *tenant);
 void sim_routes_execute(struct sim_op *op, struct sim_tenant *tenant);
 void sim_enrolments_execute(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
 
