@@ -5,7 +5,6 @@
 #include "tenants/members.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
 // The members of a record in the order in which they are written and hashed. Neither may ever change for stored data:
@@ -175,9 +174,9 @@ void device_changes_write(struct buffer *out, const char *start, const struct de
 
 static void put_be64(unsigned char out[8], uint64_t value)
 {
-	const uint64_t big_endian = htobe64(value);
-
-	memcpy(out, &big_endian, sizeof big_endian);
+	for (int i = 0; i < 8; i++) {
+		out[i] = (unsigned char)(value >> (56 - 8 * i) & 0xff);
+	}
 }
 
 // Hashed are a label, then each member: a text as its length and its bytes, an instant as a number (be64 both).

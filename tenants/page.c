@@ -2,7 +2,6 @@
 #include "tenants/page.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,8 +111,10 @@ static uint64_t start_of(struct text serial)
 {
 	uint64_t start = 0;
 
-	memcpy(&start, serial.bytes, serial.length < sizeof start ? serial.length : sizeof start);
-	return be64toh(start);
+	for (size_t i = 0; i < sizeof start; i++) {
+		start = start << 8 | (i < serial.length ? (unsigned char)serial.bytes[i] : 0);
+	}
+	return start;
 }
 
 void page_items_sort(struct page_item *items, size_t count, const struct device_record *records)

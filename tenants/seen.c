@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tenants/seen.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +10,10 @@ static uint64_t read_le64(const unsigned char *bytes, size_t length)
 {
 	uint64_t word = 0;
 
-	memcpy(&word, bytes, length);
-	return le64toh(word);
+	for (size_t i = 0; i < length; i++) {
+		word |= (uint64_t)bytes[i] << (8 * i);
+	}
+	return word;
 }
 
 static uint64_t rotate(uint64_t x, int bits)
