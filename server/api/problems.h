@@ -45,7 +45,7 @@
 	X(ENDPOINT_NOT_FOUND, 404, "There is no such endpoint",                                                           \
 		"List the tenant's endpoints with GET .../endpoints.")                                                        \
 	X(TOO_MANY_ENDPOINTS, 409, "There are as many endpoints as there can be",                                         \
-		"Change one with PATCH, or delete one: five for each instance, and one for the tenant itself.")               \
+		"Change one with PATCH, or delete one: five for each instance, one for the tenant itself, ten for alerts.")      \
 	X(ENDPOINT_STAYS, 409, "An instance's first endpoint stays as long as the instance",                              \
 		"Set webhook_url of the instance to null: nothing is sent then.")                                             \
 	X(TOO_MANY_SECRETS, 409, "The endpoint has as many valid secrets as there can be",                                \
