@@ -79,9 +79,13 @@ def until_assigned(client, count):
 
 
 def until_heard(client, path, where=TOLD, seconds=60):
-    wait_until(lambda: heard_by_pages(path) == log_by_pages(client, where),
-               lambda: f"heard {heard_by_pages(path)}, not {log_by_pages(client, where)}", seconds)
-    equal(len(pages(path)), len(log_by_pages(client, where)), "requests, of which each page is one")
+    """Each page of the log in a request of its own."""
+    def is_heard():
+        requests = pages(path)
+        heard = {page["cursor"]: [device["serial_number"] for device in page["devices"]] for page in requests}
+        return len(requests) == len(heard) and heard == log_by_pages(client, where)
+
+    wait_until(is_heard, lambda: f"heard {heard_by_pages(path)} in {len(pages(path))} requests, not {log_by_pages(client, where)}", seconds)
 
 
 @test
