@@ -179,7 +179,9 @@ static void find_differing(struct sync_flow *sync)
 			sync->differing[sync->decided_about++] = plan->items[i];
 		}
 	}
-	page_items_sort(sync->differing, sync->decided_about, sync->flow.page.devices);
+	if (sync->decision.action == SYNC_FETCH_PAGE) { // the order of a list means nothing; changes are told in theirs
+		page_items_sort(sync->differing, sync->decided_about, sync->flow.page.devices);
+	}
 }
 
 static void plan_page(struct sync_flow *sync)

@@ -32,7 +32,7 @@ struct sync_flow {
 	struct sync_decision decision, decided;
 	struct apple_account account;
 	struct page_plan plan;
-	struct page_item *differing; // from what is known to be stored, by serial number
+	struct page_item *differing; // from what is known to be stored; those of a list by serial number
 	struct seen seen; // of the generation that is being fetched
 	bool seen_is_open;
 	bool seen_is_known; // everything in it is present in `known`
