@@ -100,7 +100,7 @@ def one_client(options):
         changed = fetch_all(broker, "list with 1 % changed")
         # The less of two: in the background the server still tidies up after the one before.
         same = min((fetch_all(broker, "list without a change") for _ in range(2)), key=lambda used: used.wal)
-        events = broker.number("select event_seq from depbroker.sync_stream")
+        events = broker.number("select max(event_seq) from depbroker.sync_stream")
     pages = max(1, options.large / PAGE)
     small = small_list(options)
     return [
