@@ -4,7 +4,7 @@
 #include "api/body.h"
 #include "api/endpoint_action.h"
 #include "api/endpoint_json.h"
-#include "api/everybody_key.h"
+#include "api/first_key.h"
 #include "api/resources.h"
 #include "store/instances.h"
 #include "store/secrets.h"
@@ -20,7 +20,7 @@ _Static_assert((int)STORE_ENDPOINT_EVENTS_MAX <= (int)BODY_STRINGS_MAX, "a body 
 struct writing {
 	struct endpoint_row row;
 	struct data_key data_key;
-	struct everybody_key first_key;
+	struct first_key first_key; // of STORE_EVERYBODY
 	struct buffer secret; // its spelling
 	unsigned read_back;
 };
@@ -30,7 +30,7 @@ static void finish(struct call *call)
 	struct writing *writing = call->own;
 
 	data_key_fini(&writing->data_key);
-	buffer_fini(&writing->first_key.wrapped);
+	first_key_fini(&writing->first_key);
 	buffer_fini_wiped(&writing->secret);
 }
 
@@ -250,6 +250,21 @@ static bool has_no_data_key(const struct call *call)
 	return call->endpoint->of_everybody && pg_row_count(&call->transaction, DATA_KEY) == 0;
 }
 
+static void ask_master_key(struct call *call)
+{
+	first_key_ask(call, &((struct writing *)call->own)->first_key, call_transaction(call, store_directory()));
+	call_start(call);
+}
+
+static void put_data_key(struct call *call)
+{
+	struct pg_transaction *transaction = call_transaction(call, store_api(STORE_EVERYBODY));
+
+	first_key_put(transaction, &((const struct writing *)call->own)->first_key, STORE_EVERYBODY);
+	store_tenant_everybody_begin(transaction);
+	call_start(call);
+}
+
 // Somebody else may have been faster.
 static bool data_key_failed(struct call *call)
 {
@@ -270,11 +285,11 @@ void endpoints_create(struct call *call)
 			return;
 		}
 		if (has_no_data_key(call)) {
-			AWAIT(call, ASKING_MASTER_KEY, everybody_key_ask(call));
-			if (call_failed(call) || !everybody_key_make(call, &((struct writing *)call->own)->first_key)) {
+			AWAIT(call, ASKING_MASTER_KEY, ask_master_key(call));
+			if (call_failed(call) || !first_key_make(call, &((struct writing *)call->own)->first_key, STORE_EVERYBODY)) {
 				return;
 			}
-			AWAIT(call, PUTTING_DATA_KEY, everybody_key_put(call, &((struct writing *)call->own)->first_key));
+			AWAIT(call, PUTTING_DATA_KEY, put_data_key(call));
 			if (data_key_failed(call)) {
 				return;
 			}

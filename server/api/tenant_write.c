@@ -2,11 +2,11 @@
 //
 // POST /tenants, PATCH /tenants/{tenant}. The slug stays what it is: it is part of every webhook of the tenant (docs/decisions/0010).
 #include "api/body.h"
+#include "api/first_key.h"
 #include "api/layer_change.h"
 #include "api/resources.h"
 #include "api/rules_cost.h"
 #include "api/tenant_json.h"
-#include "store/keys.h"
 #include "store/tokens.h"
 #include "tenants/url_guard.h"
 
@@ -188,14 +188,13 @@ static void audit(struct call *call, struct pg_transaction *transaction, const c
 
 struct creation {
 	struct tenant_row tenant;
-	char master_key[KEY_NAME_MAX + 1]; // that wraps its data key
-	struct buffer wrapped;
-	unsigned read_back;
+	struct first_key key;
+	unsigned number_at, read_back; // the statements
 };
 
 static void finish_creation(struct call *call)
 {
-	buffer_fini(&((struct creation *)call->own)->wrapped);
+	first_key_fini(&((struct creation *)call->own)->key);
 }
 
 static const struct body_member creation_members[] = {
@@ -209,7 +208,6 @@ static bool read_creation(struct call *call)
 	struct body_value values[COUNT];
 	struct creation *creation = call_own(call, sizeof *creation);
 
-	creation->wrapped = BUFFER(STORE_WRAPPED_MAX);
 	call_on_finish(call, finish_creation);
 	if (!body_read(call, creation_members, values, COUNT)) {
 		return false;
@@ -228,35 +226,20 @@ static bool read_creation(struct call *call)
 
 static void ask_number(struct call *call)
 {
+	struct creation *creation = call->own;
 	struct pg_transaction *transaction = call_transaction(call, store_directory());
-	char newest[KEY_NAME_MAX + 1];
 
-	call->service->keys->newest(call->service->keys, newest);
-	(void)store_tenant_next_id(transaction);
-	(void)store_master_key_begin(transaction, text_of(newest));
-	(void)store_master_key_current(transaction);
+	creation->number_at = store_tenant_next_id(transaction);
+	first_key_ask(call, &creation->key, transaction);
 	call_start(call);
 }
-
-enum { NEXT_ID, BEGIN, MASTER_KEY };
 
 static bool make_data_key(struct call *call)
 {
 	struct creation *creation = call->own;
-	struct key_provider *keys = call->service->keys;
-	const struct text master_key = store_master_key_read(&call->transaction, MASTER_KEY);
-	struct data_key key CLEANUP(data_key_fini);
-	struct fault fault;
-	enum err rc;
 
-	creation->tenant.tenant_id = store_tenant_next_id_read(&call->transaction, NEXT_ID);
-	data_key_make(&key, 1);
-	(void)snprintf(creation->master_key, sizeof creation->master_key, "%.*s", TEXT_ARGS(master_key));
-	rc = keys->wrap(keys, &creation->wrapped, master_key, &key, creation->tenant.tenant_id, &fault);
-	if (rc != OK) {
-		call_problem_of(call, rc, &fault);
-	}
-	return rc == OK;
+	creation->tenant.tenant_id = store_tenant_next_id_read(&call->transaction, creation->number_at);
+	return first_key_make(call, &creation->key, creation->tenant.tenant_id);
 }
 
 // The tenant and the key of its secrets are one: neither is ever there without the other.
@@ -267,7 +250,7 @@ static void insert_tenant(struct call *call)
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	store_tenant_insert(transaction, &creation->tenant);
-	(void)store_data_key_insert(transaction, tenant_id, 1, buffer_text(&creation->wrapped), text_of(creation->master_key));
+	first_key_put(transaction, &creation->key, tenant_id);
 	audit(call, transaction, "tenant.create", &creation->tenant);
 	creation->read_back = store_tenant_by_id(transaction, tenant_id);
 	call_start(call);

@@ -11,8 +11,7 @@ unsigned store_alert_raise(struct pg_transaction *t, int64_t tenant_id, struct t
 {
 	return PG_ADD(t,
 		"insert into depbroker.alerts as a (tenant_id, kind, detail) values ($1, $2, $3)"
-		" on conflict (tenant_id, kind) do update set detail = excluded.detail, last_seen_at = now(), cleared_at = null, acked_at = null,"
-		" acked_by = null, raised = a.raised + 1, since = case when a.cleared_at is null then a.since else now() end",
+		STORE_ALERT_IS_NEWS,
 		PG_V_INT8(tenant_id), PG_V_TEXT(kind), PG_V_TEXT(store_clipped(detail, DETAIL_MAX)));
 }
 

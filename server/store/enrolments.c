@@ -46,8 +46,7 @@ unsigned store_enrolment_misroute(struct pg_transaction *t, int64_t tenant_id, c
 		"  and d.instance_id <> m.instance_id and (e.at is null or (m.at > e.at and not e.is_misrouted)))"
 		" insert into depbroker.alerts as a (tenant_id, kind, detail)"
 		" select $1, 'device.misrouted', format('%s enrols at %s, and is wanted at %s.', s.serial_number, s.told, s.wanted) from shown s"
-		" on conflict (tenant_id, kind) do update set detail = excluded.detail, last_seen_at = now(), cleared_at = null, acked_at = null,"
-		" acked_by = null, raised = a.raised + 1, since = case when a.cleared_at is null then a.since else now() end",
+		STORE_ALERT_IS_NEWS,
 		PG_V_INT8(tenant_id), digest_value(digest));
 }
 

@@ -84,6 +84,11 @@ MUST_USE bool store_next_item(struct text *rest, char separator, struct text *it
 #define STORE_JOB_LABELS(job, row) \
 	"case when " #job ".kind = 'label' then coalesce(" #row ".labels, " #job ".labels, '{}') else coalesce(" #row ".labels, " #job ".labels) end"
 
+// The end of an insert into alerts as a: one that is there is raised once more.
+#define STORE_ALERT_IS_NEWS                                                                                               \
+	" on conflict (tenant_id, kind) do update set detail = excluded.detail, last_seen_at = now(), cleared_at = null, acked_at = null," \
+	" acked_by = null, raised = a.raised + 1, since = case when a.cleared_at is null then a.since else now() end"
+
 // `what` of the devices ($1: of the client) that are to be assigned at $2, $3 at most; `ours`: whether they have a profile of ours. Where one
 // goes that was pinned, or told otherwise, since it was decided, is not known yet: it waits.
 #define STORE_TO_ASSIGN(what, ours)                                                                                       \
