@@ -6,6 +6,7 @@
 #include "api/endpoint_json.h"
 #include "api/first_key.h"
 #include "api/resources.h"
+#include "crypto/certificate_authority.h"
 #include "store/instances.h"
 #include "store/secrets.h"
 #include "store/tokens.h"
@@ -16,12 +17,17 @@
 #include <assert.h>
 
 _Static_assert((int)STORE_ENDPOINT_EVENTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the types");
+_Static_assert((int)AUTHORITY_PEM_MAX == (int)STORE_ENDPOINT_AUTHORITY_MAX, "what is taken can be stored");
+
+enum { AUDIT_DETAIL_MAX = 2048 };
 
 struct writing {
 	struct endpoint_row row;
 	struct data_key data_key;
 	struct first_key first_key; // of STORE_EVERYBODY
 	struct buffer secret; // its spelling
+	struct buffer authority; // PEM
+	bool authority_is_given;
 	unsigned read_back;
 };
 
@@ -32,6 +38,7 @@ static void finish(struct call *call)
 	data_key_fini(&writing->data_key);
 	first_key_fini(&writing->first_key);
 	buffer_fini_wiped(&writing->secret);
+	buffer_fini(&writing->authority);
 }
 
 static struct writing *begin(struct call *call)
@@ -39,17 +46,19 @@ static struct writing *begin(struct call *call)
 	struct writing *writing = call_own(call, sizeof *writing);
 
 	writing->secret = BUFFER(ENDPOINT_SECRET_SPELLING);
+	writing->authority = BUFFER(AUTHORITY_PEM_MAX);
 	call_on_finish(call, finish);
 	return writing;
 }
 
 // --- what both accept ---
 
-enum { URL, EVENTS, HEADERS, BATCH_SIZE, COMMON };
+enum { URL, EVENTS, HEADERS, CERTIFICATE_AUTHORITY, BATCH_SIZE, COMMON };
 #define COMMON_MEMBERS(is_required)                                                                                    \
 	[URL] = { "url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },                \
 	[EVENTS] = { "events", BODY_TEXTS, .maximum = STORE_ENDPOINT_EVENTS_MAX },                                          \
 	[HEADERS] = { .name = "headers", .kind = BODY_OBJECT },                                                             \
+	[CERTIFICATE_AUTHORITY] = { "certificate_authority", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = AUTHORITY_PEM_MAX }, \
 	[BATCH_SIZE] = { "batch_size", BODY_INTEGER, .minimum = 1, .maximum = STORE_ENDPOINT_BATCH_MAX }
 
 static bool take_url(struct call *call, struct endpoint_row *row, struct text url)
@@ -105,8 +114,23 @@ static bool take_headers(struct call *call, struct endpoint_row *row, json_t *he
 	return true;
 }
 
-static bool take_common(struct call *call, struct endpoint_row *row, const struct body_value *values)
+static bool take_authority(struct call *call, struct writing *writing, const struct body_value *value)
 {
+	struct fault fault;
+
+	writing->authority_is_given = true;
+	if (!value->null && certificate_authority_read(&writing->authority, value->text, clock_wall_us(), &fault) != OK) {
+		call_problem(call, PROBLEM_BAD_BODY, "certificate_authority: %s", fault.text);
+		return false;
+	}
+	writing->row.certificate_authority = buffer_text(&writing->authority);
+	return true;
+}
+
+static bool take_common(struct call *call, struct writing *writing, const struct body_value *values)
+{
+	struct endpoint_row *row = &writing->row;
+
 	if (values[BATCH_SIZE].given) {
 		row->batch_size = (int)values[BATCH_SIZE].number;
 	}
@@ -115,7 +139,8 @@ static bool take_common(struct call *call, struct endpoint_row *row, const struc
 		return false;
 	}
 	return (!values[URL].given || take_url(call, row, values[URL].text)) && (!values[EVENTS].given || take_events(call, row, &values[EVENTS])) &&
-		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object));
+		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object)) &&
+		(!values[CERTIFICATE_AUTHORITY].given || take_authority(call, writing, &values[CERTIFICATE_AUTHORITY]));
 }
 
 static void answer(struct call *call, unsigned status)
@@ -128,6 +153,22 @@ static void answer(struct call *call, unsigned status)
 	store_endpoint_read(&call->transaction, writing->read_back, 0, &row);
 	endpoint_json(&json, NULL, &row, buffer_text(&writing->secret));
 	call_answer(call, status, &body);
+}
+
+// Whom its server is believed by, by fingerprints: `detail` of the audit.
+static void audit(struct call *call, struct pg_transaction *t, const char *action)
+{
+	const struct writing *writing = call->own;
+	struct buffer detail CLEANUP(buffer_fini) = BUFFER(AUDIT_DETAIL_MAX);
+	struct json_out json = { .out = &detail };
+
+	put_object(&json, NULL);
+	put_id(&json, "endpoint", writing->row.endpoint_id);
+	if (writing->authority_is_given) {
+		endpoint_authority_fingerprints(&json, "certificate_authority", writing->row.certificate_authority);
+	}
+	put_object_end(&json);
+	call_audit(call, t, action, call->tenant.slug, buffer_text(&detail));
 }
 
 // --- POST ---
@@ -145,7 +186,7 @@ static bool read_alert_creation(struct call *call)
 	struct body_value values[COMMON];
 	struct writing *writing = begin(call);
 
-	return body_read(call, alert_creation_members, values, COMMON) && take_common(call, &writing->row, values);
+	return body_read(call, alert_creation_members, values, COMMON) && take_common(call, writing, values);
 }
 
 static bool read_creation(struct call *call)
@@ -162,7 +203,7 @@ static bool read_creation(struct call *call)
 		call_problem(call, PROBLEM_BAD_BODY, "format is native or nanodep");
 		return false;
 	}
-	return take_common(call, &writing->row, values);
+	return take_common(call, writing, values);
 }
 
 enum { NEXT_ID, DATA_KEY, FOUND_INSTANCE };
@@ -216,7 +257,7 @@ static void insert(struct call *call)
 	store_endpoint_insert(transaction, tenant_id, &writing->row);
 	store_secret_put(transaction, &binding, &sealed);
 	writing->read_back = store_endpoint_select(transaction, tenant_id, writing->row.endpoint_id);
-	call_audit(call, transaction, "endpoint.create", call->tenant.slug, TEXT_NONE);
+	audit(call, transaction, "endpoint.create");
 	call_start(call);
 }
 
@@ -328,10 +369,11 @@ static bool read_change(struct call *call, struct endpoint_row *endpoint)
 	struct endpoint_row *row = &writing->row;
 
 	*row = *endpoint;
-	if (!body_read(call, change_members, values, COMMON) || !take_common(call, row, values)) {
+	if (!body_read(call, change_members, values, COMMON) || !take_common(call, writing, values)) {
 		return false;
 	}
 	keep(call, &row->url);
+	keep(call, &row->certificate_authority);
 	for (size_t i = 0; i < row->event_count; i++) {
 		keep(call, &row->events[i]);
 	}
@@ -349,7 +391,7 @@ static void update(struct call *call, const struct endpoint_row *endpoint)
 
 	(void)store_endpoint_update(transaction, tenant_id, &writing->row);
 	writing->read_back = store_endpoint_select(transaction, tenant_id, endpoint_id);
-	call_audit(call, transaction, "endpoint.change", call->tenant.slug, TEXT_NONE);
+	audit(call, transaction, "endpoint.change");
 	call_start(call);
 }
 

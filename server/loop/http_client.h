@@ -11,7 +11,8 @@
 //            3. the deadline is absolute and counts waiting, and what was put off; sizes are checked while receiving; redirects, cookies, netrc and
 //               proxies from the environment are off (HTTPS_PROXY is read once into the configuration by whoever asks for it)
 //            4. the address guard sees every address before a socket is opened to it, so no DNS answer gets around it
-//            5. certificates are always verified; a test or a private MDM pins its own store by `ca_file`
+//            5. certificates are always verified: by the client's store, or by the call's own authorities alone; a connection is never shared
+//               between calls that trust others
 //            6. a request may reach the other side twice, when a kept connection ends under it before any answer, so
 //               whatever is sent must bear repetition; a call that must not be repeated says `once`
 #pragma once
@@ -102,6 +103,7 @@ struct http_call {
 	int64_t body_length;                // of the body that `passing` gives; -1: it is not known before its end
 	int64_t timeout_ms;
 	size_t answer_limit; // bytes of body; beyond it: ERR_BUDGET
+	struct text authorities; // certificates in PEM, trusted in place of the client's store; empty: the store is
 	bool once;           // sent on a connection of its own, and never a second time
 
 	// Output, valid from op.done to http_call_fini

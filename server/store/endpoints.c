@@ -33,11 +33,11 @@ static struct pg_value instance_of(const struct endpoint_row *endpoint)
 void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint)
 {
 	(void)PG_ADD(t,
-		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size, format)"
-		" values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1), $9)",
+		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size, format,"
+		" certificate_authority) values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1), $9, $10)",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), instance_of(endpoint), PG_V_TEXT(store_nullable(endpoint->url)),
 		events_of(endpoint), headers_of(endpoint), PG_V_INT8(endpoint->secret_version), PG_V_INT8(endpoint->batch_size),
-		PG_V_STRING(endpoint_format_name(endpoint->format)));
+		PG_V_STRING(endpoint_format_name(endpoint->format)), PG_V_TEXT(store_nullable(endpoint->certificate_authority)));
 	// Events before now cannot concern it.
 	(void)PG_ADD(t,
 		"insert into depbroker.positions (tenant_id, endpoint_id, lane, acked_seq)"
@@ -65,10 +65,10 @@ unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, cons
 {
 	store_start_over(t, tenant_id, false);
 	return PG_ADD(t,
-		"update depbroker.endpoints set url = $3, events = $4, headers = $5, batch_size = $6, updated_at = now()"
+		"update depbroker.endpoints set url = $3, events = $4, headers = $5, batch_size = $6, certificate_authority = $7, updated_at = now()"
 		" where tenant_id = $1 and endpoint_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), PG_V_TEXT(store_nullable(endpoint->url)), events_of(endpoint),
-		headers_of(endpoint), PG_V_INT8(endpoint->batch_size));
+		headers_of(endpoint), PG_V_INT8(endpoint->batch_size), PG_V_TEXT(store_nullable(endpoint->certificate_authority)));
 }
 
 void store_endpoint_delete(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id)
@@ -182,7 +182,7 @@ unsigned store_endpoint_succeeded(struct pg_transaction *t, int64_t tenant_id, i
 
 #define ENDPOINT                                                                                                              \
 	"n.endpoint_id, n.instance_id, i.name, n.url, array_to_string(n.events, ' '), array_to_string(n.headers, E'\\n'), "        \
-	"n.batch_size, n.format, n.secret_version, n.key_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
+	"n.certificate_authority, n.batch_size, n.format, n.secret_version, n.key_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
 #define FROM_ENDPOINTS                                                                                                        \
 	" from depbroker.endpoints n left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = n.instance_id"
 
@@ -203,6 +203,7 @@ static void read_from(struct columns at, struct endpoint_row *out)
 	out->url = next_text(&at);
 	events = next_text(&at);
 	headers = next_text(&at);
+	out->certificate_authority = next_text(&at);
 	out->batch_size = (int)next_number(&at);
 	is_known = endpoint_format_of(next_text(&at), &out->format);
 	assert(is_known); // the schema knows no other

@@ -203,6 +203,7 @@ void delivery_request_send(struct delivery_request *request, void (*sent)(struct
 	call->lane_key = request->tenant->due.tenant_id;
 	call->method = "POST";
 	call->url = request->endpoint->url.bytes; // a copy of tenant_load.c's, which ends with a zero
+	call->authorities = request->endpoint->certificate_authority;
 	call->body = buffer_text(&request->body);
 	call->timeout_ms = TIMEOUT_MS;
 	call->answer_limit = ANSWER_MAX;

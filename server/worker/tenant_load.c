@@ -233,6 +233,7 @@ static void keep_endpoint(struct tenant *tenant, struct tenant_endpoint *endpoin
 		.instance = tenant_keep(tenant, row->instance),
 		.url = tenant_keep(tenant, row->url),
 		.header_count = row->header_count,
+		.certificate_authority = tenant_keep(tenant, row->certificate_authority),
 		.format = row->format,
 		.batch_size = row->batch_size,
 		.disabled_reason = tenant_keep(tenant, row->disabled_at_us != INSTANT_NONE ? row->disabled_reason : TEXT_NONE),
