@@ -39,6 +39,8 @@ struct address_range {
 
 // "10.0.0.0/8, 127.0.0.1, 10.1.2.3:8443, fd00::/8, [fd00::/8]:443" -> ranges. ERR_BAD_INPUT names the word that is not one. *out is malloc'ed.
 MUST_USE enum err address_ranges_parse(struct address_range **out, size_t *count, struct text list, struct fault *fault);
+// As it would be spelled there, the shortest way.
+void address_range_write(struct buffer *out, const struct address_range *range);
 // True when a client with this guard may connect to it. Special-purpose addresses (RFC 6890 and later) are not public;
 // IPv4 in IPv6 forms (mapped, 6to4, NAT64, Teredo) are judged as refused.
 bool address_is_allowed(enum http_address_guard guard, const struct address_range *allowed, size_t allowed_count,
