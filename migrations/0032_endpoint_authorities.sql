@@ -1,12 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Whom a webhook endpoint's server may have its certificate from; and that the audit knows what the operator lets webhooks reach.
+-- Whom a webhook endpoint's server may have its certificate from, and which kinds of alerts one for alerts is told of; and that the audit
+-- knows what the operator lets webhooks reach.
 
 begin
 	set local role depbroker_owner;
 
 	-- PEM; null: the system's store.
 	alter table depbroker.endpoints add column certificate_authority text check (octet_length(certificate_authority) between 1 and 16384);
+
+	-- None: all of them. Of endpoints for alerts only.
+	alter table depbroker.endpoints add column alert_kinds text[] not null default '{}'
+		check (cardinality(alert_kinds) <= 32 and array_position(alert_kinds, null) is null and (alert_kinds = '{}' or tenant_id = 9223372036854775807));
 
 	-- Of DEPBROKER_WEBHOOK_ALLOW, as it was last noted. Each worker notes it before it sends anything: however many start, one of them finds that it
 	-- is another one.

@@ -66,17 +66,23 @@ static void authorities_json(struct json_out *json, struct text pem)
 	put_list_end(json);
 }
 
+static void words_json(struct json_out *json, const char *name, const struct text *words, size_t count)
+{
+	put_list(json, name);
+	for (size_t i = 0; i < count; i++) {
+		put_text(json, NULL, words[i]);
+	}
+	put_list_end(json);
+}
+
 void endpoint_json(struct json_out *json, const char *name, const struct endpoint_row *row, struct text secret)
 {
 	put_object(json, name);
 	put_id(json, "id", row->endpoint_id);
 	put_text(json, "instance", row->instance);
 	put_text(json, "url", row->url);
-	put_list(json, "events");
-	for (size_t i = 0; i < row->event_count; i++) {
-		put_text(json, NULL, row->events[i]);
-	}
-	put_list_end(json);
+	words_json(json, "events", row->events, row->event_count);
+	words_json(json, "alert_kinds", row->alert_kinds, row->alert_kind_count);
 	headers_json(json, row);
 	put_text(json, "certificate_authority", row->certificate_authority);
 	authorities_json(json, row->certificate_authority);

@@ -10,6 +10,7 @@
 #include "store/instances.h"
 #include "store/secrets.h"
 #include "store/tokens.h"
+#include "tenants/alert.h"
 #include "tenants/endpoint_header.h"
 #include "tenants/event.h"
 #include "tenants/url_guard.h"
@@ -17,6 +18,7 @@
 #include <assert.h>
 
 _Static_assert((int)STORE_ENDPOINT_EVENTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the types");
+_Static_assert((int)STORE_ENDPOINT_KINDS_MAX <= (int)BODY_STRINGS_MAX && (int)ALERT_KINDS_IN_ALL <= (int)STORE_ENDPOINT_KINDS_MAX, "and all the kinds");
 _Static_assert((int)AUTHORITY_PEM_MAX == (int)STORE_ENDPOINT_AUTHORITY_MAX, "what is taken can be stored");
 
 enum { AUDIT_DETAIL_MAX = 2048 };
@@ -53,13 +55,14 @@ static struct writing *begin(struct call *call)
 
 // --- what both accept ---
 
-enum { URL, EVENTS, HEADERS, CERTIFICATE_AUTHORITY, BATCH_SIZE, COMMON };
+enum { URL, EVENTS, HEADERS, CERTIFICATE_AUTHORITY, BATCH_SIZE, KINDS_OF_ALERTS, COMMON };
 #define COMMON_MEMBERS(is_required)                                                                                    \
 	[URL] = { "url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },                \
 	[EVENTS] = { "events", BODY_TEXTS, .maximum = STORE_ENDPOINT_EVENTS_MAX },                                          \
 	[HEADERS] = { .name = "headers", .kind = BODY_OBJECT },                                                             \
 	[CERTIFICATE_AUTHORITY] = { "certificate_authority", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = AUTHORITY_PEM_MAX }, \
-	[BATCH_SIZE] = { "batch_size", BODY_INTEGER, .minimum = 1, .maximum = STORE_ENDPOINT_BATCH_MAX }
+	[BATCH_SIZE] = { "batch_size", BODY_INTEGER, .minimum = 1, .maximum = STORE_ENDPOINT_BATCH_MAX },                   \
+	[KINDS_OF_ALERTS] = { "alert_kinds", BODY_TEXTS, .maximum = STORE_ENDPOINT_KINDS_MAX }
 
 static bool take_url(struct call *call, struct endpoint_row *row, struct text url)
 {
@@ -85,6 +88,23 @@ static bool take_events(struct call *call, struct endpoint_row *row, const struc
 		row->events[i] = value->texts[i];
 	}
 	row->event_count = value->count;
+	return true;
+}
+
+static bool take_alert_kinds(struct call *call, struct endpoint_row *row, const struct body_value *value)
+{
+	if (!call->endpoint->of_everybody) {
+		call_problem(call, PROBLEM_BAD_BODY, "alert_kinds is of endpoints for the alerts of all tenants only");
+		return false;
+	}
+	for (size_t i = 0; i < value->count; i++) {
+		if (alert_place_of(value->texts[i]) < 0) {
+			call_problem(call, PROBLEM_BAD_BODY, "alert_kinds[%zu] is no kind of alert", i);
+			return false;
+		}
+		row->alert_kinds[i] = value->texts[i];
+	}
+	row->alert_kind_count = value->count;
 	return true;
 }
 
@@ -139,6 +159,7 @@ static bool take_common(struct call *call, struct writing *writing, const struct
 		return false;
 	}
 	return (!values[URL].given || take_url(call, row, values[URL].text)) && (!values[EVENTS].given || take_events(call, row, &values[EVENTS])) &&
+		(!values[KINDS_OF_ALERTS].given || take_alert_kinds(call, row, &values[KINDS_OF_ALERTS])) &&
 		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object)) &&
 		(!values[CERTIFICATE_AUTHORITY].given || take_authority(call, writing, &values[CERTIFICATE_AUTHORITY]));
 }
@@ -376,6 +397,9 @@ static bool read_change(struct call *call, struct endpoint_row *endpoint)
 	keep(call, &row->certificate_authority);
 	for (size_t i = 0; i < row->event_count; i++) {
 		keep(call, &row->events[i]);
+	}
+	for (size_t i = 0; i < row->alert_kind_count; i++) {
+		keep(call, &row->alert_kinds[i]);
 	}
 	for (size_t i = 0; i < row->header_count; i++) {
 		keep(call, &row->headers[i]);
