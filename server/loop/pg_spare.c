@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How many connections a pool keeps open: each costs the server 5 to 15 MB, whether it is used or not, so what nobody has needed
+// for a while is closed, and opened again when a transaction has waited for one that long that another one pays.
+#include "loop/pg_inner.h"
+
+#include "depbroker/clock.h"
+
+#define SPARE_AFTER_DEFAULT_MS 60000
+#define PATIENCE_MS            20 // about what connecting takes, with the caches that a new session has to fill
+
+void pg_spare_init(struct pg_pool *pool, unsigned kept, int spare_after_ms)
+{
+	pool->kept = kept > 0 && kept < pool->size ? kept : pool->size;
+	pool->spare_after_ms = spare_after_ms > 0 ? spare_after_ms : SPARE_AFTER_DEFAULT_MS;
+}
+
+static unsigned open_count(const struct pg_pool *pool)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < pool->size; i++) {
+		count += pool->connections[i].state != PG_SPARE ? 1 : 0;
+	}
+	return count;
+}
+
+void pg_spare_note_free(struct pg_connection *connection)
+{
+	struct pg_pool *pool = connection->pool;
+
+	connection->free_since_ms = clock_monotonic_ms();
+	if (open_count(pool) > pool->kept) {
+		pg_pool_watch_deadline(pool, connection->free_since_ms + pool->spare_after_ms);
+	}
+}
+
+void pg_spare_note_waiting(struct pg_pool *pool)
+{
+	if (open_count(pool) < pool->size) {
+		pg_pool_watch_deadline(pool, clock_monotonic_ms() + PATIENCE_MS);
+	}
+}
+
+static void open_one(struct pg_pool *pool)
+{
+	for (unsigned i = 0; i < pool->size; i++) {
+		if (pool->connections[i].state == PG_SPARE) {
+			pg_connection_wake(&pool->connections[i]);
+			return;
+		}
+	}
+}
+
+// One at a time, and none while the server is away: those that are open come back first.
+static void open_for_the_waiting(struct pg_pool *pool, int64_t now_ms)
+{
+	const struct pg_inner *first;
+	int64_t patient_until_ms;
+
+	if (list_is_empty(&pool->waiting) || open_count(pool) == pool->size) {
+		return;
+	}
+	first = LIST_FIRST(&pool->waiting, struct pg_inner, link);
+	patient_until_ms = first->waiting_since_ms + PATIENCE_MS;
+	if (patient_until_ms <= now_ms) {
+		patient_until_ms = now_ms + PATIENCE_MS;
+		if (pg_pool_is_connected(pool)) {
+			open_one(pool);
+		}
+	}
+	pg_pool_watch_deadline(pool, patient_until_ms);
+}
+
+static void close_the_unneeded(struct pg_pool *pool, int64_t now_ms)
+{
+	for (unsigned i = 0; i < pool->size && open_count(pool) > pool->kept; i++) {
+		struct pg_connection *connection = &pool->connections[i];
+		const int64_t spare_at_ms = connection->free_since_ms + pool->spare_after_ms;
+
+		if (connection->state != PG_FREE) {
+			continue;
+		}
+		if (spare_at_ms <= now_ms) {
+			pg_connection_spare(connection);
+		} else {
+			pg_pool_watch_deadline(pool, spare_at_ms);
+		}
+	}
+}
+
+void pg_spare_look(struct pg_pool *pool, int64_t now_ms)
+{
+	open_for_the_waiting(pool, now_ms);
+	close_the_unneeded(pool, now_ms);
+}
