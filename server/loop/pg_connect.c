@@ -265,7 +265,6 @@ static void connected(struct pg_connection *connection)
 	connection->is_tls = PQsslInUse(connection->pg) == 1;
 	connection->state = PG_FREE;
 	list_add_first(&pool->free, &connection->link);
-	pg_spare_note_free(connection);
 	pg_pool_serve(pool);
 }
 

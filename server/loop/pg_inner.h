@@ -150,7 +150,6 @@ struct pg_connection {
 	unsigned results; // seen so far
 	struct pg_prepared_set prepared;
 	int64_t deadline_ms;
-	int64_t free_since_ms;
 	bool is_bad; // to be dropped: the server is going away, or is not the primary any more
 };
 
@@ -164,6 +163,7 @@ struct pg_pool {
 	unsigned kept; // open also when nobody needs them
 	unsigned waiting_limit;
 	int spare_after_ms;
+	int64_t spare_at_ms; // when those that are not kept are closed; INT64_MAX: there are none
 	int statement_timeout_ms;
 	int connect_timeout_ms;
 	int backoff_max_ms;
@@ -220,7 +220,6 @@ void pg_pool_transaction_done(struct pg_pool *pool);
 // --- pg_spare.c ---
 
 void pg_spare_init(struct pg_pool *pool, unsigned kept, int spare_after_ms);
-void pg_spare_note_free(struct pg_connection *connection);
 void pg_spare_note_waiting(struct pg_pool *pool);
 void pg_spare_look(struct pg_pool *pool, int64_t now_ms); // opens and closes what is due
 

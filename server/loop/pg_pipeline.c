@@ -304,7 +304,6 @@ static void take_end(struct pg_connection *connection)
 	} else if (status == PQTRANS_IDLE) {
 		connection->state = PG_FREE;
 		list_add_first(&connection->pool->free, &connection->link); // the last used is the one with the warmest caches
-		pg_spare_note_free(connection);
 		pg_pool_serve(connection->pool);
 	} else if (connection->state == PG_BUSY) {
 		start_rollback(connection);
