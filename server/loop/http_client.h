@@ -112,6 +112,7 @@ struct http_call {
 	unsigned status;
 	struct buffer answer;
 	int64_t took_ms;
+	bool certificate_is_refused; // the reason of ERR_NETWORK: the server's
 	int64_t sent_at_us; // wall clock when the request was handed to curl
 
 	void *inner; // http_client.c's own

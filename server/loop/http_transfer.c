@@ -361,6 +361,7 @@ enum err http_transfer_result(struct http_transfer *transfer, CURL *easy, CURLco
 		return fault_set(fault, ERR_BUDGET, "the answer is larger than allowed (%zu bytes, %d of head)",
 			transfer->passes_by ? transfer->call->passing->take_limit : transfer->call->answer_limit, (int)HTTP_HEADS_MAX);
 	}
+	transfer->call->certificate_is_refused = result == CURLE_PEER_FAILED_VERIFICATION;
 	if (code == OK) {
 		(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 		transfer->call->status = (unsigned)status;

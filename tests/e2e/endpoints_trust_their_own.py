@@ -39,7 +39,9 @@ def ping(api, at):
         return [item for item in api.get(at + "/deliveries?limit=100")["items"] if item["seq"] == 0]
     before = len(pings())
     api.post(at + "/test")
-    return wait_until(lambda: (lambda found: found[0] if len(found) > before else None)(pings()), f"{at} is not tried")["status"]
+    found = wait_until(lambda: (lambda found: found[0] if len(found) > before else None)(pings()), f"{at} is not tried")
+    equal(found["error"], None if found["status"] else "the server's certificate is not believed", "why")
+    return found["status"]
 
 
 @test
