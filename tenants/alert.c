@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tenants/alert.h"
 
+#include "tenants/flat_json.h"
+
+#include <stdlib.h>
+
 static const enum event_type events[ALERT_KINDS] = {
 	[ALERT_TOKEN_EXPIRING] = EVENT_TOKEN_EXPIRING,
 	[ALERT_TOKEN_EXPIRED] = EVENT_TOKEN_EXPIRED,
@@ -35,6 +39,35 @@ bool alert_of(struct text name, enum alert_kind *kind)
 		}
 	}
 	return false;
+}
+
+static const char *const of_statements[ALERT_KINDS_IN_ALL - ALERT_KINDS] = {
+	"device.misrouted", "device.overdue", "device.unexpected", "device.held",
+};
+
+int alert_place_of(struct text name)
+{
+	enum alert_kind kind;
+
+	if (alert_of(name, &kind)) {
+		return (int)kind;
+	}
+	for (int i = ALERT_KINDS; i < ALERT_KINDS_IN_ALL; i++) {
+		if (text_equal_string(name, of_statements[i - ALERT_KINDS])) {
+			return i;
+		}
+	}
+	return -1;
+}
+
+int alert_place_of_event(struct text alert_json)
+{
+	struct flat_json_member kind = { .name = "kind" };
+	char *copy = duplicate(alert_json); // which is read in place
+	const int place = flat_json_read(&kind, 1, copy, alert_json.length, NULL) == OK ? alert_place_of(kind.value) : -1;
+
+	free(copy);
+	return place;
 }
 
 static void set(struct alert_outcome *outcome, enum alert_kind kind, bool is_so)

@@ -24,6 +24,13 @@ const char *alert_name(enum alert_kind kind);             // "token.expiring": t
 enum event_type alert_event(enum alert_kind kind);
 bool alert_of(struct text name, enum alert_kind *kind);   // false: there is no such kind
 
+// Kinds of GET /alerts: those above, and those that statements raise where they find them. The place of one in the list of all: what sets of
+// kinds are made of. -1: there is no such kind.
+enum { ALERT_KINDS_IN_ALL = ALERT_KINDS + 4 };
+int alert_place_of(struct text name);
+// Of the "alert" of an event of the log of alerts; -1 also when it cannot be read.
+int alert_place_of_event(struct text alert_json);
+
 struct alert_facts {
 	enum token_state state;
 	int threshold;           // token_threshold

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/endpoint_json.h"
 
+#include "crypto/certificate_authority.h"
 #include "store/deliveries.h"
 #include "tenants/endpoint_header.h"
 #include "tenants/webhook.h"
@@ -24,18 +25,67 @@ static void headers_json(struct json_out *json, const struct endpoint_row *row)
 	put_object_end(json);
 }
 
+static void put_fingerprint(struct json_out *json, const char *name, const struct authority_facts *facts)
+{
+	struct buffer hex CLEANUP(buffer_fini) = BUFFER(2 * sizeof facts->fingerprint);
+
+	buffer_add_hex(&hex, facts->fingerprint, sizeof facts->fingerprint);
+	put_text(json, name, buffer_text(&hex));
+}
+
+void endpoint_authority_fingerprints(struct json_out *json, const char *name, struct text pem)
+{
+	struct authority_facts facts[AUTHORITY_CERTIFICATES_MAX];
+	const size_t count = certificate_authority_describe(facts, pem);
+
+	if (count == 0) {
+		put_null(json, name);
+		return;
+	}
+	put_list(json, name);
+	for (size_t i = 0; i < count; i++) {
+		put_fingerprint(json, NULL, &facts[i]);
+	}
+	put_list_end(json);
+}
+
+static void authorities_json(struct json_out *json, struct text pem)
+{
+	struct authority_facts facts[AUTHORITY_CERTIFICATES_MAX];
+	const size_t count = certificate_authority_describe(facts, pem);
+
+	put_list(json, "authorities");
+	for (size_t i = 0; i < count; i++) {
+		put_object(json, NULL);
+		put_string(json, "subject", facts[i].subject);
+		put_instant(json, "not_before", facts[i].not_before_us);
+		put_instant(json, "not_after", facts[i].not_after_us);
+		put_fingerprint(json, "sha256", &facts[i]);
+		put_object_end(json);
+	}
+	put_list_end(json);
+}
+
+static void words_json(struct json_out *json, const char *name, const struct text *words, size_t count)
+{
+	put_list(json, name);
+	for (size_t i = 0; i < count; i++) {
+		put_text(json, NULL, words[i]);
+	}
+	put_list_end(json);
+}
+
 void endpoint_json(struct json_out *json, const char *name, const struct endpoint_row *row, struct text secret)
 {
 	put_object(json, name);
 	put_id(json, "id", row->endpoint_id);
 	put_text(json, "instance", row->instance);
 	put_text(json, "url", row->url);
-	put_list(json, "events");
-	for (size_t i = 0; i < row->event_count; i++) {
-		put_text(json, NULL, row->events[i]);
-	}
-	put_list_end(json);
+	words_json(json, "events", row->events, row->event_count);
+	words_json(json, "alert_kinds", row->alert_kinds, row->alert_kind_count);
 	headers_json(json, row);
+	put_text(json, "certificate_authority", row->certificate_authority);
+	authorities_json(json, row->certificate_authority);
 	put_string(json, "format", endpoint_format_name(row->format));
 	put_int(json, "batch_size", row->batch_size);
 	if (secret.length > 0) {

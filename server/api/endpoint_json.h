@@ -11,6 +11,9 @@
 // `secret` empty: not shown.
 void endpoint_json(struct json_out *json, const char *name, const struct endpoint_row *row, struct text secret);
 
+// A list of the SHA-256 of each certificate's DER; null for an empty `pem`.
+void endpoint_authority_fingerprints(struct json_out *json, const char *name, struct text pem);
+
 enum { ENDPOINT_SECRET_SPELLING = 128 }; // of a private key, too
 // A new one, spelled "whsec_...". `spelling` is an empty buffer of that limit, which its owner wipes.
 void endpoint_secret_make(struct buffer *spelling);

@@ -6,9 +6,11 @@
 #include "api/endpoint_json.h"
 #include "api/first_key.h"
 #include "api/resources.h"
+#include "crypto/certificate_authority.h"
 #include "store/instances.h"
 #include "store/secrets.h"
 #include "store/tokens.h"
+#include "tenants/alert.h"
 #include "tenants/endpoint_header.h"
 #include "tenants/event.h"
 #include "tenants/url_guard.h"
@@ -16,12 +18,18 @@
 #include <assert.h>
 
 _Static_assert((int)STORE_ENDPOINT_EVENTS_MAX <= (int)BODY_STRINGS_MAX, "a body can hold all the types");
+_Static_assert((int)STORE_ENDPOINT_KINDS_MAX <= (int)BODY_STRINGS_MAX && (int)ALERT_KINDS_IN_ALL <= (int)STORE_ENDPOINT_KINDS_MAX, "and all the kinds");
+_Static_assert((int)AUTHORITY_PEM_MAX == (int)STORE_ENDPOINT_AUTHORITY_MAX, "what is taken can be stored");
+
+enum { AUDIT_DETAIL_MAX = 2048 };
 
 struct writing {
 	struct endpoint_row row;
 	struct data_key data_key;
 	struct first_key first_key; // of STORE_EVERYBODY
 	struct buffer secret; // its spelling
+	struct buffer authority; // PEM
+	bool authority_is_given;
 	unsigned read_back;
 };
 
@@ -32,6 +40,7 @@ static void finish(struct call *call)
 	data_key_fini(&writing->data_key);
 	first_key_fini(&writing->first_key);
 	buffer_fini_wiped(&writing->secret);
+	buffer_fini(&writing->authority);
 }
 
 static struct writing *begin(struct call *call)
@@ -39,18 +48,21 @@ static struct writing *begin(struct call *call)
 	struct writing *writing = call_own(call, sizeof *writing);
 
 	writing->secret = BUFFER(ENDPOINT_SECRET_SPELLING);
+	writing->authority = BUFFER(AUTHORITY_PEM_MAX);
 	call_on_finish(call, finish);
 	return writing;
 }
 
 // --- what both accept ---
 
-enum { URL, EVENTS, HEADERS, BATCH_SIZE, COMMON };
+enum { URL, EVENTS, HEADERS, CERTIFICATE_AUTHORITY, BATCH_SIZE, KINDS_OF_ALERTS, COMMON };
 #define COMMON_MEMBERS(is_required)                                                                                    \
 	[URL] = { "url", BODY_TEXT, .required = (is_required), .minimum = 1, .maximum = URL_GUARD_URL_MAX },                \
 	[EVENTS] = { "events", BODY_TEXTS, .maximum = STORE_ENDPOINT_EVENTS_MAX },                                          \
 	[HEADERS] = { .name = "headers", .kind = BODY_OBJECT },                                                             \
-	[BATCH_SIZE] = { "batch_size", BODY_INTEGER, .minimum = 1, .maximum = STORE_ENDPOINT_BATCH_MAX }
+	[CERTIFICATE_AUTHORITY] = { "certificate_authority", BODY_TEXT, .nullable = true, .minimum = 1, .maximum = AUTHORITY_PEM_MAX }, \
+	[BATCH_SIZE] = { "batch_size", BODY_INTEGER, .minimum = 1, .maximum = STORE_ENDPOINT_BATCH_MAX },                   \
+	[KINDS_OF_ALERTS] = { "alert_kinds", BODY_TEXTS, .maximum = STORE_ENDPOINT_KINDS_MAX }
 
 static bool take_url(struct call *call, struct endpoint_row *row, struct text url)
 {
@@ -76,6 +88,23 @@ static bool take_events(struct call *call, struct endpoint_row *row, const struc
 		row->events[i] = value->texts[i];
 	}
 	row->event_count = value->count;
+	return true;
+}
+
+static bool take_alert_kinds(struct call *call, struct endpoint_row *row, const struct body_value *value)
+{
+	if (!call->endpoint->of_everybody) {
+		call_problem(call, PROBLEM_BAD_BODY, "alert_kinds is of endpoints for the alerts of all tenants only");
+		return false;
+	}
+	for (size_t i = 0; i < value->count; i++) {
+		if (alert_place_of(value->texts[i]) < 0) {
+			call_problem(call, PROBLEM_BAD_BODY, "alert_kinds[%zu] is no kind of alert", i);
+			return false;
+		}
+		row->alert_kinds[i] = value->texts[i];
+	}
+	row->alert_kind_count = value->count;
 	return true;
 }
 
@@ -105,8 +134,23 @@ static bool take_headers(struct call *call, struct endpoint_row *row, json_t *he
 	return true;
 }
 
-static bool take_common(struct call *call, struct endpoint_row *row, const struct body_value *values)
+static bool take_authority(struct call *call, struct writing *writing, const struct body_value *value)
 {
+	struct fault fault;
+
+	writing->authority_is_given = true;
+	if (!value->null && certificate_authority_read(&writing->authority, value->text, clock_wall_us(), &fault) != OK) {
+		call_problem(call, PROBLEM_BAD_BODY, "certificate_authority: %s", fault.text);
+		return false;
+	}
+	writing->row.certificate_authority = buffer_text(&writing->authority);
+	return true;
+}
+
+static bool take_common(struct call *call, struct writing *writing, const struct body_value *values)
+{
+	struct endpoint_row *row = &writing->row;
+
 	if (values[BATCH_SIZE].given) {
 		row->batch_size = (int)values[BATCH_SIZE].number;
 	}
@@ -115,7 +159,9 @@ static bool take_common(struct call *call, struct endpoint_row *row, const struc
 		return false;
 	}
 	return (!values[URL].given || take_url(call, row, values[URL].text)) && (!values[EVENTS].given || take_events(call, row, &values[EVENTS])) &&
-		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object));
+		(!values[KINDS_OF_ALERTS].given || take_alert_kinds(call, row, &values[KINDS_OF_ALERTS])) &&
+		(!values[HEADERS].given || take_headers(call, row, values[HEADERS].object)) &&
+		(!values[CERTIFICATE_AUTHORITY].given || take_authority(call, writing, &values[CERTIFICATE_AUTHORITY]));
 }
 
 static void answer(struct call *call, unsigned status)
@@ -128,6 +174,22 @@ static void answer(struct call *call, unsigned status)
 	store_endpoint_read(&call->transaction, writing->read_back, 0, &row);
 	endpoint_json(&json, NULL, &row, buffer_text(&writing->secret));
 	call_answer(call, status, &body);
+}
+
+// Whom its server is believed by, by fingerprints: `detail` of the audit.
+static void audit(struct call *call, struct pg_transaction *t, const char *action)
+{
+	const struct writing *writing = call->own;
+	struct buffer detail CLEANUP(buffer_fini) = BUFFER(AUDIT_DETAIL_MAX);
+	struct json_out json = { .out = &detail };
+
+	put_object(&json, NULL);
+	put_id(&json, "endpoint", writing->row.endpoint_id);
+	if (writing->authority_is_given) {
+		endpoint_authority_fingerprints(&json, "certificate_authority", writing->row.certificate_authority);
+	}
+	put_object_end(&json);
+	call_audit(call, t, action, call->tenant.slug, buffer_text(&detail));
 }
 
 // --- POST ---
@@ -145,7 +207,7 @@ static bool read_alert_creation(struct call *call)
 	struct body_value values[COMMON];
 	struct writing *writing = begin(call);
 
-	return body_read(call, alert_creation_members, values, COMMON) && take_common(call, &writing->row, values);
+	return body_read(call, alert_creation_members, values, COMMON) && take_common(call, writing, values);
 }
 
 static bool read_creation(struct call *call)
@@ -162,7 +224,7 @@ static bool read_creation(struct call *call)
 		call_problem(call, PROBLEM_BAD_BODY, "format is native or nanodep");
 		return false;
 	}
-	return take_common(call, &writing->row, values);
+	return take_common(call, writing, values);
 }
 
 enum { NEXT_ID, DATA_KEY, FOUND_INSTANCE };
@@ -216,7 +278,7 @@ static void insert(struct call *call)
 	store_endpoint_insert(transaction, tenant_id, &writing->row);
 	store_secret_put(transaction, &binding, &sealed);
 	writing->read_back = store_endpoint_select(transaction, tenant_id, writing->row.endpoint_id);
-	call_audit(call, transaction, "endpoint.create", call->tenant.slug, TEXT_NONE);
+	audit(call, transaction, "endpoint.create");
 	call_start(call);
 }
 
@@ -328,12 +390,16 @@ static bool read_change(struct call *call, struct endpoint_row *endpoint)
 	struct endpoint_row *row = &writing->row;
 
 	*row = *endpoint;
-	if (!body_read(call, change_members, values, COMMON) || !take_common(call, row, values)) {
+	if (!body_read(call, change_members, values, COMMON) || !take_common(call, writing, values)) {
 		return false;
 	}
 	keep(call, &row->url);
+	keep(call, &row->certificate_authority);
 	for (size_t i = 0; i < row->event_count; i++) {
 		keep(call, &row->events[i]);
+	}
+	for (size_t i = 0; i < row->alert_kind_count; i++) {
+		keep(call, &row->alert_kinds[i]);
 	}
 	for (size_t i = 0; i < row->header_count; i++) {
 		keep(call, &row->headers[i]);
@@ -349,7 +415,7 @@ static void update(struct call *call, const struct endpoint_row *endpoint)
 
 	(void)store_endpoint_update(transaction, tenant_id, &writing->row);
 	writing->read_back = store_endpoint_select(transaction, tenant_id, endpoint_id);
-	call_audit(call, transaction, "endpoint.change", call->tenant.slug, TEXT_NONE);
+	audit(call, transaction, "endpoint.change");
 	call_start(call);
 }
 

@@ -237,3 +237,20 @@ enum err address_ranges_parse(struct address_range **out, size_t *count, struct 
 	*count = found;
 	return OK;
 }
+
+void address_range_write(struct buffer *out, const struct address_range *range)
+{
+	const bool is_v6 = range->family == AF_INET6;
+	const bool has_brackets = is_v6 && range->port != 0;
+	char spelling[INET6_ADDRSTRLEN] = "";
+
+	(void)inet_ntop(range->family, range->bytes, spelling, sizeof spelling);
+	buffer_add_format(out, "%s%s", has_brackets ? "[" : "", spelling);
+	if (range->prefix_bits < (is_v6 ? 128 : 32)) {
+		buffer_add_format(out, "/%u", range->prefix_bits);
+	}
+	buffer_add_string(out, has_brackets ? "]" : "");
+	if (range->port != 0) {
+		buffer_add_format(out, ":%u", range->port);
+	}
+}

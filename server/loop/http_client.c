@@ -217,6 +217,7 @@ void http_call_start(struct http_call *call, struct http_client *client)
 
 	assert(exchange->state == EXCHANGE_IDLE && call->timeout_ms > 0 && is_method(call->method));
 	call->op.fault.text[0] = '\0';
+	call->certificate_is_refused = false;
 	http_transfer_wipe(&exchange->transfer);
 	exchange->client = client;
 	exchange->transfer.config = &client->config;

@@ -11,7 +11,8 @@
 //            3. the deadline is absolute and counts waiting, and what was put off; sizes are checked while receiving; redirects, cookies, netrc and
 //               proxies from the environment are off (HTTPS_PROXY is read once into the configuration by whoever asks for it)
 //            4. the address guard sees every address before a socket is opened to it, so no DNS answer gets around it
-//            5. certificates are always verified; a test or a private MDM pins its own store by `ca_file`
+//            5. certificates are always verified: by the client's store, or by the call's own authorities alone; a connection is never shared
+//               between calls that trust others
 //            6. a request may reach the other side twice, when a kept connection ends under it before any answer, so
 //               whatever is sent must bear repetition; a call that must not be repeated says `once`
 #pragma once
@@ -38,6 +39,8 @@ struct address_range {
 
 // "10.0.0.0/8, 127.0.0.1, 10.1.2.3:8443, fd00::/8, [fd00::/8]:443" -> ranges. ERR_BAD_INPUT names the word that is not one. *out is malloc'ed.
 MUST_USE enum err address_ranges_parse(struct address_range **out, size_t *count, struct text list, struct fault *fault);
+// As it would be spelled there, the shortest way.
+void address_range_write(struct buffer *out, const struct address_range *range);
 // True when a client with this guard may connect to it. Special-purpose addresses (RFC 6890 and later) are not public;
 // IPv4 in IPv6 forms (mapped, 6to4, NAT64, Teredo) are judged as refused.
 bool address_is_allowed(enum http_address_guard guard, const struct address_range *allowed, size_t allowed_count,
@@ -102,12 +105,14 @@ struct http_call {
 	int64_t body_length;                // of the body that `passing` gives; -1: it is not known before its end
 	int64_t timeout_ms;
 	size_t answer_limit; // bytes of body; beyond it: ERR_BUDGET
+	struct text authorities; // certificates in PEM, trusted in place of the client's store; empty: the store is
 	bool once;           // sent on a connection of its own, and never a second time
 
 	// Output, valid from op.done to http_call_fini
 	unsigned status;
 	struct buffer answer;
 	int64_t took_ms;
+	bool certificate_is_refused; // the reason of ERR_NETWORK: the server's
 	int64_t sent_at_us; // wall clock when the request was handed to curl
 
 	void *inner; // http_client.c's own

@@ -279,6 +279,21 @@ static void set_isolation(const struct http_transfer *transfer, CURL *easy)
 	CURL_SET(easy, CURLOPT_ACCEPT_ENCODING, NULL); // what is received is what is counted
 }
 
+// Connections and TLS sessions are kept with what was trusted when they began: curl uses them again for the same only.
+static void set_trust(const struct http_transfer *transfer, CURL *easy)
+{
+	const struct text own = transfer->call->authorities;
+	struct curl_blob blob = { .len = own.length, .flags = CURL_BLOB_NOCOPY };
+
+	if (own.length > 0) {
+		memcpy(&blob.data, &own.bytes, sizeof blob.data); // curl's interface is not const, but it only reads
+		CURL_SET(easy, CURLOPT_CAINFO_BLOB, &blob);
+	} else if (transfer->config->ca_file != NULL) {
+		CURL_SET(easy, CURLOPT_CAINFO, transfer->config->ca_file);
+	}
+	CURL_SET(easy, CURLOPT_CAPATH, NULL); // no second store; with one, curl would read the file for each connection, too
+}
+
 static void set_connection(struct http_transfer *transfer, CURL *easy)
 {
 	CURL_SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
@@ -286,10 +301,7 @@ static void set_connection(struct http_transfer *transfer, CURL *easy)
 	CURL_SET(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	CURL_SET(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	CURL_SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (transfer->config->ca_file != NULL) {
-		CURL_SET(easy, CURLOPT_CAINFO, transfer->config->ca_file);
-	}
-	CURL_SET(easy, CURLOPT_CAPATH, NULL); // no second store; with one, curl would read the file for each connection, too
+	set_trust(transfer, easy);
 	CURL_SET(easy, CURLOPT_FRESH_CONNECT, transfer->call->once ? 1L : 0L); // curl repeats only what went out on a kept one
 	CURL_SET(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S); // so that certificates are looked at again
 	CURL_SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, NAME_LIFE_S);
@@ -349,6 +361,7 @@ enum err http_transfer_result(struct http_transfer *transfer, CURL *easy, CURLco
 		return fault_set(fault, ERR_BUDGET, "the answer is larger than allowed (%zu bytes, %d of head)",
 			transfer->passes_by ? transfer->call->passing->take_limit : transfer->call->answer_limit, (int)HTTP_HEADS_MAX);
 	}
+	transfer->call->certificate_is_refused = result == CURLE_PEER_FAILED_VERIFICATION;
 	if (code == OK) {
 		(void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
 		transfer->call->status = (unsigned)status;

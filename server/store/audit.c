@@ -11,6 +11,11 @@ unsigned store_audit(struct pg_transaction *t, struct text actor, struct text ac
 		PG_V_JSONB(detail));
 }
 
+void store_webhook_allow_note(struct pg_transaction *t, struct text node_id, const struct text *ranges, size_t count)
+{
+	(void)PG_ADD(t, "select depbroker.note_webhook_allow($1, $2::text[])", PG_V_TEXT(node_id), PG_V_TEXTS(PG_TEXT_ARRAY, ranges, count));
+}
+
 unsigned store_audit_list(struct pg_transaction *t, int64_t after_seq, int limit)
 {
 	assert(limit > 0 && limit <= STORE_LIST_MAX);

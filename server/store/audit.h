@@ -8,6 +8,10 @@
 // Api scope, last in the transaction of the change (the chain's head is locked until its end). `detail` is a JSON object.
 unsigned store_audit(struct pg_transaction *t, struct text actor, struct text action, struct text target, struct text detail);
 
+// Directory scope, last in the transaction: these are the ranges that webhooks may reach besides public addresses. When they are not those
+// that were noted last, in any order, it is in the audit, once for however many nodes.
+void store_webhook_allow_note(struct pg_transaction *t, struct text node_id, const struct text *ranges, size_t count);
+
 struct audit_row {
 	int64_t seq;
 	int64_t at_us;

@@ -19,6 +19,12 @@ static struct pg_value events_of(const struct endpoint_row *endpoint)
 	return PG_V_TEXTS(PG_TEXT_ARRAY, endpoint->events, endpoint->event_count);
 }
 
+static struct pg_value kinds_of(const struct endpoint_row *endpoint)
+{
+	assert(endpoint->alert_kind_count <= STORE_ENDPOINT_KINDS_MAX);
+	return PG_V_TEXTS(PG_TEXT_ARRAY, endpoint->alert_kinds, endpoint->alert_kind_count);
+}
+
 static struct pg_value headers_of(const struct endpoint_row *endpoint)
 {
 	assert(endpoint->header_count <= STORE_ENDPOINT_HEADERS_MAX);
@@ -33,11 +39,11 @@ static struct pg_value instance_of(const struct endpoint_row *endpoint)
 void store_endpoint_add(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint)
 {
 	(void)PG_ADD(t,
-		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size, format)"
-		" values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1), $9)",
+		"insert into depbroker.endpoints (tenant_id, endpoint_id, instance_id, url, events, headers, secret_version, batch_size, format,"
+		" certificate_authority, alert_kinds) values ($1, $2, $3, $4, $5, $6, coalesce(nullif($7, 0), 1), coalesce(nullif($8, 0), 1), $9, $10, $11)",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), instance_of(endpoint), PG_V_TEXT(store_nullable(endpoint->url)),
 		events_of(endpoint), headers_of(endpoint), PG_V_INT8(endpoint->secret_version), PG_V_INT8(endpoint->batch_size),
-		PG_V_STRING(endpoint_format_name(endpoint->format)));
+		PG_V_STRING(endpoint_format_name(endpoint->format)), PG_V_TEXT(store_nullable(endpoint->certificate_authority)), kinds_of(endpoint));
 	// Events before now cannot concern it.
 	(void)PG_ADD(t,
 		"insert into depbroker.positions (tenant_id, endpoint_id, lane, acked_seq)"
@@ -65,10 +71,10 @@ unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, cons
 {
 	store_start_over(t, tenant_id, false);
 	return PG_ADD(t,
-		"update depbroker.endpoints set url = $3, events = $4, headers = $5, batch_size = $6, updated_at = now()"
+		"update depbroker.endpoints set url = $3, events = $4, headers = $5, batch_size = $6, certificate_authority = $7, alert_kinds = $8, updated_at = now()"
 		" where tenant_id = $1 and endpoint_id = $2",
 		PG_V_INT8(tenant_id), PG_V_INT8(endpoint->endpoint_id), PG_V_TEXT(store_nullable(endpoint->url)), events_of(endpoint),
-		headers_of(endpoint), PG_V_INT8(endpoint->batch_size));
+		headers_of(endpoint), PG_V_INT8(endpoint->batch_size), PG_V_TEXT(store_nullable(endpoint->certificate_authority)), kinds_of(endpoint));
 }
 
 void store_endpoint_delete(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id)
@@ -182,7 +188,7 @@ unsigned store_endpoint_succeeded(struct pg_transaction *t, int64_t tenant_id, i
 
 #define ENDPOINT                                                                                                              \
 	"n.endpoint_id, n.instance_id, i.name, n.url, array_to_string(n.events, ' '), array_to_string(n.headers, E'\\n'), "        \
-	"n.batch_size, n.format, n.secret_version, n.key_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
+	"array_to_string(n.alert_kinds, ' '), n.certificate_authority, n.batch_size, n.format, n.secret_version, n.key_version, n.disabled_at, n.disabled_reason, n.not_before, n.succeeded_at, n.created_at, n.updated_at"
 #define FROM_ENDPOINTS                                                                                                        \
 	" from depbroker.endpoints n left join depbroker.instances i on i.tenant_id = $1 and i.instance_id = n.instance_id"
 
@@ -194,7 +200,7 @@ unsigned store_endpoint_select(struct pg_transaction *t, int64_t tenant_id, int6
 
 static void read_from(struct columns at, struct endpoint_row *out)
 {
-	struct text events, headers, item;
+	struct text events, headers, kinds, item;
 	bool is_known;
 
 	out->endpoint_id = next_number(&at);
@@ -203,6 +209,8 @@ static void read_from(struct columns at, struct endpoint_row *out)
 	out->url = next_text(&at);
 	events = next_text(&at);
 	headers = next_text(&at);
+	kinds = next_text(&at);
+	out->certificate_authority = next_text(&at);
 	out->batch_size = (int)next_number(&at);
 	is_known = endpoint_format_of(next_text(&at), &out->format);
 	assert(is_known); // the schema knows no other
@@ -218,6 +226,11 @@ static void read_from(struct columns at, struct endpoint_row *out)
 	while (store_next_item(&events, ' ', &item)) {
 		assert(out->event_count < STORE_ENDPOINT_EVENTS_MAX); // the schema's limit, too
 		out->events[out->event_count++] = item;
+	}
+	out->alert_kind_count = 0;
+	while (store_next_item(&kinds, ' ', &item)) {
+		assert(out->alert_kind_count < STORE_ENDPOINT_KINDS_MAX);
+		out->alert_kinds[out->alert_kind_count++] = item;
 	}
 	out->header_count = 0;
 	while (store_next_item(&headers, '\n', &item)) {

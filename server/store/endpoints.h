@@ -12,7 +12,7 @@
 #include "store/store.h"
 #include "tenants/endpoint_format.h"
 
-enum { STORE_ENDPOINT_BATCH_MAX = 500, STORE_ENDPOINTS_OF_INSTANCE_MAX = 5, STORE_ENDPOINTS_FOR_ALERTS_MAX = 10, STORE_ENDPOINT_EVENTS_MAX = 64, STORE_ENDPOINT_HEADERS_MAX = 8 };
+enum { STORE_ENDPOINT_AUTHORITY_MAX = 16384, STORE_ENDPOINT_BATCH_MAX = 500, STORE_ENDPOINTS_OF_INSTANCE_MAX = 5, STORE_ENDPOINTS_FOR_ALERTS_MAX = 10, STORE_ENDPOINT_EVENTS_MAX = 64, STORE_ENDPOINT_KINDS_MAX = 32, STORE_ENDPOINT_HEADERS_MAX = 8 };
 
 struct endpoint_row {
 	int64_t endpoint_id;
@@ -21,8 +21,11 @@ struct endpoint_row {
 	struct text url;      // empty: nothing is sent
 	struct text events[STORE_ENDPOINT_EVENTS_MAX]; // types that it wants
 	size_t event_count;                            // 0: all
+	struct text alert_kinds[STORE_ENDPOINT_KINDS_MAX]; // that it is told of, when it is for alerts
+	size_t alert_kind_count;                           // 0: all
 	struct text headers[STORE_ENDPOINT_HEADERS_MAX]; // "name: value", sent besides our own
 	size_t header_count;
+	struct text certificate_authority; // PEM: the only ones that its server's certificate is believed from; empty: the system's
 	enum endpoint_format format; // as it was made
 	int batch_size; // events in one request; 1: an event as it is
 	int64_t secret_version; // of the newest one
@@ -38,7 +41,7 @@ struct endpoint_row {
 // Its positions begin at the end of the log. Of an instance that has as many as there can be, or when there are as many for alerts: ERR_FENCED. A second one of the client:
 // ERR_CONFLICT.
 void store_endpoint_insert(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint);
-unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint); // url, events, headers, batch_size
+unsigned store_endpoint_update(struct pg_transaction *t, int64_t tenant_id, const struct endpoint_row *endpoint); // all but its format
 void store_endpoint_delete(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id); // its secrets, too
 // The new version of its secret, or of its key pair, signs first; those before it for `overlap_s` longer, at most. With as many as can be
 // valid: ERR_FENCED. `public_part` of a key pair only.

@@ -265,6 +265,11 @@ static int status_of(const struct delivery_lane *lane)
 	return work->request.call.op.rc == OK || work->request.call.op.rc == ERR_BUDGET ? (int)work->request.call.status : 0;
 }
 
+static const char *error_of(const struct http_call *call)
+{
+	return call->op.rc == OK ? "" : call->certificate_is_refused ? "the server's certificate is not believed" : err_text(call->op.rc);
+}
+
 static void note_attempt(struct delivery_lane *lane, int status)
 {
 	struct lane_work *work = lane->work;
@@ -280,7 +285,7 @@ static void note_attempt(struct delivery_lane *lane, int status)
 		.attempt = work->next.attempts + 1,
 		.at_us = now_us(lane),
 		.status = status,
-		.error = text_of(work->request.call.op.rc == OK ? "" : err_text(work->request.call.op.rc)),
+		.error = text_of(error_of(&work->request.call)),
 		.took_ms = work->request.call.took_ms,
 		.answer = { NULL, excerpt.length },
 	};

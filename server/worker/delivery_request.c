@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/delivery_request.h"
 
+#include "tenants/alert.h"
 #include "tenants/event_batch.h"
 #include "tenants/nanodep_page.h"
 
@@ -28,11 +29,21 @@ void delivery_request_fini(struct delivery_request *request)
 	buffer_fini(&request->signature_header);
 }
 
+static bool wants_alert(const struct tenant_endpoint *endpoint, struct text alert_json)
+{
+	const int place = endpoint->alert_kinds != 0 ? alert_place_of_event(alert_json) : -1;
+
+	return endpoint->alert_kinds == 0 || (place >= 0 && (endpoint->alert_kinds >> place & 1) != 0);
+}
+
 bool delivery_wants(const struct tenant_endpoint *endpoint, const struct stored_event *event)
 {
 	const enum event_type type = event->event.type;
 
 	if (delivery_is_by_pages(endpoint) && type != EVENT_PING && !nanodep_page_tells(type)) {
+		return false;
+	}
+	if (event_is_of_alert(type) && !wants_alert(endpoint, event->event.device_json)) {
 		return false;
 	}
 	return type == EVENT_PING || endpoint->event_types == 0 || (endpoint->event_types >> type & 1) != 0;
@@ -203,6 +214,7 @@ void delivery_request_send(struct delivery_request *request, void (*sent)(struct
 	call->lane_key = request->tenant->due.tenant_id;
 	call->method = "POST";
 	call->url = request->endpoint->url.bytes; // a copy of tenant_load.c's, which ends with a zero
+	call->authorities = request->endpoint->certificate_authority;
 	call->body = buffer_text(&request->body);
 	call->timeout_ms = TIMEOUT_MS;
 	call->answer_limit = ANSWER_MAX;

@@ -52,8 +52,10 @@ struct tenant_endpoint { // texts in tenant->memory, each ends with a zero
 	struct text instance; // its name; empty: of the client itself
 	struct text url;
 	uint64_t event_types; // a bit for each that it wants; 0: all
+	uint64_t alert_kinds; // likewise, a bit for each place (alert_place_of)
 	struct text headers[STORE_ENDPOINT_HEADERS_MAX];
 	size_t header_count;
+	struct text certificate_authority; // PEM; empty: the system's store
 	enum endpoint_format format;
 	int batch_size; // events in one request; 1: an event as it is
 	struct text disabled_reason; // empty: it is in use

@@ -225,6 +225,9 @@ static enum err read_webhook_secret(struct tenant *tenant, const struct pg_trans
 		: webhook_secret_parse(&endpoint->secrets[endpoint->secret_count++], buffer_text(&plain), fault);
 }
 
+#define NO_ALERT_KIND (UINT64_C(1) << 63) // an unknown word does not mean all
+_Static_assert(ALERT_KINDS_IN_ALL < 63, "a bit for each");
+
 static void keep_endpoint(struct tenant *tenant, struct tenant_endpoint *endpoint, const struct endpoint_row *row)
 {
 	*endpoint = (struct tenant_endpoint){
@@ -233,6 +236,7 @@ static void keep_endpoint(struct tenant *tenant, struct tenant_endpoint *endpoin
 		.instance = tenant_keep(tenant, row->instance),
 		.url = tenant_keep(tenant, row->url),
 		.header_count = row->header_count,
+		.certificate_authority = tenant_keep(tenant, row->certificate_authority),
 		.format = row->format,
 		.batch_size = row->batch_size,
 		.disabled_reason = tenant_keep(tenant, row->disabled_at_us != INSTANT_NONE ? row->disabled_reason : TEXT_NONE),
@@ -242,6 +246,11 @@ static void keep_endpoint(struct tenant *tenant, struct tenant_endpoint *endpoin
 	};
 	for (size_t i = 0; i < row->header_count; i++) {
 		endpoint->headers[i] = tenant_keep(tenant, row->headers[i]);
+	}
+	for (size_t i = 0; i < row->alert_kind_count; i++) {
+		const int place = alert_place_of(row->alert_kinds[i]);
+
+		endpoint->alert_kinds |= place >= 0 ? UINT64_C(1) << place : NO_ALERT_KIND;
 	}
 	for (size_t i = 0; i < row->event_count; i++) {
 		enum event_type type;

@@ -6,6 +6,7 @@
 #include "depbroker/spare_memory.h"
 #include "loop/hint.h"
 #include "loop/stop_signal.h"
+#include "store/audit.h"
 #include "store/migrate.h"
 #include "store/stream.h"
 #include "worker/own_targets.h"
@@ -29,6 +30,7 @@ enum {
 	POOL_KEPT = 2,
 	REASON_MAX = 300,
 	SPARE_MEMORY_MAX = 8 << 20, // that the allocator may keep
+	RANGE_SPELLING_MAX = 64,
 };
 
 #define USER_AGENT "depbroker/" DEPBROKER_VERSION
@@ -47,6 +49,7 @@ struct worker {
 	int64_t alive_until_ms; // of our clock that never goes back: we count as alive until then
 	bool introduced;
 	bool schema_is_ours;
+	bool notes_allowed, allowed_is_noted; // what webhooks may reach is in the audit before any leaves
 	unsigned schema_at, lint_at, struck_at; // of the introduction's statements
 	struct pg_transaction claim;
 	bool claim_runs;
@@ -142,7 +145,7 @@ static size_t room(const struct worker *worker)
 
 static bool may_run(const struct worker *worker)
 {
-	return worker->introduced && worker->schema_is_ours && !worker->process.stopping && room(worker) > 0;
+	return worker->introduced && worker->schema_is_ours && worker->allowed_is_noted && !worker->process.stopping && room(worker) > 0;
 }
 
 static bool may_claim(const struct worker *worker)
@@ -309,6 +312,33 @@ static void stop_when_cut_off(struct worker *worker)
 	}
 }
 
+// A schema that is not ours may not know how.
+static bool has_to_note_allowed(const struct worker *worker)
+{
+	return worker->introduced && worker->schema_is_ours && !worker->allowed_is_noted;
+}
+
+static void note_allowed(struct worker *worker)
+{
+	const size_t count = worker->allowed_count;
+	struct buffer spellings CLEANUP(buffer_fini) = BUFFER(count * RANGE_SPELLING_MAX);
+	struct text *ranges = allocate_array(count, sizeof *ranges);
+	size_t at = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		address_range_write(&spellings, &worker->allowed[i]);
+		ranges[i].length = spellings.length - at;
+		at = spellings.length;
+	}
+	at = 0;
+	for (size_t i = 0; i < count; i++) { // it does not move any more
+		ranges[i].bytes = spellings.bytes + at;
+		at += ranges[i].length;
+	}
+	store_webhook_allow_note(&worker->beat, text_of(worker->process.node_id), ranges, count);
+	free(ranges);
+}
+
 static void on_beat(struct op *op)
 {
 	struct worker *worker = CONTAINER_OF(CONTAINER_OF(op, struct pg_transaction, op), struct worker, beat);
@@ -316,6 +346,7 @@ static void on_beat(struct op *op)
 	worker->beat_runs = false;
 	if (op->rc == OK) {
 		worker->alive_until_ms = worker->beat_sent_at_ms + NODE_ALIVE_S * 1000;
+		worker->allowed_is_noted = worker->allowed_is_noted || worker->notes_allowed;
 		if (!worker->introduced) {
 			take_introduction(worker);
 		}
@@ -327,7 +358,7 @@ static void on_beat(struct op *op)
 	pg_transaction_fini(&worker->beat);
 	spare_memory_return(SPARE_MEMORY_MAX);
 	if (!worker->ending) {
-		delay_start(&worker->beat_timer, op->rc == OK ? BEAT_EVERY_MS : BEAT_AGAIN_MS);
+		delay_start(&worker->beat_timer, op->rc != OK ? BEAT_AGAIN_MS : has_to_note_allowed(worker) ? 0 : BEAT_EVERY_MS);
 	}
 	try_to_end(worker);
 }
@@ -359,6 +390,10 @@ static void on_beat_time(struct delay *timer)
 		}
 		worker->schema_at = store_schema_select(&worker->beat);
 		worker->lint_at = store_lint_select(&worker->beat);
+	}
+	worker->notes_allowed = has_to_note_allowed(worker);
+	if (worker->notes_allowed) {
+		note_allowed(worker);
 	}
 	pg_start(&worker->beat, worker->process.pool, BEAT_TIMEOUT_MS);
 }

@@ -244,6 +244,58 @@ def all_that_other_endpoints_can_do_they_can():
 
 
 @test
+def a_filter_by_kind_passes_what_it_names_and_goes_on_past_the_rest():
+    client, = onboard(1)
+    made, path = add_endpoint(alert_kinds=["token.expired", "endpoint.disabled"])
+    _, other = add_endpoint(alert_kinds=["token.expiring"], events=["alert.raised"])
+    _, everything = add_endpoint()
+    at = f"/endpoints/{made['id']}"
+    equal(WORLD.admin.get(at)["alert_kinds"], ["token.expired", "endpoint.disabled"], "shown")
+    expires_in(client, 20)
+    until_heard(client, everything, RAISED)
+    expires_in(client, -1)
+    expired = [("alert.raised", "token.expired")]
+    until_heard(client, path, expired)
+    expires_in(client, 300)
+    until_heard(client, path, expired + [("alert.cleared", "token.expired")])
+    wait_until(lambda: len(of(client, everything)) == 4, lambda: of(client, everything))
+    equal(of(client, other), RAISED, "one kind, and one type")
+    equal({kind for _, kind in of(client, path)}, {"token.expired"}, "and no other kind")
+    wait_until(lambda: not WORLD.rows(f"select 1 from depbroker.positions p join depbroker.events e on e.tenant_id = p.tenant_id and e.lane = p.lane"
+                                      f" and e.seq > p.acked_seq where p.tenant_id = {EVERYBODY}"), "something is left waiting")
+    seqs = [event["data"]["seq"] for event in heard(everything)]
+    before = len(SINK.messages[path])
+    WORLD.admin.post(at + "/replay", {"seqs": seqs})
+    wait_until(lambda: len(SINK.messages[path]) >= before + 2 and not WORLD.rows(f"select 1 from depbroker.resends where tenant_id = {EVERYBODY}"),
+               "nothing comes once more")
+    equal(len(SINK.messages[path]), before + 2, "once more, but only what it wants")
+    WORLD.admin.post(at + "/test")
+    wait_until(lambda: SINK.events(path)[-1]["type"] == "ping", "no ping")
+    equal(WORLD.admin.call("PATCH", at, {"events": []})["alert_kinds"], ["token.expired", "endpoint.disabled"], "it stays when something else is changed")
+    equal(WORLD.admin.call("PATCH", at, {"alert_kinds": []})["alert_kinds"], [], "taken away")
+    expires_in(client, 10)
+    wait_until(lambda: of(client, path)[-1:] == RAISED, lambda: of(client, path))
+
+
+@test
+def a_filter_by_kind_knows_all_kinds_and_no_others():
+    peer = Peer("http://" + WORLD.broker.listen, 10)
+    document = peer.request("GET", "/openapi.json").json()
+    peer.close()
+    client, = onboard(1)
+    kinds = document["components"]["schemas"]["Alert"]["properties"]["kind"]["enum"]
+    made, _ = add_endpoint(alert_kinds=kinds)
+    equal(made["alert_kinds"], kinds, "all of them")
+    for wrong in (["token.lost"], ["device.added"], [""], ["token.expired", 1], "token.expired", None, ["token.expired"] * 33):
+        refused("bad_body", WORLD.admin, "POST", "/endpoints", {"url": SINK.url, "alert_kinds": wrong})
+        refused("bad_body", WORLD.admin, "PATCH", f"/endpoints/{made['id']}", {"alert_kinds": wrong})
+    first = WORLD.technician.get(client.path + "/endpoints")["items"][0]
+    equal(first["alert_kinds"], [], "of a tenant's")
+    refused("bad_body", WORLD.technician, "PATCH", f"{client.path}/endpoints/{first['id']}", {"alert_kinds": ["token.expired"]})
+    refused("bad_body", WORLD.technician, "POST", f"{client.path}/endpoints", {"instance": "main", "url": SINK.url, "alert_kinds": []})
+
+
+@test
 def secrets_outlive_the_keys_that_they_are_sealed_with():
     client, = onboard(1)
     _, path = add_endpoint()

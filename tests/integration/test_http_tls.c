@@ -192,6 +192,66 @@ static void only_the_pinned_store_is_believed(void **state)
 	authority_close(&not_one);
 }
 
+// What comes of one request of a call that trusts these authorities; empty: the client's store.
+static enum err outcome_in(struct http_world *world, unsigned port, struct text authorities)
+{
+	struct http_trial trial;
+	char url[128];
+	enum err rc;
+
+	http_trial_init(&trial, world, url_of(url, "localhost", port));
+	trial.call.authorities = authorities;
+	rc = http_trial_run(&trial);
+	if (rc != OK) {
+		assert_non_null(strstr(trial.call.op.fault.text, "certificate"));
+	}
+	http_trial_fini(&trial);
+	return rc;
+}
+
+// Each in turn with one client, so that a connection or a session that is kept would be found out.
+static void trust_is_of_the_call(const char *protocol)
+{
+	const struct certificate_wish wish = { .alternative_names = "DNS:localhost" };
+	struct authority other;
+	struct http_world world;
+	struct tls_server of_store, of_other;
+	char path[256];
+	size_t length;
+
+	authority_open(&other, folder, "of-the-call", NULL, true);
+	char *own = file_read(other.path, &length);
+	char *store = file_read(authority.path, NULL);
+	const struct text own_pem = { own, length };
+
+	certificate_write(&authority, &wish, path_of(path, "of-store.pem"));
+	tls_server_start(&of_store, path, protocol);
+	certificate_write(&other, &wish, path_of(path, "of-other.pem"));
+	tls_server_start(&of_other, path, protocol);
+	http_world_open(&world, (struct http_client_config){ .ca_file = authority.path }, on_request);
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(outcome_in(&world, of_other.port, own_pem), OK);
+		assert_int_equal(outcome_in(&world, of_other.port, TEXT_NONE), ERR_NETWORK);
+		assert_int_equal(outcome_in(&world, of_other.port, text_of(store)), ERR_NETWORK);
+		assert_int_equal(outcome_in(&world, of_store.port, TEXT_NONE), OK);
+		assert_int_equal(outcome_in(&world, of_store.port, own_pem), ERR_NETWORK); // in place of the store, not besides
+		assert_int_equal(outcome_in(&world, of_store.port, text_of(store)), OK);
+	}
+	http_world_close(&world);
+	tls_server_stop(&of_store);
+	tls_server_stop(&of_other);
+	authority_close(&other);
+	free(own);
+	free(store);
+}
+
+static void the_authorities_of_a_call_are_the_only_ones_and_its_own(void **state)
+{
+	(void)state;
+	trust_is_of_the_call("-tls1_2");
+	trust_is_of_the_call("-tls1_3");
+}
+
 static void old_protocols_are_refused(void **state)
 {
 	const struct certificate_wish wish = { .alternative_names = "DNS:localhost" };
@@ -352,6 +412,7 @@ int main(void)
 		cmocka_unit_test(the_pinned_store_is_believed),
 		cmocka_unit_test(bad_certificates_are_refused),
 		cmocka_unit_test(only_the_pinned_store_is_believed),
+		cmocka_unit_test(the_authorities_of_a_call_are_the_only_ones_and_its_own),
 		cmocka_unit_test(old_protocols_are_refused),
 		cmocka_unit_test(a_store_that_cannot_be_read_is_said_at_once),
 		cmocka_unit_test(a_configured_proxy_is_used_and_is_told_nothing),

@@ -44,6 +44,12 @@ enum err address_ranges_parse(struct address_range **out, size_t *count, struct 
 	return OK;
 }
 
+void address_range_write(struct buffer *out, const struct address_range *range)
+{
+	(void)out;
+	(void)range;
+}
+
 size_t pg_ports(const char *database_url, unsigned ports[PG_PORTS_MAX])
 {
 	(void)database_url;

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import http.server
 import json
+import ssl
 import threading
 import time
 
@@ -12,11 +13,13 @@ Message = collections.namedtuple("Message", "headers body at")
 
 
 class Sink:
-    def __init__(self):
+    def __init__(self, certificate=None):
+        """`certificate`: the path of one and its key, to be asked by https."""
         self.messages = collections.defaultdict(list)  # path -> those that were answered with 2xx
         self.requests = collections.Counter()
         self.under_way = collections.Counter()
         self.most_under_way = collections.Counter()
+        self.connections = 0  # that a request could come by
         self.refuses = {}  # path -> function of the parsed body, which gives a status; None: 204
         self.lock = threading.Lock()
         sink = self
@@ -24,6 +27,11 @@ class Sink:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+
+            def setup(self):
+                with sink.lock:
+                    sink.connections += 1
+                super().setup()
 
             def do_POST(self):
                 sink.take(self)
@@ -33,7 +41,11 @@ class Sink:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        self.url = "http://127.0.0.1:%d" % self.server.server_port
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.url = "%s://127.0.0.1:%d" % ("https" if certificate else "http", self.server.server_port)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def take(self, handler):

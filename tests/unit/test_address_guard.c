@@ -213,6 +213,35 @@ static void a_list_is_read_with_commas_and_blanks(void **state)
 	assert_null(ranges);
 }
 
+static void what_is_written_is_read_as_the_same(void **state)
+{
+	static const struct {
+		const char *list;
+		const char *written;
+	} cases[] = {
+		{ "10.0.0.0/8", "10.0.0.0/8" }, { "127.0.0.1/32", "127.0.0.1" }, { "10.0.0.0/8:443", "10.0.0.0/8:443" }, { "0.0.0.0/0", "0.0.0.0/0" },
+		{ "FD00:0:0::/8", "fd00::/8" }, { "::1/128", "::1" }, { "[::1]:8443", "[::1]:8443" }, { "[fd00::/8]:443", "[fd00::/8]:443" },
+		{ "10.1.2.3:8443", "10.1.2.3:8443" }, { "::/0", "::/0" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct address_range *ranges, *again;
+		struct buffer written CLEANUP(buffer_fini) = BUFFER(128);
+		size_t count;
+
+		assert_int_equal(address_ranges_parse(&ranges, &count, text_of(cases[i].list), NULL), OK);
+		assert_int_equal(count, 1);
+		address_range_write(&written, ranges);
+		assert_string_equal(written.bytes, cases[i].written);
+		assert_int_equal(address_ranges_parse(&again, &count, buffer_text(&written), NULL), OK);
+		assert_int_equal(count, 1);
+		assert_memory_equal(ranges, again, sizeof *ranges);
+		free(ranges);
+		free(again);
+	}
+}
+
 static void a_word_that_is_no_range_is_named(void **state)
 {
 	static const char *const words[] = {
@@ -249,6 +278,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_an_ip_address_is_refused),
 		cmocka_unit_test(the_list_allows_exactly_its_ranges),
 		cmocka_unit_test(a_list_is_read_with_commas_and_blanks),
+		cmocka_unit_test(what_is_written_is_read_as_the_same),
 		cmocka_unit_test(a_word_that_is_no_range_is_named),
 	};
 

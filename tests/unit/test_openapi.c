@@ -5,6 +5,7 @@
 #include "api/routes.h"
 #include "depbroker/embedded.h"
 #include "support/cmocka_all.h"
+#include "tenants/alert.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -170,10 +171,29 @@ static void no_route_is_open_by_accident(void **state)
 	assert_int_equal(open, 10); // the document itself, public keys, what is behind a renewal link, which is a permission, and hooks, which bring a proof
 }
 
+static void kinds_of_alerts_are_those_that_there_are(void **state)
+{
+	json_t *document = read_document();
+	json_t *kinds = NULL;
+
+	(void)state;
+	assert_int_equal(json_unpack(document, "{s:{s:{s:{s:{s:{s:o}}}}}}", "components", "schemas", "AlertEndpointCreation", "properties", "alert_kinds",
+		"items", &kinds), 0);
+	kinds = json_object_get(kinds, "enum");
+	assert_int_equal(json_array_size(kinds), ALERT_KINDS_IN_ALL);
+	for (size_t i = 0; i < json_array_size(kinds); i++) {
+		if (alert_place_of(text_of(json_string_value(json_array_get(kinds, i)))) < 0) {
+			fail_msg("no kind of alert: %s", json_string_value(json_array_get(kinds, i)));
+		}
+	}
+	json_decref(document);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_route_is_described),
+		cmocka_unit_test(kinds_of_alerts_are_those_that_there_are),
 		cmocka_unit_test(everything_described_is_routed),
 		cmocka_unit_test(every_description_names_the_least_role),
 		cmocka_unit_test(query_parameters_are_the_described_ones),

@@ -203,6 +203,28 @@ static void every_alert_has_a_name_of_its_own(void **state)
 	assert_false(event_is_of_client(EVENT_PING));
 }
 
+static void every_kind_has_a_place_of_its_own_also_in_an_event(void **state)
+{
+	static const char *const of_statements[] = { "device.misrouted", "device.overdue", "device.unexpected", "device.held" };
+	uint64_t places = 0;
+
+	(void)state;
+	for (enum alert_kind kind = 0; kind < ALERT_KINDS; kind++) {
+		places |= UINT64_C(1) << alert_place_of(text_of(alert_name(kind)));
+	}
+	for (size_t i = 0; i < sizeof of_statements / sizeof *of_statements; i++) {
+		places |= UINT64_C(1) << alert_place_of(text_of(of_statements[i]));
+	}
+	assert_true(places == (UINT64_C(1) << ALERT_KINDS_IN_ALL) - 1);
+	assert_int_equal(alert_place_of(TEXT("device.added")), -1);
+	assert_int_equal(alert_place_of(TEXT_NONE), -1);
+	assert_int_equal(alert_place_of_event(TEXT("{\"id\": \"1\", \"kind\": \"token.expired\", \"detail\": \"\\\"kind\\\": \\\"device.held\\\"\"}")),
+		ALERT_TOKEN_EXPIRED);
+	assert_int_equal(alert_place_of_event(TEXT("{\"detail\": \"token.expired\"}")), -1);
+	assert_int_equal(alert_place_of_event(TEXT("{\"kind\": \"token.expired\"")), -1);
+	assert_int_equal(alert_place_of_event(TEXT_NONE), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +236,7 @@ int main(void)
 		cmocka_unit_test(conditions_are_kept_apart_and_end_by_themselves),
 		cmocka_unit_test(another_administrator_and_a_renewal_are_told),
 		cmocka_unit_test(every_alert_has_a_name_of_its_own),
+		cmocka_unit_test(every_kind_has_a_place_of_its_own_also_in_an_event),
 	};
 
 	return cmocka_run_group_tests_name("token state", tests, NULL, NULL);
