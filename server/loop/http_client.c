@@ -22,7 +22,8 @@
 struct http_client {
 	struct http_client_config config;
 	struct curl_loop curl;
-	struct resolver *resolver; // of a guarded client; else libcurl asks
+	struct resolver *resolver; // these two of a guarded client; otherwise libcurl asks
+	struct http_targets *targets;
 	struct http_lanes lanes;
 	struct list calls; // of all that have not finished
 	struct deferred sender;
@@ -80,6 +81,9 @@ static void maybe_closed(struct http_client *client)
 	void (*closed)(void *argument) = client->closed;
 	void *argument = client->closed_argument;
 
+	if (client->targets != NULL) {
+		http_targets_free(client->targets);
+	}
 	free(client->spare);
 	free(client);
 	closed(argument);
@@ -179,15 +183,17 @@ static void hand_to_curl(struct exchange *exchange)
 	curl_loop_add(&client->curl, easy);
 }
 
-static void send_to(struct exchange *exchange, const struct host_addresses *addresses)
+static void judge(struct exchange *exchange, const struct host_addresses *addresses)
 {
 	struct http_client *client = exchange->client;
-	const enum err rc = http_target_judge(&exchange->transfer.target, &client->config, addresses, &exchange->transfer.call->op.fault);
+	struct http_target *target = exchange->transfer.target;
+	const enum err rc = http_target_judge(target, &client->config, addresses, &exchange->transfer.call->op.fault);
 
 	if (rc != OK) {
 		client->counters.refused_addresses++;
 		finish(exchange, rc);
 	} else {
+		http_targets_keep(client->targets, target);
 		hand_to_curl(exchange);
 	}
 }
@@ -199,26 +205,28 @@ static void on_answered(struct resolver_question *question, const struct host_ad
 	if (addresses == NULL) {
 		finish(exchange, fault_set(&exchange->transfer.call->op.fault, ERR_NETWORK, "the host's name could not be resolved"));
 	} else {
-		send_to(exchange, addresses);
+		judge(exchange, addresses);
 	}
 }
 
 // A guarded request goes to libcurl when all addresses of its host are known and none is refused; before that it is looking up.
 static enum err find_addresses(struct exchange *exchange, struct fault *fault)
 {
-	struct resolver *resolver = exchange->client->resolver;
-	struct http_target *target = &exchange->transfer.target;
-	const struct host_addresses *addresses;
+	struct http_transfer *transfer = &exchange->transfer;
 
 	exchange->state = EXCHANGE_LOOKING_UP;
-	TRY(http_target_read(target, exchange->transfer.call->url, fault));
-	addresses = target->literal != NULL ? target->literal : resolver_known(resolver, target->host);
-	if (addresses == NULL) {
-		exchange->question.answered = on_answered;
-		return resolver_ask(resolver, &exchange->question, target->host, fault);
+	transfer->target = http_targets_find(exchange->client->targets, transfer->call->url);
+	if (transfer->target != NULL) {
+		hand_to_curl(exchange);
+		return OK;
 	}
-	send_to(exchange, addresses);
-	return OK;
+	TRY(http_target_read(&transfer->target, transfer->call->url, fault));
+	if (transfer->target->literal != NULL) {
+		judge(exchange, transfer->target->literal);
+		return OK;
+	}
+	exchange->question.answered = on_answered;
+	return resolver_ask(exchange->client->resolver, &exchange->question, transfer->target->host, fault);
 }
 
 static void send_one(struct exchange *exchange)
@@ -415,7 +423,8 @@ enum err http_client_open(struct http_client **out, struct loop *loop, const str
 	curl_loop_open(&client->curl, loop, on_finished);
 	(void)curl_multi_setopt(client->curl.multi, CURLMOPT_MAXCONNECTS, (long)client->config.connections);
 	if (client->config.guard != HTTP_ADDRESS_ANY) {
-		client->resolver = resolver_open(loop, client->config.names_kept_ms);
+		client->resolver = resolver_open(loop);
+		client->targets = http_targets_new(client->config.names_kept_ms);
 		client->not_done++;
 	}
 	*out = client;

@@ -75,8 +75,18 @@ static enum err take_parts(struct http_target *target, CURLU *url, struct fault 
 	return OK;
 }
 
-enum err http_target_read(struct http_target *target, const char *url, struct fault *fault)
+// All that decides where a URL leads, for libcurl, too: up to its path, query or fragment.
+struct text http_target_origin(const char *url)
 {
+	const char *end_of_scheme = strstr(url, "://");
+	const char *authority = end_of_scheme != NULL ? end_of_scheme + 3 : url;
+
+	return (struct text){ url, (size_t)(authority - url) + strcspn(authority, "/?#") };
+}
+
+enum err http_target_read(struct http_target **out, const char *url, struct fault *fault)
+{
+	struct http_target *target = allocate(sizeof *target);
 	CURLU *parts = curl_url();
 	CURLUcode result;
 
@@ -87,6 +97,9 @@ enum err http_target_read(struct http_target *target, const char *url, struct fa
 	const enum err rc = result == CURLUE_OK ? take_parts(target, parts, fault) : fault_set(fault, ERR_BAD_INPUT, "%s", curl_url_strerror(result));
 
 	curl_url_cleanup(parts);
+	target->holders = 1;
+	target->origin = duplicate(http_target_origin(url));
+	*out = target;
 	return rc;
 }
 
@@ -184,7 +197,7 @@ static bool was_judged(const struct http_target *target, const struct sockaddr *
 
 bool http_target_admits(const struct http_target *target, const struct http_client_config *config, const struct sockaddr *address)
 {
-	const bool is_admitted = address_may_be_reached(config, address, target->is_plain_http) &&
+	const bool is_admitted = address_may_be_reached(config, address, target != NULL && target->is_plain_http) &&
 		(config->guard == HTTP_ADDRESS_ANY || was_judged(target, address));
 
 	if (!is_admitted) {
@@ -196,17 +209,21 @@ bool http_target_admits(const struct http_target *target, const struct http_clie
 // What libcurl remembers of the name is replaced by each request, and ends with the time of the one that brought it.
 void http_target_set(struct http_target *target, CURL *easy, int64_t timeout_ms)
 {
-	if (target->resolution.length > 0) {
+	if (target != NULL && target->resolution.length > 0) {
 		CURL_SET(easy, CURLOPT_RESOLVE, &target->resolve);
 		CURL_SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)(timeout_ms / 1000 + 1));
 	}
 }
 
-void http_target_fini(struct http_target *target)
+void http_target_let_go(struct http_target *target)
 {
+	if (target == NULL || --target->holders > 0) {
+		return;
+	}
+	free(target->origin);
 	free(target->host);
 	free(target->literal);
 	free(target->judged);
 	buffer_fini(&target->resolution);
-	*target = (struct http_target){ 0 };
+	free(target);
 }

@@ -135,7 +135,7 @@ static curl_socket_t on_open_socket(void *argument, curlsocktype purpose, struct
 	struct http_transfer *transfer = argument;
 
 	(void)purpose;
-	if (!transfer->address_is_refused && !http_target_admits(&transfer->target, transfer->config, &address->addr)) {
+	if (!transfer->address_is_refused && !http_target_admits(transfer->target, transfer->config, &address->addr)) {
 		transfer->address_is_refused = true;
 		(*transfer->refused_addresses)++;
 	}
@@ -265,7 +265,7 @@ static void set_connection(struct http_transfer *transfer, CURL *easy)
 	CURL_SET(easy, CURLOPT_FRESH_CONNECT, transfer->call->once ? 1L : 0L); // curl repeats only what went out on a kept one
 	CURL_SET(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S); // so that certificates are looked at again
 	CURL_SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, NAME_LIFE_S);
-	http_target_set(&transfer->target, easy, transfer->call->timeout_ms);
+	http_target_set(transfer->target, easy, transfer->call->timeout_ms);
 }
 
 enum err http_transfer_prepare(struct http_transfer *transfer, CURL *easy, struct fault *fault)
@@ -337,7 +337,8 @@ void http_transfer_wipe(struct http_transfer *transfer)
 {
 	buffer_fini_wiped(&transfer->head);
 	buffer_fini_wiped(&transfer->call->answer);
-	http_target_fini(&transfer->target);
+	http_target_let_go(transfer->target);
+	transfer->target = NULL;
 	transfer->call->status = 0;
 	transfer->heads_length = 0;
 	transfer->head_is_complete = false;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loop/resolver.h"
 
-#include "depbroker/clock.h"
 #include "depbroker/text.h"
 
 #include <assert.h>
@@ -9,8 +8,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BUCKETS = 1024 };
 
 // What the threads share with the resolver. The last one who has it frees it: a thread may outlive the resolver.
 struct meeting {
@@ -23,17 +20,15 @@ struct meeting {
 struct lookup {
 	struct list link; // in meeting->answered
 	struct meeting *meeting;
-	struct known_name *of; // not for the thread
+	struct sought *sought; // not for the thread
 	char *name;
 	struct host_addresses *addresses; // NULL: none
 };
 
-struct known_name {
-	struct list in_bucket;
-	struct list by_age;  // not linked: it is being looked up
+// A name that is being looked up.
+struct sought {
+	struct list link;    // in resolver->sought
 	struct list waiting; // questions
-	struct host_addresses *addresses;
-	int64_t answered_at_ms;
 	char *name;
 };
 
@@ -41,11 +36,8 @@ struct resolver {
 	struct loop *loop;
 	struct meeting *meeting;
 	uv_async_t wake;
-	int64_t remembered_ms;
-	struct list buckets[BUCKETS];
-	struct list by_age; // the oldest first
-	unsigned remembered;
-	unsigned looking_up;
+	struct list sought;
+	unsigned sought_count;
 	void (*closed)(void *argument);
 	void *closed_argument;
 };
@@ -151,13 +143,13 @@ static bool start_thread(struct lookup *lookup)
 	return is_started;
 }
 
-static bool start_lookup(struct resolver *resolver, struct known_name *known)
+static bool start_lookup(struct resolver *resolver, struct sought *sought)
 {
 	struct lookup *lookup = allocate(sizeof *lookup);
 
 	lookup->meeting = resolver->meeting;
-	lookup->of = known;
-	lookup->name = duplicate(text_of(known->name));
+	lookup->sought = sought;
+	lookup->name = duplicate(text_of(sought->name));
 	must(pthread_mutex_lock(&resolver->meeting->mutex));
 	resolver->meeting->holders++;
 	must(pthread_mutex_unlock(&resolver->meeting->mutex));
@@ -166,105 +158,61 @@ static bool start_lookup(struct resolver *resolver, struct known_name *known)
 		leave(resolver->meeting);
 		return false;
 	}
-	resolver->looking_up++;
 	return true;
 }
 
-static struct list *bucket_of(struct resolver *resolver, const char *name)
+static struct sought *find(struct resolver *resolver, const char *name)
 {
-	uint32_t hash = UINT32_C(2166136261);
+	LIST_EACH(at, after, &resolver->sought) {
+		struct sought *sought = CONTAINER_OF(at, struct sought, link);
 
-	for (; *name != '\0'; name++) {
-		hash = (hash ^ (unsigned char)*name) * UINT32_C(16777619);
-	}
-	return &resolver->buckets[hash % BUCKETS];
-}
-
-static struct known_name *find(struct resolver *resolver, const char *name)
-{
-	LIST_EACH(at, after, bucket_of(resolver, name)) {
-		struct known_name *known = CONTAINER_OF(at, struct known_name, in_bucket);
-
-		if (strcmp(known->name, name) == 0) {
-			return known;
+		if (strcmp(sought->name, name) == 0) {
+			return sought;
 		}
 	}
 	return NULL;
 }
 
-static struct known_name *add(struct resolver *resolver, const char *name)
+static struct sought *add(struct resolver *resolver, const char *name)
 {
-	struct known_name *known = allocate(sizeof *known);
+	struct sought *sought = allocate(sizeof *sought);
 
-	known->name = duplicate(text_of(name));
-	list_init(&known->waiting);
-	list_init(&known->by_age);
-	list_add_last(bucket_of(resolver, name), &known->in_bucket);
-	return known;
+	sought->name = duplicate(text_of(name));
+	list_init(&sought->waiting);
+	list_add_last(&resolver->sought, &sought->link);
+	resolver->sought_count++;
+	return sought;
 }
 
-static void known_free(struct known_name *known)
+static void take_out(struct resolver *resolver, struct sought *sought)
 {
-	assert(list_is_empty(&known->waiting));
-	free(known->addresses);
-	free(known->name);
-	free(known);
+	list_remove(&sought->link);
+	resolver->sought_count--;
 }
 
-static bool is_old(const struct resolver *resolver, const struct known_name *known)
+static void sought_free(struct sought *sought)
 {
-	return clock_monotonic_ms() - known->answered_at_ms >= resolver->remembered_ms;
-}
-
-static void take_from_age(struct resolver *resolver, struct known_name *known)
-{
-	list_remove(&known->by_age);
-	resolver->remembered--;
-}
-
-static void forget_the_old(struct resolver *resolver)
-{
-	while (!list_is_empty(&resolver->by_age)) {
-		struct known_name *oldest = LIST_FIRST(&resolver->by_age, struct known_name, by_age);
-
-		if (resolver->remembered <= RESOLVER_NAMES && !is_old(resolver, oldest)) {
-			return;
-		}
-		take_from_age(resolver, oldest);
-		list_remove(&oldest->in_bucket);
-		known_free(oldest);
-	}
-}
-
-const struct host_addresses *resolver_known(struct resolver *resolver, const char *name)
-{
-	const struct known_name *known = find(resolver, name);
-
-	return known != NULL && list_is_linked(&known->by_age) && !is_old(resolver, known) ? known->addresses : NULL;
+	assert(list_is_empty(&sought->waiting));
+	free(sought->name);
+	free(sought);
 }
 
 enum err resolver_ask(struct resolver *resolver, struct resolver_question *question, const char *name, struct fault *fault)
 {
-	struct known_name *known = find(resolver, name);
+	struct sought *sought = find(resolver, name);
 
-	if (known != NULL && list_is_linked(&known->by_age)) { // what is remembered of it is too old
-		take_from_age(resolver, known);
-		list_remove(&known->in_bucket);
-		known_free(known);
-		known = NULL;
-	}
-	if (known == NULL) {
-		if (resolver->looking_up >= RESOLVER_THREADS) {
+	if (sought == NULL) {
+		if (resolver->sought_count >= RESOLVER_THREADS) {
 			return fault_set(fault, ERR_NETWORK, "too many lookups of other hosts' names hang");
 		}
-		known = add(resolver, name);
-		if (!start_lookup(resolver, known)) {
-			list_remove(&known->in_bucket);
-			known_free(known);
+		sought = add(resolver, name);
+		if (!start_lookup(resolver, sought)) {
+			take_out(resolver, sought);
+			sought_free(sought);
 			return fault_set(fault, ERR_NETWORK, "there is no thread left to look up the host's name");
 		}
 	}
-	list_add_last(&known->waiting, &question->link);
+	list_add_last(&sought->waiting, &question->link);
 	return OK;
 }
 
@@ -273,35 +221,19 @@ void resolver_give_up(struct resolver_question *question)
 	list_remove(&question->link);
 }
 
-static void tell(struct known_name *known)
-{
-	while (!list_is_empty(&known->waiting)) {
-		struct resolver_question *question = LIST_FIRST(&known->waiting, struct resolver_question, link);
-
-		list_remove(&question->link);
-		question->answered(question, known->addresses);
-	}
-}
-
 static void on_answer(struct resolver *resolver, struct lookup *lookup)
 {
-	struct known_name *known = lookup->of;
+	struct sought *sought = lookup->sought;
 
-	resolver->looking_up--;
-	known->addresses = lookup->addresses;
-	lookup->addresses = NULL;
-	lookup_free(lookup);
-	if (known->addresses == NULL) {
-		list_remove(&known->in_bucket);
-		tell(known);
-		known_free(known);
-		return;
+	take_out(resolver, sought); // whoever asks from here on begins another lookup
+	while (!list_is_empty(&sought->waiting)) {
+		struct resolver_question *question = LIST_FIRST(&sought->waiting, struct resolver_question, link);
+
+		list_remove(&question->link);
+		question->answered(question, lookup->addresses);
 	}
-	tell(known); // still as one that is being looked up: nothing frees it meanwhile
-	known->answered_at_ms = clock_monotonic_ms();
-	list_add_last(&resolver->by_age, &known->by_age);
-	resolver->remembered++;
-	forget_the_old(resolver);
+	sought_free(sought);
+	lookup_free(lookup);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -323,7 +255,7 @@ static void on_wake(uv_async_t *wake)
 	} while (first != NULL);
 }
 
-struct resolver *resolver_open(struct loop *loop, int64_t remembered_ms)
+struct resolver *resolver_open(struct loop *loop)
 {
 	struct resolver *resolver = allocate(sizeof *resolver);
 	struct meeting *meeting = allocate(sizeof *meeting);
@@ -334,11 +266,7 @@ struct resolver *resolver_open(struct loop *loop, int64_t remembered_ms)
 	meeting->holders = 1;
 	resolver->loop = loop;
 	resolver->meeting = meeting;
-	resolver->remembered_ms = remembered_ms;
-	list_init(&resolver->by_age);
-	for (size_t i = 0; i < BUCKETS; i++) {
-		list_init(&resolver->buckets[i]);
-	}
+	list_init(&resolver->sought);
 	must(uv_async_init(&loop->uv, &resolver->wake, on_wake));
 	uv_unref((uv_handle_t *)&resolver->wake); // whoever asks has a deadline, which keeps the loop running
 	return resolver;
@@ -365,10 +293,8 @@ void resolver_close(struct resolver *resolver, void (*closed)(void *argument), v
 		lookup_free(CONTAINER_OF(at, struct lookup, link));
 	}
 	leave(meeting);
-	for (size_t i = 0; i < BUCKETS; i++) {
-		LIST_EACH(at, after, &resolver->buckets[i]) {
-			known_free(CONTAINER_OF(at, struct known_name, in_bucket));
-		}
+	LIST_EACH(at, after, &resolver->sought) {
+		sought_free(CONTAINER_OF(at, struct sought, link));
 	}
 	resolver->closed = closed;
 	resolver->closed_argument = argument;

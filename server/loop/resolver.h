@@ -8,7 +8,7 @@
 //            2. a lookup that hangs holds up whoever asks for the same name, and nobody else: it has a thread for itself, not one of the loop's
 //               pool. RESOLVER_THREADS hang at most; beyond it a question is an error
 //            3. an answer is all that the name has, or none: more than RESOLVER_ADDRESSES_MAX are an error
-//            4. answers are remembered for a while, errors are not
+//            4. nothing is remembered: what an answer is good for, and how long, is for the asker to say
 #pragma once
 
 #include "loop/loop.h"
@@ -16,7 +16,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { RESOLVER_ADDRESSES_MAX = 64, RESOLVER_THREADS = 256, RESOLVER_NAMES = 8192 };
+enum { RESOLVER_ADDRESSES_MAX = 64, RESOLVER_THREADS = 256 };
 
 struct resolver;
 
@@ -39,11 +39,10 @@ struct resolver_question {
 	struct list link; // of those who wait for the same name
 };
 
-struct resolver *resolver_open(struct loop *loop, int64_t remembered_ms);
+struct resolver *resolver_open(struct loop *loop);
 // No question may be left. Lookups that hang do so alone. `closed` is called later.
 void resolver_close(struct resolver *resolver, void (*closed)(void *argument), void *argument);
 
-// What is remembered, until the next return to the loop; else NULL. Names are compared byte by byte.
-const struct host_addresses *resolver_known(struct resolver *resolver, const char *name);
+// Names are compared byte by byte. ERR_NETWORK: too many lookups hang.
 MUST_USE enum err resolver_ask(struct resolver *resolver, struct resolver_question *question, const char *name, struct fault *fault);
 void resolver_give_up(struct resolver_question *question); // harmless when it does not wait
