@@ -226,7 +226,7 @@ static enum err find_addresses(struct exchange *exchange, struct fault *fault)
 		return OK;
 	}
 	exchange->question.answered = on_answered;
-	return resolver_ask(exchange->client->resolver, &exchange->question, transfer->target->host, fault);
+	return resolver_ask(exchange->client->resolver, &exchange->question, transfer->call->lane_key, transfer->target->host, fault);
 }
 
 static void send_one(struct exchange *exchange)

@@ -29,6 +29,7 @@ struct lookup {
 struct sought {
 	struct list link;    // in resolver->sought
 	struct list waiting; // questions
+	int64_t key;         // of the first of them
 	char *name;
 };
 
@@ -173,10 +174,21 @@ static struct sought *find(struct resolver *resolver, const char *name)
 	return NULL;
 }
 
-static struct sought *add(struct resolver *resolver, const char *name)
+static unsigned count_of(struct resolver *resolver, int64_t key)
+{
+	unsigned count = 0;
+
+	LIST_EACH(at, after, &resolver->sought) {
+		count += CONTAINER_OF(at, struct sought, link)->key == key;
+	}
+	return count;
+}
+
+static struct sought *add(struct resolver *resolver, int64_t key, const char *name)
 {
 	struct sought *sought = allocate(sizeof *sought);
 
+	sought->key = key;
 	sought->name = duplicate(text_of(name));
 	list_init(&sought->waiting);
 	list_add_last(&resolver->sought, &sought->link);
@@ -197,15 +209,15 @@ static void sought_free(struct sought *sought)
 	free(sought);
 }
 
-enum err resolver_ask(struct resolver *resolver, struct resolver_question *question, const char *name, struct fault *fault)
+enum err resolver_ask(struct resolver *resolver, struct resolver_question *question, int64_t key, const char *name, struct fault *fault)
 {
 	struct sought *sought = find(resolver, name);
 
 	if (sought == NULL) {
-		if (resolver->sought_count >= RESOLVER_THREADS) {
+		if (resolver->sought_count >= RESOLVER_THREADS || count_of(resolver, key) >= RESOLVER_THREADS_PER_KEY) {
 			return fault_set(fault, ERR_NETWORK, "too many lookups of other hosts' names hang");
 		}
-		sought = add(resolver, name);
+		sought = add(resolver, key, name);
 		if (!start_lookup(resolver, sought)) {
 			take_out(resolver, sought);
 			sought_free(sought);

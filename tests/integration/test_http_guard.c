@@ -558,13 +558,13 @@ static void wait_for_lookups(struct http_world *world, int count)
 	}
 }
 
-static void start_hanging(struct http_world *world, struct http_trial *trial, int number)
+static void start_hanging(struct http_world *world, struct http_trial *trial, int number, int64_t lane_key)
 {
 	char url[64];
 
 	(void)snprintf(url, sizeof url, "http://hang-%d.test/", number);
 	http_trial_init(trial, world, url);
-	trial->call.lane_key = number / 2;
+	trial->call.lane_key = lane_key;
 	trial->call.timeout_ms = number == 0 ? 100 : 20000;
 	http_trial_start(trial);
 }
@@ -583,9 +583,9 @@ static void a_lookup_that_hangs_holds_up_nobody(void **state)
 	open_guarded(&world, "127.0.0.1");
 	set_answers("127.0.0.1", NULL);
 	started_ms = clock_monotonic_ms();
-	start_hanging(&world, &stuck, 0);
-	start_hanging(&world, &cancelled, 1);
-	start_hanging(&world, &closing, 2);
+	start_hanging(&world, &stuck, 0, 0);
+	start_hanging(&world, &cancelled, 1, 0);
+	start_hanging(&world, &closing, 2, 1);
 	wait_for_lookups(&world, 3);
 	assert_int_equal(outcome_at(&world, "lively.test", "/"), OK);
 	http_trial_cancel(&cancelled);
@@ -604,6 +604,32 @@ static void a_lookup_that_hangs_holds_up_nobody(void **state)
 	release_lookups(3, threads_before);
 }
 
+static void end_hanging(struct http_world *world, struct http_trial *hanging, int count)
+{
+	for (int i = 0; i < count; i++) {
+		(void)sem_post(&resolver.release);
+	}
+	for (int i = 0; i < count; i++) {
+		HTTP_WAIT_UNTIL(world, hanging[i].completions > 0);
+		assert_int_equal(hanging[i].call.op.rc, ERR_NETWORK);
+		http_trial_fini(&hanging[i]);
+	}
+}
+
+static enum err outcome_of_lane(struct http_world *world, const char *host, int64_t lane_key)
+{
+	struct http_trial trial;
+	char url[64];
+	enum err rc;
+
+	(void)snprintf(url, sizeof url, "http://%s:%u/", host, world->peer.port);
+	http_trial_init(&trial, world, url);
+	trial.call.lane_key = lane_key;
+	rc = http_trial_run(&trial);
+	http_trial_fini(&trial);
+	return rc;
+}
+
 static void as_many_lookups_may_hang_and_then_names_are_refused(void **state)
 {
 	const int threads_before = threads();
@@ -615,24 +641,39 @@ static void as_many_lookups_may_hang_and_then_names_are_refused(void **state)
 	set_answers("127.0.0.1", NULL);
 	assert_int_equal(outcome_at(&world, "known.test", "/"), OK);
 	for (int i = 0; i < RESOLVER_THREADS; i++) {
-		start_hanging(&world, &hanging[i], i + 1);
+		start_hanging(&world, &hanging[i], i + 1, 1 + i / 2);
 	}
 	wait_for_lookups(&world, RESOLVER_THREADS + 1);
 	assert_int_equal(outcome_at(&world, "unknown.test", "/"), ERR_NETWORK);
 	assert_int_equal(outcome_at(&world, "known.test", "/"), OK);
 	assert_int_equal(outcome_at(&world, "127.0.0.1", "/"), OK);
-	for (int i = 0; i < RESOLVER_THREADS; i++) {
-		(void)sem_post(&resolver.release);
-	}
-	for (int i = 0; i < RESOLVER_THREADS; i++) {
-		HTTP_WAIT_UNTIL(&world, hanging[i].completions > 0);
-		assert_int_equal(hanging[i].call.op.rc, ERR_NETWORK);
-		http_trial_fini(&hanging[i]);
-	}
+	end_hanging(&world, hanging, RESOLVER_THREADS);
 	assert_int_equal(outcome_at(&world, "unknown.test", "/"), OK);
 	close_guarded(&world);
 	release_lookups(0, threads_before);
 	free(hanging);
+}
+
+static void nobody_can_have_all_lookups_hang(void **state)
+{
+	const int threads_before = threads();
+	struct http_trial hanging[RESOLVER_THREADS_PER_KEY];
+	struct http_world world;
+
+	(void)state;
+	open_configured(&world, "127.0.0.1", (struct http_client_config){ .in_flight = RESOLVER_THREADS_PER_KEY + 1,
+		.in_flight_per_key = RESOLVER_THREADS_PER_KEY + 1 });
+	set_answers("127.0.0.1", NULL);
+	for (int i = 0; i < RESOLVER_THREADS_PER_KEY; i++) {
+		start_hanging(&world, &hanging[i], i + 1, 7);
+	}
+	wait_for_lookups(&world, RESOLVER_THREADS_PER_KEY);
+	assert_int_equal(outcome_of_lane(&world, "unknown.test", 7), ERR_NETWORK);
+	assert_int_equal(outcome_of_lane(&world, "unknown.test", 8), OK);
+	assert_int_equal(outcome_of_lane(&world, "unknown.test", 7), OK); // known by now
+	end_hanging(&world, hanging, RESOLVER_THREADS_PER_KEY);
+	close_guarded(&world);
+	release_lookups(0, threads_before);
 }
 
 static void behind_a_proxy_addresses_cannot_be_guarded(void **state)
@@ -665,6 +706,7 @@ int main(void)
 		cmocka_unit_test(those_who_ask_for_a_name_at_once_share_its_answer),
 		cmocka_unit_test(a_lookup_that_hangs_holds_up_nobody),
 		cmocka_unit_test(as_many_lookups_may_hang_and_then_names_are_refused),
+		cmocka_unit_test(nobody_can_have_all_lookups_hang),
 		cmocka_unit_test(behind_a_proxy_addresses_cannot_be_guarded),
 	};
 
