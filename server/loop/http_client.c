@@ -17,17 +17,20 @@
 #define IN_FLIGHT         32
 #define IN_FLIGHT_PER_KEY 2
 #define CONNECTIONS       32
+#define NAMES_KEPT_MS     300000
 
 struct http_client {
 	struct http_client_config config;
 	struct curl_loop curl;
+	struct resolver *resolver; // these two of a guarded client; otherwise libcurl asks
+	struct http_targets *targets;
 	struct http_lanes lanes;
 	struct list calls; // of all that have not finished
 	struct deferred sender;
 	CURL **spare;      // easy handles, reset; as many as may be in flight
 	size_t spare_count;
 	struct http_client_counters counters;
-	unsigned not_done; // calls, and curl
+	unsigned not_done; // calls, curl, and the resolver
 	bool is_closing;
 	void (*closed)(void *argument);
 	void *closed_argument;
@@ -37,9 +40,10 @@ struct http_client {
 struct exchange {
 	struct http_transfer transfer;
 	struct http_client *client;
-	enum { EXCHANGE_IDLE, EXCHANGE_WAITING, EXCHANGE_ON_ITS_WAY, EXCHANGE_FINISHED } state;
+	enum { EXCHANGE_IDLE, EXCHANGE_WAITING, EXCHANGE_LOOKING_UP, EXCHANGE_ON_ITS_WAY, EXCHANGE_FINISHED } state;
 	struct list link; // in client->calls
 	struct http_place place;
+	struct resolver_question question; // while it is looking up
 	CURL *easy; // NULL until it is handed to curl
 	struct delay deadline;
 	int64_t started_at_ms;
@@ -77,6 +81,9 @@ static void maybe_closed(struct http_client *client)
 	void (*closed)(void *argument) = client->closed;
 	void *argument = client->closed_argument;
 
+	if (client->targets != NULL) {
+		http_targets_free(client->targets);
+	}
 	free(client->spare);
 	free(client);
 	closed(argument);
@@ -113,8 +120,9 @@ static void finish(struct exchange *exchange, enum err rc)
 {
 	struct http_client *client = exchange->client;
 
-	assert(exchange->state == EXCHANGE_WAITING || exchange->state == EXCHANGE_ON_ITS_WAY);
+	assert(exchange->state != EXCHANGE_IDLE && exchange->state != EXCHANGE_FINISHED);
 	loop_forget(&exchange->going_on);
+	resolver_give_up(&exchange->question);
 	if (exchange->easy != NULL) {
 		curl_loop_remove(&client->curl, exchange->easy);
 		give_back_easy(client, exchange->easy);
@@ -143,13 +151,13 @@ static void on_deadline(struct delay *deadline)
 {
 	struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, deadline);
 	struct http_call *call = exchange->transfer.call;
-	const bool was_waiting = exchange->state == EXCHANGE_WAITING;
-	const char *what = was_waiting ? "the request was not sent: its turn did not come" : "no answer";
+	const char *what = exchange->state == EXCHANGE_WAITING ? "the request was not sent: its turn did not come"
+		: exchange->state == EXCHANGE_LOOKING_UP ? "the request was not sent: the host's name was not resolved" : "no answer";
 
 	finish(exchange, fault_set(&call->op.fault, ERR_TIMEOUT, "%s within %lld ms", what, (long long)call->timeout_ms));
 }
 
-static void send_one(struct exchange *exchange)
+static void hand_to_curl(struct exchange *exchange)
 {
 	struct http_client *client = exchange->client;
 	struct http_call *call = exchange->transfer.call;
@@ -173,6 +181,66 @@ static void send_one(struct exchange *exchange)
 	}
 	exchange->easy = easy;
 	curl_loop_add(&client->curl, easy);
+}
+
+static void judge(struct exchange *exchange, const struct host_addresses *addresses)
+{
+	struct http_client *client = exchange->client;
+	struct http_target *target = exchange->transfer.target;
+	const enum err rc = http_target_judge(target, &client->config, addresses, &exchange->transfer.call->op.fault);
+
+	if (rc != OK) {
+		client->counters.refused_addresses++;
+		finish(exchange, rc);
+	} else {
+		http_targets_keep(client->targets, target);
+		hand_to_curl(exchange);
+	}
+}
+
+static void on_answered(struct resolver_question *question, const struct host_addresses *addresses)
+{
+	struct exchange *exchange = CONTAINER_OF(question, struct exchange, question);
+
+	if (addresses == NULL) {
+		finish(exchange, fault_set(&exchange->transfer.call->op.fault, ERR_NETWORK, "the host's name could not be resolved"));
+	} else {
+		judge(exchange, addresses);
+	}
+}
+
+// A guarded request goes to libcurl when all addresses of its host are known and none is refused; before that it is looking up.
+static enum err find_addresses(struct exchange *exchange, struct fault *fault)
+{
+	struct http_transfer *transfer = &exchange->transfer;
+
+	exchange->state = EXCHANGE_LOOKING_UP;
+	transfer->target = http_targets_find(exchange->client->targets, transfer->call->url);
+	if (transfer->target != NULL) {
+		hand_to_curl(exchange);
+		return OK;
+	}
+	TRY(http_target_read(&transfer->target, transfer->call->url, fault));
+	if (transfer->target->literal != NULL) {
+		judge(exchange, transfer->target->literal);
+		return OK;
+	}
+	exchange->question.answered = on_answered;
+	return resolver_ask(exchange->client->resolver, &exchange->question, transfer->call->lane_key, transfer->target->host, fault);
+}
+
+static void send_one(struct exchange *exchange)
+{
+	enum err rc;
+
+	if (exchange->client->config.guard == HTTP_ADDRESS_ANY) {
+		hand_to_curl(exchange);
+		return;
+	}
+	rc = find_addresses(exchange, &exchange->transfer.call->op.fault);
+	if (rc != OK) {
+		finish(exchange, rc);
+	}
 }
 
 static void on_send(struct deferred *deferred)
@@ -347,6 +415,7 @@ enum err http_client_open(struct http_client **out, struct loop *loop, const str
 	client->config.in_flight = config->in_flight > 0 ? config->in_flight : IN_FLIGHT;
 	client->config.in_flight_per_key = config->in_flight_per_key > 0 ? config->in_flight_per_key : IN_FLIGHT_PER_KEY;
 	client->config.connections = config->connections > 0 ? config->connections : CONNECTIONS;
+	client->config.names_kept_ms = config->names_kept_ms > 0 ? config->names_kept_ms : NAMES_KEPT_MS;
 	client->spare = allocate_array(client->config.in_flight, sizeof *client->spare);
 	client->sender.run = on_send;
 	client->not_done = 1;
@@ -354,8 +423,21 @@ enum err http_client_open(struct http_client **out, struct loop *loop, const str
 	http_lanes_init(&client->lanes, client->config.in_flight, client->config.in_flight_per_key);
 	curl_loop_open(&client->curl, loop, on_finished);
 	(void)curl_multi_setopt(client->curl.multi, CURLMOPT_MAXCONNECTS, (long)client->config.connections);
+	if (client->config.guard != HTTP_ADDRESS_ANY) {
+		client->resolver = resolver_open(loop);
+		client->targets = http_targets_new(client->config.names_kept_ms);
+		client->not_done++;
+	}
 	*out = client;
 	return OK;
+}
+
+static void on_resolver_closed(void *argument)
+{
+	struct http_client *client = argument;
+
+	client->not_done--;
+	maybe_closed(client);
 }
 
 static void on_curl_closed(struct curl_loop *curl)
@@ -378,6 +460,9 @@ void http_client_close(struct http_client *client, void (*closed)(void *argument
 	}
 	while (client->spare_count > 0) {
 		curl_easy_cleanup(client->spare[--client->spare_count]);
+	}
+	if (client->resolver != NULL) {
+		resolver_close(client->resolver, on_resolver_closed, client);
 	}
 	curl_loop_close(&client->curl, on_curl_closed);
 }

@@ -10,7 +10,8 @@
 //               `in_flight_per_key` of one key and `in_flight` in all at a time; connections are shared over keys
 //            3. the deadline is absolute and counts waiting, and what was put off; sizes are checked while receiving; redirects, cookies, netrc and
 //               proxies from the environment are off (HTTPS_PROXY is read once into the configuration by whoever asks for it)
-//            4. the address guard sees every address before a socket is opened to it, so no DNS answer gets around it
+//            4. a guarded client resolves names itself: one refused address refuses the host, and libcurl gets those that were judged. The guard sees
+//               each once more before a socket is opened to it, so no DNS answer gets around it
 //            5. certificates are always verified: by the client's store, or by the call's own authorities alone; a connection is never shared
 //               between calls that trust others
 //            6. a request may reach the other side twice, when a kept connection ends under it before any answer, so
@@ -61,6 +62,7 @@ struct http_client_config { // all its texts are borrowed for the client's life
 	size_t allowed_count;
 	const struct address_range *refused; // likewise: whatever else allows them
 	size_t refused_count;
+	int64_t names_kept_ms;      // how long a guarded client goes by an answer of the resolver, default 300,000
 	unsigned in_flight;         // default 32
 	unsigned in_flight_per_key; // default 2
 	unsigned connections;       // kept, those in use among them, default 32: with fewer than in_flight, some are closed after use

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loop/http_transfer.h"
 
-#include "depbroker/log.h"
-
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -132,40 +129,15 @@ static int on_seek(void *argument, curl_off_t offset, int origin)
 	return offset == 0 && origin == SEEK_SET && transfer->call->passing->give_again(transfer->call) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
-static void log_refused(const struct http_transfer *transfer, const struct sockaddr *address)
-{
-	const struct sockaddr_in *v4 = (const void *)address;
-	const struct sockaddr_in6 *v6 = (const void *)address;
-	char spelling[INET6_ADDRSTRLEN] = "of no IP family";
-
-	if (address->sa_family == AF_INET) {
-		(void)inet_ntop(AF_INET, &v4->sin_addr, spelling, sizeof spelling);
-	} else if (address->sa_family == AF_INET6) {
-		(void)inet_ntop(AF_INET6, &v6->sin6_addr, spelling, sizeof spelling);
-	}
-	log_event(LOG_INFO, "http.address_refused", LOG_STRING("client", transfer->config->name),
-		LOG_STRING("address", spelling));
-}
-
-static bool is_plain_http(const char *url)
-{
-	return strncasecmp(url, "https:", strlen("https:")) != 0;
-}
-
-// The only place where sockets come from. curl connects to this very address, so no name, spelling or second lookup gets
-// around it. One refused address refuses the name: its other addresses are not tried any more.
+// The only place where sockets come from: to what was judged, whatever libcurl takes for the host's addresses.
 static curl_socket_t on_open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct http_transfer *transfer = argument;
-	const struct http_client_config *config = transfer->config;
 
 	(void)purpose;
-	if (!address_may_be_reached(config, &address->addr, is_plain_http(transfer->call->url))) {
-		if (!transfer->address_is_refused) {
-			(*transfer->refused_addresses)++;
-			log_refused(transfer, &address->addr);
-		}
+	if (!transfer->address_is_refused && !http_target_admits(transfer->target, transfer->config, &address->addr)) {
 		transfer->address_is_refused = true;
+		(*transfer->refused_addresses)++;
 	}
 	return transfer->address_is_refused ? CURL_SOCKET_BAD : curl_loop_socket(transfer->curl, address);
 }
@@ -305,6 +277,7 @@ static void set_connection(struct http_transfer *transfer, CURL *easy)
 	CURL_SET(easy, CURLOPT_FRESH_CONNECT, transfer->call->once ? 1L : 0L); // curl repeats only what went out on a kept one
 	CURL_SET(easy, CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFE_S); // so that certificates are looked at again
 	CURL_SET(easy, CURLOPT_DNS_CACHE_TIMEOUT, NAME_LIFE_S);
+	http_target_set(transfer->target, easy, transfer->call->timeout_ms);
 }
 
 enum err http_transfer_prepare(struct http_transfer *transfer, CURL *easy, struct fault *fault)
@@ -377,6 +350,8 @@ void http_transfer_wipe(struct http_transfer *transfer)
 {
 	buffer_fini_wiped(&transfer->head);
 	buffer_fini_wiped(&transfer->call->answer);
+	http_target_let_go(transfer->target);
+	transfer->target = NULL;
 	transfer->call->status = 0;
 	transfer->heads_length = 0;
 	transfer->head_is_complete = false;

@@ -9,6 +9,7 @@
 
 #include "loop/curl_loop.h"
 #include "loop/http_client.h"
+#include "loop/http_target.h"
 
 enum { HTTP_HEADS_MAX = 64 * 1024, HTTP_OWN_HEADERS = 2 };
 
@@ -17,6 +18,7 @@ struct http_transfer {
 	const struct http_client_config *config;
 	struct curl_loop *curl;
 	uint64_t *refused_addresses; // counted there
+	struct http_target *target;  // of a guarded request, judged before it is prepared
 
 	CURL *easy; // while it is under way
 	struct curl_slist headers[HTTP_CALL_HEADERS_MAX + HTTP_OWN_HEADERS];

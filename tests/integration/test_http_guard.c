@@ -6,8 +6,10 @@
 
 #include "depbroker/clock.h"
 #include "depbroker/log.h"
+#include "loop/resolver.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <netdb.h>
 #include <sched.h>
@@ -17,11 +19,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NAMES = 3200, PASSES = 4, AT_ONCE = 32, REFUSED_MIN = 10000 };
+
 static struct {
-	const char *answers[4]; // of every name but hang.test; NULL ends them
+	const char *answers[4]; // of every name but those below; NULL ends them
 	atomic_int lookups;
-	atomic_bool all_are_good; // also of names with a number
-	sem_t release; // of lookups of hang.test
+	sem_t release; // of lookups of hang-N.test
+	uint64_t seed;
+	atomic_uint lookups_of[NAMES]; // story-N.test: what it leads to changes with each lookup,
+	atomic_int wanted[NAMES];      // and so does what must come of a request
 } resolver;
 
 static int look_up(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
@@ -42,50 +48,102 @@ static const char *const refused_ones[] = { "127.0.0.2", "10.0.0.1", "169.254.16
 
 enum { FIRST_V6 = 11, REFUSED_COUNT = sizeof refused_ones / sizeof *refused_ones };
 
-// "refused-N.test" has one to three addresses of one family, none of which may be reached; "mixed-N.test" has them of both, and one may.
-static void answer_by_number(const char *node, const char *answers[4])
+static uint64_t next_of(uint64_t *random)
 {
-	uint64_t random = strtoull(strchr(node, '-') + 1, NULL, 10) * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	const unsigned count = 1 + (unsigned)(random >> 33) % 3;
-	const bool is_v6 = (random >> 50 & 1) != 0;
-	const unsigned good = node[0] == 'm' ? (unsigned)(random >> 40) % count : count;
-
-	for (unsigned i = 0; i < count; i++) {
-		random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-		answers[i] = i == good ? "127.0.0.1" : node[0] == 'm' ? refused_ones[(random >> 33) % REFUSED_COUNT]
-			: refused_ones[(random >> 33) % (is_v6 ? REFUSED_COUNT - FIRST_V6 : FIRST_V6) + (is_v6 ? FIRST_V6 : 0)];
-	}
+	*random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return *random >> 33;
 }
 
-// Takes the place of the C library's, which curl calls on a thread of its own.
+static struct addrinfo **add_answer(struct addrinfo **end, const char *answer)
+{
+	const struct addrinfo numeric = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
+
+	assert_int_equal(look_up(answer, NULL, &numeric, end), 0);
+	return &(*end)->ai_next;
+}
+
+static int answer_all(const char *const *answers, size_t count, struct addrinfo **out)
+{
+	*out = NULL;
+	for (size_t i = 0; i < count && answers[i] != NULL; i++) {
+		out = add_answer(out, answers[i]);
+	}
+	return 0;
+}
+
+enum story {
+	STORY_GOOD, STORY_LONG, STORY_ONE_BAD, STORY_LAST_OF_MANY_BAD, STORY_ALL_BAD, STORY_OF_BOTH_FAMILIES, STORY_OF_NO_FAMILY, STORY_ALIAS_OF_BAD,
+	STORY_TOO_MANY, STORY_EMPTY, STORY_ERROR, STORY_COUNT
+};
+
+static const char *bad_of(uint64_t *random, bool is_v6)
+{
+	return refused_ones[next_of(random) % (is_v6 ? REFUSED_COUNT - FIRST_V6 : FIRST_V6) + (is_v6 ? FIRST_V6 : 0)];
+}
+
+static int tell_story(enum story story, uint64_t random, struct addrinfo **out)
+{
+	static const int errors[] = { EAI_AGAIN, EAI_FAIL, EAI_NONAME, EAI_NODATA, EAI_SYSTEM, EAI_MEMORY, EAI_ADDRFAMILY };
+	const size_t few = 1 + next_of(&random) % 4;
+	const size_t count = story == STORY_LONG || story == STORY_LAST_OF_MANY_BAD ? RESOLVER_ADDRESSES_MAX
+		: story == STORY_TOO_MANY ? RESOLVER_ADDRESSES_MAX + 1 : story == STORY_OF_BOTH_FAMILIES ? 2 : few;
+	const size_t bad = story == STORY_LAST_OF_MANY_BAD ? count - 1 : next_of(&random) % count;
+	const bool is_v6 = (next_of(&random) & 1) != 0;
+	const char *answers[RESOLVER_ADDRESSES_MAX + 1];
+
+	*out = NULL;
+	if (story == STORY_ERROR) {
+		return errors[next_of(&random) % (sizeof errors / sizeof *errors)];
+	}
+	if (story == STORY_EMPTY) {
+		return 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		answers[i] = story == STORY_ALL_BAD || story == STORY_ALIAS_OF_BAD ? bad_of(&random, is_v6) : "127.0.0.1";
+	}
+	if (story == STORY_ONE_BAD || story == STORY_LAST_OF_MANY_BAD || story == STORY_OF_BOTH_FAMILIES) {
+		answers[bad] = bad_of(&random, is_v6 || story == STORY_OF_BOTH_FAMILIES);
+	}
+	(void)answer_all(answers, count, out);
+	if (story == STORY_OF_NO_FAMILY) {
+		(*out)->ai_family = AF_UNIX;
+	} else if (story == STORY_ALIAS_OF_BAD) { // where a chain of CNAME ends is all that there is to be seen of it
+		(*out)->ai_canonname = strdup("public.example");
+	}
+	return 0;
+}
+
+static enum err outcome_of_story(enum story story)
+{
+	return story <= STORY_LONG ? OK : story < STORY_TOO_MANY ? ERR_FORBIDDEN_ADDRESS : ERR_NETWORK;
+}
+
+static int answer_by_story(const char *node, struct addrinfo **out)
+{
+	const unsigned long name = strtoul(strchr(node, '-') + 1, NULL, 10);
+	const unsigned lookup = atomic_fetch_add(&resolver.lookups_of[name], 1);
+	uint64_t random = (resolver.seed + name * PASSES + lookup) * UINT64_C(0x9e3779b97f4a7c15);
+	const enum story story = next_of(&random) % STORY_COUNT;
+
+	atomic_store(&resolver.wanted[name], outcome_of_story(story));
+	return tell_story(story, random, out);
+}
+
+// Takes the place of the C library's, which is called on a thread for each name.
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
-	struct addrinfo **end = out;
-
 	if (node == NULL || strstr(node, ".test") == NULL) {
 		return look_up(node, service, hints, out);
 	}
 	atomic_fetch_add(&resolver.lookups, 1);
-	if (strcmp(node, "hang.test") == 0) {
+	if (strncmp(node, "hang-", strlen("hang-")) == 0) {
 		(void)sem_wait(&resolver.release);
 		return EAI_FAIL;
 	}
-	const char *numbered[4] = { NULL };
-	const char *const *answers = resolver.answers;
-
-	if (strchr(node, '-') != NULL && !atomic_load(&resolver.all_are_good)) {
-		answer_by_number(node, numbered);
-		answers = numbered;
+	if (strncmp(node, "story-", strlen("story-")) == 0) {
+		return answer_by_story(node, out);
 	}
-	*out = NULL;
-	for (size_t i = 0; answers[i] != NULL; i++) {
-		struct addrinfo numeric = *hints;
-
-		numeric.ai_flags = AI_NUMERICHOST;
-		numeric.ai_family = AF_UNSPEC;
-		assert_int_equal(look_up(answers[i], service, &numeric, end), 0);
-		end = &(*end)->ai_next;
-	}
+	(void)answer_all(resolver.answers, sizeof resolver.answers / sizeof *resolver.answers, out);
 	return *out != NULL ? 0 : EAI_NONAME;
 }
 
@@ -126,16 +184,21 @@ static void on_request(struct raw_peer *peer, struct raw_connection *connection)
 
 static struct address_range *allowed;
 
-static void open_guarded(struct http_world *world, const char *list)
+static void open_configured(struct http_world *world, const char *list, struct http_client_config config)
 {
-	size_t count;
-
-	assert_int_equal(address_ranges_parse(&allowed, &count, text_of(list), NULL), OK);
-	http_world_open(world, (struct http_client_config){ .allow_plain_http = true, .guard = HTTP_ADDRESS_PUBLIC_ONLY,
-		.allowed = allowed, .allowed_count = count }, on_request);
+	config.allow_plain_http = true;
+	config.guard = HTTP_ADDRESS_PUBLIC_ONLY;
+	assert_int_equal(address_ranges_parse(&allowed, &config.allowed_count, text_of(list), NULL), OK);
+	config.allowed = allowed;
+	http_world_open(world, config, on_request);
 	connected.only = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)world->peer.port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	atomic_store(&connected.connections, 0);
 	atomic_store(&connected.elsewhere, 0);
+}
+
+static void open_guarded(struct http_world *world, const char *list)
+{
+	open_configured(world, list, (struct http_client_config){ 0 });
 }
 
 static void close_guarded(struct http_world *world)
@@ -186,6 +249,15 @@ static void no_spelling_of_a_private_address_gets_through(void **state)
 	close_guarded(&world);
 }
 
+static uint64_t seed_of_the_test(void)
+{
+	const char *given = getenv("DEPBROKER_TEST_SEED");
+	const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)clock_wall_us();
+
+	print_message("seed %llu\n", (unsigned long long)seed);
+	return seed;
+}
+
 static uint64_t random_state;
 
 static unsigned below(unsigned limit)
@@ -227,13 +299,11 @@ static void write_private(char *out, size_t size)
 static void ten_thousand_spellings_reach_nobody(void **state)
 {
 	enum { TRIES = 10000 };
-	const char *seed = getenv("DEPBROKER_TEST_SEED");
 	struct http_world world;
 	char host[128];
 
 	(void)state;
-	random_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)clock_wall_us();
-	print_message("seed %llu\n", (unsigned long long)random_state);
+	random_state = seed_of_the_test();
 	assert_true(log_set_level(TEXT("warning")));
 	open_guarded(&world, "");
 	for (unsigned i = 0; i < TRIES; i++) {
@@ -302,7 +372,10 @@ static void the_answer_of_the_resolver_is_what_counts(void **state)
 		{ { "127.0.0.2", NULL }, ERR_FORBIDDEN_ADDRESS },
 		{ { "::1", NULL }, ERR_FORBIDDEN_ADDRESS },
 		{ { "::ffff:127.0.0.1", NULL }, ERR_FORBIDDEN_ADDRESS },
-		{ { "10.0.0.1", "127.0.0.1" }, ERR_FORBIDDEN_ADDRESS }, // one bad address refuses the name
+		{ { "10.0.0.1", "127.0.0.1" }, ERR_FORBIDDEN_ADDRESS }, // one bad address refuses the name,
+		{ { "127.0.0.1", "10.0.0.1" }, ERR_FORBIDDEN_ADDRESS }, // wherever it stands
+		{ { "127.0.0.1", "::1" }, ERR_FORBIDDEN_ADDRESS },
+		{ { "127.0.0.1", "127.0.0.1" }, OK },
 		{ { "::1", "127.0.0.1" }, ERR_FORBIDDEN_ADDRESS },
 		{ { "169.254.169.254", "10.0.0.1" }, ERR_FORBIDDEN_ADDRESS },
 	};
@@ -319,53 +392,62 @@ static void the_answer_of_the_resolver_is_what_counts(void **state)
 	}
 }
 
-static enum err outcome_of_number(struct http_world *world, const char *kind, unsigned number)
-{
-	struct http_trial trial;
-	char url[64];
-	enum err rc;
+struct tally {
+	unsigned reached, forbidden, failed;
+};
 
-	(void)snprintf(url, sizeof url, "http://%s-%u.test:%u/close", kind, number, world->peer.port);
-	http_trial_init(&trial, world, url);
-	trial.call.timeout_ms = 1000;
-	rc = http_trial_run(&trial);
-	http_trial_fini(&trial);
-	return rc;
+static void start_story(struct http_world *world, struct http_trial *trial, unsigned name)
+{
+	char url[64];
+
+	(void)snprintf(url, sizeof url, "http://story-%u.test:%u/close", name, world->peer.port);
+	http_trial_init(trial, world, url);
+	trial->call.lane_key = name;
+	http_trial_start(trial);
 }
 
-// The same names first lead to where they may, then elsewhere, and others to both: whatever the resolver says, nothing is connected to what is
-// refused. Once in a thousand tries or so, libcurl 7.88 forgets to say that none of a name's addresses was left.
+static void end_story(struct http_world *world, struct http_trial *trial, unsigned name, struct tally *tally)
+{
+	HTTP_WAIT_UNTIL(world, trial->completions > 0);
+	const enum err wanted = (enum err)atomic_load(&resolver.wanted[name]);
+
+	if (trial->call.op.rc != wanted) {
+		fail_msg("%s, lookup %u: %s instead of %s", trial->url, atomic_load(&resolver.lookups_of[name]), err_name(trial->call.op.rc),
+			err_name(wanted));
+	}
+	tally->reached += wanted == OK;
+	tally->forbidden += wanted == ERR_FORBIDDEN_ADDRESS;
+	tally->failed += wanted == ERR_NETWORK;
+	http_trial_fini(trial);
+}
+
+// What each name leads to is drawn anew for each lookup. All that may be reached is reached, by one connection, and nothing else is.
 static void answers_that_change_reach_nobody(void **state)
 {
-	enum { GOOD = 100, REFUSED = 300, MIXED = 60 };
+	struct http_trial trials[AT_ONCE];
+	struct tally tally = { 0 };
 	struct http_world world;
-	unsigned forgotten = 0, answered = 0;
 
 	(void)state;
+	resolver.seed = seed_of_the_test();
 	assert_true(log_set_level(TEXT("warning")));
-	set_answers("127.0.0.1", NULL);
-	atomic_store(&resolver.all_are_good, true);
-	open_guarded(&world, "127.0.0.1");
-	for (unsigned i = 0; i < GOOD; i++) {
-		assert_int_equal(outcome_of_number(&world, "refused", i), OK);
+	open_configured(&world, "127.0.0.1", (struct http_client_config){ .names_kept_ms = 1 }); // the other names take longer
+	for (unsigned pass = 1; pass <= PASSES; pass++) {
+		for (unsigned first = 0; first < NAMES; first += AT_ONCE) {
+			for (unsigned i = 0; i < AT_ONCE; i++) {
+				start_story(&world, &trials[i], first + i);
+			}
+			for (unsigned i = 0; i < AT_ONCE; i++) {
+				end_story(&world, &trials[i], first + i, &tally);
+				assert_int_equal(atomic_load(&resolver.lookups_of[first + i]), pass);
+			}
+		}
 	}
-	close_guarded(&world);
-	atomic_store(&resolver.all_are_good, false);
-	open_guarded(&world, "127.0.0.1"); // what was looked up is forgotten
-	for (unsigned i = 0; i < REFUSED; i++) {
-		const enum err rc = outcome_of_number(&world, "refused", i);
-
-		assert_true(rc == ERR_FORBIDDEN_ADDRESS || rc == ERR_TIMEOUT);
-		forgotten += rc == ERR_TIMEOUT;
-	}
-	assert_true(forgotten < REFUSED / 30);
-	assert_int_equal(http_client_counters(world.client).refused_addresses, REFUSED);
-	assert_int_equal(atomic_load(&connected.connections), 0);
-	for (unsigned i = 0; i < MIXED; i++) {
-		answered += outcome_of_number(&world, "mixed", i) == OK;
-	}
-	assert_true(answered > 0 && answered < MIXED);
-	assert_true(atomic_load(&connected.connections) >= answered);
+	print_message("%u reached, %u forbidden, %u without an address\n", tally.reached, tally.forbidden, tally.failed);
+	assert_true(tally.reached > 0 && tally.forbidden + tally.failed >= REFUSED_MIN);
+	assert_int_equal(http_client_counters(world.client).refused_addresses, tally.forbidden);
+	assert_int_equal(world.peer.accepted, tally.reached);
+	assert_int_equal(atomic_load(&connected.connections), tally.reached);
 	assert_int_equal(atomic_load(&connected.elsewhere), 0);
 	close_guarded(&world);
 	assert_true(log_set_level(TEXT("info")));
@@ -386,9 +468,111 @@ static void a_name_is_looked_up_once(void **state)
 	close_guarded(&world);
 }
 
-// curl's resolver cannot be stopped, so whoever waits for it must not wait in the loop.
+static void a_connection_is_used_again(void **state)
+{
+	struct http_world world;
+
+	(void)state;
+	open_configured(&world, "127.0.0.1", (struct http_client_config){ .names_kept_ms = 1 });
+	set_answers("127.0.0.1", NULL);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(outcome_at(&world, "kept.test", "/"), OK);
+	}
+	assert_int_equal(world.peer.accepted, 1);
+	assert_int_equal(atomic_load(&connected.connections), 1);
+	close_guarded(&world);
+}
+
+static void a_kept_connection_does_not_outlive_a_bad_answer(void **state)
+{
+	struct http_world world;
+
+	(void)state;
+	open_configured(&world, "127.0.0.1", (struct http_client_config){ .names_kept_ms = 1 });
+	set_answers("127.0.0.1", NULL);
+	assert_int_equal(outcome_at(&world, "kept.test", "/"), OK);
+	set_answers("127.0.0.1", "10.0.0.1");
+	for (const int64_t since_ms = clock_monotonic_ms(); clock_monotonic_ms() <= since_ms + 1;) { // until the answer is too old
+		(void)sched_yield();
+	}
+	assert_int_equal(outcome_at(&world, "kept.test", "/"), ERR_FORBIDDEN_ADDRESS);
+	assert_int_equal(world.peer.accepted, 1);
+	close_guarded(&world);
+}
+
+static void those_who_ask_for_a_name_at_once_share_its_answer(void **state)
+{
+	enum { ASKING = 8 };
+	struct http_trial trials[ASKING];
+	struct http_world world;
+	char url[64];
+
+	(void)state;
+	open_guarded(&world, "127.0.0.1");
+	set_answers("127.0.0.1", NULL);
+	(void)snprintf(url, sizeof url, "http://shared.test:%u/", world.peer.port);
+	for (int i = 0; i < ASKING; i++) {
+		http_trial_init(&trials[i], &world, url);
+		trials[i].call.lane_key = i;
+		http_trial_start(&trials[i]);
+	}
+	for (int i = 0; i < ASKING; i++) {
+		HTTP_WAIT_UNTIL(&world, trials[i].completions > 0);
+		assert_int_equal(trials[i].call.op.rc, OK);
+		http_trial_fini(&trials[i]);
+	}
+	assert_int_equal(atomic_load(&resolver.lookups), 1);
+	close_guarded(&world);
+}
+
+static int threads(void)
+{
+	DIR *directory = opendir("/proc/self/task");
+	int count = 0;
+
+	assert_non_null(directory);
+	while (readdir(directory) != NULL) {
+		count++;
+	}
+	(void)closedir(directory);
+	return count;
+}
+
+// The threads outlive the client, and end by themselves.
+static void release_lookups(int count, int threads_before)
+{
+	for (int i = 0; i < count; i++) {
+		(void)sem_post(&resolver.release);
+	}
+	while (threads() > threads_before) {
+		(void)sched_yield();
+	}
+}
+
+// A lookup that has begun wakes nobody.
+static void wait_for_lookups(struct http_world *world, int count)
+{
+	while (atomic_load(&resolver.lookups) < count) {
+		(void)uv_run(&world->loop.uv, UV_RUN_NOWAIT);
+		(void)sched_yield();
+	}
+}
+
+static void start_hanging(struct http_world *world, struct http_trial *trial, int number, int64_t lane_key)
+{
+	char url[64];
+
+	(void)snprintf(url, sizeof url, "http://hang-%d.test/", number);
+	http_trial_init(trial, world, url);
+	trial->call.lane_key = lane_key;
+	trial->call.timeout_ms = number == 0 ? 100 : 20000;
+	http_trial_start(trial);
+}
+
+// A lookup cannot be stopped, so whoever waits for it must not wait in the loop.
 static void a_lookup_that_hangs_holds_up_nobody(void **state)
 {
+	const int threads_before = threads();
 	struct http_trial stuck;
 	struct http_trial cancelled;
 	struct http_trial closing;
@@ -397,39 +581,99 @@ static void a_lookup_that_hangs_holds_up_nobody(void **state)
 
 	(void)state;
 	open_guarded(&world, "127.0.0.1");
-	set_answers(NULL, NULL);
-	http_trial_init(&stuck, &world, "http://hang.test/");
-	http_trial_init(&cancelled, &world, "http://hang.test/");
-	http_trial_init(&closing, &world, "http://hang.test/");
-	stuck.call.timeout_ms = 100;
-	closing.call.lane_key = 1;
+	set_answers("127.0.0.1", NULL);
 	started_ms = clock_monotonic_ms();
-	http_trial_start(&stuck);
-	http_trial_start(&cancelled);
-	http_trial_start(&closing);
-	HTTP_WAIT_UNTIL(&world, atomic_load(&resolver.lookups) == 3);
-	assert_int_equal(http_outcome(&world, "/"), OK);
+	start_hanging(&world, &stuck, 0, 0);
+	start_hanging(&world, &cancelled, 1, 0);
+	start_hanging(&world, &closing, 2, 1);
+	wait_for_lookups(&world, 3);
+	assert_int_equal(outcome_at(&world, "lively.test", "/"), OK);
 	http_trial_cancel(&cancelled);
 	http_trial_wait(&cancelled);
 	assert_int_equal(cancelled.call.op.rc, ERR_CANCELLED);
 	HTTP_WAIT_UNTIL(&world, stuck.completions > 0);
 	assert_int_equal(stuck.call.op.rc, ERR_TIMEOUT);
+	assert_non_null(strstr(stuck.call.op.fault.text, "name"));
 	http_world_close_client(&world);
 	assert_int_equal(closing.call.op.rc, ERR_CANCELLED);
 	assert_true(clock_monotonic_ms() - started_ms < 10000);
-	for (int i = 0; i < 3; i++) {
-		(void)sem_post(&resolver.release);
-	}
 	http_trial_fini(&stuck);
 	http_trial_fini(&cancelled);
 	http_trial_fini(&closing);
-	raw_peer_close(&world.peer);
-	loop_run(&world.loop);
-	loop_fini(&world.loop);
-	while (open_descriptors() > world.descriptors) { // until the three threads have ended, too
-		(void)sched_yield();
+	close_guarded(&world);
+	release_lookups(3, threads_before);
+}
+
+static void end_hanging(struct http_world *world, struct http_trial *hanging, int count)
+{
+	for (int i = 0; i < count; i++) {
+		(void)sem_post(&resolver.release);
 	}
-	free(allowed);
+	for (int i = 0; i < count; i++) {
+		HTTP_WAIT_UNTIL(world, hanging[i].completions > 0);
+		assert_int_equal(hanging[i].call.op.rc, ERR_NETWORK);
+		http_trial_fini(&hanging[i]);
+	}
+}
+
+static enum err outcome_of_lane(struct http_world *world, const char *host, int64_t lane_key)
+{
+	struct http_trial trial;
+	char url[64];
+	enum err rc;
+
+	(void)snprintf(url, sizeof url, "http://%s:%u/", host, world->peer.port);
+	http_trial_init(&trial, world, url);
+	trial.call.lane_key = lane_key;
+	rc = http_trial_run(&trial);
+	http_trial_fini(&trial);
+	return rc;
+}
+
+static void as_many_lookups_may_hang_and_then_names_are_refused(void **state)
+{
+	const int threads_before = threads();
+	struct http_trial *hanging = allocate_array(RESOLVER_THREADS, sizeof *hanging);
+	struct http_world world;
+
+	(void)state;
+	open_configured(&world, "127.0.0.1", (struct http_client_config){ .in_flight = RESOLVER_THREADS + 1 });
+	set_answers("127.0.0.1", NULL);
+	assert_int_equal(outcome_at(&world, "known.test", "/"), OK);
+	for (int i = 0; i < RESOLVER_THREADS; i++) {
+		start_hanging(&world, &hanging[i], i + 1, 1 + i / 2);
+	}
+	wait_for_lookups(&world, RESOLVER_THREADS + 1);
+	assert_int_equal(outcome_at(&world, "unknown.test", "/"), ERR_NETWORK);
+	assert_int_equal(outcome_at(&world, "known.test", "/"), OK);
+	assert_int_equal(outcome_at(&world, "127.0.0.1", "/"), OK);
+	end_hanging(&world, hanging, RESOLVER_THREADS);
+	assert_int_equal(outcome_at(&world, "unknown.test", "/"), OK);
+	close_guarded(&world);
+	release_lookups(0, threads_before);
+	free(hanging);
+}
+
+static void nobody_can_have_all_lookups_hang(void **state)
+{
+	const int threads_before = threads();
+	struct http_trial hanging[RESOLVER_THREADS_PER_KEY];
+	struct http_world world;
+
+	(void)state;
+	open_configured(&world, "127.0.0.1", (struct http_client_config){ .in_flight = RESOLVER_THREADS_PER_KEY + 1,
+		.in_flight_per_key = RESOLVER_THREADS_PER_KEY + 1 });
+	set_answers("127.0.0.1", NULL);
+	for (int i = 0; i < RESOLVER_THREADS_PER_KEY; i++) {
+		start_hanging(&world, &hanging[i], i + 1, 7);
+	}
+	wait_for_lookups(&world, RESOLVER_THREADS_PER_KEY);
+	assert_int_equal(outcome_of_lane(&world, "unknown.test", 7), ERR_NETWORK);
+	assert_int_equal(outcome_of_lane(&world, "unknown.test", 8), OK);
+	assert_int_equal(outcome_of_lane(&world, "unknown.test", 7), OK); // known by now
+	end_hanging(&world, hanging, RESOLVER_THREADS_PER_KEY);
+	close_guarded(&world);
+	release_lookups(0, threads_before);
 }
 
 static void behind_a_proxy_addresses_cannot_be_guarded(void **state)
@@ -457,7 +701,12 @@ int main(void)
 		cmocka_unit_test(the_answer_of_the_resolver_is_what_counts),
 		cmocka_unit_test(answers_that_change_reach_nobody),
 		cmocka_unit_test(a_name_is_looked_up_once),
+		cmocka_unit_test(a_connection_is_used_again),
+		cmocka_unit_test(a_kept_connection_does_not_outlive_a_bad_answer),
+		cmocka_unit_test(those_who_ask_for_a_name_at_once_share_its_answer),
 		cmocka_unit_test(a_lookup_that_hangs_holds_up_nobody),
+		cmocka_unit_test(as_many_lookups_may_hang_and_then_names_are_refused),
+		cmocka_unit_test(nobody_can_have_all_lookups_hang),
 		cmocka_unit_test(behind_a_proxy_addresses_cannot_be_guarded),
 	};
 

@@ -8,6 +8,7 @@
 #include <curl/curl.h>
 #include <dlfcn.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ static struct {
 	bool is_set; // a pointer that is not NULL
 } given[OPTIONS_MAX];
 static size_t given_count;
+static struct curl_slist *other_addresses; // for libcurl, in the place of those that were judged
 
 static bool is_text(CURLoption option)
 {
@@ -47,7 +49,7 @@ CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
 	given[given_count].is_set = value != NULL;
 	given[given_count].text = is_text(option) && value != NULL ? strdup(value) : NULL;
 	given_count++;
-	return real(easy, option, value);
+	return real(easy, option, option == CURLOPT_RESOLVE && other_addresses != NULL ? other_addresses : value);
 }
 
 struct expected {
@@ -59,14 +61,15 @@ struct expected {
 // `number` 1 of a pointer: it is given; 0: it is NULL.
 static const struct expected of_webhooks[] = {
 	{ CURLOPT_CLOSESOCKETFUNCTION, 1, NULL }, { CURLOPT_CLOSESOCKETDATA, 1, NULL }, { CURLOPT_NOSIGNAL, 1, NULL }, { CURLOPT_QUICK_EXIT, 1, NULL },
-	{ CURLOPT_URL, 0, "http://127.0.0.1:1/" }, { CURLOPT_DISALLOW_USERNAME_IN_URL, 1, NULL }, { CURLOPT_PROTOCOLS_STR, 0, "http,https" },
+	{ CURLOPT_URL, 0, "http://localhost:1/" }, { CURLOPT_DISALLOW_USERNAME_IN_URL, 1, NULL }, { CURLOPT_PROTOCOLS_STR, 0, "http,https" },
 	{ CURLOPT_CUSTOMREQUEST, 0, "GET" }, { CURLOPT_HTTPHEADER, 1, NULL }, { CURLOPT_HEADEROPT, CURLHEADER_SEPARATE, NULL },
 	{ CURLOPT_USERAGENT, 0, "depbroker-test/1" }, { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1, NULL }, { CURLOPT_PIPEWAIT, 0, NULL },
 	{ CURLOPT_PROXY, 0, "" }, { CURLOPT_NOPROXY, 0, "" }, { CURLOPT_NETRC, CURL_NETRC_IGNORED, NULL }, { CURLOPT_FOLLOWLOCATION, 0, NULL },
 	{ CURLOPT_HTTP09_ALLOWED, 0, NULL }, { CURLOPT_ACCEPT_ENCODING, 0, NULL },
 	{ CURLOPT_OPENSOCKETFUNCTION, 1, NULL }, { CURLOPT_OPENSOCKETDATA, 1, NULL }, { CURLOPT_SSL_VERIFYPEER, 1, NULL },
 	{ CURLOPT_SSL_VERIFYHOST, 2, NULL }, { CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2, NULL }, { CURLOPT_CAPATH, 0, NULL },
-	{ CURLOPT_FRESH_CONNECT, 0, NULL }, { CURLOPT_MAXLIFETIME_CONN, 300, NULL }, { CURLOPT_DNS_CACHE_TIMEOUT, 300, NULL },
+	{ CURLOPT_FRESH_CONNECT, 0, NULL }, { CURLOPT_MAXLIFETIME_CONN, 300, NULL }, { CURLOPT_DNS_CACHE_TIMEOUT, 21, NULL },
+	{ CURLOPT_RESOLVE, 1, NULL },
 	{ CURLOPT_PRIVATE, 1, NULL }, { CURLOPT_ERRORBUFFER, 1, NULL }, { CURLOPT_WRITEFUNCTION, 1, NULL }, { CURLOPT_WRITEDATA, 1, NULL },
 	{ CURLOPT_HEADERFUNCTION, 1, NULL }, { CURLOPT_HEADERDATA, 1, NULL },
 };
@@ -109,15 +112,33 @@ static void forget(void)
 	given_count = 0;
 }
 
+static struct address_range *allowed;
+
+static void open_guarded(struct http_world *world, const char *list)
+{
+	struct http_client_config config = { .allow_plain_http = true, .guard = HTTP_ADDRESS_PUBLIC_ONLY };
+
+	assert_int_equal(address_ranges_parse(&allowed, &config.allowed_count, text_of(list), NULL), OK);
+	config.allowed = allowed;
+	http_world_open(world, config, on_request);
+	forget();
+}
+
+static void close_guarded(struct http_world *world)
+{
+	forget();
+	http_world_close(world);
+	free(allowed);
+}
+
 static void libcurl_is_told_exactly_this(void **state)
 {
 	struct http_world world;
 	size_t at[EXPECTED_COUNT];
 
 	(void)state;
-	http_world_open(&world, (struct http_client_config){ .allow_plain_http = true, .guard = HTTP_ADDRESS_PUBLIC_ONLY }, on_request);
-	forget();
-	assert_int_equal(http_outcome(&world, "http://127.0.0.1:1/"), ERR_FORBIDDEN_ADDRESS);
+	open_guarded(&world, "127.0.0.1, ::1");
+	assert_int_equal(http_outcome(&world, "http://localhost:1/"), ERR_NETWORK);
 	for (size_t wanted = 0; wanted < EXPECTED_COUNT; wanted++) {
 		at[wanted] = given_count;
 		for (size_t i = 0; i < given_count; i++) {
@@ -138,8 +159,44 @@ static void libcurl_is_told_exactly_this(void **state)
 			fail_msg("%s is said, too: is it meant, and does it belong into this table?", name_of(given[i].option));
 		}
 	}
-	forget();
-	http_world_close(&world);
+	close_guarded(&world);
+}
+
+static void of_a_host_that_is_refused_it_hears_nothing(void **state)
+{
+	struct http_world world;
+
+	(void)state;
+	open_guarded(&world, "");
+	assert_int_equal(http_outcome(&world, "http://127.0.0.1:1/"), ERR_FORBIDDEN_ADDRESS);
+	assert_int_equal(http_outcome(&world, "http://localhost:1/"), ERR_FORBIDDEN_ADDRESS);
+	assert_int_equal(given_count, 0);
+	close_guarded(&world);
+}
+
+// The second wall, at the socket: as if libcurl took addresses from elsewhere.
+static void no_socket_is_opened_to_what_was_not_judged(void **state)
+{
+	static const char *const others[] = { "10.0.0.1", "127.0.0.2" }; // neither allowed; allowed, and not the name's
+	struct http_world world;
+	char resolution[64];
+	char url[64];
+
+	(void)state;
+	open_guarded(&world, "127.0.0.0/8, ::1");
+	(void)snprintf(url, sizeof url, "http://localhost:%u/", world.peer.port);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		(void)snprintf(resolution, sizeof resolution, "+localhost:%u:%s", world.peer.port, others[i]);
+		other_addresses = curl_slist_append(NULL, resolution);
+		assert_int_equal(http_outcome(&world, url), ERR_FORBIDDEN_ADDRESS);
+		curl_slist_free_all(other_addresses);
+		other_addresses = NULL;
+	}
+	assert_int_equal(world.peer.accepted, 0);
+	assert_int_equal(http_client_counters(world.client).refused_addresses, 2);
+	assert_int_equal(http_outcome(&world, url), OK);
+	assert_int_equal(world.peer.accepted, 1);
+	close_guarded(&world);
 }
 
 static void where_plain_http_is_not_meant_it_is_no_protocol(void **state)
@@ -154,6 +211,10 @@ static void where_plain_http_is_not_meant_it_is_no_protocol(void **state)
 		if (given[i].option == CURLOPT_PROTOCOLS_STR) {
 			assert_string_equal(given[i].text, "https");
 		}
+		assert_int_not_equal(given[i].option, CURLOPT_RESOLVE); // without a guard, libcurl asks the resolver and remembers
+		if (given[i].option == CURLOPT_DNS_CACHE_TIMEOUT) {
+			assert_int_equal(given[i].number, 300);
+		}
 	}
 	assert_int_equal(world.peer.accepted, 0);
 	forget();
@@ -164,6 +225,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(libcurl_is_told_exactly_this),
+		cmocka_unit_test(of_a_host_that_is_refused_it_hears_nothing),
+		cmocka_unit_test(no_socket_is_opened_to_what_was_not_judged),
 		cmocka_unit_test(where_plain_http_is_not_meant_it_is_no_protocol),
 	};
 
