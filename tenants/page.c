@@ -155,7 +155,7 @@ void page_plan_make(struct page_plan *plan, const struct device_record *records,
 		if (marks[i]) {
 			const bool gone = records[i].operation == DEVICE_DELETED;
 
-			plan->items[plan->count++] = (struct page_item){ (uint32_t)i, gone };
+			plan->items[plan->count++] = (struct page_item){ .record = (uint32_t)i, .gone = gone };
 			plan->gone += gone ? 1 : 0;
 		}
 	}

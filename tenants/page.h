@@ -13,6 +13,7 @@
 struct page_item {
 	uint32_t record; // index into the page's records
 	bool gone;
+	bool is_new; // nothing is stored of it, as far as its user knows
 };
 
 struct page_plan {

@@ -231,6 +231,9 @@ static void take_record(struct device_row *next, const struct device_row *stored
 			next->apple.extra = record->extra;
 		}
 	}
+	if (gone) {
+		next->apple.list_hash = 0; // which was of what the fingerprint was of
+	}
 }
 
 void reconcile_record(struct reconcile_outcome *outcome, const struct reconcile_settings *settings,

@@ -21,7 +21,7 @@ static uint64_t rotate(uint64_t x, int bits)
 	return x << bits | x >> (64 - bits);
 }
 
-static void mix(uint64_t v[4], int rounds)
+static inline void mix(uint64_t v[4], int rounds)
 {
 	for (int i = 0; i < rounds; i++) {
 		v[0] += v[1];
@@ -37,14 +37,22 @@ static void mix(uint64_t v[4], int rounds)
 	}
 }
 
-static void absorb(uint64_t v[4], uint64_t word)
+static inline void absorb(uint64_t v[4], uint64_t word, int rounds)
 {
 	v[3] ^= word;
-	mix(v, 2);
+	mix(v, rounds);
 	v[0] ^= word;
 }
 
-uint64_t keyed_hash(const uint64_t key[2], struct text t)
+static uint64_t read_word(const unsigned char *bytes)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof word);
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
+}
+
+static inline uint64_t siphash(const uint64_t key[2], struct text t, int rounds, int last_rounds)
 {
 	uint64_t v[4] = {
 		key[0] ^ UINT64_C(0x736f6d6570736575),
@@ -56,12 +64,22 @@ uint64_t keyed_hash(const uint64_t key[2], struct text t)
 	const size_t whole = t.length / 8 * 8;
 
 	for (size_t at = 0; at < whole; at += 8) {
-		absorb(v, read_le64(bytes + at, 8));
+		absorb(v, read_word(bytes + at), rounds);
 	}
-	absorb(v, (uint64_t)t.length << 56 | (t.length > whole ? read_le64(bytes + whole, t.length - whole) : 0));
+	absorb(v, (uint64_t)t.length << 56 | (t.length > whole ? read_le64(bytes + whole, t.length - whole) : 0), rounds);
 	v[2] ^= 0xff;
-	mix(v, 4);
+	mix(v, last_rounds);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t keyed_hash(const uint64_t key[2], struct text t)
+{
+	return siphash(key, t, 2, 4);
+}
+
+uint64_t keyed_hash_of_long(const uint64_t key[2], struct text t)
+{
+	return siphash(key, t, 1, 3);
 }
 
 void seen_init(struct seen *seen, const unsigned char key[SEEN_KEY_SIZE], size_t budget_bytes)

@@ -28,3 +28,5 @@ void seen_fini(struct seen *seen);
 
 // SipHash-2-4 (Aumasson, Bernstein 2012).
 uint64_t keyed_hash(const uint64_t key[2], struct text t);
+// SipHash-1-3, for more than a few words: against chance, and not against somebody who sees the hashes.
+uint64_t keyed_hash_of_long(const uint64_t key[2], struct text t);

@@ -36,4 +36,5 @@ struct device_record {
 	bool released_by_replacement;
 	struct text extra;           // the remaining members, known to newer protocols or to nobody, as one JSON object; empty: none
 	unsigned char fingerprint[DEVICE_FINGERPRINT_SIZE];
+	uint64_t list_hash;          // keyed, of the bytes that it was listed with, and that this was read from; 0: not known
 };

@@ -23,6 +23,7 @@
 #include "loop/http_client.h"
 #include "tenants/assign.h"
 #include "tenants/breaker.h"
+#include "tenants/known.h"
 #include "tenants/token.h"
 
 enum {
@@ -109,6 +110,7 @@ struct apple_call {
 	struct text asked_uuid;
 	const struct text *asked_serials;
 	struct text asked_serial; // where there is only one
+	struct apple_listing *listing; // of a page of a list
 	size_t asked_count;
 	char version_header[48];
 };
@@ -137,8 +139,10 @@ struct apple_page {
 	unsigned rejected;        // records
 	unsigned fields_ignored;  // of a wrong type, malformed, too long, or not to be stored: taken as absent
 	unsigned extras_dropped;  // records whose further members are too large or too deep
-	unsigned char digest[APPLE_DIGEST_SIZE]; // SHA-256 of the answer as received: names the page in the ledger
-	size_t bytes;                            // of the answer
+	size_t unchanged;         // devices that are stored as they are listed, and were not read: the listing has them
+	unsigned char digest[APPLE_DIGEST_SIZE]; // SHA-256 that names the page in the ledger: of the answer as received; see apple_list_parse. Of a page
+	                                         // that apple_page_parse or apple_details_parse has read alone: zeros
+	size_t bytes;                            // of the answer, as far as it was read
 	// Where everything lives
 	char *memory;
 	struct buffer extras;
@@ -150,6 +154,16 @@ struct apple_page {
 MUST_USE enum err apple_page_parse(struct apple_page *page, char *bytes, size_t length, struct fault *fault);
 MUST_USE enum err apple_details_parse(struct apple_page *page, char *bytes, size_t length, struct fault *fault);
 void apple_page_fini(struct apple_page *page);
+
+// How a list is read: devices that are listed with the bytes that they were stored from are not read at all, and records get the hash of theirs.
+struct apple_listing {
+	struct known *known; // what is stored, all of it; those that were not read are its page at hand
+	uint64_t key[2];     // of the hashes
+};
+void apple_listing_init(struct apple_listing *listing, struct known *known, int64_t tenant_id);
+// As apple_page_parse. What was not read counts in page->unchanged, each device once. page->digest is of the devices' hashes and of what
+// stands around them; of a page in which the devices are not found, of the answer.
+MUST_USE enum err apple_list_parse(struct apple_page *page, char *bytes, size_t length, const struct apple_listing *listing, struct fault *fault);
 
 struct apple_account { // absent members are empty
 	struct text server_name, server_uuid, admin_id, facilitator_id;
@@ -180,9 +194,9 @@ const char *apple_lock_word(enum apple_lock result); // "SUCCESS": Apple's
 // The calls. `out` is zeroed at the start.
 void apple_sign_in(struct apple_call *call, struct apple_session *session);                            // GET /session
 void apple_account(struct apple_call *call, struct apple_session *session, struct apple_account *out); // GET /account
-// POST /server/devices; an empty cursor starts from the beginning. `limit` 1 to APPLE_PAGE_LIMIT_MAX.
+// POST /server/devices; an empty cursor starts from the beginning. `limit` 1 to APPLE_PAGE_LIMIT_MAX. `listing` NULL: all are read.
 void apple_fetch_devices(struct apple_call *call, struct apple_session *session, struct text cursor, unsigned limit,
-	struct apple_page *out);
+	struct apple_listing *listing, struct apple_page *out);
 void apple_sync_devices(struct apple_call *call, struct apple_session *session, struct text cursor, unsigned limit,
 	struct apple_page *out); // POST /devices/sync
 // POST /devices: device_record.response_status is "SUCCESS", or "NOT_ACCESSIBLE" with little else.

@@ -10,6 +10,9 @@
 
 enum { APPLE_SERIAL_MAX = 64 };
 
+// Grows with every change of what is read of the same bytes, or of the fingerprint: hashes of bytes that were read otherwise say nothing.
+enum { APPLE_READING_VERSION = 1 };
+
 struct apple_device_reading {
 	struct device_record record; // without extra and fingerprint
 	struct apple_extra extra;

@@ -3,28 +3,49 @@
 // apple_devices.c - the calls that read devices (dep-api.md, sections 5.2, 5.3 and 5.5).
 #include "apple/apple_endpoint.h"
 
+#include "depbroker/digest.h"
+
 #include <assert.h>
+#include <string.h>
+
+// Parses what was received, which names the page.
+static enum err read_whole(struct apple_call *call,
+	enum err (*parse)(struct apple_page *page, char *bytes, size_t length, struct fault *fault))
+{
+	const struct text answer = buffer_text(&call->http.answer);
+	struct apple_page *page = call->output;
+	unsigned char digest[APPLE_DIGEST_SIZE];
+
+	sha256(digest, &(struct digest_part){ answer.bytes, answer.length }, 1);
+	const enum err rc = parse(page, buffer_take(&call->http.answer), answer.length, &call->op.fault);
+
+	memcpy(page->digest, digest, sizeof digest);
+	return rc;
+}
 
 static enum err read_page(struct apple_call *call)
 {
+	return read_whole(call, apple_page_parse);
+}
+
+static enum err read_list(struct apple_call *call)
+{
 	const size_t length = call->http.answer.length;
 
-	return apple_page_parse(call->output, buffer_take(&call->http.answer), length, &call->op.fault);
+	return apple_list_parse(call->output, buffer_take(&call->http.answer), length, call->listing, &call->op.fault);
 }
 
 static enum err read_details(struct apple_call *call)
 {
-	const size_t length = call->http.answer.length;
-
-	return apple_details_parse(call->output, buffer_take(&call->http.answer), length, &call->op.fault);
+	return read_whole(call, apple_details_parse);
 }
 
 static void ask_for_page(struct apple_call *call, struct apple_session *session, const struct apple_endpoint *endpoint,
-	struct text cursor, unsigned limit, struct apple_page *out)
+	struct text cursor, unsigned limit, enum err (*read)(struct apple_call *call), struct apple_page *out)
 {
 	assert(limit >= 1 && limit <= APPLE_PAGE_LIMIT_MAX);
 	*out = (struct apple_page){ .fetched_until_us = INSTANT_NONE };
-	apple_call_prepare(call, session, endpoint, read_page, out);
+	apple_call_prepare(call, session, endpoint, read, out);
 	buffer_add_format(&call->body, "{\"limit\":%u", limit);
 	if (cursor.length > 0) {
 		buffer_add_string(&call->body, ",\"cursor\":");
@@ -35,11 +56,12 @@ static void ask_for_page(struct apple_call *call, struct apple_session *session,
 }
 
 void apple_fetch_devices(struct apple_call *call, struct apple_session *session, struct text cursor, unsigned limit,
-	struct apple_page *out)
+	struct apple_listing *listing, struct apple_page *out)
 {
 	static const struct apple_endpoint endpoint = { "POST", NULL, "/server/devices", APPLE_AT_CURSOR };
 
-	ask_for_page(call, session, &endpoint, cursor, limit, out);
+	call->listing = listing;
+	ask_for_page(call, session, &endpoint, cursor, limit, listing != NULL ? read_list : read_page, out);
 }
 
 void apple_sync_devices(struct apple_call *call, struct apple_session *session, struct text cursor, unsigned limit,
@@ -47,7 +69,7 @@ void apple_sync_devices(struct apple_call *call, struct apple_session *session, 
 {
 	static const struct apple_endpoint endpoint = { "POST", NULL, "/devices/sync", APPLE_AT_CURSOR };
 
-	ask_for_page(call, session, &endpoint, cursor, limit, out);
+	ask_for_page(call, session, &endpoint, cursor, limit, read_page, out);
 }
 
 enum err apple_add_serials(struct apple_call *call, const struct text *serials, size_t count)

@@ -2,7 +2,6 @@
 #include "apple/apple.h"
 
 #include "apple/apple_device.h"
-#include "depbroker/digest.h"
 #include "tenants/device.h"
 
 #include <stdlib.h>
@@ -197,7 +196,6 @@ static enum err parse(struct apple_page *page, char *bytes, size_t length,
 	if (length > APPLE_ANSWER_MAX) {
 		return fault_set(fault, ERR_BUDGET, "Apple's answer has more than %d bytes", (int)APPLE_ANSWER_MAX);
 	}
-	sha256(page->digest, &(struct digest_part){ bytes, length }, 1);
 	rc = apple_json_open(&reading.json, &page->memory, length, fault);
 	if (rc == OK) {
 		rc = read(&reading, fault);

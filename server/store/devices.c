@@ -12,38 +12,39 @@
 // because most columns have one value in all rows of a page, and unpacking an array costs more than storing what is in it: the first is
 // the array, the second the value of all rows, and one of them is empty. The serial number, which is the key, is $2.
 #define DEVICE_COLUMNS(X)                                                              \
-	X(3, 35, model, text, TEXT, apple.model)                                           \
-	X(4, 36, description, text, TEXT, apple.description)                               \
-	X(5, 37, color, text, TEXT, apple.color)                                           \
-	X(6, 38, asset_tag, text, TEXT, apple.asset_tag)                                   \
-	X(7, 39, device_family, text, TEXT, apple.device_family)                           \
-	X(8, 40, os, text, TEXT, apple.os)                                                 \
-	X(9, 41, profile_status, text, TEXT, apple.profile_status)                         \
-	X(10, 42, profile_uuid, text, TEXT, apple.profile_uuid)                            \
-	X(11, 43, device_assigned_by, text, TEXT, apple.device_assigned_by)                \
-	X(12, 44, profile_assign_time, timestamptz, INSTANT, apple.profile_assign_time_us) \
-	X(13, 45, profile_push_time, timestamptz, INSTANT, apple.profile_push_time_us)     \
-	X(14, 46, device_assigned_date, timestamptz, INSTANT, apple.device_assigned_date_us)\
-	X(15, 47, mdm_migration_deadline, timestamptz, INSTANT, apple.mdm_migration_deadline_us)\
-	X(16, 48, extra, text, TEXT, apple.extra)                                          \
-	X(17, 49, op_date, timestamptz, INSTANT, apple.op_date_us)                         \
-	X(18, 50, fingerprint, bytea, FINGERPRINT, apple.fingerprint)                      \
-	X(19, 51, gone_at, timestamptz, INSTANT, gone_at_us)                               \
-	X(20, 52, instance_id, bigint, NUMBER_OR_NULL, instance_id)                        \
-	X(21, 53, rules_version, bigint, NUMBER, rules_version)                            \
-	X(22, 54, assign_state, bigint, STATE, assign_state)                               \
-	X(23, 55, assign_at, timestamptz, INSTANT, assign_at_us)                           \
-	X(24, 56, assign_attempts, bigint, NUMBER, assign_attempts)                        \
-	X(25, 57, assigned_profile_uuid, text, TEXT, assigned_profile_uuid)                \
-	X(26, 58, first_seen_at, timestamptz, INSTANT, first_seen_at_us)                   \
-	X(27, 59, changed_at, timestamptz, INSTANT, changed_at_us)                         \
-	X(28, 60, gone_reason, bigint, REASON, gone_reason)                                \
-	X(29, 61, gone_seq, bigint, NUMBER_OR_NULL, gone_seq)                              \
-	X(30, 62, last_instance_id, bigint, NUMBER_OR_NULL, last_instance_id)              \
-	X(31, 63, decider, bigint, DECIDER, decider)                                       \
-	X(32, 64, rule_id, text, TEXT, rule_id)                                            \
-	X(33, 65, hold_reason, text, TEXT, hold_reason)                                    \
-	X(34, 66, held_since, timestamptz, INSTANT, held_since_us)
+	X(3, 36, model, text, TEXT, apple.model)                                           \
+	X(4, 37, description, text, TEXT, apple.description)                               \
+	X(5, 38, color, text, TEXT, apple.color)                                           \
+	X(6, 39, asset_tag, text, TEXT, apple.asset_tag)                                   \
+	X(7, 40, device_family, text, TEXT, apple.device_family)                           \
+	X(8, 41, os, text, TEXT, apple.os)                                                 \
+	X(9, 42, profile_status, text, TEXT, apple.profile_status)                         \
+	X(10, 43, profile_uuid, text, TEXT, apple.profile_uuid)                            \
+	X(11, 44, device_assigned_by, text, TEXT, apple.device_assigned_by)                \
+	X(12, 45, profile_assign_time, timestamptz, INSTANT, apple.profile_assign_time_us) \
+	X(13, 46, profile_push_time, timestamptz, INSTANT, apple.profile_push_time_us)     \
+	X(14, 47, device_assigned_date, timestamptz, INSTANT, apple.device_assigned_date_us)\
+	X(15, 48, mdm_migration_deadline, timestamptz, INSTANT, apple.mdm_migration_deadline_us)\
+	X(16, 49, extra, text, TEXT, apple.extra)                                          \
+	X(17, 50, op_date, timestamptz, INSTANT, apple.op_date_us)                         \
+	X(18, 51, fingerprint, bytea, FINGERPRINT, apple.fingerprint)                      \
+	X(19, 52, gone_at, timestamptz, INSTANT, gone_at_us)                               \
+	X(20, 53, instance_id, bigint, NUMBER_OR_NULL, instance_id)                        \
+	X(21, 54, rules_version, bigint, NUMBER, rules_version)                            \
+	X(22, 55, assign_state, bigint, STATE, assign_state)                               \
+	X(23, 56, assign_at, timestamptz, INSTANT, assign_at_us)                           \
+	X(24, 57, assign_attempts, bigint, NUMBER, assign_attempts)                        \
+	X(25, 58, assigned_profile_uuid, text, TEXT, assigned_profile_uuid)                \
+	X(26, 59, first_seen_at, timestamptz, INSTANT, first_seen_at_us)                   \
+	X(27, 60, changed_at, timestamptz, INSTANT, changed_at_us)                         \
+	X(28, 61, gone_reason, bigint, REASON, gone_reason)                                \
+	X(29, 62, gone_seq, bigint, NUMBER_OR_NULL, gone_seq)                              \
+	X(30, 63, last_instance_id, bigint, NUMBER_OR_NULL, last_instance_id)              \
+	X(31, 64, decider, bigint, DECIDER, decider)                                       \
+	X(32, 65, rule_id, text, TEXT, rule_id)                                            \
+	X(33, 66, hold_reason, text, TEXT, hold_reason)                                    \
+	X(34, 67, held_since, timestamptz, INSTANT, held_since_us)                         \
+	X(35, 68, list_hash, bigint, NUMBER_OR_NULL, apple.list_hash)
 
 enum kept_as { TEXT_MEMBER, INSTANT_MEMBER, NUMBER_MEMBER, NUMBER_OR_NULL_MEMBER, STATE_MEMBER, REASON_MEMBER, DECIDER_MEMBER, FINGERPRINT_MEMBER };
 
@@ -246,6 +247,15 @@ unsigned store_device_insert(struct pg_transaction *t, int64_t tenant_id, const 
 	return add_rows(t, INSERT, tenant_id, rows, count);
 }
 
+void store_device_list_hashes(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *hashes, size_t count)
+{
+	(void)PG_ADD(t,
+		"update depbroker.devices as d set list_hash = n.list_hash"
+		" from (select unnest($2::text[]) as serial_number, unnest($3::bigint[]) as list_hash) as n"
+		" where d.tenant_id = $1 and d.serial_number = n.serial_number and d.gone_at is null",
+		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count), PG_V_NUMBERS(PG_INT8_ARRAY, hashes, count));
+}
+
 // --- out ---
 
 #define DEVICE "select serial_number" DEVICE_COLUMNS(AS_NAME) " from depbroker.devices where tenant_id = $1 "
@@ -263,7 +273,7 @@ unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, co
 unsigned store_device_fingerprints(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit)
 {
 	return PG_ADD(t,
-		"select serial_number, fingerprint, gone_at is not null from depbroker.devices where tenant_id = $1 and serial_number > $2"
+		"select serial_number, fingerprint, gone_at is not null, list_hash from depbroker.devices where tenant_id = $1 and serial_number > $2"
 		" order by serial_number limit $3",
 		PG_V_INT8(tenant_id), PG_V_TEXT(store_not_null(after)), PG_V_INT8(limit));
 }
@@ -277,6 +287,7 @@ void store_device_mark_read(const struct pg_transaction *t, unsigned statement, 
 		memcpy(out->fingerprint, fingerprint.bytes, DEVICE_FINGERPRINT_SIZE);
 	}
 	out->gone = pg_bool(t, statement, row, 2);
+	out->list_hash = (uint64_t)pg_int8(t, statement, row, 3);
 }
 
 unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id,
@@ -403,11 +414,7 @@ unsigned store_device_to_assign_alike(struct pg_transaction *t, int64_t tenant_i
 
 unsigned store_device_next_assign(struct pg_transaction *t, int64_t tenant_id)
 {
-	return PG_ADD(t,
-		"select least((select min(assign_at) from depbroker.devices where tenant_id = $1 and assign_at is not null"
-		"  and assigned_profile_uuid is null), (select min(assign_at) from depbroker.devices where tenant_id = $1"
-		"  and assign_at is not null and assigned_profile_uuid is not null))",
-		PG_V_INT8(tenant_id));
+	return PG_ADD(t, DEVICE_NEXT_ASSIGN, PG_V_INT8(tenant_id));
 }
 
 int64_t store_device_next_assign_read(const struct pg_transaction *t, unsigned statement)

@@ -11,14 +11,17 @@
 unsigned store_device_put(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count);
 // The same for rows of which none is there, which the fence makes certain: half the work. ERR_CONFLICT: one was there, and nothing is changed.
 unsigned store_device_insert(struct pg_transaction *t, int64_t tenant_id, const struct device_row *rows, size_t count);
+// Likewise: these are listed with other bytes, and are what they were.
+void store_device_list_hashes(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *hashes, size_t count);
 
 // Any tenant scope.
 unsigned store_device_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, size_t count);
-// Serial number, fingerprint and whether it is gone, of all devices ever known, by serial number, the first `limit` after `after`.
+// What is known (tenants/known.h) of all devices ever known, by serial number, the first `limit` after `after`.
 unsigned store_device_fingerprints(struct pg_transaction *t, int64_t tenant_id, struct text after, int limit);
 struct device_mark {
 	struct text serial_number;
 	unsigned char fingerprint[DEVICE_FINGERPRINT_SIZE];
+	uint64_t list_hash; // 0: not known
 	bool gone;
 };
 void store_device_mark_read(const struct pg_transaction *t, unsigned statement, size_t row, struct device_mark *out);

@@ -17,7 +17,7 @@ unsigned store_run_select(struct pg_transaction *t, int64_t tenant_id)
 		" c.token_id, c.admin_id, c.taken_by,"
 		" p.token_id, p.key_pair_id, p.consumer_key_end, p.expires_at, p.uploaded_at, p.uploaded_by, p.attempts, p.next_try_at,"
 		" r.version, " RULES_DOCUMENT ","
-		" (select min(d.assign_at) from depbroker.devices d where d.tenant_id = $1 and d.assign_at is not null),"
+		" (" DEVICE_NEXT_ASSIGN "),"
 		" (select string_agg(a.kind, ',') from depbroker.alerts a where a.tenant_id = $1 and a.cleared_at is null),"
 		" (select incarnation from depbroker.installation)"
 		" from depbroker.tenants t"

@@ -34,6 +34,12 @@ enum { STORE_SECRET_COLUMN_COUNT = 8 };
 	"coalesce(r.document, '{\"default\":' || coalesce((select to_json(i.name)::text"                 \
 	" from depbroker.instances i where i.tenant_id = $1 and i.instance_id = r.default_instance_id), 'null') || '}')"
 
+// When a device of the client ($1) is to be assigned next: each part has an index.
+#define DEVICE_NEXT_ASSIGN                                                                                                       \
+	"select least((select min(assign_at) from depbroker.devices where tenant_id = $1 and assign_at is not null"                  \
+	"  and assigned_profile_uuid is null), (select min(assign_at) from depbroker.devices where tenant_id = $1"                   \
+	"  and assign_at is not null and assigned_profile_uuid is not null))"
+
 // What the end of a run says of the client in lists. Parameters: phase, reason, error, when it was synced, when it is next, what Apple said of
 // the token (empty: nothing), its word, and whether the profile is unusable.
 #define STATUS_OF_RUN(phase, reason, error, synced, next, state, word, unusable)                                               \

@@ -269,6 +269,7 @@ static void build_profile(struct fenced_write *write, struct pg_transaction *t)
 	};
 
 	(void)store_profile_put(t, write->tenant->due.tenant_id, &row);
+	write->tenant->must_count = true;
 	store_definition_taken(t, write->tenant->due.tenant_id, row.instance_id, row.content_digest);
 }
 
@@ -372,6 +373,7 @@ static void build_forget(struct fenced_write *write, struct pg_transaction *t)
 	const struct assign_flow *assign = CONTAINER_OF((struct flow *)write->owner, struct assign_flow, flow);
 
 	(void)store_profile_forget(t, assign->flow.tenant->due.tenant_id, text_of(assign->asked_uuid));
+	assign->flow.tenant->must_count = true;
 	store_dep_profile_lose(t, assign->flow.tenant->due.tenant_id, text_of(assign->asked_uuid));
 }
 

@@ -211,6 +211,14 @@ static struct device_row *add_row(struct changes *changes, bool new)
 	return row;
 }
 
+// A large client's devices are counted only when the numbers may be others: see store_tenant_status_run and store_held_review.
+static bool counts_alike(const struct device_row *a, const struct device_row *b)
+{
+	return a->gone_at_us == b->gone_at_us && a->instance_id == b->instance_id && a->held_since_us == b->held_since_us &&
+		a->assign_state == b->assign_state && text_equal(a->apple.profile_status, b->apple.profile_status) &&
+		text_equal(a->apple.profile_uuid, b->apple.profile_uuid);
+}
+
 void changes_add(struct changes *changes, const struct reconcile_outcome *outcome)
 {
 	if (!outcome->write) {
@@ -219,6 +227,9 @@ void changes_add(struct changes *changes, const struct reconcile_outcome *outcom
 	struct device_row *row = add_row(changes, outcome->stored == NULL);
 
 	*row = outcome->next;
+	if (outcome->stored == NULL || !counts_alike(outcome->stored, row)) {
+		changes->tenant->must_count = true;
+	}
 	if (outcome->event_count > 0) {
 		add_events(changes, outcome, row);
 	}

@@ -126,6 +126,7 @@ static void build_result(struct fenced_write *write, struct pg_transaction *t)
 
 	if (is_gone(drift)) {
 		(void)store_profile_forget(t, write->tenant->due.tenant_id, drift->profile.profile_uuid);
+		write->tenant->must_count = true;
 		(void)store_due_request(t, write->tenant->due.tenant_id, DUE_WAKE);
 	} else {
 		store_profile_checked(t, write->tenant->due.tenant_id, &drift->result);

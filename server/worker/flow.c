@@ -187,6 +187,12 @@ void flow_write_with(struct flow *flow, void (*build)(struct fenced_write *write
 	write_changes(flow, build, entry, NULL);
 }
 
+void flow_write_next_with(struct flow *flow, void (*build)(struct fenced_write *write, struct pg_transaction *t), struct ledger_entry entry,
+	const struct stream_row *next)
+{
+	write_changes(flow, build, entry, next);
+}
+
 enum err flow_written(const struct flow *flow)
 {
 	return flow->tenant->write->op.rc;

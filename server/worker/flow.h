@@ -54,6 +54,8 @@ void flow_take_rows(struct flow *flow);    // rows of the first statement; flow-
 void flow_write_changes(struct flow *flow, struct ledger_entry entry, const struct stream_row *next);
 // The same, and whatever else `build` adds: it calls changes_build itself, with flow->entry.
 void flow_write_with(struct flow *flow, void (*build)(struct fenced_write *write, struct pg_transaction *t), struct ledger_entry entry);
+void flow_write_next_with(struct flow *flow, void (*build)(struct fenced_write *write, struct pg_transaction *t), struct ledger_entry entry,
+	const struct stream_row *next);
 // A write of what `build` adds.
 void flow_write(struct flow *flow, void (*build)(struct fenced_write *write, struct pg_transaction *t), const struct stream_row *next);
 enum err flow_written(const struct flow *flow);

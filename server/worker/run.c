@@ -609,7 +609,7 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	const struct tenant *tenant = &run->tenant;
 
 	if (write->status == NULL) {
-		(void)store_tenant_status_run(t, tenant->due.tenant_id, &run->status, tenant->counts_changed);
+		(void)store_tenant_status_run(t, tenant->due.tenant_id, &run->status, tenant->must_count);
 	}
 	if (tenant->alerts_are_open && !run->goes_by_kept) { // once in a while is enough: they stay open
 		(void)store_alerts_seen(t, tenant->due.tenant_id);
@@ -617,7 +617,7 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	if (must_review_expected(tenant)) {
 		store_expected_review(t, tenant->due.tenant_id, tenant->stream.event_seq);
 	}
-	if (tenant->counts_changed) {
+	if (tenant->must_count) {
 		store_held_review(t, tenant->due.tenant_id);
 	}
 	if (session_is_new(tenant)) {

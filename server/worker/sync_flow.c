@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { KNOWN_BATCH = 10000, UNSEEN_BYTES = 2 << 20 };
+enum { RELISTED_MAX = 50 }; // rows of a page that are written for their hash alone: each costs more than reading its device some times
 
 static bool asks_apple(const struct sync_flow *sync)
 {
@@ -34,6 +35,9 @@ static void begin_generation(struct sync_flow *sync)
 	seen_init(&sync->seen, key, tenant_budget(tenant) / 4);
 	sync->seen_is_open = true;
 	sync->seen_is_known = true;
+	if (sync->known_is_open) {
+		known_forget_seen(&sync->known);
+	}
 	sync->doubtful = false;
 	// The changes were followed until now, and should have told of everything that this list has.
 	sync->flow.changes.missed = sync->decision.cause == SYNC_FULL_SCHEDULED || sync->decision.cause == SYNC_FULL_REQUESTED;
@@ -67,10 +71,18 @@ static const char *page_kind(const struct sync_flow *sync)
 	return sync->decision.action == SYNC_FETCH_PAGE ? "fetch" : "changes";
 }
 
+static size_t devices_of(const struct apple_page *page)
+{
+	return page->count + page->unchanged;
+}
+
 // What a page holds is let go of with its turn: whoever waits for another one would keep it from all who work.
 static void end_turn(struct sync_flow *sync)
 {
-	page_turn_end(&sync->turn, sync->flow.page.count);
+	page_turn_end(&sync->turn, devices_of(&sync->flow.page));
+	if (sync->known_is_open) {
+		known_drop_page(&sync->known);
+	}
 	page_plan_fini(&sync->plan);
 	flow_let_go(&sync->flow);
 }
@@ -89,7 +101,8 @@ static void ask_page(struct sync_flow *sync)
 	const struct text cursor = flow->tenant->stream.cursor;
 
 	if (sync->decision.action == SYNC_FETCH_PAGE) {
-		apple_fetch_devices(&flow->call, session, flow->tenant->stream.cursor, APPLE_PAGE_LIMIT_MAX, &flow->page);
+		apple_listing_init(&sync->listing, &sync->known, flow->tenant->due.tenant_id);
+		apple_fetch_devices(&flow->call, session, cursor, APPLE_PAGE_LIMIT_MAX, &sync->listing, &flow->page);
 	} else {
 		apple_sync_devices(&flow->call, session, cursor, APPLE_PAGE_LIMIT_MAX, &flow->page);
 	}
@@ -126,7 +139,7 @@ static void take_known(struct sync_flow *sync)
 
 	for (size_t i = 0; i < count; i++) {
 		store_device_mark_read(&flow->read, 0, i, &mark);
-		known_put(&sync->known, mark.serial_number, mark.fingerprint, mark.gone);
+		known_put(&sync->known, mark.serial_number, mark.fingerprint, mark.list_hash, mark.gone);
 	}
 	if (count > 0) {
 		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
@@ -162,21 +175,39 @@ static void remember_written(struct sync_flow *sync)
 	for (size_t i = 0; sync->known_is_read && i < changes->row_count; i++) {
 		const struct device_row *row = &changes->rows[i];
 
-		known_put(&sync->known, row->apple.serial_number, row->apple.fingerprint, row->gone_at_us != INSTANT_NONE);
+		known_put(&sync->known, row->apple.serial_number, row->apple.fingerprint, row->apple.list_hash, row->gone_at_us != INSTANT_NONE);
 	}
 }
 
 enum { PAGE_DEVICES, PAGE_GUARDS, PAGE_FACTS }; // the statements
+
+// Before there were hashes, or written otherwise: it will be known by its bytes, without being news.
+static void note_relisted(struct sync_flow *sync, const struct device_record *record)
+{
+	if (record->list_hash != 0 && sync->relisted_count < RELISTED_MAX &&
+		!known_has_list_hash(&sync->known, record->serial_number, record->list_hash)) {
+		sync->relisted[sync->relisted_count] = record->serial_number;
+		sync->list_hashes[sync->relisted_count++] = (int64_t)record->list_hash;
+	}
+}
 
 static void find_differing(struct sync_flow *sync)
 {
 	const struct page_plan *plan = &sync->plan;
 
 	sync->differing = tenant_scratch(sync->flow.tenant, (plan->count + 1) * sizeof *sync->differing);
+	sync->relisted = tenant_scratch(sync->flow.tenant, RELISTED_MAX * sizeof *sync->relisted);
+	sync->list_hashes = tenant_scratch(sync->flow.tenant, RELISTED_MAX * sizeof *sync->list_hashes);
 	sync->decided_about = 0;
+	sync->relisted_count = 0;
 	for (size_t i = 0; i < plan->count; i++) {
-		if (ask_known(sync, &plan->items[i]) != KNOWN_SAME) {
-			sync->differing[sync->decided_about++] = plan->items[i];
+		const enum known_answer answer = ask_known(sync, &plan->items[i]);
+
+		if (answer != KNOWN_SAME) {
+			sync->differing[sync->decided_about] = plan->items[i];
+			sync->differing[sync->decided_about++].is_new = answer == KNOWN_NEW;
+		} else {
+			note_relisted(sync, &sync->flow.page.devices[plan->items[i].record]);
 		}
 	}
 	if (sync->decision.action == SYNC_FETCH_PAGE) { // the order of a list means nothing; changes are told in theirs
@@ -202,7 +233,7 @@ static void plan_page(struct sync_flow *sync)
 	for (size_t i = 0; i < sync->decided_about; i++) {
 		const struct device_record *record = &flow->page.devices[sync->differing[i].record];
 
-		if (ask_known(sync, &sync->differing[i]) == KNOWN_PERHAPS) {
+		if (!sync->differing[i].is_new) {
 			serials[sync->asked_for++] = record->serial_number;
 		}
 		assigned_us[i] = record->device_assigned_date_us;
@@ -263,7 +294,7 @@ static void reconcile_page(struct sync_flow *sync)
 static enum err over_budget(struct flow *flow)
 {
 	return fault_set(&flow->call.op.fault, ERR_BUDGET, "a page of %zu devices needs more memory than a tenant may have",
-		flow->page.count);
+		devices_of(&flow->page));
 }
 
 // What follows from the page is decided first, so that it is stored with it.
@@ -283,7 +314,7 @@ static void decide_page(struct sync_flow *sync)
 	flow->next.cursor = flow->page.cursor;
 	flow->next.sync = sync->attempted.state;
 	flow->next.run_pages++;
-	flow->next.run_devices += (int64_t)sync->plan.count;
+	flow->next.run_devices += (int64_t)(sync->plan.count + flow->page.unchanged);
 }
 
 // A page that changes nothing and after which Apple is left alone needs no write of its own: its cursor goes with the one that ends the
@@ -295,20 +326,30 @@ static bool is_worth_a_write(const struct sync_flow *sync)
 	return changes->row_count > 0 || changes->event_count > 0 || sync->flow.page.rejected > 0 || sync->decided.action != SYNC_WAIT;
 }
 
+static void build_page(struct fenced_write *write, struct pg_transaction *t)
+{
+	const struct sync_flow *sync = CONTAINER_OF((struct flow *)write->owner, struct sync_flow, flow);
+
+	changes_build(&sync->flow.changes, t, &sync->flow.entry);
+	if (sync->relisted_count > 0) {
+		store_device_list_hashes(t, write->tenant->due.tenant_id, sync->relisted, sync->list_hashes, sync->relisted_count);
+	}
+}
+
 static void write_page(struct sync_flow *sync)
 {
 	struct flow *flow = &sync->flow;
 	const struct ledger_entry entry = {
 		.kind = page_kind(sync),
 		.generation = sync->machine.state.generation,
-		.records = (int)flow->page.count,
+		.records = (int)devices_of(&flow->page),
 		.page_digest = flow->page.digest,
 	};
 
-	flow_write_changes(flow, entry, &flow->next);
+	flow_write_next_with(flow, build_page, entry, &flow->next);
 }
 
-// False: too many to remember, so nothing may be removed by this generation.
+// False: too many to remember, so nothing may be removed by this generation. What was written is known already.
 static bool remember_seen(struct sync_flow *sync)
 {
 	for (size_t i = 0; i < sync->plan.count; i++) {
@@ -316,11 +357,16 @@ static bool remember_seen(struct sync_flow *sync)
 		const struct text serial = sync->flow.page.devices[item->record].serial_number;
 
 		sync->seen_is_known = sync->seen_is_known && !item->gone && known_is_present(&sync->known, serial);
-		if (!item->gone && seen_add(&sync->seen, serial) != OK) {
+		if (!item->gone && !known_see(&sync->known, serial) && seen_add(&sync->seen, serial) != OK) {
 			return false;
 		}
 	}
 	return true;
+}
+
+static bool has_seen(const struct sync_flow *sync, struct text serial)
+{
+	return known_has_seen(&sync->known, serial) || seen_has(&sync->seen, serial);
 }
 
 static void page_is_taken(struct sync_flow *sync)
@@ -331,13 +377,16 @@ static void page_is_taken(struct sync_flow *sync)
 
 	sync->machine = sync->attempted;
 	sync->decision = sync->decided;
+	if (fetched) {
+		known_see_page(&sync->known);
+	}
 	remember_written(sync);
 	if (fetched && sync->machine.from_first_page && (!sync->seen_is_open || !remember_seen(sync))) {
 		sync->machine.from_first_page = false;
 	}
-	sync->doubtful = sync->doubtful || (fetched && (flow->page.count == 0 || flow->page.rejected > 0));
+	sync->doubtful = sync->doubtful || (fetched && (devices_of(&flow->page) == 0 || flow->page.rejected > 0));
 	log_event(LOG_INFO, "sync.page", LOG_STRING("tenant", flow->tenant->slug), LOG_STRING("kind", kind),
-		LOG_INT("devices", (int64_t)flow->page.count), LOG_INT("changed", (int64_t)flow->changes.row_count),
+		LOG_INT("devices", (int64_t)devices_of(&flow->page)), LOG_INT("changed", (int64_t)flow->changes.row_count),
 		LOG_INT("events", (int64_t)flow->changes.event_count), LOG_INT("rejected", flow->page.rejected),
 		LOG_BOOL("more", flow->page.more_to_follow), LOG_INT("write_seq", flow->tenant->stream.write_seq),
 		LOG_INT("took_ms", flow->call.took_ms));
@@ -370,7 +419,7 @@ static void count_marks(struct sync_flow *sync)
 	for (size_t i = 0; i < count; i++) {
 		store_device_mark_read(&flow->read, 0, i, &mark);
 		sync->present += mark.gone ? 0 : 1;
-		sync->removals += mark.gone || seen_has(&sync->seen, mark.serial_number) ? 0 : 1;
+		sync->removals += mark.gone || has_seen(sync, mark.serial_number) ? 0 : 1;
 	}
 	if (count > 0) {
 		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
@@ -382,7 +431,7 @@ static void count_marks(struct sync_flow *sync)
 static bool is_nothing_missing(const struct sync_flow *sync)
 {
 	return sync->known_is_read && sync->known.whole && sync->seen_is_open && sync->seen_is_known &&
-		sync->seen.count == sync->known.present;
+		sync->known.seen + sync->seen.count == sync->known.present;
 }
 
 static void begin_counting(struct sync_flow *sync)
@@ -454,7 +503,7 @@ static void take_marks(struct sync_flow *sync)
 	sync->unseen_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		store_device_mark_read(&flow->read, 0, i, &mark);
-		if (!mark.gone && !seen_has(&sync->seen, mark.serial_number)) {
+		if (!mark.gone && !has_seen(sync, mark.serial_number)) {
 			const char *copy = arena_copy(&sync->unseen_texts, mark.serial_number);
 
 			assert(copy != NULL); // UNSEEN_BYTES has room for KNOWN_BATCH of the longest

@@ -7,7 +7,7 @@
 //               the run's next write
 //            2. a page's rows, events and cursor are one transaction, and so is the decision that follows from it
 //            3. while a list is fetched, what is stored is kept in memory (known.h): the fence makes that safe, since nobody else writes.
-//               Only devices that differ are read and sent
+//               Only devices that differ are read and sent; of those with the bytes that they were stored from, Apple's record is not read either
 //            4. a complete list removes what it does not have, unless the brake holds it (brake.h): then it removes nothing
 //            5. between two pages others have their turn (page_turn.h)
 //            6. no page is believed before the identity behind its session has been compared with the pinned one
@@ -35,10 +35,14 @@ struct sync_flow {
 	struct page_item *differing; // from what is known to be stored; those of a list by serial number
 	struct seen seen; // of the generation that is being fetched
 	bool seen_is_open;
-	bool seen_is_known; // everything in it is present in `known`
+	bool seen_is_known; // everything that was seen is present in `known`, where that is noted, and not in `seen`
 	struct known known; // of what is stored, while a list is fetched
+	struct apple_listing listing;
 	bool known_is_open;
 	bool known_is_read; // to its end
+	struct text *relisted; // devices of the page that are stored as they are, and were listed with other bytes,
+	int64_t *list_hashes;  // with these hashes
+	size_t relisted_count;
 	size_t asked_for; // rows of the page that are read
 	size_t decided_about; // how many differ: their guards are read,
 	bool asks_facts;      // and facts

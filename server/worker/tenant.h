@@ -164,7 +164,8 @@ struct tenant {
 	enum sync_reason reason; // of the last decision to wait, this run's or the stored one
 	char error_text[401];
 	char apple_error[APPLE_ERROR_MAX + 1];
-	bool counts_changed;
+	bool counts_changed;     // rows, or what was delivered
+	bool must_count;         // how many devices there are, are held, or have their profile: it may be another number
 	bool alerts_are_open;    // any, when the client was loaded
 	bool events_wait;        // to be delivered, or did when the client was loaded
 	int64_t loaded_write_seq;

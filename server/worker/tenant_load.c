@@ -104,6 +104,7 @@ static void read_status(struct tenant *tenant, const struct run_row *run)
 	const struct tenant_status_row *status = &run->status;
 
 	tenant->counts_changed = status->event_seq != tenant->stream.event_seq;
+	tenant->must_count = tenant->counts_changed;
 	tenant->events_wait = status->announced_seq != status->event_seq;
 	tenant->loaded_write_seq = tenant->stream.write_seq;
 	tenant->token_facts = store_token_facts(&run->tenant, status);

@@ -312,7 +312,8 @@ class Installation:
         return self.number("select pg_current_wal_lsn() - '0/0'::pg_lsn")
 
     def begin(self):
-        return self.cpu(), self.wal(), time.monotonic()
+        wal = self.wal()  # asking costs, too
+        return self.cpu(), wal, time.monotonic()
 
     def used_since(self, begin):
         seconds = time.monotonic() - begin[2]

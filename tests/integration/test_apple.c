@@ -5,6 +5,7 @@
 #include "support/apple_script.h"
 #include "support/cmocka_all.h"
 
+#include "depbroker/digest.h"
 #include "tenants/oauth.h"
 
 #include <stdio.h>
@@ -94,18 +95,21 @@ static void a_stored_session_is_used_without_signing_in(void **state)
 	struct apple_script script;
 	struct apple_trial trial;
 	struct apple_page page;
+	unsigned char digest[SHA256_SIZE];
 
 	(void)state;
+	sha256(digest, &(struct digest_part){ PAGE, sizeof PAGE - 1 }, 1);
 	APPLE_SCRIPT_OPEN(&script, { "POST /server/devices", 200, PAGE, NULL }, { "POST /devices/sync", 200, EMPTY_PAGE, NULL });
 	apple_script_signed_in(&script, "stored");
 	script.server.protocol_version = 7;
 	(void)snprintf(script.base_url + strlen(script.base_url), 2, "/");
 	apple_trial_init(&trial, &script);
-	APPLE_TRIAL(&trial, apple_fetch_devices(&trial.call, &script.session, TEXT_NONE, 200, &page));
+	APPLE_TRIAL(&trial, apple_fetch_devices(&trial.call, &script.session, TEXT_NONE, 200, NULL, &page));
 	apple_trial_wait(&trial);
 	assert_int_equal(trial.call.op.rc, OK);
 	assert_int_equal(page.count, 1);
 	assert_true(page.more_to_follow && text_equal_string(page.cursor, "c2"));
+	assert_memory_equal(page.digest, digest, sizeof digest); // of what was received
 	assert_string_equal(script.seen[0].body, "{\"limit\":200}");
 	apple_script_check_header(&script, 0, "X-ADM-Auth-Session", "stored");
 	apple_script_check_header(&script, 0, "X-Server-Protocol-Version", "7");
@@ -145,7 +149,7 @@ static void fetch(struct apple_script *script, struct apple_trial *trial, enum e
 	struct apple_page page;
 
 	apple_trial_init(trial, script);
-	APPLE_TRIAL(trial, apple_fetch_devices(&trial->call, &script->session, TEXT("c1"), 1000, &page));
+	APPLE_TRIAL(trial, apple_fetch_devices(&trial->call, &script->session, TEXT("c1"), 1000, NULL, &page));
 	apple_trial_wait(trial);
 	if (trial->call.op.rc != expected) {
 		fail_msg("%s (%s) and not %s", err_name(trial->call.op.rc), trial->call.op.fault.text, err_name(expected));

@@ -173,7 +173,7 @@ static enum err outcome(struct meeting *meeting)
 
 static enum err fetch(struct meeting *meeting, struct apple_page *page, struct text cursor, unsigned limit)
 {
-	apple_fetch_devices(&meeting->call, &meeting->session, cursor, limit, page);
+	apple_fetch_devices(&meeting->call, &meeting->session, cursor, limit, NULL, page);
 	return outcome(meeting);
 }
 

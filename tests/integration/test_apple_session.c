@@ -20,7 +20,7 @@ static void pair_start(struct pair *pair)
 {
 	for (int i = 0; i < 2; i++) {
 		apple_trial_init(&pair->trials[i], &pair->script);
-		APPLE_TRIAL(&pair->trials[i], apple_fetch_devices(&pair->trials[i].call, &pair->script.session, TEXT_NONE, 1000,
+		APPLE_TRIAL(&pair->trials[i], apple_fetch_devices(&pair->trials[i].call, &pair->script.session, TEXT_NONE, 1000, NULL,
 			&pair->pages[i]));
 	}
 }
@@ -239,7 +239,7 @@ static void silence_is_a_timeout_and_a_closed_connection_a_network_error(void **
 	apple_script_signed_in(&script, "SECRET");
 	apple_trial_init(&trial, &script);
 	trial.call.timeout_ms = 50;
-	APPLE_TRIAL(&trial, apple_fetch_devices(&trial.call, &script.session, TEXT_NONE, 1, &page));
+	APPLE_TRIAL(&trial, apple_fetch_devices(&trial.call, &script.session, TEXT_NONE, 1, NULL, &page));
 	apple_trial_wait(&trial);
 	assert_int_equal(trial.call.op.rc, ERR_TIMEOUT);
 	assert_int_equal(trial.call.status, 0);
@@ -247,7 +247,7 @@ static void silence_is_a_timeout_and_a_closed_connection_a_network_error(void **
 	assert_string_equal(script.session.token, "SECRET");
 
 	trial.call.timeout_ms = 20000;
-	APPLE_TRIAL(&trial, apple_fetch_devices(&trial.call, &script.session, TEXT_NONE, 1, &page));
+	APPLE_TRIAL(&trial, apple_fetch_devices(&trial.call, &script.session, TEXT_NONE, 1, NULL, &page));
 	apple_script_wait_for_step(&script, 1);
 	raw_finish(script.seen[1].connection);
 	apple_trial_wait(&trial);

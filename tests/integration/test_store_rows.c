@@ -205,7 +205,7 @@ static struct device_row full_device(struct text serial, int64_t instance_id)
 			.device_assigned_by = TEXT("b@example.com"), .profile_assign_time_us = MOMENT, .profile_push_time_us = MOMENT + 1,
 			.device_assigned_date_us = MOMENT + 2, .mdm_migration_deadline_us = MOMENT + 3, .op_date_us = MOMENT + 4,
 			.operation = DEVICE_MODIFIED, .response_status = TEXT("SUCCESS"), .extra = TEXT("{\"a\": [1,  2]}"),
-			.fingerprint = { 0, 1, 2, 0xff, '\\', '\'', 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 },
+			.fingerprint = { 0, 1, 2, 0xff, '\\', '\'', 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }, .list_hash = UINT64_MAX - 6,
 		},
 		.gone_at_us = MOMENT + 5, .gone_reason = REMOVAL_UNLISTED, .gone_seq = 11, .instance_id = instance_id, .rules_version = 6, .assign_state = ASSIGN_THROTTLED,
 		.assign_at_us = MOMENT + 7, .assign_attempts = 8, .assigned_profile_uuid = TEXT("p"), .first_seen_at_us = MOMENT + 9,
@@ -243,6 +243,7 @@ static void same_device(const struct device_row *a, const struct device_row *b)
 	assert_int_equal(a->apple.mdm_migration_deadline_us, b->apple.mdm_migration_deadline_us);
 	assert_int_equal(a->apple.op_date_us, b->apple.op_date_us);
 	assert_memory_equal(a->apple.fingerprint, b->apple.fingerprint, DEVICE_FINGERPRINT_SIZE);
+	assert_true(a->apple.list_hash == b->apple.list_hash);
 	assert_int_equal(a->gone_at_us, b->gone_at_us);
 	assert_int_equal(a->gone_reason, b->gone_reason);
 	assert_int_equal(a->gone_seq, b->gone_seq);
@@ -268,6 +269,35 @@ static void put_devices(int64_t tenant_id, const struct device_row *rows, size_t
 
 	(void)store_device_put(begin(&call, store_worker(tenant_id)), tenant_id, rows, count);
 	run_and_end(&call, &world);
+}
+
+static void what_a_device_was_listed_with_is_written_alone(void **state)
+{
+	const int64_t tenant_id = fresh_tenant();
+	struct device_row gone = empty_device(TEXT("B2"));
+	const struct text serials[] = { TEXT("A1"), TEXT("B2"), TEXT("none") };
+	const int64_t hashes[] = { INT64_MIN, 5, 6 };
+	struct device_mark mark;
+	struct device_row row;
+	struct pg_call call;
+
+	(void)state;
+	gone.gone_at_us = MOMENT;
+	put_devices(tenant_id, (const struct device_row[]){ empty_device(TEXT("A1")), gone }, 2);
+	store_device_list_hashes(begin(&call, store_worker(tenant_id)), tenant_id, serials, hashes, 3);
+	run_and_end(&call, &world);
+	(void)store_device_fingerprints(begin(&call, store_worker(tenant_id)), tenant_id, TEXT_NONE, 10);
+	(void)store_device_by_serials(&call.transaction, tenant_id, serials, 1);
+	run(&call, &world);
+	store_device_mark_read(&call.transaction, 0, 0, &mark);
+	assert_true(mark.list_hash == (uint64_t)INT64_MIN && !mark.gone);
+	store_device_mark_read(&call.transaction, 0, 1, &mark);
+	assert_true(mark.list_hash == 0 && mark.gone);
+	store_device_read(&call.transaction, 1, 0, &row);
+	assert_true(row.apple.list_hash == (uint64_t)INT64_MIN);
+	row.apple.list_hash = 0;
+	same_device(&row, &(struct device_row[]){ empty_device(TEXT("A1")) }[0]);
+	end(&call);
 }
 
 static void devices_come_back(void **state)
@@ -1411,6 +1441,7 @@ int main(void)
 		cmocka_unit_test(a_client_is_pinned_to_one_server),
 		cmocka_unit_test(lists_of_clients_are_by_slug_and_in_pages),
 		cmocka_unit_test(devices_come_back),
+		cmocka_unit_test(what_a_device_was_listed_with_is_written_alone),
 		cmocka_unit_test(new_devices_come_back_whatever_they_have_in_common),
 		cmocka_unit_test(a_device_that_is_there_is_not_inserted),
 		cmocka_unit_test(a_device_goes_to_no_other_clients_instance),

@@ -5,11 +5,13 @@
 
 #include "apple/apple_gate.h"
 #include "tenants/device.h"
+#include "tenants/seen.h"
 
 #include <assert.h>
 #include <string.h>
 
 enum { TIMEOUT_MS = 60000 };
+enum { SPELT_OTHERWISE = 5 }; // percent of the pages of lists
 
 // --- the way there and back ---
 
@@ -112,6 +114,40 @@ static void ask(struct sim_call *at, bool signing_in)
 	sim_at(sim.now_us + way_us(), NULL, on_request, at);
 }
 
+// What apple_list.c does: here a record's fingerprint stands for its bytes, which now and then are others.
+static uint64_t list_hash_of(const struct apple_listing *listing, const struct device_record *record, unsigned char spelling)
+{
+	unsigned char bytes[DEVICE_FINGERPRINT_SIZE + 1];
+
+	memcpy(bytes, record->fingerprint, sizeof record->fingerprint);
+	bytes[DEVICE_FINGERPRINT_SIZE] = spelling;
+	return keyed_hash_of_long(listing->key, (struct text){ (const char *)bytes, sizeof bytes }) | 1;
+}
+
+static void leave_out_listed(struct apple_page *page, const struct apple_listing *listing)
+{
+	const unsigned char spelling = sim_chance(SPELT_OTHERWISE) ? 1 : 0;
+	size_t left = 0;
+
+	known_drop_page(listing->known);
+	for (size_t i = 0; i < page->count; i++) {
+		page->devices[i].list_hash = list_hash_of(listing, &page->devices[i], spelling);
+	}
+	for (size_t i = 0; i < page->count; i++) {
+		const struct device_record record = page->devices[i];
+
+		if (!known_add_listed(listing->known, record.serial_number, record.list_hash)) {
+			page->devices[left++] = record;
+		}
+	}
+	for (size_t i = 0; i < left; i++) {
+		LAW(!known_is_in_page(listing->known, page->devices[i].serial_number), "a page has device %.*s twice, and it is not the same",
+			TEXT_ARGS(page->devices[i].serial_number));
+	}
+	page->count = left;
+	page->unchanged = listing->known->page_count;
+}
+
 static void take_page(const struct sim_call *at)
 {
 	struct apple_page *page = at->out;
@@ -123,6 +159,9 @@ static void take_page(const struct sim_call *at)
 	}
 	page->cursor = at->new_cursor;
 	page->more_to_follow = at->more;
+	if (at->what == FETCH) {
+		leave_out_listed(page, at->call->listing);
+	}
 }
 
 static void take_answer(const struct sim_call *at)
@@ -391,11 +430,18 @@ void apple_account(struct apple_call *call, struct apple_session *session, struc
 	go(prepare(call, session, ACCOUNT, out));
 }
 
-void apple_fetch_devices(struct apple_call *call, struct apple_session *session, struct text cursor, unsigned limit, struct apple_page *out)
+void apple_listing_init(struct apple_listing *listing, struct known *known, int64_t tenant_id)
+{
+	*listing = (struct apple_listing){ .known = known, .key = { 1, (uint64_t)tenant_id } };
+}
+
+void apple_fetch_devices(struct apple_call *call, struct apple_session *session, struct text cursor, unsigned limit,
+	struct apple_listing *listing, struct apple_page *out)
 {
 	struct sim_call *at = prepare(call, session, FETCH, out);
 
 	(void)limit;
+	call->listing = listing;
 	*out = (struct apple_page){ 0 };
 	at->cursor = sim_keep(cursor);
 	go(at);

@@ -208,6 +208,18 @@ void sim_put_devices(const struct sim_transaction *transaction, struct sim_tenan
 	}
 }
 
+void sim_put_list_hashes(struct sim_tenant *tenant, const struct sim_op *op)
+{
+	const struct device_mark *marks = op->in;
+
+	for (size_t i = 0; i < op->in_count; i++) {
+		struct sim_device *device = &tenant->devices[sim_device_number(tenant, marks[i].serial_number)];
+
+		LAW(sim_is_present(device), "device %.*s is as it is listed, and not there", TEXT_ARGS(marks[i].serial_number));
+		device->row.apple.list_hash = marks[i].list_hash;
+	}
+}
+
 void sim_device_tell(struct sim_tenant *tenant, const struct stored_event *event)
 {
 	struct sim_device *device = &tenant->devices[sim_device_number(tenant, event->event.serial_number)];

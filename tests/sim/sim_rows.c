@@ -320,7 +320,7 @@ static bool writes(enum op_kind kind)
 		[OP_SECRET_PUT] = true, [OP_SECRET_DELETE] = true, [OP_QUARANTINE] = true, [OP_STATUS] = true, [OP_QUIET_STATUS] = true,
 		[OP_ALERT] = true, [OP_TOLD] = true, [OP_REMOVALS] = true, [OP_REROUTE_PUT] = true, [OP_REROUTE_DELETE] = true,
 		[OP_REPLACEMENT_NOTE] = true, [OP_REPLACEMENT_PUT] = true, [OP_ENROLMENT_PUT] = true, [OP_ENROLMENT_SUPERSEDE] = true,
-		[OP_ENROLMENT_DONE] = true, [OP_ENROLMENT_REVIEW] = true, [OP_CLAIMS] = true,
+		[OP_ENROLMENT_DONE] = true, [OP_ENROLMENT_REVIEW] = true, [OP_CLAIMS] = true, [OP_LIST_HASHES] = true,
 		[OP_JOB_ANSWERED] = true,
 	};
 
@@ -402,6 +402,7 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_ADVANCE: advance(transaction->life, op->in, tenant); break;
 	case OP_REMOVALS: sim_put_removals(op, tenant); break;
 	case OP_DEVICE_PUT: sim_put_devices(transaction, tenant, op); break;
+	case OP_LIST_HASHES: sim_put_list_hashes(tenant, op); break;
 	case OP_ROUTING:
 	case OP_FACTS:
 	case OP_REROUTES:

@@ -90,7 +90,21 @@ void store_device_mark_read(const struct pg_transaction *t, unsigned statement, 
 
 	out->serial_number = device->apple.serial_number;
 	memcpy(out->fingerprint, device->apple.fingerprint, sizeof out->fingerprint);
+	out->list_hash = device->apple.list_hash;
 	out->gone = device->gone_at_us != INSTANT_NONE;
+}
+
+void store_device_list_hashes(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *hashes, size_t count)
+{
+	struct sim_op *op = sim_add(t, OP_LIST_HASHES);
+	struct device_mark *copies = sim_take(count * sizeof *copies);
+
+	(void)tenant_id;
+	for (size_t i = 0; i < count; i++) {
+		copies[i] = (struct device_mark){ .serial_number = sim_keep(serials[i]), .list_hash = (uint64_t)hashes[i] };
+	}
+	op->in = copies;
+	op->in_count = count;
 }
 
 unsigned store_device_list(struct pg_transaction *t, int64_t tenant_id, struct text after, bool with_gone, int64_t instance_id, int limit)

@@ -10,7 +10,7 @@ enum { LOCKED_PERCENT = 2 };     // of rows that are passed over
 
 enum op_kind {
 	OP_NODE_BEAT, OP_NODE_RELEASE, OP_NODE_CRASHED, OP_DUE_CLAIM, OP_NOTHING, OP_NUMBER, OP_STREAM_TAKE, OP_STREAM_TAKE_DUE, OP_STREAM_SELECT, OP_DUE_SELECT,
-	OP_HAND_OVER, OP_RUN_ROW, OP_SECRETS, OP_INSTANCES, OP_PROFILES, OP_POSITIONS, OP_NEXT_ASSIGN, OP_ADVANCE, OP_REQUIRE, OP_LEDGER, OP_DEVICE_PUT,
+	OP_HAND_OVER, OP_RUN_ROW, OP_SECRETS, OP_INSTANCES, OP_PROFILES, OP_POSITIONS, OP_NEXT_ASSIGN, OP_ADVANCE, OP_REQUIRE, OP_LEDGER, OP_DEVICE_PUT, OP_LIST_HASHES,
 	OP_BY_SERIALS, OP_FINGERPRINTS, OP_DEVICE_LIST, OP_TO_ASSIGN, OP_EVENT_INSERT, OP_EVENT_TO_DELIVER, OP_SETTLE, OP_DISABLE, OP_ENDPOINT_SLOW, OP_ENDPOINT_SUCCEEDED,
 	OP_PROFILE_PUT, OP_PROFILE_FORGET, OP_SECRET_PUT, OP_SECRET_DELETE, OP_QUARANTINE, OP_STATUS, OP_QUIET_STATUS,
 	OP_ALERT, OP_TOLD, OP_REMOVALS,
@@ -116,6 +116,7 @@ size_t sim_device_number(const struct sim_tenant *tenant, struct text serial);
 bool sim_is_present(const struct sim_device *device);
 void sim_put_removals(const struct sim_op *op, struct sim_tenant *tenant);
 void sim_put_devices(const struct sim_transaction *transaction, struct sim_tenant *tenant, const struct sim_op *op);
+void sim_put_list_hashes(struct sim_tenant *tenant, const struct sim_op *op);
 void sim_device_tell(struct sim_tenant *tenant, const struct stored_event *event);
 void sim_devices_check_history(const struct sim_transaction *transaction, struct sim_tenant *tenant);
 

@@ -4,7 +4,6 @@
 #include "apple/apple.h"
 
 #include "apple/apple_extra.h"
-#include "depbroker/digest.h"
 #include "support/apple_laws.h"
 #include "support/cmocka_all.h"
 #include "support/vectors.h"
@@ -140,24 +139,6 @@ static void records_of_newer_protocols_keep_what_is_new(void **state)
 	assert_text(page.devices[4].extra, "{\"is_replacement_device\":true}");
 	assert_instant(page.devices[4].mdm_migration_deadline_us, "2026-02-01T00:00:00Z");
 	assert_text(page.devices[4].asset_tag, "");
-	apple_page_fini(&page);
-}
-
-static void the_page_is_named_by_the_hash_of_the_answer(void **state)
-{
-	static const char json[] = "{\"cursor\":\"\\u0063\",\"more_to_follow\":true}";
-	unsigned char expected[SHA256_SIZE];
-	struct apple_page page;
-
-	(void)state;
-	sha256(expected, &(struct digest_part){ json, sizeof json - 1 }, 1);
-	assert_int_equal(parse(&page, json), OK);
-	assert_memory_equal(page.digest, expected, sizeof expected);
-	assert_text(page.cursor, "c");
-	apple_page_fini(&page);
-	assert_int_equal(parse(&page, "["), ERR_BAD_ANSWER);
-	sha256(expected, &(struct digest_part){ "[", 1 }, 1);
-	assert_memory_equal(page.digest, expected, sizeof expected);
 	apple_page_fini(&page);
 }
 
@@ -697,7 +678,6 @@ int main(void)
 		cmocka_unit_test(device_details_of_the_live_service_are_read_whole),
 		cmocka_unit_test(an_empty_page_still_moves_the_cursor),
 		cmocka_unit_test(records_of_newer_protocols_keep_what_is_new),
-		cmocka_unit_test(the_page_is_named_by_the_hash_of_the_answer),
 		cmocka_unit_test(a_serial_number_is_made_canonical_or_its_record_is_parked),
 		cmocka_unit_test(a_parked_record_is_shown_as_far_as_it_can_be),
 		cmocka_unit_test(a_parked_record_is_cut_between_characters),

@@ -55,7 +55,7 @@ static void it_agrees_with_a_naive_table(void **state)
 			if (random_chance(50)) {
 				const bool gone = random_chance(20);
 
-				known_put(&known, serial_of(spelling, serial), fingerprint, gone);
+				known_put(&known, serial_of(spelling, serial), fingerprint, which + 1, gone);
 				stored[serial] = gone ? -1 : (int)which;
 				LAW(known.present == count_present(stored));
 			} else {
@@ -76,14 +76,80 @@ static void beyond_its_budget_it_knows_nothing_for_sure(void **state)
 
 	(void)state;
 	fingerprint_of(fingerprint, 0);
-	known_init(&known, key, 128 * sizeof(struct known_slot));
+	known_init(&known, key, 128 * (sizeof(struct known_slot) + 1));
 	for (uint64_t i = 0; i < 65; i++) {
 		assert_int_equal(known_ask(&known, serial_of(spelling, i), fingerprint), KNOWN_NEW);
-		known_put(&known, serial_of(spelling, i), fingerprint, false);
+		known_put(&known, serial_of(spelling, i), fingerprint, 1, false);
+		assert_true(i != 5 || known_see(&known, serial_of(spelling, i)));
 	}
 	assert_true(known.capacity <= 128);
 	for (uint64_t i = 0; i < 200; i++) {
 		assert_int_equal(known_ask(&known, serial_of(spelling, i), fingerprint), KNOWN_PERHAPS);
+		assert_false(known_add_listed(&known, serial_of(spelling, i), 1));
+		assert_int_equal(known_has_seen(&known, serial_of(spelling, i)), i == 5); // that is no matter of being whole
+	}
+}
+
+// What a list has shown, beside naive sets: of pages that are applied or dropped, and of devices that are read.
+static void what_was_seen_agrees_with_naive_sets(void **state)
+{
+	(void)state;
+	for (size_t number = 0; number < 300; number++) {
+		struct known known CLEANUP(known_fini);
+		bool seen[SERIALS] = { false }, in_page[SERIALS] = { false };
+		uint64_t hashes[SERIALS] = { 0 };
+		char spelling[24];
+
+		random_case("test_known", number);
+		known_init(&known, key, 1 << 20);
+		for (int i = 0; i < 1000; i++) {
+			const uint64_t serial = random_below(SERIALS), hash = 1 + random_below(3);
+			const struct text text = serial_of(spelling, serial);
+			unsigned char fingerprint[DEVICE_FINGERPRINT_SIZE];
+
+			fingerprint_of(fingerprint, hash);
+			if (random_chance(60)) {
+				const bool listed = hashes[serial] == hash;
+
+				LAW(known_has_list_hash(&known, text, hash) == listed);
+				LAW(known_add_listed(&known, text, hash) == listed);
+				in_page[serial] = in_page[serial] || listed;
+				LAW(known_is_in_page(&known, text) == in_page[serial]);
+				continue;
+			}
+			const bool applied = random_chance(50);
+
+			for (size_t j = 0; j < SERIALS; j++) {
+				seen[j] = seen[j] || (applied && in_page[j]);
+			}
+			memset(in_page, 0, sizeof in_page);
+			if (applied) {
+				known_see_page(&known);
+			} else {
+				known_drop_page(&known);
+			}
+			const bool gone = random_chance(10);
+
+			known_put(&known, text, fingerprint, hash, gone);
+			hashes[serial] = gone ? 0 : hash;
+			if (random_chance(50)) {
+				LAW(known_see(&known, text));
+				seen[serial] = true;
+			}
+			LAW(known_has_seen(&known, text) == seen[serial]);
+			if (random_chance(1)) {
+				known_forget_seen(&known);
+				memset(seen, 0, sizeof seen);
+			}
+		}
+		size_t count = 0;
+
+		for (size_t j = 0; j < SERIALS; j++) {
+			count += seen[j] ? 1 : 0;
+			LAW(known_has_seen(&known, serial_of(spelling, j)) == seen[j]);
+		}
+		LAW(known.seen == count);
+		LAW(!known_see(&known, TEXT("never put")));
 	}
 }
 
@@ -91,6 +157,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_agrees_with_a_naive_table),
+		cmocka_unit_test(what_was_seen_agrees_with_naive_sets),
 		cmocka_unit_test(beyond_its_budget_it_knows_nothing_for_sure),
 	};
 
