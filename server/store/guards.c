@@ -11,7 +11,7 @@
 
 #define CLAIM                                                                                               \
 	"insert into depbroker.serial_claims as c (tenant_id, serial_number, claimed_at, assigned_at, gone_at)"    \
-	" select $1, n.serial, now(), n.assigned, case when n.gone = 1 then now() end"                            \
+	" select $1, n.serial, now(), coalesce(n.assigned, $5::timestamptz), case when coalesce(n.gone, $6::bigint) = 1 then now() end"  \
 	" from (select unnest($2::text[]) as serial, unnest($3::timestamptz[]) as assigned, unnest($4::bigint[]) as gone) as n"
 
 static void add_claims(struct pg_transaction *t, const char *sql, int64_t tenant_id, const struct serial_claim *claims, size_t count)
@@ -19,14 +19,16 @@ static void add_claims(struct pg_transaction *t, const char *sql, int64_t tenant
 	struct text *serials = allocate_array(count, sizeof *serials);
 	int64_t *assigned = allocate_array(count, sizeof *assigned);
 	int64_t *gone = allocate_array(count, sizeof *gone);
+	struct pg_value values[] = { PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count), [5] = PG_V_INT8(0) };
 
 	for (size_t i = 0; i < count; i++) {
 		serials[i] = claims[i].serial_number;
 		assigned[i] = claims[i].assigned_at_us;
 		gone[i] = claims[i].gone;
 	}
-	(void)PG_ADD(t, sql, PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count),
-		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, assigned, count), PG_V_NUMBERS(PG_INT8_ARRAY, gone, count));
+	store_set_numbers(&values[2], &values[4], PG_TIMESTAMPTZ_ARRAY, assigned, count);
+	store_set_numbers(&values[3], &values[5], PG_INT8_ARRAY, gone, count);
+	(void)pg_add(t, sql, values, sizeof values / sizeof *values);
 	free(serials);
 	free(assigned);
 	free(gone);
@@ -73,13 +75,15 @@ void store_claim_read(const struct pg_transaction *t, unsigned statement, size_t
 
 // --- guards ---
 
+// What is expected is not looked at unless something that is not is to be held.
 unsigned store_guard_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *assigned_us,
 	size_t count)
 {
 	return PG_ADD(t,
-		"select w.serial_number, r.serial_number is not null from unnest($2::text[]) as w (serial_number)"
-		" left join depbroker.rivalled($2::text[], $3::timestamptz[]) as r (serial_number) on r.serial_number = w.serial_number"
-		" where r.serial_number is not null or (" GUARD_UNEXPECTED("w.serial_number") ")",
+		"with rivalled as materialized (select * from depbroker.rivalled($2::text[], $3::timestamptz[]) as r (serial_number))"
+		" select r.serial_number, true from rivalled r"
+		" union all select w.serial_number, false from (select unnest($2::text[]) as serial_number) as w"
+		" where " GUARD_UNEXPECTED("w.serial_number") " and not exists (select from rivalled r where r.serial_number = w.serial_number)",
 		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count),
 		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, assigned_us, assigned_us != NULL ? count : 0));
 }
