@@ -96,24 +96,3 @@ void store_guard_read(const struct pg_transaction *t, unsigned statement, size_t
 	out->reason = next_bool(&at) ? TEXT("another organisation lists this serial number too, and has done so for longer")
 		: TEXT(GUARD_REASON_UNEXPECTED);
 }
-
-// --- the alert ---
-
-void store_held_review(struct pg_transaction *t, int64_t tenant_id)
-{
-	const struct pg_value values[] = { PG_V_INT8(tenant_id) };
-
-	(void)pg_add(t,
-		"insert into depbroker.alerts as a (tenant_id, kind, detail)"
-		" select $1, 'device.held', format('%s devices are held, %s among them.', count(*), min(d.serial_number))"
-		" from depbroker.devices d where d.tenant_id = $1 and d.held_since is not null having count(*) > 0"
-		" on conflict (tenant_id, kind) do update set detail = excluded.detail, last_seen_at = now(), cleared_at = null,"
-		" acked_at = case when a.cleared_at is null and a.detail = excluded.detail then a.acked_at end,"
-		" acked_by = case when a.cleared_at is null and a.detail = excluded.detail then a.acked_by end,"
-		" since = case when a.cleared_at is null then a.since else now() end",
-		values, 1);
-	(void)pg_add(t,
-		"update depbroker.alerts set cleared_at = now() where tenant_id = $1 and kind = 'device.held' and cleared_at is null"
-		" and not exists (select from depbroker.devices d where d.tenant_id = $1 and d.held_since is not null)",
-		values, 1);
-}
