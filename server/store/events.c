@@ -9,12 +9,14 @@
 
 enum { SEQ, AT, TYPE, INSTANCE, LANE, REASON, NUMBER_COLUMNS };
 enum { SERIAL, DEVICE, CHANGES, TEXT_COLUMNS };
+enum { FIRST_TEXT = 1 + NUMBER_COLUMNS, FIRST_ALL = FIRST_TEXT + TEXT_COLUMNS, EVENT_VALUES = FIRST_ALL + NUMBER_COLUMNS };
 
 unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const struct stored_event *events, size_t count)
 {
 	int64_t *numbers = allocate_array(count, NUMBER_COLUMNS * sizeof *numbers);
 	struct text *texts = allocate_array(count, TEXT_COLUMNS * sizeof *texts);
-	size_t reasons = 0, changes = 0; // null in all: their arrays are sent empty, and unnest fills them up
+	struct pg_value values[EVENT_VALUES] = { PG_V_INT8(tenant_id) };
+	size_t changes = 0; // null in all: their array is sent empty, and unnest fills it up
 	unsigned statement;
 
 	for (size_t i = 0; i < count; i++) {
@@ -27,21 +29,23 @@ unsigned store_event_insert(struct pg_transaction *t, int64_t tenant_id, const s
 		texts[SERIAL * count + i] = store_nullable(events[i].event.serial_number);
 		texts[DEVICE * count + i] = store_nullable(events[i].event.device_json);
 		texts[CHANGES * count + i] = store_nullable(events[i].event.changes);
-		reasons = events[i].event.reason != REMOVAL_NONE ? count : reasons;
 		changes = events[i].event.changes.length > 0 ? count : changes;
 	}
-	statement = PG_ADD(t,
-		"insert into depbroker.events (tenant_id, seq, at, type, instance_id, lane, serial_number, device, reason, changes)"
-		" select $1, n.seq, n.at, n.type, nullif(n.instance_id, 0), n.lane, n.serial_number, n.device, nullif(n.reason, 0), n.changes"
-		" from unnest($2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],"
-		" $9::bigint[], $10::text[]) as n (seq, at, type, instance_id, lane, serial_number, device, reason, changes)",
-		PG_V_INT8(tenant_id), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + SEQ * count, count),
-		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, numbers + AT * count, count),
-		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + TYPE * count, count),
-		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + INSTANCE * count, count),
-		PG_V_NUMBERS(PG_INT8_ARRAY, numbers + LANE * count, count), PG_V_TEXTS(PG_TEXT_ARRAY, texts + SERIAL * count, count),
-		PG_V_TEXTS(PG_TEXT_ARRAY, texts + DEVICE * count, count), PG_V_NUMBERS(PG_INT8_ARRAY, numbers + REASON * count, reasons),
-		PG_V_TEXTS(PG_TEXT_ARRAY, texts + CHANGES * count, changes));
+	for (size_t i = 0; i < NUMBER_COLUMNS; i++) {
+		store_set_numbers(&values[1 + i], &values[FIRST_ALL + i], i == AT ? PG_TIMESTAMPTZ_ARRAY : PG_INT8_ARRAY, numbers + i * count, count);
+	}
+	for (size_t i = 0; i < TEXT_COLUMNS; i++) {
+		values[FIRST_TEXT + i] = PG_V_TEXTS(PG_TEXT_ARRAY, texts + i * count, i == CHANGES ? changes : count);
+	}
+	statement = pg_add(t,
+		"insert into depbroker.events (tenant_id, seq, at, type, instance_id, lane, reason, serial_number, device, changes)"
+		" select $1, coalesce(n.seq, $11::bigint), coalesce(n.at, $12::timestamptz), coalesce(n.type, $13::bigint),"
+		" nullif(coalesce(n.instance_id, $14::bigint), 0), coalesce(n.lane, $15::bigint), nullif(coalesce(n.reason, $16::bigint), 0),"
+		" n.serial_number, n.device, n.changes"
+		" from (select unnest($2::bigint[]) as seq, unnest($3::timestamptz[]) as at, unnest($4::bigint[]) as type,"
+		" unnest($5::bigint[]) as instance_id, unnest($6::bigint[]) as lane, unnest($7::bigint[]) as reason, unnest($8::text[]) as serial_number,"
+		" unnest($9::text[]) as device, unnest($10::text[]) as changes) as n",
+		values, EVENT_VALUES);
 	free(numbers);
 	free(texts);
 	return statement;

@@ -11,7 +11,7 @@
 
 #define CLAIM                                                                                               \
 	"insert into depbroker.serial_claims as c (tenant_id, serial_number, claimed_at, assigned_at, gone_at)"    \
-	" select $1, n.serial, now(), n.assigned, case when n.gone = 1 then now() end"                            \
+	" select $1, n.serial, now(), coalesce(n.assigned, $5::timestamptz), case when coalesce(n.gone, $6::bigint) = 1 then now() end"  \
 	" from (select unnest($2::text[]) as serial, unnest($3::timestamptz[]) as assigned, unnest($4::bigint[]) as gone) as n"
 
 static void add_claims(struct pg_transaction *t, const char *sql, int64_t tenant_id, const struct serial_claim *claims, size_t count)
@@ -19,14 +19,16 @@ static void add_claims(struct pg_transaction *t, const char *sql, int64_t tenant
 	struct text *serials = allocate_array(count, sizeof *serials);
 	int64_t *assigned = allocate_array(count, sizeof *assigned);
 	int64_t *gone = allocate_array(count, sizeof *gone);
+	struct pg_value values[] = { PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count), [5] = PG_V_INT8(0) };
 
 	for (size_t i = 0; i < count; i++) {
 		serials[i] = claims[i].serial_number;
 		assigned[i] = claims[i].assigned_at_us;
 		gone[i] = claims[i].gone;
 	}
-	(void)PG_ADD(t, sql, PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count),
-		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, assigned, count), PG_V_NUMBERS(PG_INT8_ARRAY, gone, count));
+	store_set_numbers(&values[2], &values[4], PG_TIMESTAMPTZ_ARRAY, assigned, count);
+	store_set_numbers(&values[3], &values[5], PG_INT8_ARRAY, gone, count);
+	(void)pg_add(t, sql, values, sizeof values / sizeof *values);
 	free(serials);
 	free(assigned);
 	free(gone);
@@ -73,13 +75,15 @@ void store_claim_read(const struct pg_transaction *t, unsigned statement, size_t
 
 // --- guards ---
 
+// What is expected is not looked at unless something that is not is to be held.
 unsigned store_guard_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *assigned_us,
 	size_t count)
 {
 	return PG_ADD(t,
-		"select w.serial_number, r.serial_number is not null from unnest($2::text[]) as w (serial_number)"
-		" left join depbroker.rivalled($2::text[], $3::timestamptz[]) as r (serial_number) on r.serial_number = w.serial_number"
-		" where r.serial_number is not null or (" GUARD_UNEXPECTED("w.serial_number") ")",
+		"with rivalled as materialized (select * from depbroker.rivalled($2::text[], $3::timestamptz[]) as r (serial_number))"
+		" select r.serial_number, true from rivalled r"
+		" union all select w.serial_number, false from (select unnest($2::text[]) as serial_number) as w"
+		" where " GUARD_UNEXPECTED("w.serial_number") " and not exists (select from rivalled r where r.serial_number = w.serial_number)",
 		PG_V_INT8(tenant_id), PG_V_TEXTS(PG_TEXT_ARRAY, serials, count),
 		PG_V_NUMBERS(PG_TIMESTAMPTZ_ARRAY, assigned_us, assigned_us != NULL ? count : 0));
 }
@@ -91,25 +95,4 @@ void store_guard_read(const struct pg_transaction *t, unsigned statement, size_t
 	out->serial_number = next_text(&at);
 	out->reason = next_bool(&at) ? TEXT("another organisation lists this serial number too, and has done so for longer")
 		: TEXT(GUARD_REASON_UNEXPECTED);
-}
-
-// --- the alert ---
-
-void store_held_review(struct pg_transaction *t, int64_t tenant_id)
-{
-	const struct pg_value values[] = { PG_V_INT8(tenant_id) };
-
-	(void)pg_add(t,
-		"insert into depbroker.alerts as a (tenant_id, kind, detail)"
-		" select $1, 'device.held', format('%s devices are held, %s among them.', count(*), min(d.serial_number))"
-		" from depbroker.devices d where d.tenant_id = $1 and d.held_since is not null having count(*) > 0"
-		" on conflict (tenant_id, kind) do update set detail = excluded.detail, last_seen_at = now(), cleared_at = null,"
-		" acked_at = case when a.cleared_at is null and a.detail = excluded.detail then a.acked_at end,"
-		" acked_by = case when a.cleared_at is null and a.detail = excluded.detail then a.acked_by end,"
-		" since = case when a.cleared_at is null then a.since else now() end",
-		values, 1);
-	(void)pg_add(t,
-		"update depbroker.alerts set cleared_at = now() where tenant_id = $1 and kind = 'device.held' and cleared_at is null"
-		" and not exists (select from depbroker.devices d where d.tenant_id = $1 and d.held_since is not null)",
-		values, 1);
 }

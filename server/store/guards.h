@@ -43,6 +43,3 @@ struct guard_row {
 unsigned store_guard_by_serials(struct pg_transaction *t, int64_t tenant_id, const struct text *serials, const int64_t *assigned_us,
 	size_t count);
 void store_guard_read(const struct pg_transaction *t, unsigned statement, size_t row, struct guard_row *out);
-
-// Raises or clears the alert about held devices. Worker scope, in a fenced transaction.
-void store_held_review(struct pg_transaction *t, int64_t tenant_id);

@@ -60,6 +60,22 @@ struct text store_clipped(struct text value, size_t limit)
 	return (struct text){ value.bytes, limit };
 }
 
+void store_set_numbers(struct pg_value *array, struct pg_value *all, enum pg_kind array_kind, const int64_t *numbers, size_t count)
+{
+	const bool is_instant = array_kind == PG_TIMESTAMPTZ_ARRAY;
+	size_t same = 0;
+
+	assert(is_instant || array_kind == PG_INT8_ARRAY);
+	while (same < count && numbers[same] == numbers[0]) {
+		same++;
+	}
+	const bool all_same = count > 0 && same == count;
+	const int64_t value = all_same ? numbers[0] : is_instant ? INSTANT_NONE : 0;
+
+	*array = PG_V_NUMBERS(array_kind, numbers, all_same ? 0 : count);
+	*all = is_instant ? PG_V_INSTANT(value) : PG_V_INT8(value);
+}
+
 struct text next_text(struct columns *at)
 {
 	return pg_text(at->transaction, at->statement, at->row, at->next++);

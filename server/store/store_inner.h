@@ -58,6 +58,10 @@ struct text store_nullable(struct text value);               // NULL when it is 
 struct text store_not_null(struct text value);               // never NULL
 struct text store_clipped(struct text value, size_t limit);  // never NULL; cut between two characters
 
+// A column of numbers as two parameters, the array and the value of all rows, one of which is empty: coalesce(n.column, $all). A column has
+// one value in most pages, and unpacking an array costs more than storing what is in it.
+void store_set_numbers(struct pg_value *array, struct pg_value *all, enum pg_kind array_kind, const int64_t *numbers, size_t count);
+
 // 0 means "never" in plain structs of the core; the column is NULL then.
 static inline int64_t store_instant_or_null(int64_t instant_us)
 {

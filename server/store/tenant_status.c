@@ -16,15 +16,26 @@ unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, 
 		PG_V_INT8(tenant_id), PG_V_TEXT(token_state), PG_V_INSTANT(expires_at_us));
 }
 
-static void count_devices(struct pg_transaction *t, int64_t tenant_id)
+// One look at all of them for what is told of them. Whether a profile is still defined is asked of those only that it matters for.
+static void review_devices(struct pg_transaction *t, int64_t tenant_id)
 {
 	(void)PG_ADD(t,
-		"with defined as (select distinct instance_id, profile_uuid from depbroker.profiles where tenant_id = $1),"
-		" counted as ("
+		"with counted as ("
 		"  select count(*) as devices, count(*) filter (where d.instance_id is null) as held, min(d.held_since) as held_since,"
-		"    count(p.profile_uuid) filter (where d.assign_state = $2 and d.profile_status in ('assigned', 'pushed')) as assigned"
-		"  from depbroker.devices d left join defined p on p.instance_id = d.instance_id and p.profile_uuid = d.profile_uuid"
-		"  where d.tenant_id = $1 and d.gone_at is null)"
+		"    count(d.held_since) as held_ones, min(d.serial_number) filter (where d.held_since is not null) as one_of_them,"
+		"    count(*) filter (where d.assign_state = $2 and d.profile_status in ('assigned', 'pushed') and (d.instance_id, d.profile_uuid) in ("
+		"     select p.instance_id, p.profile_uuid from depbroker.profiles p where p.tenant_id = $1 and p.profile_uuid is not null)) as assigned"
+		"  from depbroker.devices d where d.tenant_id = $1 and d.gone_at is null),"
+		" raised as ("
+		"  insert into depbroker.alerts as a (tenant_id, kind, detail)"
+		"  select $1, 'device.held', format('%s devices are held, %s among them.', c.held_ones, c.one_of_them) from counted c where c.held_ones > 0"
+		"  on conflict (tenant_id, kind) do update set detail = excluded.detail, last_seen_at = now(), cleared_at = null,"
+		"  acked_at = case when a.cleared_at is null and a.detail = excluded.detail then a.acked_at end,"
+		"  acked_by = case when a.cleared_at is null and a.detail = excluded.detail then a.acked_by end,"
+		"  since = case when a.cleared_at is null then a.since else now() end),"
+		" cleared as ("
+		"  update depbroker.alerts set cleared_at = now() from counted c"
+		"  where tenant_id = $1 and kind = 'device.held' and cleared_at is null and c.held_ones = 0)"
 		" update depbroker.tenant_status as s set devices = c.devices, assigned = c.assigned, held = c.held, held_since = c.held_since"
 		" from counted c where s.tenant_id = $1",
 		PG_V_INT8(tenant_id), PG_V_INT8(ASSIGN_SETTLED));
@@ -49,7 +60,7 @@ unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, co
 
 	store_set_status_of_run(values + 1, status);
 	if (count) {
-		count_devices(t, tenant_id);
+		review_devices(t, tenant_id);
 	}
 	return pg_add(t,
 		"with log as (select event_seq from depbroker.sync_stream where tenant_id = $1),"

@@ -126,7 +126,8 @@ unsigned store_tenant_status_token(struct pg_transaction *t, int64_t tenant_id, 
 // Worker scope, with the changes themselves.
 void store_tenant_status_missed(struct pg_transaction *t, int64_t tenant_id, int64_t count);
 void store_tenant_status_assigned(struct pg_transaction *t, int64_t tenant_id, int64_t lag_ms);
-// Worker scope, at the end of a run: counts anew when `count` is set; token_state may be empty: Apple said nothing of it.
+// Worker scope, at the end of a run: when `count` is set, devices are counted anew, and the alert about held ones is raised or cleared;
+// token_state may be empty: Apple said nothing of it.
 // profile_drifts is counted.
 unsigned store_tenant_status_run(struct pg_transaction *t, int64_t tenant_id, const struct tenant_status_row *status, bool count);
 // What people were told last. Worker scope.

@@ -617,9 +617,6 @@ static void build_end(struct fenced_write *write, struct pg_transaction *t)
 	if (must_review_expected(tenant)) {
 		store_expected_review(t, tenant->due.tenant_id, tenant->stream.event_seq);
 	}
-	if (tenant->must_count) {
-		store_held_review(t, tenant->due.tenant_id);
-	}
 	if (session_is_new(tenant)) {
 		put_session(tenant, t);
 	}

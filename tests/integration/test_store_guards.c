@@ -265,7 +265,7 @@ static void review(int64_t tenant_id)
 {
 	struct pg_call call;
 
-	store_held_review(begin(&call, store_worker(tenant_id)), tenant_id);
+	(void)store_tenant_status_run(begin(&call, store_worker(tenant_id)), tenant_id, &(const struct tenant_status_row){ 0 }, true);
 	run_and_end(&call, &world);
 }
 

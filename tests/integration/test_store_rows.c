@@ -383,10 +383,10 @@ static void a_device_goes_to_no_other_clients_instance(void **state)
 	put_devices(tenant_id, rows, 2);
 	rows[0].instance_id = stranger;
 	(void)store_device_put(begin(&call, store_worker(tenant_id)), tenant_id, rows, 2);
-	refuse(&call, &world, ERR_BAD_INPUT);
+	refuse(&call, &world, ERR_DATABASE);
 	rows[0].apple.serial_number = TEXT("C3");
 	insert_devices(&call, tenant_id, rows, 1);
-	refuse(&call, &world, ERR_BAD_INPUT);
+	refuse(&call, &world, ERR_DATABASE);
 }
 
 static void expect_serials(const struct pg_transaction *t, unsigned statement, const char *expected)

@@ -673,7 +673,6 @@ CHANGES(reroute_insert, store_worker, store_reroute_insert(t, tenant_id, (const 
 CHANGES(reroute_delete, store_worker, store_reroute_delete(t, tenant_id, (const struct text[]){ REROUTED }, 1))
 CHANGES(claims_put, store_worker, store_claims_put(t, tenant_id, &(struct serial_claim){ .serial_number = SERIAL, .gone = true }, 1))
 CHANGES(claims_insert, store_worker, store_claims_insert(t, tenant_id, &(struct serial_claim){ .serial_number = TEXT("INSERTED") }, 1))
-CHANGES(held_review, store_worker, store_held_review(t, tenant_id))
 CHANGES(list_hashes, store_worker, store_device_list_hashes(t, tenant_id, (const struct text[]){ SERIAL }, (const int64_t[]){ 5 }, 1))
 CHANGES(pin_put, store_api, store_pins_put(t, tenant_id, &(struct pin_row){ .made_by = TEXT("other") }, (const struct text[]){ SERIAL }, 1))
 CHANGES(pin_delete, store_api, (void)store_pins_delete(t, tenant_id, (const struct text[]){ SERIAL }, 1))
@@ -786,7 +785,7 @@ static const struct function *const functions[] = {
 	&account_select, &routed_by_serials, &instance_device_list, &fact_by_serials, &fact_list, &fact_to_assign, &reroute_list, &pin_select, &pin_list, &device_shown_list, &routed_list, &reroute_insert, &reroute_delete,
 	&approval_insert, &approval_close, &approval_grant, &profile_list, &due_select, &stream_select, &device_by_serials,
 	&device_fingerprints, &device_list, &instance_device_counts, &device_to_assign, &device_to_assign_alike, &event_list, &event_by_serial, &event_to_deliver, &position_list,
-	&attempt_list, &advance, &ledger_insert, &device_put, &device_insert, &claims_put, &claims_insert, &held_review, &list_hashes, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
+	&attempt_list, &advance, &ledger_insert, &device_put, &device_insert, &claims_put, &claims_insert, &list_hashes, &event_insert, &position_settle, &attempt_insert, &endpoint_select,
 	&endpoint_list_with_secrets, &parked_event_list, &endpoint_disable, &endpoint_enable, &endpoint_slow, &endpoint_succeeded, &parked_event_insert,
 	 &tenant_profile_select, &tenant_profile_versions, &instance_profile_versions, &definition_list, &profile_to_check,
 	&template_done, &definition_begin, &definition_withdraw, &definition_taken, &definition_end_waits, &definition_lost, &profile_put, &profile_checked, &profile_forget,
@@ -1025,7 +1024,7 @@ static void references_do_not_leave_the_client(void **state)
 
 	(void)state;
 	(void)store_device_put(begin(&call, store_worker(stranger)), stranger, &device, 1);
-	refuse(&call, &world, ERR_BAD_INPUT);
+	refuse(&call, &world, ERR_DATABASE); // a wall, and no reference
 	store_pins_put(begin(&call, store_api(stranger)), stranger, &(struct pin_row){ .instance_id = INSTANCE, .made_by = TEXT("key") }, (const struct text[]){ SERIAL }, 1);
 	refuse(&call, &world, ERR_BAD_INPUT);
 	(void)store_profile_put(begin(&call, store_worker(stranger)), stranger, &profile);

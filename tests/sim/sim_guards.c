@@ -241,12 +241,6 @@ void store_guard_read(const struct pg_transaction *t, unsigned statement, size_t
 	memcpy(out, sim_row_of(t, statement, row), sizeof *out);
 }
 
-void store_held_review(struct pg_transaction *t, int64_t tenant_id)
-{
-	(void)tenant_id;
-	(void)sim_add_simple(t, OP_NOTHING);
-}
-
 // --- laws ---
 
 // Before the row is written. What arrives, and what a guard holds, goes on only when this run has asked the guards, and none held it.
