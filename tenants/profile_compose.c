@@ -61,7 +61,6 @@ static enum err collect(struct collected *variables, const struct profile_parts 
 	struct text rest = parts->labels;
 	struct text line;
 
-	*variables = (struct collected){ .count = 0 };
 	add(variables, TEXT("tenant.slug"), parts->tenant_slug);
 	add(variables, TEXT("tenant.name"), parts->tenant_name);
 	add(variables, TEXT("tenant.technical_contact"), parts->technical_contact);

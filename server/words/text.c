@@ -324,11 +324,11 @@ void buffer_add_hex(struct buffer *buffer, const void *bytes, size_t length)
 {
 	static const char digits[] = "0123456789abcdef";
 	const unsigned char *in = bytes;
+	char *at = buffer_extend(buffer, 2 * length);
 
-	for (size_t i = 0; i < length; i++) {
-		const char pair[2] = { digits[in[i] >> 4], digits[in[i] & 15] };
-
-		buffer_add(buffer, pair, sizeof pair);
+	for (size_t i = 0; at != NULL && i < length; i++) {
+		*at++ = digits[in[i] >> 4];
+		*at++ = digits[in[i] & 15];
 	}
 }
 
@@ -337,19 +337,17 @@ static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 void buffer_add_base64(struct buffer *buffer, const void *bytes, size_t length)
 {
 	const unsigned char *in = bytes;
+	char *out = buffer_extend(buffer, (length + 2) / 3 * 4);
 
-	for (size_t at = 0; at < length; at += 3) {
+	for (size_t at = 0; out != NULL && at < length; at += 3) {
 		const size_t left = length - at;
 		const uint32_t group = (uint32_t)in[at] << 16 | (left > 1 ? (uint32_t)in[at + 1] << 8 : 0) |
 			(left > 2 ? in[at + 2] : 0u);
-		const char four[4] = {
-			base64_alphabet[group >> 18 & 63],
-			base64_alphabet[group >> 12 & 63],
-			left > 1 ? base64_alphabet[group >> 6 & 63] : '=',
-			left > 2 ? base64_alphabet[group & 63] : '=',
-		};
 
-		buffer_add(buffer, four, sizeof four);
+		*out++ = base64_alphabet[group >> 18 & 63];
+		*out++ = base64_alphabet[group >> 12 & 63];
+		*out++ = left > 1 ? base64_alphabet[group >> 6 & 63] : '=';
+		*out++ = left > 2 ? base64_alphabet[group & 63] : '=';
 	}
 }
 

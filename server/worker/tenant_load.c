@@ -306,7 +306,7 @@ static enum err read_rules(struct tenant *tenant, const struct rules_row *row, s
 			.state = tenant->instances[i].state };
 	}
 	tenant->rules_version = row->version;
-	tenant->rules = ruleset_read(row->document, instances, tenant->instance_count, RULESET_IN_FORCE);
+	tenant->rules = ruleset_read(row->document, instances, tenant->instance_count, RULESET_DECIDES);
 	if (!ruleset_is_valid(tenant->rules)) {
 		return fault_set(fault, ERR_BUG, "the stored rules of version %lld cannot be read", (long long)row->version);
 	}

@@ -167,20 +167,26 @@ static bool is_before(const struct event *a, const struct event *b)
 	return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
 }
 
+// There, or above it.
+static void put_at(size_t at, const struct event *event)
+{
+	while (at > 0 && is_before(event, &loops.heap[(at - 1) / 2])) {
+		loops.heap[at] = loops.heap[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	loops.heap[at] = *event;
+}
+
 static void push(struct event event)
 {
-	size_t at = loops.count++;
+	const size_t at = loops.count++;
 
 	if (loops.count > loops.room) {
 		loops.room = loops.room > 0 ? loops.room * 2 : 1024;
 		loops.heap = realloc(loops.heap, loops.room * sizeof *loops.heap);
 		assert(loops.heap != NULL);
 	}
-	while (at > 0 && is_before(&event, &loops.heap[(at - 1) / 2])) {
-		loops.heap[at] = loops.heap[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	loops.heap[at] = event;
+	put_at(at, &event);
 }
 
 static struct event pop(void)
@@ -189,17 +195,12 @@ static struct event pop(void)
 	const struct event last = loops.heap[--loops.count];
 	size_t at = 0;
 
-	for (size_t child = 1; child < loops.count; child = 2 * at + 1) {
-		if (child + 1 < loops.count && is_before(&loops.heap[child + 1], &loops.heap[child])) {
-			child++;
-		}
-		if (!is_before(&loops.heap[child], &last)) {
-			break;
-		}
+	for (size_t child = 1; child < loops.count; child = 2 * at + 1) { // what was last belongs far down: the gap goes there first
+		child += child + 1 < loops.count && is_before(&loops.heap[child + 1], &loops.heap[child]) ? 1 : 0;
 		loops.heap[at] = loops.heap[child];
 		at = child;
 	}
-	loops.heap[at] = last;
+	put_at(at, &last);
 	return first;
 }
 

@@ -108,6 +108,9 @@ struct text sim_keep(struct text text)
 	if (text.length == 0) {
 		return TEXT("");
 	}
+	if (sim.life != NULL && text_equal(text, sim_node_id(sim.life))) { // as in every statement
+		return sim_node_id(sim.life);
+	}
 	if (text.length > 64) { // events' bodies: each another one
 		return copy_of(text);
 	}
