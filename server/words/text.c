@@ -58,6 +58,16 @@ bool text_next(struct text *rest, char separator, struct text *part)
 	return part->bytes != NULL;
 }
 
+void text_put(char *out, size_t size, struct text t)
+{
+	const size_t length = t.length < size ? t.length : size - 1;
+
+	if (length > 0) {
+		memcpy(out, t.bytes, length);
+	}
+	out[length] = '\0';
+}
+
 struct text text_trim(struct text t)
 {
 	while (t.length > 0 && is_blank(t.bytes[0])) {
@@ -397,14 +407,13 @@ char *buffer_take(struct buffer *buffer)
 
 static int base64_value(char c)
 {
-	if (c >= 'A' && c <= 'Z') {
-		return c - 'A';
-	} else if (c >= 'a' && c <= 'z') {
-		return c - 'a' + 26;
-	} else if (c >= '0' && c <= '9') {
-		return c - '0' + 52;
-	}
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
+	static const signed char values[128] = { // and one: 0 is no digit
+		['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+		['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52,
+		['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, ['+'] = 63, ['/'] = 64,
+	};
+
+	return (unsigned char)c < sizeof values ? values[(unsigned char)c] - 1 : -1;
 }
 
 static void cut(struct buffer *buffer, size_t length)
@@ -447,12 +456,11 @@ bool base64_decode(struct buffer *out, struct text in)
 
 static int hex_value(char c)
 {
-	if (c >= '0' && c <= '9') {
-		return c - '0';
-	} else if (c >= 'a' && c <= 'f') {
-		return c - 'a' + 10;
-	}
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	static const signed char values[128] = { // and one: 0 is no digit
+		['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ['A'] = 11, 12, 13, 14, 15, 16, ['a'] = 11, 12, 13, 14, 15, 16,
+	};
+
+	return (unsigned char)c < sizeof values ? values[(unsigned char)c] - 1 : -1;
 }
 
 bool hex_decode(struct buffer *out, struct text in)

@@ -73,8 +73,8 @@ static void read_stream(struct tenant *tenant, struct stream_row row)
 	row.owner = TEXT_NONE;
 	tenant->reason = reason_of(row.reason);
 	row.reason = TEXT_NONE;
-	(void)snprintf(tenant->error_text, sizeof tenant->error_text, "%.*s", TEXT_ARGS(row.error_text));
-	(void)snprintf(tenant->apple_error, sizeof tenant->apple_error, "%.*s", TEXT_ARGS(row.apple_error));
+	text_put(tenant->error_text, sizeof tenant->error_text, row.error_text);
+	text_put(tenant->apple_error, sizeof tenant->apple_error, row.apple_error);
 	row.error_text = TEXT_NONE;
 	row.apple_error = TEXT_NONE;
 	tenant->stream = row;

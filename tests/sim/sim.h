@@ -108,17 +108,18 @@ struct sim_device { // a row of devices
 };
 
 struct sim_tenant {
+	int64_t due_at_us; // this and what follows is asked for again and again
+	struct text claimed_by;
+	size_t crash_count;
 	int64_t id;
 	char slug[16], server_uuid[24];
 	bool active, quarantined;
 	struct stream_row stream;
 	bool has_news; // somebody else than a worker has written of what a run reads when it begins
 	int64_t owner_life; // whose epoch it is
-	int64_t due_at_us, wake, sync_requests, full_requests;
+	int64_t wake, sync_requests, full_requests;
 	int64_t crashes_us[CRASHES_MAX + 1]; // it was in flight at them; the newest first
-	size_t crash_count;
 	int64_t removals_allowed, removals_allowed_for;
-	struct text claimed_by;
 	int64_t counted_seq, announced_seq; // of the status
 	int64_t token_id;
 	struct text token_state; // what Apple said of the token last
@@ -188,6 +189,11 @@ struct sim_shape { // of a world
 	uint64_t worlds; // one in so many is this scene
 };
 
+struct sim_records { // room for those of a page
+	struct sim_records *next;
+	struct device_record items[2 * SIM_DEVICES];
+};
+
 struct sim {
 	const struct sim_shape *shape;
 	uint64_t seed, random[4], hash;
@@ -199,6 +205,7 @@ struct sim {
 	int64_t load_ids;
 	uint64_t events, transactions, calls, hooks, injected, met, crashes;
 	uint64_t quiet_ends, gathered_ends;
+	struct sim_records *spare_records;
 };
 extern struct sim sim;
 

@@ -135,7 +135,7 @@ static void take_answer(const struct sim_call *at)
 	case FETCH:
 	case SYNC:
 	case DETAILS: take_page(at); break;
-	case DEFINE: (void)snprintf(at->out, APPLE_PROFILE_UUID_MAX + 1, "%.*s", TEXT_ARGS(at->uuid)); break;
+	case DEFINE: text_put(at->out, APPLE_PROFILE_UUID_MAX + 1, at->uuid); break;
 	case ASSIGN:
 	case REMOVE:
 	case RELEASE:
@@ -223,7 +223,7 @@ static void on_answer(void *argument)
 	observe(at, at->rc);
 	session = at->call->session;
 	if (at->signing_in && at->rc == OK) {
-		(void)snprintf(session->token, sizeof session->token, "%.*s", TEXT_ARGS(at->new_session));
+		text_put(session->token, sizeof session->token, at->new_session);
 		session->generation++;
 		session->signed_in_anew = true;
 		if (at->what == SIGN_IN) {
@@ -244,6 +244,19 @@ static void on_answer(void *argument)
 	}
 }
 
+// Of a page that is not needed any more, if there is one.
+static struct device_record *take_records(void)
+{
+	struct sim_records *records = sim.spare_records;
+
+	if (records == NULL) {
+		records = sim_take_unset(sizeof *records);
+	} else {
+		sim.spare_records = records->next;
+	}
+	return records->items;
+}
+
 static struct sim_call *prepare(struct apple_call *call, struct apple_session *session, enum what what, void *out)
 {
 	struct sim_call *at = sim_take(sizeof *at);
@@ -259,7 +272,7 @@ static struct sim_call *prepare(struct apple_call *call, struct apple_session *s
 	call->apple_error[0] = '\0';
 	*at = (struct sim_call){ .call = call, .life = sim.life, .tenant = sim_tenant_of(session->server->lane_key), .what = what, .out = out,
 		.retry_after_s = -1 };
-	at->records = what == FETCH || what == SYNC || what == DETAILS ? sim_take_unset(2 * SIM_DEVICES * sizeof *at->records) : NULL;
+	at->records = what == FETCH || what == SYNC || what == DETAILS ? take_records() : NULL;
 	at->loaded_config = sim.life->loaded[at->tenant->id - 1].config;
 	sim.calls++;
 	return at;
@@ -367,6 +380,12 @@ void apple_call_cancel(struct apple_call *call)
 
 void apple_page_fini(struct apple_page *page)
 {
+	if (page->devices != NULL) {
+		struct sim_records *records = CONTAINER_OF(page->devices, struct sim_records, items[0]);
+
+		records->next = sim.spare_records;
+		sim.spare_records = records;
+	}
 	*page = (struct apple_page){ 0 };
 }
 
