@@ -350,9 +350,10 @@ void apple_session_fini(struct apple_session *session)
 	session->token[0] = '\0';
 }
 
+// Those of a run are zeroed already.
 void apple_call_init(struct apple_call *call, void (*done)(struct op *op))
 {
-	*call = (struct apple_call){ .retry_after_s = -1 };
+	call->retry_after_s = -1;
 	op_init(&call->op, done);
 }
 

@@ -162,7 +162,7 @@ static void insert_events(struct sim_tenant *tenant, const struct stored_event *
 
 	while (tenant->event_room < (size_t)tenant->stream.event_seq) {
 		const size_t room = tenant->event_room > 0 ? tenant->event_room * 2 : 256;
-		struct stored_event *larger = sim_take(room * sizeof *larger);
+		struct stored_event *larger = sim_take_unset(room * sizeof *larger);
 
 		if (tenant->event_room > 0) {
 			memcpy(larger, tenant->events, tenant->event_room * sizeof *larger);
