@@ -61,7 +61,7 @@ enum {
 	/* of a client, at once */                                                                                  \
 	X(SESSION_LOST) X(PROFILE_LOST) X(FOREIGN) X(RULES) X(INSTANCE) X(SYNC_NOW) X(FULL_NOW) X(TOKEN_NEW) X(PAUSED) \
 	X(POISONED) X(VANISHED) X(PIN) X(ENROLS) X(RETIRES)                                                         \
-	X(EXPECTS) X(DRAINS) X(JOBS)                                                                                \
+	X(EXPECTS) X(DRAINS) X(JOBS) X(MOVES)                                                                       \
 	/* of a node or of everything, at once */                                                                   \
 	X(CLAIM_LOST) X(APPLE_AWAY) X(DB_AWAY) X(NODE_CUT_OFF) X(NODE_PAUSED) X(NODE_CRASHED) X(NODE_LOST) X(NODE_STOPPED)
 
@@ -115,6 +115,7 @@ struct sim_tenant {
 	char slug[16], server_uuid[24];
 	bool active, quarantined;
 	struct stream_row stream;
+	int64_t change_count; // of its configuration
 	bool has_news; // somebody else than a worker has written of what a run reads when it begins
 	int64_t owner_life; // whose epoch it is
 	int64_t wake, sync_requests, full_requests;
@@ -156,6 +157,7 @@ struct sim_tenant {
 
 struct sim_loaded { // what a worker process knows of a client since its last run of it
 	int64_t epoch, config;
+	int64_t read_config; // as it was when devices were read by their serial numbers last
 	struct sim_route route;
 	int version[SIM_INSTANCES + 1]; // of each instance
 	bool active;
@@ -299,6 +301,11 @@ void sim_jobs_begin(void);
 void sim_jobs_fault(struct sim_tenant *tenant); // somebody has a job done
 void sim_job_check_call(const struct sim_tenant *tenant, struct text serial, bool releases);
 const char *sim_jobs_unfinished(const struct sim_tenant *tenant);
+
+// sim_moves.c
+void sim_moves_begin(void);
+void sim_moves_fault(struct sim_tenant *tenant); // somebody has many devices moved
+const char *sim_moves_unfinished(const struct sim_tenant *tenant);
 
 // sim_apple.c
 void sim_apple_begin(void);

@@ -487,6 +487,8 @@ static void ask_for_job(struct sim_call *at, const struct text *serials, size_t 
 {
 	*(struct apple_assignment *)at->out = (struct apple_assignment){ .retry_after_s = -1 };
 	set_serials(at, serials, count);
+	LAW(at->life->loaded[at->tenant->id - 1].read_config == at->loaded_config,
+		"client %lld: Apple is asked for a job about devices that were read with another configuration than the run has", (long long)at->tenant->id);
 	for (size_t i = 0; is_owner(at) && i < count; i++) {
 		sim_job_check_call(at->tenant, serials[i], at->what == RELEASE);
 	}

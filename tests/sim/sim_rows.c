@@ -423,6 +423,9 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_ENROLMENT_DONE:
 	case OP_ENROLMENT_REVIEW: sim_enrolments_execute(transaction, op, tenant); break;
 	case OP_BY_SERIALS:
+		transaction->life->loaded[tenant->id - 1].read_config = tenant->stream.config_version;
+		sim_read_devices(op, tenant);
+		break;
 	case OP_FINGERPRINTS:
 	case OP_DEVICE_LIST:
 	case OP_TO_ASSIGN: sim_read_devices(op, tenant); break;
@@ -532,6 +535,9 @@ const char *sim_rows_unfinished(struct sim_tenant *tenant)
 	if (sim_enrolments_unfinished(tenant) != NULL) {
 		return sim_enrolments_unfinished(tenant);
 	}
+	if (sim_moves_unfinished(tenant) != NULL) {
+		return sim_moves_unfinished(tenant);
+	}
 	if (sim_jobs_unfinished(tenant) != NULL) {
 		return sim_jobs_unfinished(tenant);
 	}
@@ -595,6 +601,7 @@ void sim_rows_begin(void)
 	sim_routes_begin();
 	sim_guards_begin();
 	sim_jobs_begin();
+	sim_moves_begin();
 	sim_enrolments_begin();
 	for (int i = 0; i < sim.shape->tenants; i++) {
 		make_tenant(&sim.tenants[i], i + 1);
