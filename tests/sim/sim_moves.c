@@ -2,7 +2,7 @@
 //
 // sim_moves.c - jobs that move devices to where people say, beyond a limit only when a second one agrees. Two processes of the API carry them out
 // as job_runner.c does: what they do next, and what a row means, is decided by the real core (job_step.h, job.h, blast.h); the statements of
-// store/jobs.h and store/account.h are written down here. Pins one by one (sim_routes.c) are on no account here.
+// store/jobs.h and store/account.h are written down here. Pins of sim_routes.c are on no account.
 #include "sim/sim_transaction.h"
 
 #include "store/routing.h"
@@ -16,6 +16,8 @@ enum {
 	SPENDINGS_MAX = 64,
 	LOST_PERCENT = 5,
 };
+
+static const struct blast_limits limits = { LIMIT, LIMIT_PERCENT };
 
 struct row {
 	size_t device;
@@ -163,40 +165,37 @@ static void decide_slice(struct slice *slice)
 
 // --- laws ---
 
-// Not what Apple says of it, nor where it is: what people change is counted, and a check begins anew.
-static bool only_people_move(const struct sim_tenant *tenant, const struct move_job *job, size_t device)
+static bool is_as_approved(const struct move_job *job, const struct row *row, const struct job_outcome *outcome)
 {
-	return job->kind == JOB_UNPIN && tenant->route.rules <= 3 && device < SIM_REPLACES_FROM && sim_expects_at(tenant, device) == 0 &&
-		sim_is_present(&tenant->devices[device]);
+	return row->is_decided || !outcome->moves || (job->is_listed[row->device] && job->listed_to[row->device] == outcome->to_instance_id);
 }
 
-// Of what was approved nothing is moved while anything of it would go elsewhere than a second person has seen.
-static void check_approved(const struct slice *slice)
+// Of what was approved nothing is moved that a second person has not seen.
+static void check_approved(const struct slice *slice, int64_t from)
 {
 	const struct move_job *job = &slice->job;
-	const struct sim_tenant *tenant = slice->tenant;
 
-	LAW(job->approved_by != job->created_by, "client %lld: a job was approved by who asked for it", (long long)tenant->id);
-	for (int64_t i = 0; i < slice->end - job->position; i++) {
-		const struct row *row = &job->rows[job->position + i];
-
-		LAW(row->is_decided || !slice->outcomes[i].moves || (job->is_listed[row->device] && job->listed_to[row->device] == slice->outcomes[i].to_instance_id),
-			"device %.*s is moved by an approved job, and nobody has seen that", TEXT_ARGS(tenant->serials[row->device]));
+	LAW(job->approved_by != job->created_by, "client %lld: a job was approved by who asked for it", (long long)slice->tenant->id);
+	for (int64_t i = from; i < slice->end; i++) {
+		LAW(is_as_approved(job, &job->rows[i], &slice->outcomes[i - from]), "device %.*s is to be moved by an approved job, and nobody has seen that",
+			TEXT_ARGS(slice->tenant->serials[job->rows[i].device]));
 	}
-	for (int64_t i = 0; job->position == 0 && i < job->row_count; i++) {
-		const size_t device = job->rows[i].device;
-		const int64_t to = goes_to(tenant, job, &job->rows[i]);
+}
 
-		LAW(!job->is_listed[device] || to == job->listed_to[device] || to == tenant->devices[device].row.instance_id ||
-			!only_people_move(tenant, job, device), "device %.*s would go to instance %lld, %lld was approved, and the job begins",
-			TEXT_ARGS(tenant->serials[device]), (long long)to, (long long)job->listed_to[device]);
-	}
+// All of it was looked at before anything is done, and nothing was changed since that began.
+static void check_begun(const struct slice *slice)
+{
+	const struct move_job *job = &slice->job;
+
+	LAW(job->position > 0 || (job->checked == job->row_count && job->checked_against == slice->tenant->change_count),
+		"client %lld: an approved job begins when %lld of %lld rows were looked at", (long long)slice->tenant->id, (long long)job->checked,
+		(long long)job->row_count);
 }
 
 // Whatever was moved, and nobody else was asked about, within a day.
 static void check_account(const struct sim_tenant *tenant)
 {
-	LAW(spent(moves_of(tenant)) <= LIMIT, "client %lld: jobs have moved %lld devices, and nobody was asked", (long long)tenant->id,
+	LAW(spent(moves_of(tenant)) <= LIMIT, "client %lld: %lld devices were moved, and nobody was asked", (long long)tenant->id,
 		(long long)spent(moves_of(tenant)));
 }
 
@@ -243,7 +242,6 @@ static void end_costing(struct sim_tenant *tenant)
 		[JOB_COSTED_PREVIEWED] = JOB_RESTS, [JOB_COSTED_SCHEDULED] = JOB_SCHEDULED, [JOB_COSTED_WAITING] = JOB_RESTS,
 	};
 	struct move_job *job = &moves_of(tenant)->job;
-	const struct blast_limits limits = { LIMIT, LIMIT_PERCENT };
 	const struct blast_cost cost = {
 		.spent = spent(moves_of(tenant)), .present = present_of(tenant), .changes = job->changes, .approved = job->allowed,
 	};
@@ -285,6 +283,15 @@ static void pin(struct sim_tenant *tenant, const struct move_job *job, struct ro
 	}
 }
 
+static void spend(struct sim_tenant *tenant, int64_t devices)
+{
+	struct moves *at = moves_of(tenant);
+
+	LAW(at->spending_count < SPENDINGS_MAX, "client %lld: its account is full", (long long)tenant->id);
+	at->account[at->spending_count++] = (struct spending){ sim.now_us, devices };
+	check_account(tenant);
+}
+
 static void carry_out(const struct slice *slice)
 {
 	struct sim_tenant *tenant = slice->tenant;
@@ -294,14 +301,16 @@ static void carry_out(const struct slice *slice)
 	if (tenant->change_count != slice->of.change_count || job->moved + slice->of.moves > job->allowed) {
 		return;
 	}
-	if (job->approval_id == 0 && slice->of.moves > 0) {
-		if (spent(at) + slice->of.moves > slice->of.limit || at->spending_count == SPENDINGS_MAX) {
+	if (job->approval_id != 0) {
+		check_begun(slice);
+		check_approved(slice, job->position);
+	} else if (slice->of.moves > 0) {
+		LAW(spent(at) != slice->of.spent || spent(at) + slice->of.moves <= slice->of.limit,
+			"client %lld: a job moves %lld devices for which nothing is left", (long long)tenant->id, (long long)slice->of.moves);
+		if (spent(at) + slice->of.moves > slice->of.limit) {
 			return;
 		}
-		at->account[at->spending_count++] = (struct spending){ sim.now_us, slice->of.moves };
-		check_account(tenant);
-	} else if (job->approval_id != 0) {
-		check_approved(slice);
+		spend(tenant, slice->of.moves);
 	}
 	for (int64_t i = job->position; i < slice->end; i++) {
 		if (!job->rows[i].is_decided) {
@@ -324,6 +333,7 @@ static void put(const struct slice *slice)
 	case JOB_STEP_COST: put_costed(slice); break;
 	case JOB_STEP_BEGIN: job->state = JOB_RUNNING; break;
 	case JOB_STEP_CHECK:
+		check_approved(slice, job->checked);
 		job->checked = slice->end;
 		job->checked_against = slice->of.change_count;
 		break;
@@ -375,7 +385,7 @@ static void look(void *argument)
 	slice->of = (struct job_case){
 		.kind = job->kind, .state = job->state, .is_approved = job->approval_id > 0, .row_count = job->row_count, .costed = job->costed,
 		.checked = job->checked, .position = job->position, .checked_against = job->checked_against, .change_count = tenant->change_count,
-		.moved = job->moved, .allowed = job->allowed, .spent = spent(at), .limit = blast_limit(&(struct blast_limits){ LIMIT, LIMIT_PERCENT }, job->present),
+		.moved = job->moved, .allowed = job->allowed, .spent = spent(at), .limit = blast_limit(&limits, job->present),
 	};
 	decide_slice(slice);
 	sim_at(sim.now_us + sim_between(200, 3000), NULL, on_read, slice);
@@ -390,9 +400,26 @@ static void wake_processes(struct sim_tenant *tenant)
 
 // --- what people do ---
 
+static void pin_one(struct sim_tenant *tenant)
+{
+	const size_t device = (size_t)sim_between(0, SIM_DEVICES - 1);
+	const struct blast_cost cost = { .present = present_of(tenant), .changes = 1, .spent = spent(moves_of(tenant)) };
+
+	if (sim_is_present(&tenant->devices[device]) && blast_decide(&limits, &cost) == BLAST_ALLOWED) {
+		spend(tenant, 1);
+		tenant->route.pins[device] = (struct sim_pin){ true, sim_between(0, SIM_INSTANCES) };
+		tenant->devices[device].rerouted = true;
+		sim_start_over(tenant, false);
+	}
+}
+
 static void on_overtaken(void *argument)
 {
-	sim_rows_fault(sim_chance(50) ? FAULT_RULES : FAULT_RETIRES, argument);
+	if (sim_chance(30)) {
+		pin_one(argument);
+	} else {
+		sim_rows_fault(sim_chance(50) ? FAULT_RULES : FAULT_RETIRES, argument);
+	}
 }
 
 // By somebody else's change, while its slices are looked at.
