@@ -22,7 +22,7 @@
 
 enum { RENEWALS_PER_ADDRESS = 60, RENEWALS_PER_LINK = 30, HOOKS = 12000, DEP_REQUESTS = 12000, PUBLIC_KEYS = 600, REPLAYS = 10 }; // a minute
 
-enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, BODY_MAX = 64 * 1024 };
+enum { DRAIN_MS = 20000, CONNECTIONS_TO_DATABASE = 8, CONNECTIONS_KEPT = 2, BODY_MAX = 64 * 1024 };
 
 struct process {
 	struct service service;
@@ -141,6 +141,7 @@ static enum err open_database(struct service *service, struct fault *fault)
 		.url = service->config->database_url,
 		.application_name = "depbroker/api",
 		.size = CONNECTIONS_TO_DATABASE,
+		.kept = CONNECTIONS_KEPT,
 	};
 
 	return pg_pool_open(&service->pool, &service->loop, &config, fault);

@@ -9,40 +9,17 @@
 //       2. a token of another server or organisation is not taken, unless two administrators agree (token_override.h); the transaction
 //          itself proves the pinned identity again
 //       3. a link is used up by the transaction that stores what it brought
-#include "api/alarm.h"
 #include "api/json_out.h"
 #include "api/renewal.h"
 #include "api/resources.h"
 #include "api/token_identity.h"
 #include "api/token_json.h"
-#include "api/token_opening.h"
-#include "api/token_override.h"
 #include "api/token_secret.h"
-#include "api/token_upload.h"
-#include "apple/apple.h"
+#include "api/token_upload_inner.h"
 #include "store/secrets.h"
-#include "store/stream.h"
 #include "store/tokens.h"
 
-enum { PATIENCE_MS = 20000, SERVER_UUID_MAX = 200, EXTRA_MAX = 65536, NAME_SHOWN = 100, ASK_AGAIN_S = 5 };
-
-struct upload {
-	struct call *call;
-	struct alarm *alarm;
-	struct token_brought brought;
-	int64_t token_id;
-	int64_t key_pair_id; // that it was opened with; 0: none
-	struct data_key data_key;
-	struct token_opening opening;
-	struct apple_server server;
-	struct apple_session session;
-	struct apple_call apple;
-	bool asks_apple;
-	struct apple_account account;
-	struct token_override override;
-	struct token_row token;
-	unsigned token_at, tenant_at, pending_at; // of the last transaction
-};
+enum { PATIENCE_MS = 20000, SERVER_UUID_MAX = 200, EXTRA_MAX = 65536, NAME_SHOWN = 100 };
 
 static void finish(struct call *call)
 {
@@ -403,108 +380,7 @@ static bool identity_fits(struct call *call)
 	return !is_other || token_override_begin(call, &upload->override, buffer_text(&differences));
 }
 
-// --- the switch ---
-
-static void fill_token(struct upload *upload)
-{
-	const struct server_token *token = &upload->opening.token;
-	const struct apple_account *account = &upload->account;
-
-	upload->token = (struct token_row){
-		.token_id = upload->token_id,
-		.key_pair_id = upload->key_pair_id,
-		.consumer_key_end = server_token_key_end(token),
-		.expires_at_us = token->expires_at_us,
-		.server_uuid = account->server_uuid,
-		.server_name = account->server_name,
-		.admin_id = account->admin_id,
-		.org_id = account->org_id,
-		.org_id_hash = account->org_id_hash,
-		.org_name = account->org_name,
-		.org_type = account->org_type,
-		.taken_at_us = INSTANT_NONE,
-		.taken_by = call_actor(upload->call),
-	};
-}
-
-static struct tenant_row identity_of(const struct call *call)
-{
-	const struct upload *upload = call->own;
-
-	return (struct tenant_row){
-		.tenant_id = call->tenant.tenant_id,
-		.server_uuid = upload->account.server_uuid,
-		.server_name = upload->account.server_name,
-		.org_id = upload->account.org_id,
-		.org_id_hash = upload->account.org_id_hash,
-		.org_name = upload->account.org_name,
-		.org_type = upload->account.org_type,
-	};
-}
-
-static void seal_token(struct pg_transaction *transaction, const struct upload *upload)
-{
-	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
-	struct sealed sealed CLEANUP(sealed_fini);
-	const struct seal_binding binding = {
-		.kind = SECRET_SERVER_TOKEN,
-		.tenant_id = upload->call->tenant.tenant_id,
-		.data_key_version = upload->data_key.version,
-		.object_id = upload->token_id,
-		.secret_version = 1,
-	};
-
-	server_token_write(&plain, &upload->opening.token);
-	seal(&sealed, &upload->data_key, &binding, buffer_text(&plain));
-	store_secret_put(transaction, &binding, &sealed);
-}
-
-static void use_link(struct call *call, struct pg_transaction *transaction)
-{
-	if (call->endpoint->of_link) {
-		store_renewal_link_use(transaction, call->tenant.tenant_id, call->link.link_id);
-	}
-}
-
-static void audit(struct call *call, struct pg_transaction *transaction, const char *action)
-{
-	const struct upload *upload = call->own;
-	struct buffer detail CLEANUP(buffer_fini) = BUFFER(EXTRA_MAX);
-	struct json_out json = { .out = &detail };
-
-	put_object(&json, NULL);
-	put_id(&json, "token_id", upload->token_id);
-	put_id(&json, "key_pair_id", upload->token.key_pair_id);
-	put_text(&json, "server_uuid", upload->token.server_uuid);
-	put_object_end(&json);
-	call_audit(call, transaction, action, call->tenant.slug, buffer_text(&detail));
-}
-
-static void take_token(struct call *call)
-{
-	struct upload *upload = call->own;
-	const int64_t tenant_id = call->tenant.tenant_id;
-	const struct tenant_row identity = identity_of(call);
-	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
-
-	store_token_take(transaction, tenant_id, &upload->token);
-	if (upload->override.applies) {
-		store_tenant_pin_anew(transaction, &identity);
-		store_stream_change_server(transaction, tenant_id);
-	} else {
-		store_tenant_pin(transaction, &identity);
-	}
-	seal_token(transaction, upload);
-	(void)store_tenant_status_token(transaction, tenant_id, TEXT("active"), upload->token.expires_at_us);
-	use_link(call, transaction);
-	if (upload->override.applies) {
-		change_settle(call, transaction, &upload->override.change);
-	}
-	audit(call, transaction, upload->override.applies ? "token.override" : "token.take");
-	upload->token_at = store_token_current(transaction, tenant_id);
-	upload->tenant_at = store_tenant_by_id(transaction, tenant_id);
-	call_start(call);
-}
+// --- what came of it ---
 
 static bool was_taken(struct call *call)
 {
@@ -575,35 +451,6 @@ static void answer_stored(struct call *call, bool is_pending)
 	call_answer(call, is_pending ? 202 : 200, &body);
 }
 
-// --- Apple is away ---
-
-static void store_pending(struct call *call)
-{
-	struct upload *upload = call->own;
-	const int64_t tenant_id = call->tenant.tenant_id;
-
-	fill_token(upload);
-	const struct pending_token_row pending = {
-		.token_id = upload->token_id,
-		.key_pair_id = upload->token.key_pair_id,
-		.consumer_key_end = upload->token.consumer_key_end,
-		.expires_at_us = upload->token.expires_at_us,
-		.uploaded_by = upload->token.taken_by,
-		.next_try_at_us = clock_wall_us() + ASK_AGAIN_S * SECOND_US,
-		.error = text_of(upload->apple.op.fault.text),
-	};
-	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
-
-	store_pending_put(transaction, tenant_id, &pending);
-	seal_token(transaction, upload);
-	use_link(call, transaction);
-	audit(call, transaction, "token.pending");
-	upload->token_at = store_token_current(transaction, tenant_id);
-	upload->tenant_at = store_tenant_by_id(transaction, tenant_id);
-	upload->pending_at = store_pending_select(transaction, tenant_id);
-	call_start(call);
-}
-
 void token_upload(struct call *call)
 {
 	enum { NEW, READING_KEYS, OPENING, ASKING_APPLE, STORING_PENDING, COMPARING, COSTING, REQUESTING, TAKING };
@@ -628,7 +475,7 @@ void token_upload(struct call *call)
 		}
 		AWAIT(call, ASKING_APPLE, ask_apple(call));
 		if (is_away(call)) {
-			AWAIT(call, STORING_PENDING, store_pending(call));
+			AWAIT(call, STORING_PENDING, token_upload_store_pending(call));
 			if (was_taken(call)) {
 				answer_stored(call, true);
 			}
@@ -641,7 +488,7 @@ void token_upload(struct call *call)
 		if (call_failed(call) || !identity_fits(call)) {
 			return;
 		}
-		fill_token(upload);
+		token_upload_fill(upload);
 		if (upload->brought.dry_run) {
 			answer_dry_run(call);
 			return;
@@ -658,7 +505,7 @@ void token_upload(struct call *call)
 				return;
 			}
 		}
-		AWAIT(call, TAKING, take_token(call));
+		AWAIT(call, TAKING, token_upload_take(call));
 		if (was_taken(call)) {
 			answer_stored(call, false);
 		}

@@ -24,6 +24,8 @@ struct pg_pool_config {
 	const char *url;
 	const char *application_name; // "depbroker/worker"
 	unsigned size;                // connections, default 4
+	unsigned kept;                // of them, open also when nobody needs them; the others come and go. Default all
+	int spare_after_ms;           // that the last one came, default 60,000
 	unsigned waiting_limit;       // transactions that may wait for a connection, default 1000; beyond it ERR_UNAVAILABLE at once
 	int statement_timeout_ms;     // default 10,000
 	int connect_timeout_ms;       // for each address, default 5,000; connect_timeout in the URL wins

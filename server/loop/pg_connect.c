@@ -428,13 +428,30 @@ bool pg_connection_is_connected(const struct pg_connection *connection)
 	return connection->state == PG_FREE || pg_connection_is_working(connection);
 }
 
-void pg_connection_start(struct pg_connection *connection, struct pg_pool *pool)
+void pg_connection_init(struct pg_connection *connection, struct pg_pool *pool)
 {
-	*connection = (struct pg_connection){ .pool = pool, .state = PG_RESTING };
+	*connection = (struct pg_connection){ .pool = pool, .state = PG_SPARE };
 	list_init(&connection->link);
 	delay_init(&connection->timer, pool->loop, on_timer);
 	pool->open_handles++;
+}
+
+void pg_connection_wake(struct pg_connection *connection)
+{
+	assert(connection->state == PG_SPARE);
+	connection->state = PG_RESTING;
 	delay_start(&connection->timer, 0);
+}
+
+void pg_connection_spare(struct pg_connection *connection)
+{
+	assert(connection->state == PG_FREE);
+	list_remove(&connection->link);
+	delay_stop(&connection->timer);
+	drop_socket(connection);
+	pg_prepared_forget(&connection->prepared);
+	connection->was_connected = false; // to open it again makes no lost connection good
+	connection->state = PG_SPARE;
 }
 
 static void on_timer_closed(struct delay *timer)

@@ -7,6 +7,7 @@
 //   pg_pipeline.c     one connection at work: sending a transaction whole, reading its answers whole
 //   pg_prepared.c     which statements a connection has by name
 //   pg_pool.c         all connections: who waits, who is served, deadlines, closing
+//   pg_spare.c        how many of them are open
 //   pg_transaction.c  a transaction as its owner sees it, from pg_transaction_init to pg_transaction_fini
 //   pg_error.c        what a refusal of the server means
 //   pg_value.c        values in and out
@@ -72,6 +73,7 @@ struct pg_inner {
 	struct list link; // of the pool's waiting ones
 	struct pg_connection *connection;
 	int64_t deadline_ms;
+	int64_t waiting_since_ms;
 	enum err failed;     // what the server refused it with, or OK
 	bool is_committed;   // COMMIT was answered with COMMIT
 	bool lacks_names;    // the server does not know a statement by its name: to be sent again
@@ -112,6 +114,7 @@ struct pg_expected {
 enum { PG_EXPECTED_MAX = 2 * (PG_STATEMENTS_MAX + 4) };
 
 enum pg_state {
+	PG_SPARE,        // closed until somebody needs it
 	PG_RESTING,      // between two rounds of attempts to connect
 	PG_RESOLVING,
 	PG_CONNECTING,
@@ -157,7 +160,10 @@ struct pg_pool {
 	struct pg_url url;
 	char *application_name;
 	unsigned size;
+	unsigned kept; // open also when nobody needs them
 	unsigned waiting_limit;
+	int spare_after_ms;
+	int64_t spare_at_ms; // when those that are not kept are closed; INT64_MAX: there are none
 	int statement_timeout_ms;
 	int connect_timeout_ms;
 	int backoff_max_ms;
@@ -181,7 +187,9 @@ struct pg_pool {
 
 // --- pg_connect.c ---
 
-void pg_connection_start(struct pg_connection *connection, struct pg_pool *pool);
+void pg_connection_init(struct pg_connection *connection, struct pg_pool *pool); // a spare one
+void pg_connection_wake(struct pg_connection *connection);                       // of a spare one: connects, soon
+void pg_connection_spare(struct pg_connection *connection);                      // of a free one: closed until it is woken
 void pg_connection_close(struct pg_connection *connection);
 // Drops it and connects again later. Its transaction is finished: as failed when its error is known, as committed when that
 // is known, else ERR_UNKNOWN.
@@ -208,6 +216,12 @@ void pg_pool_note_error(struct pg_pool *pool, const char *message);
 void pg_pool_note_connected(struct pg_pool *pool); // right before the connection is counted as connected
 void pg_pool_handle_closed(struct pg_pool *pool);
 void pg_pool_transaction_done(struct pg_pool *pool);
+
+// --- pg_spare.c ---
+
+void pg_spare_init(struct pg_pool *pool, unsigned kept, int spare_after_ms);
+void pg_spare_note_waiting(struct pg_pool *pool);
+void pg_spare_look(struct pg_pool *pool, int64_t now_ms); // opens and closes what is due
 
 // --- pg_transaction.c ---
 

@@ -132,10 +132,14 @@ void pg_pool_accept(struct pg_pool *pool, struct pg_inner *transaction)
 	}
 	pool->unfinished++;
 	pool->counters.transactions++;
+	transaction->waiting_since_ms = clock_monotonic_ms();
 	list_add_last(&pool->waiting, &transaction->link);
 	pool->waiting_count++;
 	pg_pool_watch_deadline(pool, transaction->deadline_ms);
 	pg_pool_serve(pool);
+	if (!list_is_empty(&pool->waiting)) {
+		pg_spare_note_waiting(pool);
+	}
 }
 
 // --- deadlines ---
@@ -165,6 +169,7 @@ static void on_deadline(struct delay *timer)
 	const int64_t now_ms = clock_monotonic_ms();
 
 	pool->deadline_at_ms = INT64_MAX;
+	pg_spare_look(pool, now_ms);
 	LIST_EACH (at, after, &pool->waiting) {
 		struct pg_inner *transaction = CONTAINER_OF(at, struct pg_inner, link);
 
@@ -262,6 +267,7 @@ enum err pg_pool_open(struct pg_pool **out, struct loop *loop, const struct pg_p
 	pool->loop = loop;
 	pool->application_name = config->application_name != NULL ? duplicate(text_of(config->application_name)) : NULL;
 	pool->size = config->size > 0 ? config->size : SIZE_DEFAULT;
+	pg_spare_init(pool, config->kept, config->spare_after_ms);
 	pool->waiting_limit = config->waiting_limit > 0 ? config->waiting_limit : WAITING_LIMIT_DEFAULT;
 	pool->statement_timeout_ms = or_default(config->statement_timeout_ms, STATEMENT_TIMEOUT_DEFAULT_MS);
 	pool->connect_timeout_ms = connect_timeout_ms(pool, config->connect_timeout_ms);
@@ -274,7 +280,10 @@ enum err pg_pool_open(struct pg_pool **out, struct loop *loop, const struct pg_p
 	pool->open_handles = 1;
 	pool->connections = allocate_array(pool->size, sizeof *pool->connections);
 	for (unsigned i = 0; i < pool->size; i++) {
-		pg_connection_start(&pool->connections[i], pool);
+		pg_connection_init(&pool->connections[i], pool);
+	}
+	for (unsigned i = 0; i < pool->kept; i++) {
+		pg_connection_wake(&pool->connections[i]);
 	}
 	*out = pool;
 	return OK;

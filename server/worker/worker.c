@@ -26,6 +26,7 @@ enum {
 	BEAT_TIMEOUT_MS = 3000,
 	BEATS_PER_PARTITIONS = 1000, // about an hour
 	POOL_SIZE = 3, // each keeps what its largest write needed, in libpq and in the server
+	POOL_KEPT = 2,
 	REASON_MAX = 300,
 	SPARE_MEMORY_MAX = 8 << 20, // that the allocator may keep
 };
@@ -480,7 +481,8 @@ static enum err open_clients(struct worker *worker, struct fault *fault)
 static enum err open_all(struct worker *worker, struct fault *fault)
 {
 	const struct config *config = worker->process.config;
-	const struct pg_pool_config pool = { .url = config->database_url, .application_name = "depbroker/worker", .size = POOL_SIZE };
+	const struct pg_pool_config pool = { .url = config->database_url, .application_name = "depbroker/worker", .size = POOL_SIZE,
+		.kept = POOL_KEPT };
 
 	TRY(key_provider_open_file(&worker->process.keys, config->master_key_file, fault));
 	TRY(open_clients(worker, fault));

@@ -106,7 +106,8 @@ def one_change(client, api, sink, log, device, number):
     if answer.status != 202:
         raise SystemExit(f"latency.py: the API answered {answer.status} {answer.text}")
     entries = log.until("run.finished")
-    page = next(entry for entry in entries if entry["event"] == "sync.page" and entry["events"] > 0)
+    while (page := next((entry for entry in entries if entry["event"] == "sync.page" and entry["events"] > 0), None)) is None:
+        entries += log.until("run.finished")  # a run that had begun before the change was there
     claimed = [seconds(entry) for entry in entries if entry["event"] in ("worker.claimed", "run.hinted")]
     times = {"answered": answered, "committed": seconds(page), "webhook": sink.next_after(sent), "finished": seconds(entries[-1])}
     if claimed:

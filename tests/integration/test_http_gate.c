@@ -346,23 +346,6 @@ static void a_body_at_its_routes_limit_passes_and_one_byte_more_does_not(void **
 	assert_problem_of(*state, expecting, sizeof expecting - 1, 413, "body_too_large");
 }
 
-static int start_world(void **state)
-{
-	struct world *world = allocate(sizeof *world);
-
-	world_init(world);
-	world_start(world);
-	*state = world;
-	return 0;
-}
-
-static int stop_world(void **state)
-{
-	world_stop(*state);
-	free(*state);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,5 +359,5 @@ int main(void)
 		cmocka_unit_test(a_body_at_its_routes_limit_passes_and_one_byte_more_does_not),
 	};
 
-	return cmocka_run_group_tests_name("http_gate", tests, start_world, stop_world);
+	return cmocka_run_group_tests_name("http_gate", tests, world_setup, world_teardown);
 }

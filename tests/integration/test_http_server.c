@@ -450,23 +450,6 @@ static void a_server_listens_on_ipv6_too(void **state)
 	free(world);
 }
 
-static int start_world(void **state)
-{
-	struct world *world = allocate(sizeof *world);
-
-	world_init(world);
-	world_start(world);
-	*state = world;
-	return 0;
-}
-
-static int stop_world(void **state)
-{
-	world_stop(*state);
-	free(*state);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,5 +477,5 @@ int main(void)
 		cmocka_unit_test(an_address_that_makes_no_sense_or_is_taken_is_a_fault),
 	};
 
-	return cmocka_run_group_tests_name("http_server", tests, start_world, stop_world);
+	return cmocka_run_group_tests_name("http_server", tests, world_setup, world_teardown);
 }

@@ -402,6 +402,23 @@ void world_stop(struct world *world)
 	(void)sem_destroy(&world->part_one);
 }
 
+int world_setup(void **state)
+{
+	struct world *world = allocate(sizeof *world);
+
+	world_init(world);
+	world_start(world);
+	*state = world;
+	return 0;
+}
+
+int world_teardown(void **state)
+{
+	world_stop(*state);
+	free(*state);
+	return 0;
+}
+
 static void take_counters(struct world *world)
 {
 	world->counters = http_server_counters(world->server);

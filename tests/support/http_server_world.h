@@ -45,6 +45,9 @@ void world_init(struct world *world);
 void world_start(struct world *world);
 void world_call(struct world *world, void (*function)(struct world *world)); // on the server's thread; waits for its end
 void world_stop(struct world *world);                                        // closes the server, ends the thread
+// For cmocka: `*state` becomes a world that is started.
+int world_setup(void **state);
+int world_teardown(void **state);
 void world_wait(sem_t *semaphore);
 void world_begin_close(struct world *world); // does not wait
 struct http_server_counters world_counters(struct world *world);
