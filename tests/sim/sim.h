@@ -267,6 +267,8 @@ int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial); // -
 
 // sim_rows.c
 void sim_rows_begin(void);
+
+// sim_rest.c
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
 
 // sim_routes.c

@@ -464,7 +464,7 @@ void sim_moves_fault(struct sim_tenant *tenant)
 	*job = (struct move_job){ .number = ++at->made, .kind = kinds[sim_between(0, 2)], .state = JOB_COSTING,
 		.created_by = (int)sim_between(1, KEYS), .row_count = sim_between(2, ROWS), .checked_against = -1 };
 	for (int64_t i = 0; i < job->row_count; i++) {
-		job->rows[i] = (struct row){ .device = (from + (size_t)i) % SIM_DEVICES, 
+		job->rows[i] = (struct row){ .device = (from + (size_t)i) % SIM_DEVICES,
 			.wanted_instance_id = job->kind == JOB_UNPIN ? 0 : sim_between(job->kind == JOB_PIN ? 0 : 1, SIM_INSTANCES) };
 	}
 	sim_trace("move", tenant->id, job->number, job->row_count);
