@@ -12,12 +12,18 @@ void breaker_init(struct breaker *breaker, int64_t now_ms)
 
 // --- the usual rate ---
 
+// A second in which nobody asks changes nothing any more.
+static bool is_at_rest(const struct breaker *breaker)
+{
+	return breaker->requests == 0 && breaker->seconds == MEAN_S && breaker->usual_rate < MEAN_S;
+}
+
 // Ends the seconds that are over. The first minute's mean is over what there is of it.
 static void count_seconds(struct breaker *breaker, int64_t now_ms)
 {
 	const int64_t elapsed = (now_ms - breaker->second_began_ms) / 1000;
 
-	for (int64_t i = 0; i < elapsed && i < IDLE_S; i++) {
+	for (int64_t i = 0; i < elapsed && i < IDLE_S && !is_at_rest(breaker); i++) {
 		breaker->seconds += breaker->seconds < MEAN_S ? 1 : 0;
 		breaker->usual_rate += (breaker->requests * ONE - breaker->usual_rate) / breaker->seconds;
 		breaker->requests = 0;

@@ -64,14 +64,19 @@ const char *finding_severity_name(enum finding_severity severity)
 
 void finding_pointer_add(struct buffer *pointer, struct text name)
 {
+	size_t plain = 0; // start of what needs no escape
+
 	buffer_add_string(pointer, "/");
 	for (size_t i = 0; i < name.length; i++) {
 		const char c = name.bytes[i];
 
 		if (c == '~' || c == '/') {
+			buffer_add(pointer, name.bytes + plain, i - plain);
 			buffer_add_string(pointer, c == '~' ? "~0" : "~1");
-		} else {
-			buffer_add(pointer, &c, 1);
+			plain = i + 1;
 		}
+	}
+	if (name.length > plain) {
+		buffer_add(pointer, name.bytes + plain, name.length - plain);
 	}
 }

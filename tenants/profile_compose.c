@@ -13,8 +13,8 @@ enum profile_level profile_compose_level(size_t layer)
 }
 
 struct collected {
-	struct profile_variable items[FIXED_VARIABLES + LABELS_MAX];
 	size_t count;
+	struct profile_variable items[];
 };
 
 static void add(struct collected *variables, struct text name, struct text value)
@@ -56,12 +56,21 @@ static enum err add_label(struct collected *variables, struct text label, struct
 	return OK;
 }
 
+static size_t lines_of(struct text labels)
+{
+	size_t count = labels.length > 0 ? 1 : 0;
+
+	for (size_t i = 0; i < labels.length && count < LABELS_MAX; i++) {
+		count += labels.bytes[i] == '\n' ? 1 : 0;
+	}
+	return count;
+}
+
 static enum err collect(struct collected *variables, const struct profile_parts *parts, struct arena *arena)
 {
 	struct text rest = parts->labels;
 	struct text line;
 
-	*variables = (struct collected){ .count = 0 };
 	add(variables, TEXT("tenant.slug"), parts->tenant_slug);
 	add(variables, TEXT("tenant.name"), parts->tenant_name);
 	add(variables, TEXT("tenant.technical_contact"), parts->technical_contact);
@@ -89,7 +98,7 @@ enum err profile_compose(struct profile_rendered *out, const struct profile_part
 		{ PROFILE_LEVEL_INSTANCE, parts->instance_name, parts->instance_layer },
 		{ PROFILE_LEVEL_RULE, parts->rule_name, parts->rule_layer },
 	};
-	struct collected *variables = arena_take(arena, sizeof *variables);
+	struct collected *variables = arena_take(arena, sizeof *variables + (FIXED_VARIABLES + lines_of(parts->labels)) * sizeof *variables->items);
 
 	if (variables == NULL || collect(variables, parts, arena) != OK) {
 		return fault_set(fault, ERR_BUDGET, "the variables of the profile need more than %zu bytes of memory", arena->budget_bytes);

@@ -199,9 +199,44 @@ struct applying {
 	struct arena *arena;
 };
 
-static enum err expand(const struct applying *applying, struct tree_value *value, struct finding_place place);
+// Where a value stands, innermost first: a pointer is made of it when there is something to be said.
+struct place {
+	const struct place *up;
+	const struct profile_key *key; // of the outermost one
+	struct text name;              // of a member; bytes NULL: an element
+	size_t index;
+};
 
-static enum err expand_members(const struct applying *applying, struct tree_value *value, struct finding_place place)
+static void add_place(struct buffer *pointer, const struct place *place)
+{
+	if (place->up == NULL) {
+		profile_pointer_of_key(pointer, place->key);
+		return;
+	}
+	add_place(pointer, place->up);
+	if (place->name.bytes != NULL) {
+		finding_pointer_add(pointer, place->name);
+	} else {
+		buffer_add_format(pointer, "/%zu", place->index);
+	}
+}
+
+static void refuse_variable(const struct applying *applying, const struct place *place, const struct fault *fault)
+{
+	static const struct finding_kind kind = { FINDING_ERROR, "variable", NULL };
+	struct buffer pointer CLEANUP(buffer_fini) = BUFFER(POINTER_SIZE_MAX);
+	const struct place *outermost = place;
+
+	while (outermost->up != NULL) {
+		outermost = outermost->up;
+	}
+	add_place(&pointer, place);
+	finding_add(applying->findings, kind, (struct finding_place){ buffer_text(&pointer), outermost->key->origin.layer }, "%s", fault->text);
+}
+
+static enum err expand(const struct applying *applying, struct tree_value *value, const struct place *place);
+
+static enum err expand_members(const struct applying *applying, struct tree_value *value, const struct place *place)
 {
 	struct tree_member *members = arena_take(applying->arena, value->count * sizeof *members);
 
@@ -211,41 +246,31 @@ static enum err expand_members(const struct applying *applying, struct tree_valu
 	memcpy(members, value->members, value->count * sizeof *members);
 	value->members = members;
 	for (size_t i = 0; i < value->count; i++) {
-		struct buffer pointer CLEANUP(buffer_fini) = BUFFER(POINTER_SIZE_MAX);
+		const struct place inside = { .up = place, .name = value->kind == TREE_OBJECT ? members[i].name : TEXT_NONE, .index = i };
 
-		buffer_add_text(&pointer, place.pointer);
-		if (value->kind == TREE_OBJECT) {
-			finding_pointer_add(&pointer, members[i].name);
-		} else {
-			buffer_add_format(&pointer, "/%zu", i);
-		}
-		TRY(expand(applying, &members[i].value, (struct finding_place){ buffer_text(&pointer), place.layer }));
+		TRY(expand(applying, &members[i].value, &inside));
 	}
 	return OK;
 }
 
 // In a copy: what the layers hold is not touched, so that they can be applied again with other variables.
-static enum err expand(const struct applying *applying, struct tree_value *value, struct finding_place place)
+static enum err expand(const struct applying *applying, struct tree_value *value, const struct place *place)
 {
-	static const struct finding_kind kind = { FINDING_ERROR, "variable", NULL };
-	struct fault fault = { "" };
+	struct fault fault;
 
 	if (value->count > 0) {
 		return expand_members(applying, value, place);
 	}
 	if (value->kind == TREE_STRING &&
 		profile_variables_expand(&value->text, value->text, applying->variables, applying->arena, &fault) != OK) {
-		finding_add(applying->findings, kind, place, "%s", fault.text);
+		refuse_variable(applying, place, &fault);
 	}
 	return OK;
 }
 
 static enum err expand_value(const struct applying *applying, struct tree_value *value, const struct profile_key *key)
 {
-	struct buffer pointer CLEANUP(buffer_fini) = BUFFER(POINTER_SIZE_MAX);
-
-	profile_pointer_of_key(&pointer, key);
-	return expand(applying, value, (struct finding_place){ buffer_text(&pointer), key->origin.layer });
+	return expand(applying, value, &(struct place){ .key = key });
 }
 
 static bool holds(const struct tree_value *array, const struct tree_value *element)

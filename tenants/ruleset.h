@@ -61,6 +61,7 @@ struct ruleset;
 enum ruleset_purpose {
 	RULESET_PROPOSED, // an unknown or retired instance is an error
 	RULESET_IN_FORCE, // it is a warning, and the rule holds its devices (law 3): what was stored long ago still decides
+	RULESET_DECIDES,  // as RULESET_IN_FORCE, for whoever only asks where devices go: it has no document, and no warnings about its list
 };
 
 // Never NULL: what is wrong with the document is in the findings, errors first; ask ruleset_is_valid. Of more than
@@ -74,7 +75,7 @@ const struct ruleset_finding *ruleset_findings(const struct ruleset *ruleset, si
 // The findings as a JSON array of {"severity","code","pointer","sentence"}.
 void ruleset_findings_write(struct buffer *out, const struct ruleset *ruleset);
 // The document in its one form: without blanks, names in order, each rule with its id, `otherwise` instead of `default`.
-// Reading it again gives the same ruleset and the same bytes. For valid ones.
+// Reading it again gives the same ruleset and the same bytes. For valid ones, and not for RULESET_DECIDES.
 struct text ruleset_document(const struct ruleset *ruleset);
 
 size_t ruleset_count(const struct ruleset *ruleset); // rules, without `otherwise`

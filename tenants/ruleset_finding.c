@@ -46,6 +46,9 @@ static struct ruleset_finding *add_finding(struct ruleset *ruleset, const struct
 	if (ruleset->finding_count == RULESET_FINDINGS_MAX) {
 		return NULL;
 	}
+	if (ruleset->findings == NULL) { // most rules have none
+		ruleset->findings = ruleset_take(ruleset, RULESET_FINDINGS_MAX * sizeof *ruleset->findings);
+	}
 	add_path(&pointer, at);
 	(void)vsnprintf(sentence, sizeof sentence, format, arguments);
 	finding = &ruleset->findings[ruleset->finding_count++];

@@ -63,7 +63,7 @@ static void read_instance(struct ruleset *ruleset, size_t index, const struct ru
 	rule->instance_name = ruleset_keep(ruleset, name);
 	if (instance != NULL && instance->state != RULESET_INSTANCE_RETIRED) {
 		rule->instance_id = instance->instance_id;
-	} else if (ruleset->purpose == RULESET_IN_FORCE) {
+	} else if (ruleset->purpose != RULESET_PROPOSED) {
 		hold_for_lack_of_instance(ruleset, index, at, name);
 	} else if (instance == NULL) {
 		refuse_unknown_instance(ruleset, at, name);
@@ -389,6 +389,9 @@ static void read_document(struct ruleset *ruleset, const struct tree_value *docu
 	}
 	settle_ids(ruleset, &at);
 	read_end(ruleset, document);
+	if (ruleset->purpose == RULESET_DECIDES) {
+		return;
+	}
 	if (ruleset->error_count == 0) {
 		write_document(ruleset, rules);
 	}
@@ -419,9 +422,13 @@ static void read_text(struct ruleset *ruleset, struct text text)
 
 static void put_errors_first(struct ruleset *ruleset)
 {
-	struct ruleset_finding sorted[RULESET_FINDINGS_MAX];
+	struct ruleset_finding *sorted;
 	size_t count = 0;
 
+	if (ruleset->finding_count == 0) {
+		return;
+	}
+	sorted = ruleset_take(ruleset, ruleset->finding_count * sizeof *sorted);
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < ruleset->finding_count; i++) {
 			if ((ruleset->findings[i].kind == RULESET_ERROR) == (pass == 0)) {
@@ -429,7 +436,7 @@ static void put_errors_first(struct ruleset *ruleset)
 			}
 		}
 	}
-	memcpy(ruleset->findings, sorted, count * sizeof *sorted);
+	ruleset->findings = sorted;
 }
 
 struct ruleset *ruleset_read(struct text document, const struct ruleset_instance *instances, size_t count,
@@ -439,7 +446,6 @@ struct ruleset *ruleset_read(struct text document, const struct ruleset_instance
 
 	ruleset->purpose = purpose;
 	ruleset->arena = ARENA(SIZE_MAX / 2); // what is read is limited, and so is what becomes of it
-	ruleset->findings = ruleset_take(ruleset, RULESET_FINDINGS_MAX * sizeof *ruleset->findings);
 	ruleset->instances = ruleset_take(ruleset, (count + 1) * sizeof *ruleset->instances);
 	ruleset->instance_count = count;
 	for (size_t i = 0; i < count; i++) {
@@ -466,7 +472,7 @@ bool ruleset_is_valid(const struct ruleset *ruleset)
 
 struct text ruleset_document(const struct ruleset *ruleset)
 {
-	assert(ruleset_is_valid(ruleset));
+	assert(ruleset_is_valid(ruleset) && ruleset->purpose != RULESET_DECIDES);
 	return ruleset->document;
 }
 

@@ -115,6 +115,22 @@ static enum err read_escape(struct scan_json *scan, char **out)
 	return OK;
 }
 
+// What stands for itself, nearly always all of a string. Before the first escape it stays where it is.
+static void copy_plain(struct scan_json *scan, char **out)
+{
+	const char *const from = scan->at;
+	char *at = scan->at;
+
+	while (at < scan->end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20) {
+		at++;
+	}
+	if (*out != from) {
+		memmove(*out, from, (size_t)(at - from));
+	}
+	*out += at - from;
+	scan->at = at;
+}
+
 enum err scan_json_string(struct scan_json *scan, struct text *value)
 {
 	if (!scan_json_accept(scan, '"')) {
@@ -123,21 +139,20 @@ enum err scan_json_string(struct scan_json *scan, struct text *value)
 	char *const start = scan->at;
 	char *out = start;
 
-	while (!scan_json_accept(scan, '"')) {
+	while (true) {
+		copy_plain(scan, &out);
+		if (scan_json_accept(scan, '"')) {
+			*value = (struct text){ start, (size_t)(out - start) };
+			return OK;
+		}
 		if (scan->at == scan->end) {
 			return scan_json_refuse(scan, "a string does not end");
 		}
-		if ((unsigned char)*scan->at < 0x20) {
+		if (!scan_json_accept(scan, '\\')) {
 			return scan_json_refuse(scan, "a control character in a string");
 		}
-		if (scan_json_accept(scan, '\\')) {
-			TRY(read_escape(scan, &out));
-		} else {
-			*out++ = *scan->at++;
-		}
+		TRY(read_escape(scan, &out));
 	}
-	*value = (struct text){ start, (size_t)(out - start) };
-	return OK;
 }
 
 static size_t skip_digits(struct scan_json *scan)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 16, FIRST_CAPACITY = 4 };
+enum { DEPTH_MAX = 16, FIRST_CAPACITY = 4, FEW = 8 };
 
 struct reader {
 	struct scan_json scan;
@@ -164,12 +164,29 @@ enum err tree_value_read(struct tree_value *out, char *json, size_t length, stru
 	return reader.scan.at == reader.scan.end ? OK : scan_json_refuse(&reader.scan, "something follows the value");
 }
 
+// Most names differ in their length.
+static const struct tree_value *find_among_few(const struct tree_value *object, struct text name)
+{
+	for (size_t i = 0; i < object->count; i++) {
+		if (text_equal(object->members[i].name, name)) {
+			return &object->members[i].value;
+		}
+	}
+	return NULL;
+}
+
 const struct tree_value *tree_value_find(const struct tree_value *object, struct text name)
 {
 	const struct tree_member wanted = { .name = name };
-	const struct tree_member *found = object->kind == TREE_OBJECT && object->count > 0
-		? bsearch(&wanted, object->members, object->count, sizeof wanted, compare_members) : NULL;
+	const struct tree_member *found;
 
+	if (object->kind != TREE_OBJECT || object->count == 0) {
+		return NULL;
+	}
+	if (object->count <= FEW) {
+		return find_among_few(object, name);
+	}
+	found = bsearch(&wanted, object->members, object->count, sizeof wanted, compare_members);
 	return found != NULL ? &found->value : NULL;
 }
 

@@ -16,9 +16,11 @@ static void put_be64(unsigned char out[8], int64_t value)
 	}
 }
 
+// Of the whole number at most every fifth digit costs a division.
 static void write_base62(char out[ID_DIGITS], const unsigned char number[NUMBER_SIZE])
 {
 	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+	static const uint64_t five_digits = UINT64_C(62) * 62 * 62 * 62 * 62;
 	uint32_t left[NUMBER_SIZE / 4]; // the highest first
 
 	for (size_t at = 0; at < NUMBER_SIZE / 4; at++) {
@@ -26,16 +28,18 @@ static void write_base62(char out[ID_DIGITS], const unsigned char number[NUMBER_
 
 		left[at] = (uint32_t)four[0] << 24 | (uint32_t)four[1] << 16 | (uint32_t)four[2] << 8 | four[3];
 	}
-	for (size_t i = ID_DIGITS; i > 0; i--) {
+	for (size_t i = ID_DIGITS; i > 0;) {
 		uint64_t remainder = 0;
 
 		for (size_t at = 0; at < NUMBER_SIZE / 4; at++) {
 			const uint64_t part = remainder << 32 | left[at];
 
-			left[at] = (uint32_t)(part / 62);
-			remainder = part % 62;
+			left[at] = (uint32_t)(part / five_digits);
+			remainder = part % five_digits;
 		}
-		out[i - 1] = digits[remainder];
+		for (size_t digit = 0; digit < 5 && i > 0; digit++, remainder /= 62) {
+			out[--i] = digits[remainder % 62];
+		}
 	}
 }
 

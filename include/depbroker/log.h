@@ -26,8 +26,14 @@ struct log_field {
 #define LOG_TEXT(field, value)   ((struct log_field){ .name = (field), .kind = LOG_FIELD_TEXT, .text = (value) })
 
 #define log_event(level, event, ...)                                                               \
-	log_write((level), (event), (const struct log_field[]){ __VA_ARGS__ },                         \
-		sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field))
+	do {                                                                                           \
+		if (log_is_heard(level)) {                                                                 \
+			const struct log_field log_fields[] = { __VA_ARGS__ };                                 \
+			log_write((level), (event), log_fields, sizeof log_fields / sizeof *log_fields);       \
+		}                                                                                          \
+	} while (0)
+
+bool log_is_heard(enum log_level level);
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count);
 

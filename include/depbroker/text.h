@@ -32,6 +32,7 @@ bool text_starts_with(struct text whole, struct text start);
 bool text_contains_ignoring_case(struct text whole, const char *part); // ASCII only
 // Takes what comes before the separator, or all. False: nothing was left, and `part` is that. What follows a separator at the end is a part, empty.
 bool text_next(struct text *rest, char separator, struct text *part);
+void text_put(char *out, size_t size, struct text t);                   // NUL-terminated, cut to what fits
 struct text text_trim(struct text t);                                  // blanks, tabs, CR, LF off both ends
 bool text_is_utf8(struct text t);                                      // well-formed and without NUL
 

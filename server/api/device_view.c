@@ -91,7 +91,7 @@ static struct ruleset *read_rules(const struct pg_transaction *t, struct rules_r
 	}
 	if (pg_row_count(t, RULES) == 1) {
 		store_rules_read(t, RULES, 0, row);
-		rules = ruleset_read(row->document, instances, count, RULESET_IN_FORCE);
+		rules = ruleset_read(row->document, instances, count, RULESET_DECIDES);
 	}
 	free(instances);
 	return rules;

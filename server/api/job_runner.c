@@ -12,6 +12,7 @@
 #include "store/jobs.h"
 #include "store/tenants.h"
 #include "store/tokens.h"
+#include "tenants/job_step.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -145,20 +146,21 @@ static void next(struct job_runner *runner)
 	go_on(runner);
 }
 
-static bool is_in(const struct job_row *job, const char *state)
+// But for what its slice is decided with.
+static struct job_case case_of(const struct job_row *job)
 {
-	return text_equal_string(job->state, state);
-}
-
-// What a second person agreed to is looked at as a whole before anything of it is done.
-static bool is_being_checked(const struct job_row *job)
-{
-	return is_in(job, "running") && job->approval_id > 0 && job->position == 0 && job->checked < job->row_count;
+	return (struct job_case){
+		.kind = job->kind, .state = job_state_of(job->state), .is_approved = job->approval_id > 0,
+		.row_count = job->row_count, .costed = job->costed, .checked = job->checked, .position = job->position,
+		.checked_against = job->checked_against, .moved = job->moved, .allowed = job->allowed,
+	};
 }
 
 static int64_t done_of(const struct job_row *job)
 {
-	return is_in(job, "costing") ? job->costed : is_being_checked(job) ? job->checked : job->position;
+	const struct job_case of = case_of(job);
+
+	return job_rows_done(&of);
 }
 
 static void on_looked(struct op *op)
@@ -296,17 +298,18 @@ static void end_costing(const struct job_runner *runner, struct pg_transaction *
 		.spent = runner->account.spent,
 		.present = store_job_present_read(&runner->reading, runner->present_at), .changes = job->changes + moves_of(runner), .approved = job->allowed,
 	};
+	static const struct text states[] = {
+		[JOB_COSTED_PREVIEWED] = TEXT("previewed"), [JOB_COSTED_SCHEDULED] = TEXT("scheduled"), [JOB_COSTED_WAITING] = TEXT("waiting"),
+	};
+	int64_t allowed;
+	const enum job_costed next = job_costed_next(job->kind, job->dry_run, &limits, &cost, &allowed);
 	struct rules_row rules = { 0 };
 
-	if (job->dry_run) {
-		store_job_costed(t, job, TEXT("previewed"), cost.present, job_allowance(job->kind, &limits, &cost));
-	} else if (!job_needs_approval(job->kind, &limits, &cost)) {
-		store_job_costed(t, job, TEXT("scheduled"), cost.present, job_allowance(job->kind, &limits, &cost));
-	} else {
+	store_job_costed(t, job, states[next], cost.present, allowed);
+	if (next == JOB_COSTED_WAITING) {
 		if (pg_row_count(&runner->reading, READ_RULES) == 1) {
 			store_rules_read(&runner->reading, READ_RULES, 0, &rules);
 		}
-		store_job_costed(t, job, TEXT("waiting"), cost.present, 0);
 		store_job_ask(t, job, store_object_next_id_read(&runner->reading, READ_NUMBER), rules.version, cost.present);
 	}
 }
@@ -325,11 +328,6 @@ static int64_t limit_of(const struct job_runner *runner, const struct tenant_row
 	const struct blast_limits limits = store_account_limits(tenant, &runner->account);
 
 	return blast_limit(&limits, runner->job.present);
-}
-
-static bool may_spend(const struct job_runner *runner, const struct tenant_row *tenant, int64_t moves)
-{
-	return runner->job.approval_id > 0 || moves == 0 || runner->account.spent + moves <= limit_of(runner, tenant);
 }
 
 static void spend(const struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant, int64_t moves)
@@ -358,38 +356,14 @@ static void write_void(const struct job_runner *runner, struct pg_transaction *t
 	(void)store_audit(t, job->created_by, TEXT("approval.void"), tenant->slug, buffer_text(&detail));
 }
 
-// Of the devices that are there; ones that came since are looked for when it is done.
-static void write_checked(const struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant)
-{
-	const struct job_row *job = &runner->job;
-
-	if (job->checked > 0 && job->checked_against != tenant->change_count) {
-		store_job_check_anew(t, job);
-	} else if (runner->strays > 0) {
-		write_void(runner, t, tenant, (int64_t)runner->strays, runner->stray);
-	} else {
-		store_job_checked(t, job, runner->slice_end, tenant->change_count);
-	}
-}
-
 // At once, however many devices there are: rules and pins are what moves them.
 static void write_retired(struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant)
 {
 	const struct job_row *job = &runner->job;
 	struct rules_row rules = { 0 };
 	struct instance_use use;
-	struct text unlisted_one;
-	const int64_t unlisted = store_job_unlisted_read(&runner->reading, runner->unlisted_at, &unlisted_one);
 
 	store_instance_use_read(&runner->reading, runner->use_at, &use);
-	if (job->approval_id > 0 && unlisted > 0) {
-		write_void(runner, t, tenant, unlisted, unlisted_one);
-		return;
-	}
-	if (use.devices > job->allowed || !may_spend(runner, tenant, use.devices)) {
-		store_job_retire_again(t, job);
-		return;
-	}
 	if (runner->rules != NULL) {
 		store_rules_read(&runner->reading, READ_RULES, 0, &rules);
 	}
@@ -398,31 +372,54 @@ static void write_retired(struct job_runner *runner, struct pg_transaction *t, c
 	spend(runner, t, tenant, use.devices);
 }
 
+static void write_carried_out(const struct job_runner *runner, struct pg_transaction *t, const struct tenant_row *tenant)
+{
+	const struct job_row *job = &runner->job;
+
+	store_account_begin(t, job->tenant_id, tenant->change_count);
+	store_job_carry_out(t, &(struct job_progress){ job, runner->slice_end, runner->outcomes, runner->row_numbers, runner->outcome_count });
+	spend(runner, t, tenant, moves_of(runner));
+}
+
+static struct job_case case_of_slice(const struct job_runner *runner, const struct tenant_row *tenant, struct text *unlisted_one)
+{
+	struct job_case of = case_of(&runner->job);
+
+	of.change_count = tenant->change_count;
+	of.spent = runner->account.spent;
+	of.limit = limit_of(runner, tenant);
+	of.moves = moves_of(runner);
+	of.strays = (int64_t)runner->strays;
+	if (of.kind == JOB_RETIRE) {
+		struct instance_use use;
+
+		store_instance_use_read(&runner->reading, runner->use_at, &use);
+		of.in_use = use.devices;
+		of.unlisted = store_job_unlisted_read(&runner->reading, runner->unlisted_at, unlisted_one);
+	}
+	return of;
+}
+
 static void write_slice(struct job_runner *runner, const struct tenant_row *tenant)
 {
 	const struct job_row *job = &runner->job;
 	struct pg_transaction *t = &runner->transaction;
+	struct text unlisted_one = TEXT_NONE;
+	const struct job_case of = case_of_slice(runner, tenant, &unlisted_one);
 
 	pg_transaction_init(t, store_api(job->tenant_id), on_written);
-	if (is_in(job, "costing")) {
-		write_costed(runner, t, tenant);
-	} else if (is_in(job, "scheduled")) {
-		store_job_begin(t, job);
-	} else if (is_being_checked(job)) {
-		write_checked(runner, t, tenant);
-	} else if (job->approval_id > 0 && job->position == 0 && job->checked_against != tenant->change_count) {
-		store_job_check_anew(t, job);
-	} else if (job->kind == JOB_RETIRE) {
-		write_retired(runner, t, tenant);
-	} else if (job->approval_id > 0 && runner->strays > 0) {
-		write_void(runner, t, tenant, (int64_t)runner->strays, runner->stray);
-	} else if (job->moved + moves_of(runner) > job->allowed || !may_spend(runner, tenant, moves_of(runner))) {
-		store_job_cost_again(t, job);
-	} else {
-		store_account_begin(t, job->tenant_id, tenant->change_count);
-		store_job_carry_out(t,
-			&(struct job_progress){ job, runner->slice_end, runner->outcomes, runner->row_numbers, runner->outcome_count });
-		spend(runner, t, tenant, moves_of(runner));
+	switch (job_step_next(&of)) {
+	case JOB_STEP_COST: write_costed(runner, t, tenant); break;
+	case JOB_STEP_BEGIN: store_job_begin(t, job); break;
+	case JOB_STEP_CHECK: store_job_checked(t, job, runner->slice_end, tenant->change_count); break;
+	case JOB_STEP_CHECK_ANEW: store_job_check_anew(t, job); break;
+	case JOB_STEP_VOID:
+		write_void(runner, t, tenant, of.strays > 0 ? of.strays : of.unlisted, of.strays > 0 ? runner->stray : unlisted_one);
+		break;
+	case JOB_STEP_CARRY_OUT: write_carried_out(runner, t, tenant); break;
+	case JOB_STEP_RETIRE: write_retired(runner, t, tenant); break;
+	case JOB_STEP_COST_AGAIN: store_job_cost_again(t, job); break;
+	case JOB_STEP_RETIRE_AGAIN: store_job_retire_again(t, job); break;
 	}
 	pg_start(t, runner->service->pool, STORE_TIMEOUT_MS);
 }
@@ -431,7 +428,7 @@ static bool is_still_due(const struct job_runner *runner)
 {
 	const struct job_row *job = &runner->job;
 
-	return done_of(job) == runner->due[runner->at].after && (is_in(job, "costing") || is_in(job, "scheduled") || is_in(job, "running"));
+	return done_of(job) == runner->due[runner->at].after && job_state_of(job->state) != JOB_RESTS;
 }
 
 static void on_read(struct op *op)

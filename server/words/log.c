@@ -41,6 +41,11 @@ static void add_field(struct buffer *line, const struct log_field *field)
 	}
 }
 
+bool log_is_heard(enum log_level level)
+{
+	return level >= lowest;
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count)
 {
 	char now[INSTANT_TEXT_SIZE];

@@ -58,6 +58,16 @@ bool text_next(struct text *rest, char separator, struct text *part)
 	return part->bytes != NULL;
 }
 
+void text_put(char *out, size_t size, struct text t)
+{
+	const size_t length = t.length < size ? t.length : size - 1;
+
+	if (length > 0) {
+		memcpy(out, t.bytes, length);
+	}
+	out[length] = '\0';
+}
+
 struct text text_trim(struct text t)
 {
 	while (t.length > 0 && is_blank(t.bytes[0])) {
@@ -324,11 +334,11 @@ void buffer_add_hex(struct buffer *buffer, const void *bytes, size_t length)
 {
 	static const char digits[] = "0123456789abcdef";
 	const unsigned char *in = bytes;
+	char *at = buffer_extend(buffer, 2 * length);
 
-	for (size_t i = 0; i < length; i++) {
-		const char pair[2] = { digits[in[i] >> 4], digits[in[i] & 15] };
-
-		buffer_add(buffer, pair, sizeof pair);
+	for (size_t i = 0; at != NULL && i < length; i++) {
+		*at++ = digits[in[i] >> 4];
+		*at++ = digits[in[i] & 15];
 	}
 }
 
@@ -337,19 +347,17 @@ static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmno
 void buffer_add_base64(struct buffer *buffer, const void *bytes, size_t length)
 {
 	const unsigned char *in = bytes;
+	char *out = buffer_extend(buffer, (length + 2) / 3 * 4);
 
-	for (size_t at = 0; at < length; at += 3) {
+	for (size_t at = 0; out != NULL && at < length; at += 3) {
 		const size_t left = length - at;
 		const uint32_t group = (uint32_t)in[at] << 16 | (left > 1 ? (uint32_t)in[at + 1] << 8 : 0) |
 			(left > 2 ? in[at + 2] : 0u);
-		const char four[4] = {
-			base64_alphabet[group >> 18 & 63],
-			base64_alphabet[group >> 12 & 63],
-			left > 1 ? base64_alphabet[group >> 6 & 63] : '=',
-			left > 2 ? base64_alphabet[group & 63] : '=',
-		};
 
-		buffer_add(buffer, four, sizeof four);
+		*out++ = base64_alphabet[group >> 18 & 63];
+		*out++ = base64_alphabet[group >> 12 & 63];
+		*out++ = left > 1 ? base64_alphabet[group >> 6 & 63] : '=';
+		*out++ = left > 2 ? base64_alphabet[group & 63] : '=';
 	}
 }
 
@@ -399,14 +407,13 @@ char *buffer_take(struct buffer *buffer)
 
 static int base64_value(char c)
 {
-	if (c >= 'A' && c <= 'Z') {
-		return c - 'A';
-	} else if (c >= 'a' && c <= 'z') {
-		return c - 'a' + 26;
-	} else if (c >= '0' && c <= '9') {
-		return c - '0' + 52;
-	}
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
+	static const signed char values[128] = { // and one: 0 is no digit
+		['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+		['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52,
+		['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, ['+'] = 63, ['/'] = 64,
+	};
+
+	return (unsigned char)c < sizeof values ? values[(unsigned char)c] - 1 : -1;
 }
 
 static void cut(struct buffer *buffer, size_t length)

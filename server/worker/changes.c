@@ -211,7 +211,7 @@ static struct device_row *add_row(struct changes *changes, bool new)
 	return row;
 }
 
-// A large client's devices are counted only when the numbers may be others: see store_tenant_status_run and store_held_review.
+// A large client's devices are counted only when the numbers may be others: see store_tenant_status_run.
 static bool counts_alike(const struct device_row *a, const struct device_row *b)
 {
 	return a->gone_at_us == b->gone_at_us && a->instance_id == b->instance_id && a->held_since_us == b->held_since_us &&

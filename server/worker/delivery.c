@@ -6,8 +6,10 @@
 #include "worker/delivery_request.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	REQUESTS = 32, // that are settled at a time
@@ -43,13 +45,8 @@ struct lane_work {
 	size_t at, count; // of the events that were read; those before `at` are settled
 	struct stored_event event; // the first one of the request
 	struct position_row next;
-	struct attempt_row attempts[REQUESTS];
-	size_t attempt_count;
+	size_t attempt_count, parked_count, resent_count;
 	struct buffer answers; // what they were answered: it may move until they are settled
-	struct parked_event_row parked[REQUESTS];
-	size_t parked_count;
-	int64_t resent[STORE_LIST_MAX]; // of the resend lane
-	size_t resent_count;
 	bool has_failed; // the event that was sent last
 	bool gives_up;   // the endpoint is to be disabled
 	bool slows_down; // its not_before_us is news
@@ -57,6 +54,11 @@ struct lane_work {
 	char reason[REASON_MAX];
 
 	struct delivery_request request;
+
+	// As many as are counted, and not zeroed before: this is most of it
+	struct attempt_row attempts[REQUESTS];
+	struct parked_event_row parked[REQUESTS];
+	int64_t resent[STORE_LIST_MAX]; // of the resend lane
 };
 
 static void step(struct delivery_lane *lane);
@@ -79,7 +81,8 @@ static void on_sent(struct op *op)
 
 static void begin_work(struct delivery_lane *lane)
 {
-	lane->work = allocate(sizeof *lane->work);
+	lane->work = reallocate(NULL, sizeof *lane->work);
+	memset(lane->work, 0, offsetof(struct lane_work, attempts));
 	lane->work->lane = lane;
 	lane->work->answers = BUFFER(REQUESTS * WEBHOOK_EXCERPT_MAX);
 	delivery_request_init(&lane->work->request, lane->delivery->tenant, lane->endpoint->own);

@@ -127,7 +127,7 @@ void flow_take_rows(struct flow *flow)
 		store_device_read(&flow->read, 0, i, &flow->rows[i]);
 	}
 	if (flow->row_count > 0) {
-		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(flow->rows[flow->row_count - 1].apple.serial_number));
+		text_put(flow->after, sizeof flow->after, flow->rows[flow->row_count - 1].apple.serial_number);
 	}
 }
 

@@ -28,7 +28,7 @@ void tenant_init(struct tenant *tenant, struct worker_process *process, struct f
 void tenant_set_due(struct tenant *tenant, const struct due_row *due)
 {
 	tenant->due = *due;
-	(void)snprintf(tenant->slug, sizeof tenant->slug, "%.*s", TEXT_ARGS(due->slug));
+	text_put(tenant->slug, sizeof tenant->slug, due->slug);
 	tenant->due.slug = text_of(tenant->slug);
 }
 
@@ -113,8 +113,8 @@ void tenant_take_stream(struct tenant *tenant, const struct stream_row *next)
 
 void tenant_note_error(struct tenant *tenant, const struct fault *fault, const char *apple_error)
 {
-	(void)snprintf(tenant->error_text, sizeof tenant->error_text, "%s", fault->text);
-	(void)snprintf(tenant->apple_error, sizeof tenant->apple_error, "%s", apple_error);
+	text_put(tenant->error_text, sizeof tenant->error_text, text_of(fault->text));
+	text_put(tenant->apple_error, sizeof tenant->apple_error, text_of(apple_error));
 }
 
 void tenant_forget_error(struct tenant *tenant)

@@ -73,8 +73,8 @@ static void read_stream(struct tenant *tenant, struct stream_row row)
 	row.owner = TEXT_NONE;
 	tenant->reason = reason_of(row.reason);
 	row.reason = TEXT_NONE;
-	(void)snprintf(tenant->error_text, sizeof tenant->error_text, "%.*s", TEXT_ARGS(row.error_text));
-	(void)snprintf(tenant->apple_error, sizeof tenant->apple_error, "%.*s", TEXT_ARGS(row.apple_error));
+	text_put(tenant->error_text, sizeof tenant->error_text, row.error_text);
+	text_put(tenant->apple_error, sizeof tenant->apple_error, row.apple_error);
 	row.error_text = TEXT_NONE;
 	row.apple_error = TEXT_NONE;
 	tenant->stream = row;
@@ -316,7 +316,7 @@ static enum err read_rules(struct tenant *tenant, const struct rules_row *row, s
 			.state = tenant->instances[i].state };
 	}
 	tenant->rules_version = row->version;
-	tenant->rules = ruleset_read(row->document, instances, tenant->instance_count, RULESET_IN_FORCE);
+	tenant->rules = ruleset_read(row->document, instances, tenant->instance_count, RULESET_DECIDES);
 	if (!ruleset_is_valid(tenant->rules)) {
 		return fault_set(fault, ERR_BUG, "the stored rules of version %lld cannot be read", (long long)row->version);
 	}

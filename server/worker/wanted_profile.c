@@ -14,7 +14,7 @@ static void find_defined(const struct tenant *tenant, struct wanted_profile *pro
 		const struct defined_profile *defined = &tenant->defined[i];
 
 		if (defined->instance_id == profile->instance->instance_id && memcmp(defined->digest, profile->digest, SHA256_SIZE) == 0) {
-			(void)snprintf(profile->uuid, sizeof profile->uuid, "%.*s", TEXT_ARGS(defined->uuid));
+			text_put(profile->uuid, sizeof profile->uuid, defined->uuid);
 			profile->drifts = defined->drifts;
 			profile->is_refused = defined->uuid.length == 0;
 			if (profile->is_refused) {

@@ -61,7 +61,7 @@ enum {
 	/* of a client, at once */                                                                                  \
 	X(SESSION_LOST) X(PROFILE_LOST) X(FOREIGN) X(RULES) X(INSTANCE) X(SYNC_NOW) X(FULL_NOW) X(TOKEN_NEW) X(PAUSED) \
 	X(POISONED) X(VANISHED) X(PIN) X(ENROLS) X(RETIRES)                                                         \
-	X(EXPECTS) X(DRAINS) X(JOBS)                                                                                \
+	X(EXPECTS) X(DRAINS) X(JOBS) X(MOVES)                                                                       \
 	/* of a node or of everything, at once */                                                                   \
 	X(CLAIM_LOST) X(APPLE_AWAY) X(DB_AWAY) X(NODE_CUT_OFF) X(NODE_PAUSED) X(NODE_CRASHED) X(NODE_LOST) X(NODE_STOPPED)
 
@@ -108,17 +108,19 @@ struct sim_device { // a row of devices
 };
 
 struct sim_tenant {
+	int64_t due_at_us; // this and what follows is asked for again and again
+	struct text claimed_by;
+	size_t crash_count;
 	int64_t id;
 	char slug[16], server_uuid[24];
 	bool active, quarantined;
 	struct stream_row stream;
+	int64_t change_count; // of its configuration
 	bool has_news; // somebody else than a worker has written of what a run reads when it begins
 	int64_t owner_life; // whose epoch it is
-	int64_t due_at_us, wake, sync_requests, full_requests;
+	int64_t wake, sync_requests, full_requests;
 	int64_t crashes_us[CRASHES_MAX + 1]; // it was in flight at them; the newest first
-	size_t crash_count;
 	int64_t removals_allowed, removals_allowed_for;
-	struct text claimed_by;
 	int64_t counted_seq, announced_seq; // of the status
 	int64_t token_id;
 	struct text token_state; // what Apple said of the token last
@@ -155,6 +157,7 @@ struct sim_tenant {
 
 struct sim_loaded { // what a worker process knows of a client since its last run of it
 	int64_t epoch, config;
+	int64_t read_config; // as it was when devices were read by their serial numbers last
 	struct sim_route route;
 	int version[SIM_INSTANCES + 1]; // of each instance
 	bool active;
@@ -188,6 +191,11 @@ struct sim_shape { // of a world
 	uint64_t worlds; // one in so many is this scene
 };
 
+struct sim_records { // room for those of a page
+	struct sim_records *next;
+	struct device_record items[2 * SIM_DEVICES];
+};
+
 struct sim {
 	const struct sim_shape *shape;
 	uint64_t seed, random[4], hash;
@@ -199,6 +207,7 @@ struct sim {
 	int64_t load_ids;
 	uint64_t events, transactions, calls, hooks, injected, met, crashes;
 	uint64_t quiet_ends, gathered_ends;
+	struct sim_records *spare_records;
 };
 extern struct sim sim;
 
@@ -258,6 +267,8 @@ int64_t sim_device_of(const struct sim_tenant *tenant, struct text serial); // -
 
 // sim_rows.c
 void sim_rows_begin(void);
+
+// sim_rest.c
 const char *sim_rows_unfinished(struct sim_tenant *tenant); // NULL: everything has arrived where it should be
 
 // sim_routes.c
@@ -292,6 +303,11 @@ void sim_jobs_begin(void);
 void sim_jobs_fault(struct sim_tenant *tenant); // somebody has a job done
 void sim_job_check_call(const struct sim_tenant *tenant, struct text serial, bool releases);
 const char *sim_jobs_unfinished(const struct sim_tenant *tenant);
+
+// sim_moves.c
+void sim_moves_begin(void);
+void sim_moves_fault(struct sim_tenant *tenant); // somebody has many devices moved
+const char *sim_moves_unfinished(const struct sim_tenant *tenant);
 
 // sim_apple.c
 void sim_apple_begin(void);

@@ -174,7 +174,7 @@ static void take_answer(const struct sim_call *at)
 	case FETCH:
 	case SYNC:
 	case DETAILS: take_page(at); break;
-	case DEFINE: (void)snprintf(at->out, APPLE_PROFILE_UUID_MAX + 1, "%.*s", TEXT_ARGS(at->uuid)); break;
+	case DEFINE: text_put(at->out, APPLE_PROFILE_UUID_MAX + 1, at->uuid); break;
 	case ASSIGN:
 	case REMOVE:
 	case RELEASE:
@@ -262,7 +262,7 @@ static void on_answer(void *argument)
 	observe(at, at->rc);
 	session = at->call->session;
 	if (at->signing_in && at->rc == OK) {
-		(void)snprintf(session->token, sizeof session->token, "%.*s", TEXT_ARGS(at->new_session));
+		text_put(session->token, sizeof session->token, at->new_session);
 		session->generation++;
 		session->signed_in_anew = true;
 		if (at->what == SIGN_IN) {
@@ -283,6 +283,19 @@ static void on_answer(void *argument)
 	}
 }
 
+// Of a page that is not needed any more, if there is one.
+static struct device_record *take_records(void)
+{
+	struct sim_records *records = sim.spare_records;
+
+	if (records == NULL) {
+		records = sim_take_unset(sizeof *records);
+	} else {
+		sim.spare_records = records->next;
+	}
+	return records->items;
+}
+
 static struct sim_call *prepare(struct apple_call *call, struct apple_session *session, enum what what, void *out)
 {
 	struct sim_call *at = sim_take(sizeof *at);
@@ -298,7 +311,7 @@ static struct sim_call *prepare(struct apple_call *call, struct apple_session *s
 	call->apple_error[0] = '\0';
 	*at = (struct sim_call){ .call = call, .life = sim.life, .tenant = sim_tenant_of(session->server->lane_key), .what = what, .out = out,
 		.retry_after_s = -1 };
-	at->records = what == FETCH || what == SYNC || what == DETAILS ? sim_take_unset(2 * SIM_DEVICES * sizeof *at->records) : NULL;
+	at->records = what == FETCH || what == SYNC || what == DETAILS ? take_records() : NULL;
 	at->loaded_config = sim.life->loaded[at->tenant->id - 1].config;
 	sim.calls++;
 	return at;
@@ -376,9 +389,10 @@ void apple_session_fini(struct apple_session *session)
 	session->token[0] = '\0';
 }
 
+// Those of a run are zeroed already.
 void apple_call_init(struct apple_call *call, void (*done)(struct op *op))
 {
-	*call = (struct apple_call){ .retry_after_s = -1 };
+	call->retry_after_s = -1;
 	op_init(&call->op, done);
 }
 
@@ -406,6 +420,12 @@ void apple_call_cancel(struct apple_call *call)
 
 void apple_page_fini(struct apple_page *page)
 {
+	if (page->devices != NULL) {
+		struct sim_records *records = CONTAINER_OF(page->devices, struct sim_records, items[0]);
+
+		records->next = sim.spare_records;
+		sim.spare_records = records;
+	}
 	*page = (struct apple_page){ 0 };
 }
 
@@ -513,6 +533,8 @@ static void ask_for_job(struct sim_call *at, const struct text *serials, size_t 
 {
 	*(struct apple_assignment *)at->out = (struct apple_assignment){ .retry_after_s = -1 };
 	set_serials(at, serials, count);
+	LAW(at->life->loaded[at->tenant->id - 1].read_config == at->loaded_config,
+		"client %lld: Apple is asked for a job about devices that were read with another configuration than the run has", (long long)at->tenant->id);
 	for (size_t i = 0; is_owner(at) && i < count; i++) {
 		sim_job_check_call(at->tenant, serials[i], at->what == RELEASE);
 	}

@@ -251,6 +251,6 @@ void sim_claims_execute(struct sim_life *life, struct sim_op *op)
 
 void sim_claims_begin(void)
 {
-	node_rows = sim_take(NODE_ROWS * sizeof *node_rows);
+	node_rows = sim_take_unset(NODE_ROWS * sizeof *node_rows);
 	node_count = 0;
 }

@@ -17,6 +17,14 @@ static uint64_t mix(uint64_t state, uint64_t word)
 	return state ^ state >> 29;
 }
 
+static uint64_t word_at(const unsigned char *bytes)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof word);
+	return word;
+}
+
 // Of the bytes of all parts, however they are cut: `carried` are the last of them that do not make a word yet.
 static uint64_t mix_parts(uint64_t state, const struct digest_part *parts, size_t count)
 {
@@ -28,16 +36,17 @@ static uint64_t mix_parts(uint64_t state, const struct digest_part *parts, size_
 		size_t left = parts[i].length;
 
 		length += left;
-		while (carry + left >= sizeof state) {
+		if (carry > 0 && carry + left >= sizeof state) {
 			const size_t taken = sizeof state - carry;
-			uint64_t word;
 
 			memcpy(carried + carry, bytes, taken);
-			memcpy(&word, carried, sizeof word);
-			state = mix(state, word);
+			state = mix(state, word_at(carried));
 			bytes += taken;
 			left -= taken;
 			carry = 0;
+		}
+		for (; carry == 0 && left >= sizeof state; bytes += sizeof state, left -= sizeof state) {
+			state = mix(state, word_at(bytes));
 		}
 		if (left > 0) {
 			memcpy(carried + carry, bytes, left);
@@ -45,11 +54,7 @@ static uint64_t mix_parts(uint64_t state, const struct digest_part *parts, size_
 		}
 	}
 	memset(carried + carry, 0, sizeof carried - carry);
-
-	uint64_t last;
-
-	memcpy(&last, carried, sizeof last);
-	return mix(mix(state, last), length);
+	return mix(mix(state, word_at(carried)), length);
 }
 
 static void spread(unsigned char out[SHA256_SIZE], uint64_t state)

@@ -18,7 +18,8 @@ struct received {
 };
 
 static struct receiver { // of a client
-	struct received *events; // [seq - 1]
+	struct received *events; // [seq - 1], of those that were told
+	int64_t told;
 	int64_t newest[SIM_DEVICES];
 } *receivers;
 
@@ -74,7 +75,9 @@ void http_client_close(struct http_client *client, void (*closed)(void *argument
 
 bool sim_hook_has(const struct sim_tenant *tenant, int64_t seq)
 {
-	return receivers[tenant->id - 1].events[seq - 1].here;
+	const struct receiver *receiver = &receivers[tenant->id - 1];
+
+	return seq <= receiver->told && receiver->events[seq - 1].here;
 }
 
 static int64_t number_after(const char *text, const char *name)
@@ -120,6 +123,9 @@ static void receive(const struct http_call *call, struct sim_tenant *tenant, int
 
 	assert(seq <= SEQ_MAX);
 	check_event(tenant, instance_id, seq, call->body.bytes);
+	while (receiver->told < seq) {
+		receiver->events[receiver->told++] = (struct received){ .here = false };
+	}
 	received = &receiver->events[seq - 1];
 	sim_trace("hook", tenant->id, instance_id, seq);
 	if (received->here) {
@@ -235,6 +241,6 @@ void sim_hooks_begin(void)
 {
 	receivers = sim_take((size_t)sim.shape->tenants * sizeof *receivers);
 	for (int i = 0; i < sim.shape->tenants; i++) {
-		receivers[i].events = sim_take(SEQ_MAX * sizeof *receivers[i].events);
+		receivers[i].events = sim_take_unset(SEQ_MAX * sizeof *receivers[i].events);
 	}
 }

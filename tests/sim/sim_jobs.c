@@ -47,6 +47,15 @@ static void ask_about(struct sim_tenant *tenant, struct job *job, size_t device)
 	}
 }
 
+// While a run may be about to ask Apple for it.
+static void on_second_thoughts(void *argument)
+{
+	struct sim_tenant *tenant = argument;
+
+	sim_trace("thoughts", tenant->id, 0, 0);
+	sim_start_over(tenant, false);
+}
+
 void sim_jobs_fault(struct sim_tenant *tenant)
 {
 	struct job *job = job_of(tenant);
@@ -66,6 +75,9 @@ void sim_jobs_fault(struct sim_tenant *tenant)
 	job->number = is_unanswered(job) ? job->number : 0;
 	sim_trace("job", tenant->id, job->number, job->kind);
 	sim_start_over(tenant, false);
+	if (sim_chance(50)) {
+		sim_at(sim.now_us + sim_between(0, 3000) * MS_US, NULL, on_second_thoughts, tenant);
+	}
 }
 
 // --- the statements ---

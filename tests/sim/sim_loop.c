@@ -17,9 +17,9 @@
 
 #define EPOCH_US (INT64_C(1767225600) * SECOND_US)
 
+typedef unsigned __int128 event_key;
+
 struct event {
-	int64_t at_us;
-	uint64_t order;
 	struct sim_life *life;
 	void (*run)(void *argument);
 	void *argument;
@@ -37,9 +37,11 @@ enum { EVENTS_A_MINUTE = 2000 }; // of each client, at most
 static struct {
 	int64_t minute;
 	int64_t minute_events; // in it, up to now
-	struct event *heap;
-	size_t count, room;
-	uint64_t order;
+	event_key *heap;
+	struct event *events;
+	uint32_t *spare; // places of events that nobody waits for any more
+	size_t count, spare_count, room;
+	uint32_t event_count, order;
 	struct delay *fired; // the timer whose call runs
 	struct delay *claims[SIM_NODES], *beats[SIM_NODES]; // known by what they start
 	struct idle_claim { // a claim timer while nothing is due
@@ -124,11 +126,14 @@ void sim_trace(const char *what, int64_t a, int64_t b, int64_t c)
 	}
 }
 
+bool log_is_heard(enum log_level level)
+{
+	(void)level;
+	return sim.verbose;
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count)
 {
-	if (!sim.verbose) {
-		return;
-	}
 	printf("%12.6f %-14.*s   %d %s", (double)(sim.now_us - EPOCH_US) / 1e6, TEXT_ARGS(sim_node_id(sim.life)), (int)level, event);
 	for (size_t i = 0; i < count; i++) {
 		if (fields[i].kind == LOG_FIELD_TEXT) {
@@ -160,52 +165,65 @@ void sim_law_broken(const char *law, const char *format, ...)
 	_exit(1);
 }
 
-// --- the heap ---
+// --- the heap: of numbers, each an event's time, its order among those of the same time, and the place of the event ---
 
-static bool is_before(const struct event *a, const struct event *b)
+static uint32_t take_place(void)
 {
-	return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
+	if (loops.spare_count > 0) {
+		return loops.spare[--loops.spare_count];
+	}
+	if (loops.event_count == loops.room) {
+		loops.room = loops.room > 0 ? loops.room * 2 : 1024;
+		loops.events = reallocate(loops.events, loops.room * sizeof *loops.events);
+		loops.spare = reallocate(loops.spare, loops.room * sizeof *loops.spare);
+		loops.heap = reallocate(loops.heap, loops.room * sizeof *loops.heap);
+	}
+	return loops.event_count++;
 }
 
-static void push(struct event event)
+// There, or above it.
+static void put_at(size_t at, event_key key)
 {
-	size_t at = loops.count++;
-
-	if (loops.count > loops.room) {
-		loops.room = loops.room > 0 ? loops.room * 2 : 1024;
-		loops.heap = realloc(loops.heap, loops.room * sizeof *loops.heap);
-		assert(loops.heap != NULL);
-	}
-	while (at > 0 && is_before(&event, &loops.heap[(at - 1) / 2])) {
+	while (at > 0 && key < loops.heap[(at - 1) / 2]) {
 		loops.heap[at] = loops.heap[(at - 1) / 2];
 		at = (at - 1) / 2;
 	}
-	loops.heap[at] = event;
+	loops.heap[at] = key;
+}
+
+static void push(int64_t at_us, struct event event)
+{
+	const uint32_t place = take_place();
+
+	assert(at_us >= 0 && loops.order < UINT32_MAX);
+	loops.events[place] = event;
+	put_at(loops.count++, (event_key)at_us << 64 | (event_key)loops.order++ << 32 | place);
 }
 
 static struct event pop(void)
 {
-	const struct event first = loops.heap[0];
-	const struct event last = loops.heap[--loops.count];
+	const uint32_t place = (uint32_t)loops.heap[0];
+	const event_key last = loops.heap[--loops.count];
 	size_t at = 0;
 
-	for (size_t child = 1; child < loops.count; child = 2 * at + 1) {
-		if (child + 1 < loops.count && is_before(&loops.heap[child + 1], &loops.heap[child])) {
-			child++;
-		}
-		if (!is_before(&loops.heap[child], &last)) {
-			break;
-		}
+	for (size_t child = 1; child < loops.count; child = 2 * at + 1) { // what was last belongs far down: the gap goes there first
+		child += child + 1 < loops.count && loops.heap[child + 1] < loops.heap[child] ? 1 : 0;
 		loops.heap[at] = loops.heap[child];
 		at = child;
 	}
-	loops.heap[at] = last;
-	return first;
+	put_at(at, last);
+	loops.spare[loops.spare_count++] = place;
+	return loops.events[place];
+}
+
+static int64_t next_event_us(void)
+{
+	return (int64_t)(loops.heap[0] >> 64);
 }
 
 void sim_at(int64_t at_us, struct sim_life *life, void (*run)(void *argument), void *argument)
 {
-	push((struct event){ .at_us = at_us, .order = loops.order++, .life = life, .run = run, .argument = argument });
+	push(at_us, (struct event){ life, run, argument });
 }
 
 // --- the clock and the loop, as the code under test sees them ---
@@ -443,7 +461,7 @@ static void count_event(void)
 
 bool sim_step(int64_t until_us)
 {
-	const int64_t next_us = loops.count > 0 && loops.heap[0].at_us < until_us ? loops.heap[0].at_us : until_us;
+	const int64_t next_us = loops.count > 0 && next_event_us() < until_us ? next_event_us() : until_us;
 
 	look_for_first_claim();
 	if (loops.first != NULL && loops.first_us < next_us) {
@@ -457,8 +475,8 @@ bool sim_step(int64_t until_us)
 
 	const struct event event = pop();
 
-	assert(event.at_us >= sim.now_us);
-	sim.now_us = event.at_us;
+	assert(next_us >= sim.now_us);
+	sim.now_us = next_us;
 	count_event();
 	run(&event);
 	return true;
@@ -484,6 +502,8 @@ void sim_begin(const struct sim_shape *shape, uint64_t seed, bool verbose)
 void sim_end(void)
 {
 	free(loops.heap);
+	free(loops.events);
+	free(loops.spare);
 	memset(&loops, 0, sizeof loops);
 	sim.runs = false;
 	sim_memory_reset();

@@ -18,9 +18,10 @@ enum { KEPT_SLOTS_MIN = 1 << 11 /* a power of two */, CLASSES = 33, CLASS_MIN = 
 struct pool {
 	char *bytes; // POOL_SIZE of them
 	size_t used;
+	bool is_kept; // after a schedule, for the next one
 };
 
-static struct pool own;
+static struct pool own = { .is_kept = true };
 static struct text *kept; // a hash table of the texts that sim_keep gave
 static size_t kept_count, kept_slots;
 
@@ -29,6 +30,9 @@ static void *take(struct pool *pool, size_t size)
 	if (pool->bytes == NULL) {
 		pool->bytes = mmap(NULL, POOL_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		assert(pool->bytes != MAP_FAILED);
+		if (pool->is_kept) { // all that is used of it is used in each schedule
+			(void)madvise(pool->bytes, POOL_SIZE, MADV_HUGEPAGE);
+		}
 	}
 
 	void *memory = pool->bytes + pool->used;
@@ -108,6 +112,9 @@ struct text sim_keep(struct text text)
 	if (text.length == 0) {
 		return TEXT("");
 	}
+	if (sim.life != NULL && text_equal(text, sim_node_id(sim.life))) { // as in every statement
+		return sim_node_id(sim.life);
+	}
 	if (text.length > 64) { // events' bodies: each another one
 		return copy_of(text);
 	}
@@ -175,7 +182,7 @@ struct block {
 	char bytes[];
 };
 
-static struct pool theirs;
+static struct pool theirs = { .is_kept = true };
 static struct block *waiting[CLASSES];
 static struct pool large; // zeroes that come from the system as they are touched: a table of which a few places are used costs a page
 

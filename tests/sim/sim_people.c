@@ -23,6 +23,7 @@ void sim_wake(struct sim_tenant *tenant)
 void sim_start_over(struct sim_tenant *tenant, bool routes)
 {
 	tenant->stream.config_version++;
+	tenant->change_count++;
 	tenant->stream.profile_needed = tenant->stream.profile_needed || routes;
 	sim_wake(tenant);
 }
@@ -113,6 +114,8 @@ void sim_rows_fault(enum fault_kind kind, struct sim_tenant *tenant)
 		sim_guards_fault(tenant);
 	} else if (kind == FAULT_JOBS) {
 		sim_jobs_fault(tenant);
+	} else if (kind == FAULT_MOVES) {
+		sim_moves_fault(tenant);
 	} else if (kind == FAULT_ENROLS) {
 		sim_enrolments_fault(tenant);
 	} else if (kind == FAULT_INSTANCE) {

@@ -208,7 +208,7 @@ struct pg_kept *pg_keep(const struct pg_transaction *transaction, unsigned from)
 		struct sim_op *op = &kept->ops[i];
 		const size_t bytes = i >= from ? op->out_count * op->out_size : 0;
 
-		op->out = bytes > 0 && op->out != NULL ? memcpy(allocate(bytes), op->out, bytes) : NULL;
+		op->out = bytes > 0 && op->out != NULL ? memcpy(reallocate(NULL, bytes), op->out, bytes) : NULL;
 	}
 	return (struct pg_kept *)kept;
 }

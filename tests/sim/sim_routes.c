@@ -173,7 +173,7 @@ static bool has_fact(const struct sim_tenant *tenant, size_t device)
 	return tenant->route.pins[device].is_there || replacement_of(tenant, device)->is_noted || sim_expected_at(tenant, device) != 0;
 }
 
-static struct routing_fact fact_of(const struct sim_tenant *tenant, size_t device)
+struct routing_fact sim_fact_of(const struct sim_tenant *tenant, size_t device)
 {
 	const struct sim_pin *pin = &tenant->route.pins[device];
 	const struct sim_replacement *replacement = replacement_of(tenant, device);
@@ -199,7 +199,7 @@ static void read_facts(struct sim_op *op, const struct sim_tenant *tenant)
 	op->out_count = 0;
 	for (size_t i = 0; i < SIM_DEVICES; i++) {
 		if (has_fact(tenant, i)) {
-			facts[op->out_count++] = fact_of(tenant, i);
+			facts[op->out_count++] = sim_fact_of(tenant, i);
 		}
 	}
 }

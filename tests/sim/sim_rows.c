@@ -162,7 +162,7 @@ static void insert_events(struct sim_tenant *tenant, const struct stored_event *
 
 	while (tenant->event_room < (size_t)tenant->stream.event_seq) {
 		const size_t room = tenant->event_room > 0 ? tenant->event_room * 2 : 256;
-		struct stored_event *larger = sim_take(room * sizeof *larger);
+		struct stored_event *larger = sim_take_unset(room * sizeof *larger);
 
 		if (tenant->event_room > 0) {
 			memcpy(larger, tenant->events, tenant->event_room * sizeof *larger);
@@ -424,6 +424,9 @@ static void execute_for_tenant(struct sim_transaction *transaction, struct sim_o
 	case OP_ENROLMENT_DONE:
 	case OP_ENROLMENT_REVIEW: sim_enrolments_execute(transaction, op, tenant); break;
 	case OP_BY_SERIALS:
+		transaction->life->loaded[tenant->id - 1].read_config = tenant->stream.config_version;
+		sim_read_devices(op, tenant);
+		break;
 	case OP_FINGERPRINTS:
 	case OP_DEVICE_LIST:
 	case OP_TO_ASSIGN: sim_read_devices(op, tenant); break;
@@ -502,59 +505,7 @@ enum err sim_rows_execute(struct sim_transaction *transaction)
 	return OK;
 }
 
-// --- the end ---
-
-// Of the content in force; none when it is not defined, or was refused.
-static struct text wanted_profile(const struct sim_tenant *tenant, const struct sim_instance *instance)
-{
-	for (size_t i = 0; i < tenant->profile_count; i++) {
-		const struct text uuid = tenant->profiles[i].uuid;
-
-		if (uuid.length > 0 && sim_apple_profile_is(tenant, uuid, instance->id, instance->version)) {
-			return uuid;
-		}
-	}
-	return TEXT_NONE;
-}
-
-const char *sim_rows_unfinished(struct sim_tenant *tenant)
-{
-	struct text wanted[SIM_INSTANCES + 1] = { TEXT_NONE };
-
-	for (size_t i = 0; i < SIM_INSTANCES; i++) {
-		wanted[i + 1] = wanted_profile(tenant, &tenant->instances[i]);
-	}
-	if (tenant->stream.profile_needed) {
-		return "routes are to be looked at";
-	}
-	if (sim_routes_unfinished(tenant) != NULL) {
-		return sim_routes_unfinished(tenant);
-	}
-	if (sim_enrolments_unfinished(tenant) != NULL) {
-		return sim_enrolments_unfinished(tenant);
-	}
-	if (sim_jobs_unfinished(tenant) != NULL) {
-		return sim_jobs_unfinished(tenant);
-	}
-	for (size_t i = 0; i < SIM_DEVICES; i++) {
-		const char *difference = sim_apple_differs(tenant, i, tenant->devices[i].used ? &tenant->devices[i].row : NULL, wanted);
-
-		if (difference != NULL) {
-			return difference;
-		}
-	}
-	for (int64_t seq = 1; seq <= tenant->stream.event_seq; seq++) {
-		if (tenant->events[seq - 1].instance_id != 0 && !sim_hook_has(tenant, seq)) {
-			return "an event is not delivered";
-		}
-	}
-	for (size_t i = 0; i < SIM_LANES; i++) {
-		if (sim_has_pending(tenant, &tenant->positions[i])) {
-			return "a lane is not settled";
-		}
-	}
-	return NULL;
-}
+// --- clients ---
 
 static void make_tenant(struct sim_tenant *tenant, int64_t id)
 {
@@ -596,6 +547,7 @@ void sim_rows_begin(void)
 	sim_routes_begin();
 	sim_guards_begin();
 	sim_jobs_begin();
+	sim_moves_begin();
 	sim_enrolments_begin();
 	for (int i = 0; i < sim.shape->tenants; i++) {
 		make_tenant(&sim.tenants[i], i + 1);

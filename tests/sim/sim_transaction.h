@@ -5,6 +5,8 @@
 
 #include "sim/sim.h"
 
+#include "store/routing.h"
+
 enum { FORGOTTEN_AFTER_S = 15 }; // a claim of which nothing is heard
 enum { LOCKED_PERCENT = 2 };     // of rows that are passed over
 
@@ -122,6 +124,7 @@ void sim_devices_check_history(const struct sim_transaction *transaction, struct
 
 void sim_guards_execute(struct sim_op *op, struct sim_tenant *tenant);
 void sim_jobs_execute(struct sim_op *op, struct sim_tenant *tenant);
+struct routing_fact sim_fact_of(const struct sim_tenant *tenant, size_t device);
 void sim_routes_execute(struct sim_op *op, struct sim_tenant *tenant);
 void sim_enrolments_execute(struct sim_transaction *transaction, struct sim_op *op, struct sim_tenant *tenant);
 
