@@ -16,7 +16,7 @@ int64_t blast_limit(const struct blast_limits *limits, int64_t present)
 
 enum blast_decision blast_decide(const struct blast_limits *limits, const struct blast_cost *cost)
 {
-	assert(cost->changes >= 0 && cost->changes <= cost->present && cost->spent >= 0);
+	assert(cost->changes >= 0 && cost->spent >= 0);
 	if (cost->changes <= cost->approved) {
 		return BLAST_ALLOWED;
 	}

@@ -19,7 +19,8 @@ struct blast_limits { // negative: BLAST_DEVICES, BLAST_PERCENT; 0 and 0: every 
 
 struct blast_cost {
 	int64_t present; // devices of the client
-	int64_t changes; // of these: with another instance, another profile, held or no longer held
+	int64_t changes; // with another instance, another profile, held or no longer held. May be more than there are: a job counts them a slice
+	                 // at a time, and devices go meanwhile
 	int64_t spent;   // moved within the window, by changes that nobody else was asked about
 	int64_t approved;
 };

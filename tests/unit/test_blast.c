@@ -52,6 +52,15 @@ static void an_approval_allows_its_number_and_nothing_beyond(void **state)
 	assert_int_equal(blast_decide(&by_default, &(struct blast_cost){ .present = 500, .changes = 201, .approved = 200 }), BLAST_NEEDS_APPROVAL);
 }
 
+// They are counted while devices come and go: to ask is right, and to stop would be the end of the process.
+static void more_changes_than_devices_ask(void **state)
+{
+	(void)state;
+	assert_int_equal(blast_decide(&by_default, &(struct blast_cost){ .present = 10, .changes = 26 }), BLAST_NEEDS_APPROVAL);
+	assert_int_equal(blast_decide(&by_default, &(struct blast_cost){ .present = 0, .changes = 26 }), BLAST_NEEDS_APPROVAL);
+	assert_int_equal(blast_decide(&by_default, &(struct blast_cost){ .present = 10, .changes = 25 }), BLAST_ALLOWED);
+}
+
 // Any sequence of changes, times and limits that shrink and grow back: what is allowed alone never exceeds the limit within a window.
 static void no_sequence_of_changes_moves_more_than_the_limit_within_a_window(void **state)
 {
@@ -86,6 +95,7 @@ int main(void)
 		cmocka_unit_test(the_larger_of_the_two_limits_counts),
 		cmocka_unit_test(limits_of_nothing_ask_for_every_change),
 		cmocka_unit_test(an_approval_allows_its_number_and_nothing_beyond),
+		cmocka_unit_test(more_changes_than_devices_ask),
 		cmocka_unit_test(no_sequence_of_changes_moves_more_than_the_limit_within_a_window),
 	};
 
