@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAPACITY_MIN = 64 };
+enum { CAPACITY_MIN = 64, SLOT_BYTES = sizeof(struct known_slot) + sizeof(unsigned char) };
 enum { IN_PAGE = 1, SEEN = 2 }; // marks
 
 void known_init(struct known *known, const unsigned char key[KNOWN_KEY_SIZE], size_t budget_bytes)
@@ -37,13 +37,19 @@ static uint64_t fingerprint_of(const unsigned char fingerprint[DEVICE_FINGERPRIN
 	return not_zero(value);
 }
 
-// Where the hash is, or the empty slot where it belongs. There is one: at most half of the table is in use.
+// Hashes in their order, spread over the table, which so may have any size.
+static size_t place_of(size_t capacity, uint64_t hash)
+{
+	return (size_t)((unsigned __int128)hash * capacity >> 64);
+}
+
+// Where the hash is, or the empty slot where it belongs. There is one: the table is never full.
 static struct known_slot *find(struct known_slot *slots, size_t capacity, uint64_t hash)
 {
-	size_t at = (size_t)hash & (capacity - 1);
+	size_t at = place_of(capacity, hash);
 
 	while (slots[at].hash != 0 && slots[at].hash != hash) {
-		at = (at + 1) & (capacity - 1);
+		at = at + 1 < capacity ? at + 1 : 0;
 	}
 	return &slots[at];
 }
@@ -60,14 +66,19 @@ static void move_slots(struct known *known, struct known_slot *slots, unsigned c
 	}
 }
 
-static bool grow(struct known *known)
+static size_t capacity_max(const struct known *known)
 {
-	const size_t capacity = known->capacity > 0 ? known->capacity * 2 : CAPACITY_MIN;
+	const size_t most = known->budget_bytes / SLOT_BYTES;
+
+	return most < UINT32_MAX ? most : UINT32_MAX;
+}
+
+static void grow(struct known *known)
+{
+	const size_t wanted = known->capacity > 0 ? known->capacity * 2 : CAPACITY_MIN;
+	const size_t capacity = wanted < capacity_max(known) ? wanted : capacity_max(known);
 
 	assert(known->page_count == 0); // its slots would move
-	if (capacity > known->budget_bytes / (sizeof *known->slots + sizeof *known->marks) || capacity > UINT32_MAX) {
-		return false;
-	}
 	struct known_slot *slots = allocate_array(capacity, sizeof *slots);
 	unsigned char *marks = allocate(capacity);
 
@@ -77,7 +88,15 @@ static bool grow(struct known *known)
 	known->slots = slots;
 	known->marks = marks;
 	known->capacity = capacity;
-	return true;
+}
+
+// For one more. At three quarters it grows, as far as the budget allows; the largest one is filled further, where looking takes longer.
+static bool has_room(struct known *known)
+{
+	if (known->count >= known->capacity - known->capacity / 4 && known->capacity < capacity_max(known)) {
+		grow(known);
+	}
+	return known->count < known->capacity - known->capacity / 8;
 }
 
 static uint64_t hash_of(const struct known *known, struct text serial)
@@ -97,9 +116,7 @@ void known_put(struct known *known, struct text serial, const unsigned char fing
 {
 	struct known_slot *slot;
 
-	if (known->count >= known->capacity / 2 && !grow(known)) {
-		known->whole = false;
-	}
+	known->whole = known->whole && has_room(known);
 	if (!known->whole) {
 		return;
 	}
@@ -144,7 +161,7 @@ static bool has_list_hash(const struct known *known, const struct known_slot *sl
 void known_expect(const struct known *known, struct text serial)
 {
 	if (known->capacity > 0) {
-		__builtin_prefetch(&known->slots[(size_t)hash_of(known, serial) & (known->capacity - 1)]);
+		__builtin_prefetch(&known->slots[place_of(known->capacity, hash_of(known, serial))]);
 	}
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // known.h - what is stored of a client's devices, small enough to be kept while a list is fetched: for each serial number a keyed 64-bit hash,
-// 64 bits of the fingerprint, the hash of the bytes that Apple listed it with, and whether the list has shown it, 50 to 100 bytes a device.
+// 64 bits of the fingerprint, the hash of the bytes that Apple listed it with, and whether the list has shown it, 33 to 67 bytes a device.
 // Who has it reads and sends only what differs.
 //
 // Ownership  owns its table until known_fini.
