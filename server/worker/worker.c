@@ -27,7 +27,7 @@ enum {
 	BEAT_TIMEOUT_MS = 3000,
 	BEATS_PER_PARTITIONS = 1000, // about an hour
 	POOL_SIZE = 3, // each keeps what its largest write needed, in libpq and in the server
-	POOL_KEPT = 1, // what sessions keep is half of the memory of an idle installation
+	POOL_KEPT = 2, // with one alone a claim comes before the end of a run that waits for it, and has the client run once more
 	REASON_MAX = 300,
 	SPARE_MEMORY_MAX = 8 << 20, // that the allocator may keep
 	RANGE_SPELLING_MAX = 64,

@@ -234,6 +234,7 @@ def change_while_a_run_waits(site, serial, change, wanted):
     world.apple.call("DELETE", "/sessions")
     client.sql("update depbroker.devices set profile_uuid = null, assigned_profile_uuid = null, profile_status = 'empty', assign_state = 1,"
                f" assign_at = now() where tenant_id = {{id}} and serial_number = '{serial}';"
+               "update depbroker.sync_stream set load_id = load_id + 1 where tenant_id = {id};"  # as a worker would: what is kept does not hold
                "update depbroker.sync_due set wake = wake + 1, due_at = now() where tenant_id = {id}")
     wait_until(lambda: has_asked(world, "/session", last), "no session is asked for", 30, 0.05)
     change()
