@@ -1,28 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/certificate.h"
 
+#include "crypto/openssl_parts.h"
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <string.h>
-
-static void free_bio(BIO **bio)
-{
-	(void)BIO_free(*bio);
-}
-
-static void free_certificate(X509 **certificate)
-{
-	X509_free(*certificate);
-}
-
-static int no_password(char *out, int size, int writing, void *context)
-{
-	(void)out;
-	(void)size;
-	(void)writing;
-	(void)context;
-	return -1;
-}
 
 static size_t count_of(struct text text, struct text part)
 {
@@ -50,8 +33,8 @@ enum err certificate_check_pem(struct text pem, struct fault *fault)
 	const bool is_alone = text_starts_with(trimmed, begin) && trimmed.length > end.length &&
 		memcmp(trimmed.bytes + trimmed.length - end.length, end.bytes, end.length) == 0 && count_of(pem, TEXT("-----")) == 4;
 
-	BIO *bio CLEANUP(free_bio) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
-	X509 *certificate CLEANUP(free_certificate) = is_alone && bio != NULL ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+	BIO *bio CLEANUP(bio_fini) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
+	X509 *certificate CLEANUP(x509_fini) = is_alone && bio != NULL ? PEM_read_bio_X509(bio, NULL, pem_no_password, NULL) : NULL;
 
 	ERR_clear_error();
 	return certificate != NULL ? OK : fault_set(fault, ERR_BAD_INPUT, "it is not one certificate in PEM");
@@ -71,14 +54,14 @@ static X509 *read_der(struct text der)
 
 static X509 *read_pem(struct text pem)
 {
-	BIO *bio CLEANUP(free_bio) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
+	BIO *bio CLEANUP(bio_fini) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
 
-	return bio != NULL ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+	return bio != NULL ? PEM_read_bio_X509(bio, NULL, pem_no_password, NULL) : NULL;
 }
 
 static bool write_pem(struct buffer *pem, X509 *certificate)
 {
-	BIO *out CLEANUP(free_bio) = BIO_new(BIO_s_mem());
+	BIO *out CLEANUP(bio_fini) = BIO_new(BIO_s_mem());
 	char *bytes = NULL;
 
 	if (out == NULL || PEM_write_bio_X509(out, certificate) != 1) {
@@ -99,7 +82,7 @@ enum err certificate_read(struct buffer *pem, unsigned char fingerprint[CERTIFIC
 	if (!is_der) {
 		TRY(certificate_check_pem(given, fault));
 	}
-	X509 *certificate CLEANUP(free_certificate) = is_der ? read_der(given) : read_pem(given);
+	X509 *certificate CLEANUP(x509_fini) = is_der ? read_der(given) : read_pem(given);
 	const bool good = certificate != NULL && X509_digest(certificate, EVP_sha256(), fingerprint, &length) == 1 &&
 		write_pem(pem, certificate);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/certificate_authority.h"
 
+#include "crypto/openssl_parts.h"
 #include "depbroker/clock.h"
 
 #include <openssl/err.h>
@@ -22,20 +23,6 @@ static void free_authorities(struct authorities *authorities)
 	}
 }
 
-static void free_bio(BIO **bio)
-{
-	(void)BIO_free(*bio);
-}
-
-static int no_password(char *out, int size, int writing, void *context)
-{
-	(void)out;
-	(void)size;
-	(void)writing;
-	(void)context;
-	return -1;
-}
-
 static size_t count_of_beginnings(struct text pem)
 {
 	static const char beginning[] = "-----BEGIN ";
@@ -51,28 +38,18 @@ static size_t count_of_beginnings(struct text pem)
 // Up to the first thing that is no certificate, if there is one.
 static void read_all(struct authorities *out, struct text pem)
 {
-	BIO *bio CLEANUP(free_bio) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
+	BIO *bio CLEANUP(bio_fini) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
 	X509 *certificate;
 
-	while (bio != NULL && out->count < AUTHORITY_CERTIFICATES_MAX && (certificate = PEM_read_bio_X509(bio, NULL, no_password, NULL)) != NULL) {
+	while (bio != NULL && out->count < AUTHORITY_CERTIFICATES_MAX && (certificate = PEM_read_bio_X509(bio, NULL, pem_no_password, NULL)) != NULL) {
 		out->each[out->count++] = certificate;
 	}
 	ERR_clear_error();
 }
 
-static int64_t instant_of(const ASN1_TIME *time)
-{
-	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-	int days = 0, seconds = 0;
-	const bool is_known = epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, time) == 1;
-
-	ASN1_TIME_free(epoch);
-	return is_known ? (days * DAY_S + seconds) * SECOND_US : INSTANT_NONE;
-}
-
 static enum err check_one(X509 *certificate, size_t number, int64_t now_us, struct fault *fault)
 {
-	const int64_t until_us = instant_of(X509_get0_notAfter(certificate));
+	const int64_t until_us = asn1_instant_us(X509_get0_notAfter(certificate));
 	char when[INSTANT_TEXT_SIZE];
 
 	if (X509_check_ca(certificate) != VERSION_3_WITH_CA_TRUE) {
@@ -101,7 +78,7 @@ static enum err check_form(struct text given, struct fault *fault)
 
 static bool write_all(struct buffer *pem, const struct authorities *authorities)
 {
-	BIO *out CLEANUP(free_bio) = BIO_new(BIO_s_mem());
+	BIO *out CLEANUP(bio_fini) = BIO_new(BIO_s_mem());
 	char *bytes = NULL;
 	bool good = out != NULL;
 
@@ -141,7 +118,7 @@ enum err certificate_authority_read(struct buffer *pem, struct text given, int64
 
 static void write_subject(char out[AUTHORITY_SUBJECT_MAX + 1], X509 *certificate)
 {
-	BIO *bio CLEANUP(free_bio) = BIO_new(BIO_s_mem());
+	BIO *bio CLEANUP(bio_fini) = BIO_new(BIO_s_mem());
 	int length = 0;
 
 	if (bio != NULL && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0) {
@@ -159,8 +136,8 @@ size_t certificate_authority_describe(struct authority_facts facts[AUTHORITY_CER
 		X509 *certificate = authorities.each[i];
 
 		facts[i] = (struct authority_facts){
-			.not_before_us = instant_of(X509_get0_notBefore(certificate)),
-			.not_after_us = instant_of(X509_get0_notAfter(certificate)),
+			.not_before_us = asn1_instant_us(X509_get0_notBefore(certificate)),
+			.not_after_us = asn1_instant_us(X509_get0_notAfter(certificate)),
 		};
 		write_subject(facts[i].subject, certificate);
 		(void)X509_digest(certificate, EVP_sha256(), facts[i].fingerprint, NULL);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/envelope.h"
 
+#include "crypto/openssl_parts.h"
+
 #include <openssl/cms.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -12,39 +14,14 @@ static void free_cms(CMS_ContentInfo **cms)
 	CMS_ContentInfo_free(*cms);
 }
 
-static void free_key(EVP_PKEY **key)
-{
-	EVP_PKEY_free(*key);
-}
-
-static void free_certificate(X509 **certificate)
-{
-	X509_free(*certificate);
-}
-
-static void free_bio(BIO **bio)
-{
-	(void)BIO_free(*bio);
-}
-
-// Who sends an encrypted PEM is not asked for its password on our terminal.
-static int no_password(char *out, int size, int writing, void *context)
-{
-	(void)out;
-	(void)size;
-	(void)writing;
-	(void)context;
-	return -1;
-}
-
 static X509 *read_certificate(struct text pem)
 {
 	if (pem.length == 0 || pem.length > ENVELOPE_MAX) {
 		return NULL;
 	}
-	BIO *bio CLEANUP(free_bio) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
+	BIO *bio CLEANUP(bio_fini) = BIO_new_mem_buf(pem.bytes, (int)pem.length);
 
-	return bio != NULL ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+	return bio != NULL ? PEM_read_bio_X509(bio, NULL, pem_no_password, NULL) : NULL;
 }
 
 // Plain text passes through this one: it is overwritten before it is freed.
@@ -142,8 +119,8 @@ static enum err decrypt(struct buffer *plain, CMS_ContentInfo *cms, EVP_PKEY *ke
 enum err envelope_open(struct buffer *plain, struct text cms_der, struct text private_key_der,
 	struct text certificate_pem, struct fault *fault)
 {
-	EVP_PKEY *key CLEANUP(free_key) = NULL;
-	X509 *certificate CLEANUP(free_certificate) = NULL;
+	EVP_PKEY *key CLEANUP(pkey_fini) = NULL;
+	X509 *certificate CLEANUP(x509_fini) = NULL;
 	CMS_ContentInfo *cms CLEANUP(free_cms) = NULL;
 	enum err rc = parse(&cms, cms_der, fault);
 
@@ -162,8 +139,8 @@ static enum err encrypt(struct buffer *cms, struct text plain, X509 *certificate
 {
 	const unsigned flags = CMS_BINARY | CMS_STREAM;
 	STACK_OF(X509) *recipients = sk_X509_new_null();
-	BIO *in CLEANUP(free_bio) = BIO_new_mem_buf(plain.length > 0 ? plain.bytes : "", (int)plain.length);
-	BIO *out CLEANUP(free_bio) = BIO_new(BIO_s_mem());
+	BIO *in CLEANUP(bio_fini) = BIO_new_mem_buf(plain.length > 0 ? plain.bytes : "", (int)plain.length);
+	BIO *out CLEANUP(bio_fini) = BIO_new(BIO_s_mem());
 	CMS_ContentInfo *message CLEANUP(free_cms) = NULL;
 	char *bytes = NULL;
 
@@ -182,7 +159,7 @@ static enum err encrypt(struct buffer *cms, struct text plain, X509 *certificate
 
 enum err envelope_make(struct buffer *cms, struct text plain, struct text certificate_pem, struct fault *fault)
 {
-	X509 *certificate CLEANUP(free_certificate) = read_certificate(certificate_pem);
+	X509 *certificate CLEANUP(x509_fini) = read_certificate(certificate_pem);
 	EVP_PKEY *key = certificate != NULL ? X509_get0_pubkey(certificate) : NULL;
 	enum err rc;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/key_pair.h"
 
+#include "crypto/openssl_parts.h"
 #include "depbroker/clock.h"
 #include "depbroker/digest.h"
 
@@ -14,21 +15,6 @@
 #include <time.h>
 
 enum { KEY_BITS = 2048, SERIAL_SIZE = 16, EARLIER_S = 600, DER_MAX = 16 * 1024, PEM_MAX = 64 * 1024 };
-
-static void free_key(EVP_PKEY **key)
-{
-	EVP_PKEY_free(*key);
-}
-
-static void free_certificate(X509 **certificate)
-{
-	X509_free(*certificate);
-}
-
-static void free_bio(BIO **bio)
-{
-	(void)BIO_free(*bio);
-}
 
 static bool set_serial(X509 *certificate)
 {
@@ -106,7 +92,7 @@ static bool write_fingerprint(struct key_pair *pair, X509 *certificate)
 
 static bool write_certificate(struct key_pair *pair, X509 *certificate)
 {
-	BIO *bio CLEANUP(free_bio) = BIO_new(BIO_s_mem());
+	BIO *bio CLEANUP(bio_fini) = BIO_new(BIO_s_mem());
 	char *pem = NULL;
 
 	if (bio == NULL || PEM_write_bio_X509(bio, certificate) != 1) {
@@ -120,8 +106,8 @@ static bool write_certificate(struct key_pair *pair, X509 *certificate)
 
 static bool make(struct key_pair *pair, struct text name)
 {
-	EVP_PKEY *key CLEANUP(free_key) = EVP_RSA_gen(KEY_BITS);
-	X509 *certificate CLEANUP(free_certificate) = X509_new();
+	EVP_PKEY *key CLEANUP(pkey_fini) = EVP_RSA_gen(KEY_BITS);
+	X509 *certificate CLEANUP(x509_fini) = X509_new();
 
 	return key != NULL && certificate != NULL && fill(certificate, key, pair, name) && write_private_key(pair, key) &&
 		write_certificate(pair, certificate);
@@ -153,16 +139,6 @@ enum err key_pair_make(struct key_pair *pair, struct text name, int64_t now_us, 
 
 // --- one that somebody else made ---
 
-// Who gives an encrypted PEM is not asked for its password on our terminal.
-static int no_password(char *out, int size, int writing, void *context)
-{
-	(void)out;
-	(void)size;
-	(void)writing;
-	(void)context;
-	return -1;
-}
-
 static BIO *open_pem(struct text pem)
 {
 	return pem.length > 0 && pem.length <= PEM_MAX ? BIO_new_mem_buf(pem.bytes, (int)pem.length) : NULL;
@@ -170,27 +146,16 @@ static BIO *open_pem(struct text pem)
 
 static X509 *certificate_of(struct text pem)
 {
-	BIO *bio CLEANUP(free_bio) = open_pem(pem);
+	BIO *bio CLEANUP(bio_fini) = open_pem(pem);
 
-	return bio != NULL ? PEM_read_bio_X509(bio, NULL, no_password, NULL) : NULL;
+	return bio != NULL ? PEM_read_bio_X509(bio, NULL, pem_no_password, NULL) : NULL;
 }
 
 static EVP_PKEY *private_key_of(struct text pem)
 {
-	BIO *bio CLEANUP(free_bio) = open_pem(pem);
+	BIO *bio CLEANUP(bio_fini) = open_pem(pem);
 
-	return bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
-}
-
-static bool take_instant(int64_t *out_us, const ASN1_TIME *time)
-{
-	struct tm parts = { 0 };
-
-	if (time == NULL || ASN1_TIME_to_tm(time, &parts) != 1) {
-		return false;
-	}
-	*out_us = (int64_t)timegm(&parts) * SECOND_US;
-	return true;
+	return bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, pem_no_password, NULL) : NULL;
 }
 
 static const char *complaint_about(EVP_PKEY *key, X509 *certificate)
@@ -207,14 +172,19 @@ static const char *complaint_about(EVP_PKEY *key, X509 *certificate)
 	return X509_check_private_key(certificate, key) == 1 ? NULL : "the private key does not belong to the certificate";
 }
 
+static bool take_validity(struct key_pair *pair, X509 *certificate)
+{
+	pair->not_before_us = asn1_instant_us(X509_get0_notBefore(certificate));
+	pair->not_after_us = asn1_instant_us(X509_get0_notAfter(certificate));
+	return pair->not_before_us != INSTANT_NONE && pair->not_after_us != INSTANT_NONE;
+}
+
 static enum err take_pair(struct key_pair *pair, EVP_PKEY *key, X509 *certificate, struct fault *fault)
 {
 	const char *complaint = complaint_about(key, certificate);
 
 	*pair = (struct key_pair){ .private_key_der = BUFFER(DER_MAX) };
-	if (complaint == NULL && (!write_private_key(pair, key) || !write_certificate(pair, certificate) ||
-		!take_instant(&pair->not_before_us, X509_get0_notBefore(certificate)) ||
-		!take_instant(&pair->not_after_us, X509_get0_notAfter(certificate)))) {
+	if (complaint == NULL && (!write_private_key(pair, key) || !write_certificate(pair, certificate) || !take_validity(pair, certificate))) {
 		complaint = "the key pair cannot be used";
 	}
 	if (complaint == NULL) {
@@ -227,8 +197,8 @@ static enum err take_pair(struct key_pair *pair, EVP_PKEY *key, X509 *certificat
 enum err key_pair_read(struct key_pair *pair, struct text certificate_pem, struct text private_key_pem,
 	struct fault *fault)
 {
-	X509 *certificate CLEANUP(free_certificate) = certificate_of(certificate_pem);
-	EVP_PKEY *key CLEANUP(free_key) = private_key_of(private_key_pem);
+	X509 *certificate CLEANUP(x509_fini) = certificate_of(certificate_pem);
+	EVP_PKEY *key CLEANUP(pkey_fini) = private_key_of(private_key_pem);
 	const enum err rc = take_pair(pair, key, certificate, fault);
 
 	ERR_clear_error();

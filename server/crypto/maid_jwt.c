@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/maid_jwt.h"
 
+#include "crypto/openssl_parts.h"
 #include "depbroker/clock.h"
 
 #include <inttypes.h>
@@ -9,11 +10,6 @@
 #include <stdio.h>
 
 enum { KEY_MAX = 64 * 1024, CLAIMS_MAX = 2048, SIGNATURE_MAX = 1024 };
-
-static void free_key(EVP_PKEY **key)
-{
-	EVP_PKEY_free(*key);
-}
 
 static void free_context(EVP_MD_CTX **context)
 {
@@ -79,7 +75,7 @@ enum err maid_jwt_sign(struct buffer *jwt, struct text private_key_der, struct t
 	int64_t now_s, struct fault *fault)
 {
 	const unsigned char *at = (const unsigned char *)private_key_der.bytes;
-	EVP_PKEY *key CLEANUP(free_key) = NULL;
+	EVP_PKEY *key CLEANUP(pkey_fini) = NULL;
 	bool good;
 
 	if (private_key_der.length > 0 && private_key_der.length <= KEY_MAX) {
