@@ -8,7 +8,6 @@
 #include "store/tenants.h"
 #include "store/tokens.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -162,7 +161,7 @@ static enum err look_around(struct importer *importer, const struct import_wish 
 			.pair_id = store_object_next_id_read(t, PAIR_ID),
 			.staging_id = store_object_next_id_read(t, STAGING_ID),
 		};
-		(void)snprintf(numbers->master_key, sizeof numbers->master_key, "%.*s", TEXT_ARGS(store_master_key_read(t, MASTER_KEY)));
+		text_put(numbers->master_key, sizeof numbers->master_key, store_master_key_read(t, MASTER_KEY));
 		rc = judge(t, wish, result, fault);
 	}
 	pg_transaction_fini(t);
@@ -170,16 +169,6 @@ static enum err look_around(struct importer *importer, const struct import_wish 
 }
 
 // --- the client ---
-
-static void put_secret(struct pg_transaction *t, const struct data_key *key, int64_t tenant_id, enum secret_kind kind,
-	int64_t object_id, struct text plain)
-{
-	struct sealed sealed CLEANUP(sealed_fini);
-	const struct seal_binding binding = { kind, tenant_id, key->version, object_id, FIRST_VERSION };
-
-	seal(&sealed, key, &binding, plain);
-	store_secret_put(t, &binding, &sealed);
-}
 
 static void add_pair(struct pg_transaction *t, const struct data_key *key, int64_t tenant_id, int64_t pair_id,
 	const struct key_pair *pair)
@@ -193,7 +182,7 @@ static void add_pair(struct pg_transaction *t, const struct data_key *key, int64
 	};
 
 	(void)store_key_pair_insert(t, tenant_id, &row);
-	put_secret(t, key, tenant_id, SECRET_PRIVATE_KEY, pair_id, buffer_text(&pair->private_key_der));
+	store_secret_put(t, key, SECRET_PRIVATE_KEY, tenant_id, pair_id, FIRST_VERSION, buffer_text(&pair->private_key_der));
 }
 
 static void add_token(struct pg_transaction *t, const struct data_key *key, const struct numbers *numbers,
@@ -216,7 +205,7 @@ static void add_token(struct pg_transaction *t, const struct data_key *key, cons
 
 	store_token_take(t, numbers->tenant_id, &row);
 	server_token_write(&plain, wish->token);
-	put_secret(t, key, numbers->tenant_id, SECRET_SERVER_TOKEN, numbers->token_id, buffer_text(&plain));
+	store_secret_put(t, key, SECRET_SERVER_TOKEN, numbers->tenant_id, numbers->token_id, FIRST_VERSION, buffer_text(&plain));
 	(void)store_tenant_status_token(t, numbers->tenant_id, TEXT("active"), wish->token->expires_at_us);
 }
 

@@ -226,22 +226,14 @@ static void derive(struct call *call)
 static void store_code(struct call *call)
 {
 	struct making *making = call->own;
-	struct sealed sealed CLEANUP(sealed_fini);
 	const int64_t tenant_id = call->tenant.tenant_id;
-	const struct seal_binding binding = {
-		.kind = SECRET_BYPASS_CODE,
-		.tenant_id = tenant_id,
-		.data_key_version = making->data_key.version,
-		.object_id = making->code_id,
-		.secret_version = 1,
-	};
 	const struct bypass_code_row row = { .code_id = making->code_id, .serial_number = call->request->parameters[1],
 		.made_by = call->key.key_id };
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
-	seal(&sealed, &making->data_key, &binding, (struct text){ (const char *)&making->code, sizeof making->code });
 	(void)store_bypass_code_insert(transaction, tenant_id, &row);
-	store_secret_put(transaction, &binding, &sealed);
+	store_secret_put(transaction, &making->data_key, SECRET_BYPASS_CODE, tenant_id, making->code_id, 1,
+		(struct text){ (const char *)&making->code, sizeof making->code });
 	making->read_back = store_bypass_code_list(transaction, tenant_id, row.serial_number);
 	call_start(call);
 }

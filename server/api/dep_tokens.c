@@ -326,17 +326,11 @@ static void store(struct call *call)
 	const int64_t tenant_id = call->tenant.tenant_id;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 	struct buffer fingerprint CLEANUP(buffer_fini) = BUFFER(2 * CERTIFICATE_FINGERPRINT_SIZE);
-	struct sealed sealed CLEANUP(sealed_fini);
 	char uuid[33];
 	const int64_t version = making->exists ? making->before.secret_version + 1 : 1;
-	const struct seal_binding binding = {
-		.kind = SECRET_DEP_TOKEN, .tenant_id = tenant_id, .data_key_version = making->data_key.version,
-		.object_id = making->instance_id, .secret_version = (int)version,
-	};
 
 	make_uuid(uuid);
 	buffer_add_hex(&fingerprint, making->fingerprint, sizeof making->fingerprint);
-	seal(&sealed, &making->data_key, &binding, buffer_text(&making->plain));
 	store_dep_server_put(transaction, tenant_id, &(struct dep_server_row){
 		.instance_id = making->instance_id,
 		.server_uuid = making->exists ? making->before.server_uuid : text_of(uuid),
@@ -346,7 +340,7 @@ static void store(struct call *call)
 		.made_by = call_actor(call),
 		.expires_at_us = making->secret.token.expires_at_us,
 	});
-	store_secret_put(transaction, &binding, &sealed);
+	store_secret_put(transaction, &making->data_key, SECRET_DEP_TOKEN, tenant_id, making->instance_id, (int)version, buffer_text(&making->plain));
 	call_audit(call, transaction, making->exists ? "instance.dep_token.renew" : "instance.dep_token.create", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }

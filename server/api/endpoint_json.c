@@ -126,19 +126,6 @@ void endpoint_key_make(struct buffer *private_key, struct buffer *public_key)
 	assert(!private_key->overflow && !public_key->overflow);
 }
 
-void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, enum secret_kind kind, int64_t tenant_id, const struct data_key *key,
-	int64_t endpoint_id, int64_t version, struct text spelling)
-{
-	*binding = (struct seal_binding){
-		.kind = kind,
-		.tenant_id = tenant_id,
-		.data_key_version = key->version,
-		.object_id = endpoint_id,
-		.secret_version = (int)version,
-	};
-	seal(out, key, binding, spelling);
-}
-
 // --- deliveries ---
 
 enum { POSITIONS, ATTEMPTS, PARKED, PARKED_SHOWN = 1000 };

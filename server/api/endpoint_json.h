@@ -18,9 +18,6 @@ enum { ENDPOINT_SECRET_SPELLING = 128 }; // of a private key, too
 // A new one, spelled "whsec_...". `spelling` is an empty buffer of that limit, which its owner wipes.
 void endpoint_secret_make(struct buffer *spelling);
 void endpoint_key_make(struct buffer *private_key, struct buffer *public_key); // likewise: "whsk_...", and "whpk_..."
-void endpoint_secret_seal(struct sealed *out, struct seal_binding *binding, enum secret_kind kind, int64_t tenant_id, const struct data_key *key,
-	int64_t endpoint_id, int64_t version, struct text spelling);
-
 // How far its lanes are, its parked events and its last attempts. The statements are those of endpoint_deliveries_ask, from the first on.
 void endpoint_deliveries_ask(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit);
 void endpoint_deliveries_answer(struct call *call, int64_t endpoint_id);

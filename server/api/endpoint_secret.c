@@ -94,15 +94,20 @@ static void store(struct call *call, const struct endpoint_row *endpoint)
 {
 	struct rotation *rotation = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id, endpoint_id = endpoint->endpoint_id;
+	const struct seal_binding binding = {
+		.kind = rotation->is_key_pair ? SECRET_WEBHOOK_KEY : SECRET_WEBHOOK,
+		.tenant_id = tenant_id,
+		.data_key_version = rotation->data_key.version,
+		.object_id = endpoint_id,
+		.secret_version = (int)rotation->version,
+	};
 	struct sealed sealed CLEANUP(sealed_fini);
-	struct seal_binding binding;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 	const char *detail = arena_format(&call->request->arena, "{\"endpoint\":%lld,\"overlap_s\":%lld}", (long long)endpoint_id,
 		(long long)rotation->overlap_s);
 
 	make(rotation);
-	endpoint_secret_seal(&sealed, &binding, rotation->is_key_pair ? SECRET_WEBHOOK_KEY : SECRET_WEBHOOK, tenant_id, &rotation->data_key,
-		endpoint_id, rotation->version, buffer_text(&rotation->secret));
+	seal(&sealed, &rotation->data_key, &binding, buffer_text(&rotation->secret));
 	store_endpoint_rotate(transaction, &binding, &sealed, buffer_text(&rotation->public_part), rotation->overlap_s);
 	call_audit(call, transaction, rotation->is_key_pair ? "endpoint.signing_key" : "endpoint.secret", call->tenant.slug, text_of(detail));
 	call_start(call);

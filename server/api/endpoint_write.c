@@ -269,14 +269,11 @@ static void insert(struct call *call)
 {
 	struct writing *writing = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
-	struct sealed sealed CLEANUP(sealed_fini);
-	struct seal_binding binding;
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	endpoint_secret_make(&writing->secret);
-	endpoint_secret_seal(&sealed, &binding, SECRET_WEBHOOK, tenant_id, &writing->data_key, writing->row.endpoint_id, 1, buffer_text(&writing->secret));
 	store_endpoint_insert(transaction, tenant_id, &writing->row);
-	store_secret_put(transaction, &binding, &sealed);
+	store_secret_put(transaction, &writing->data_key, SECRET_WEBHOOK, tenant_id, writing->row.endpoint_id, 1, buffer_text(&writing->secret));
 	writing->read_back = store_endpoint_select(transaction, tenant_id, writing->row.endpoint_id);
 	audit(call, transaction, "endpoint.create");
 	call_start(call);

@@ -4,7 +4,6 @@
 #include "store/guards.h"
 #include "store/routing.h"
 
-#include <stdio.h>
 
 void expected_cost_ask(struct call *call, struct expected_cost *cost)
 {
@@ -97,7 +96,7 @@ void expected_cost_take(struct call *call, struct expected_cost *cost)
 		ruleset_preview_add_changed(rules->preview, &before, &after);
 	}
 	if (count > 0) {
-		(void)snprintf(rules->after_serial, sizeof rules->after_serial, "%.*s", TEXT_ARGS(row.apple.serial_number));
+		text_put(rules->after_serial, sizeof rules->after_serial, row.apple.serial_number);
 	}
 	rules->complete = count < STORE_ROUTED_MAX;
 }

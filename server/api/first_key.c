@@ -4,7 +4,6 @@
 #include "store/keys.h"
 #include "store/secrets.h"
 
-#include <stdio.h>
 
 void first_key_ask(struct call *call, struct first_key *key, struct pg_transaction *transaction)
 {
@@ -25,7 +24,7 @@ bool first_key_make(struct call *call, struct first_key *key, int64_t tenant_id)
 
 	data_key_make(&data_key, 1);
 	key->wrapped = BUFFER(STORE_WRAPPED_MAX);
-	(void)snprintf(key->master_key, sizeof key->master_key, "%.*s", TEXT_ARGS(master_key));
+	text_put(key->master_key, sizeof key->master_key, master_key);
 	rc = keys->wrap(keys, &key->wrapped, master_key, &data_key, tenant_id, &fault);
 	if (rc != OK) {
 		call_problem_of(call, rc, &fault);

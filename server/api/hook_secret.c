@@ -65,11 +65,6 @@ static void store(struct call *call)
 {
 	struct secret_making *making = call->own;
 	const int64_t tenant_id = call->tenant.tenant_id;
-	const struct seal_binding binding = {
-		.kind = SECRET_HOOK, .tenant_id = tenant_id, .data_key_version = making->data_key.version, .object_id = making->instance_id,
-		.secret_version = (int)making->version,
-	};
-	struct sealed sealed CLEANUP(sealed_fini);
 	unsigned char random[HOOK_SECRET_SIZE / 2];
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
@@ -77,9 +72,8 @@ static void store(struct call *call)
 	buffer_add_hex(&making->secret, random, sizeof random);
 	wipe(random, sizeof random);
 	assert(!making->secret.overflow);
-	seal(&sealed, &making->data_key, &binding, buffer_text(&making->secret));
 	(void)store_instance_set_hook(transaction, tenant_id, making->instance_id, making->version);
-	store_secret_put(transaction, &binding, &sealed);
+	store_secret_put(transaction, &making->data_key, SECRET_HOOK, tenant_id, making->instance_id, (int)making->version, buffer_text(&making->secret));
 	call_audit(call, transaction, "instance.hook.create", call->tenant.slug, TEXT_NONE);
 	call_start(call);
 }

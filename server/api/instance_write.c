@@ -263,21 +263,13 @@ static void put_layer(struct call *call, struct pg_transaction *t)
 static void insert_instance(struct call *call)
 {
 	struct writing *writing = call->own;
-	struct sealed sealed CLEANUP(sealed_fini);
 	const int64_t tenant_id = call->tenant.tenant_id;
-	const struct seal_binding binding = {
-		.kind = SECRET_WEBHOOK,
-		.tenant_id = tenant_id,
-		.data_key_version = writing->data_key.version,
-		.object_id = writing->row.instance_id,
-		.secret_version = (int)writing->row.webhook_secret_version,
-	};
 	struct pg_transaction *transaction = call_transaction(call, store_api(tenant_id));
 
 	endpoint_secret_make(&writing->webhook_secret);
-	seal(&sealed, &writing->data_key, &binding, buffer_text(&writing->webhook_secret));
 	store_instance_insert(transaction, tenant_id, &writing->row);
-	store_secret_put(transaction, &binding, &sealed);
+	store_secret_put(transaction, &writing->data_key, SECRET_WEBHOOK, tenant_id, writing->row.instance_id, (int)writing->row.webhook_secret_version,
+		buffer_text(&writing->webhook_secret));
 	put_layer(call, transaction);
 	store_tenant_require_hosts(transaction, tenant_id);
 	call_audit(call, transaction, "instance.create", call->tenant.slug, TEXT_NONE);

@@ -79,15 +79,7 @@ bool key_making_worked(struct key_making *making)
 
 void key_making_store(struct key_making *making, struct pg_transaction *transaction)
 {
-	struct sealed sealed CLEANUP(sealed_fini);
 	const int64_t tenant_id = making->call->tenant.tenant_id;
-	const struct seal_binding binding = {
-		.kind = SECRET_PRIVATE_KEY,
-		.tenant_id = tenant_id,
-		.data_key_version = making->data_key.version,
-		.object_id = making->key_pair_id,
-		.secret_version = 1,
-	};
 	const struct key_pair_row row = {
 		.key_pair_id = making->key_pair_id,
 		.state = TEXT("staged"),
@@ -98,8 +90,8 @@ void key_making_store(struct key_making *making, struct pg_transaction *transact
 		.created_at_us = making->now_us,
 	};
 
-	seal(&sealed, &making->data_key, &binding, buffer_text(&making->pair.private_key_der));
 	(void)store_key_pair_insert(transaction, tenant_id, &row);
-	store_secret_put(transaction, &binding, &sealed);
+	store_secret_put(transaction, &making->data_key, SECRET_PRIVATE_KEY, tenant_id, making->key_pair_id, 1,
+		buffer_text(&making->pair.private_key_der));
 	making->read_back = store_key_pair_by_id(transaction, tenant_id, making->key_pair_id);
 }

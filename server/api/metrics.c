@@ -156,7 +156,7 @@ static bool take_page(struct scrape *scrape)
 		store_tenant_status_read(&scrape->transaction, 0, i, &status);
 		add_tenant(scrape, &row, &status, now_us);
 	}
-	(void)snprintf(scrape->after, sizeof scrape->after, "%.*s", TEXT_ARGS(row.slug.length > 0 ? row.slug : TEXT("")));
+	text_put(scrape->after, sizeof scrape->after, row.slug.length > 0 ? row.slug : TEXT(""));
 	return count == STORE_LIST_MAX;
 }
 

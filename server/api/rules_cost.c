@@ -4,7 +4,6 @@
 #include "store/routing.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 void rules_cost_fini(struct rules_cost *cost)
@@ -164,7 +163,7 @@ void rules_cost_take(struct call *call, struct rules_cost *cost)
 		ruleset_preview_add_changed(cost->preview, &device, &after);
 	}
 	if (count > 0) {
-		(void)snprintf(cost->after_serial, sizeof cost->after_serial, "%.*s", TEXT_ARGS(row.apple.serial_number));
+		text_put(cost->after_serial, sizeof cost->after_serial, row.apple.serial_number);
 	}
 	cost->complete = count < STORE_ROUTED_MAX;
 }

@@ -184,7 +184,7 @@ static bool take_users(struct call *call)
 	for (size_t i = 0; i < putting->user_count; i++) {
 		store_template_user_read(&call->transaction, 0, i, &row);
 		putting->users[i] = row.tenant_id;
-		(void)snprintf(putting->after, sizeof putting->after, "%.*s", TEXT_ARGS(row.slug));
+		text_put(putting->after, sizeof putting->after, row.slug);
 	}
 	return layer_change_base(call, &putting->change, template.in_force.version);
 }

@@ -79,7 +79,7 @@ void tenant_order_write(struct json_out *json, const struct tenant_order *order,
 		store_tenant_read(transaction, 0, count - 1, &row);
 		store_tenant_status_read(transaction, 0, count - 1, &status);
 		if (!order->by_expiry) {
-			(void)snprintf(last, sizeof last, "%.*s", TEXT_ARGS(row.slug));
+			text_put(last, sizeof last, row.slug);
 		} else if (status.token_expires_at_us == INSTANT_NONE) {
 			(void)snprintf(last, sizeof last, "none:%.*s", TEXT_ARGS(row.slug));
 		} else {

@@ -50,18 +50,9 @@ static struct tenant_row identity_of(const struct call *call)
 static void seal_token(struct pg_transaction *transaction, const struct upload *upload)
 {
 	struct buffer plain CLEANUP(buffer_fini_wiped) = BUFFER(TOKEN_PLAIN_MAX);
-	struct sealed sealed CLEANUP(sealed_fini);
-	const struct seal_binding binding = {
-		.kind = SECRET_SERVER_TOKEN,
-		.tenant_id = upload->call->tenant.tenant_id,
-		.data_key_version = upload->data_key.version,
-		.object_id = upload->token_id,
-		.secret_version = 1,
-	};
 
 	server_token_write(&plain, &upload->opening.token);
-	seal(&sealed, &upload->data_key, &binding, buffer_text(&plain));
-	store_secret_put(transaction, &binding, &sealed);
+	store_secret_put(transaction, &upload->data_key, SECRET_SERVER_TOKEN, upload->call->tenant.tenant_id, upload->token_id, 1, buffer_text(&plain));
 }
 
 static void use_link(struct call *call, struct pg_transaction *transaction)

@@ -42,20 +42,21 @@ enum err store_data_key_read(const struct pg_transaction *t, unsigned statement,
 		(int)pg_int8(t, statement, 0, 0), fault);
 }
 
-void store_secret_put(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed)
+void store_secret_put(struct pg_transaction *t, const struct data_key *key, enum secret_kind kind, int64_t tenant_id, int64_t object_id,
+	int version, struct text plain)
 {
-	const struct text nonce = { (const char *)sealed->nonce, sizeof sealed->nonce };
+	const struct seal_binding binding = { kind, tenant_id, key->version, object_id, version };
+	struct sealed sealed CLEANUP(sealed_fini);
 
+	seal(&sealed, key, &binding, plain);
 	(void)PG_ADD(t,
 		"insert into depbroker.secrets (tenant_id, kind, object_id, version, data_key_version, nonce, ciphertext)"
 		" values ($1, $2, $3, $4, $5, $6, $7)",
-		PG_V_INT8(binding->tenant_id), PG_V_INT8(binding->kind), PG_V_INT8(binding->object_id),
-		PG_V_INT8(binding->secret_version), PG_V_INT8(binding->data_key_version), PG_V_BYTEA(nonce),
-		PG_V_BYTEA(buffer_text(&sealed->ciphertext)));
+		PG_V_INT8(tenant_id), PG_V_INT8(kind), PG_V_INT8(object_id), PG_V_INT8(version), PG_V_INT8(key->version),
+		PG_V_BYTEA(((struct text){ (const char *)sealed.nonce, sizeof sealed.nonce })), PG_V_BYTEA(buffer_text(&sealed.ciphertext)));
 	(void)PG_ADD(t,
 		"delete from depbroker.secrets where tenant_id = $1 and kind = $2 and object_id = $3 and version < $4",
-		PG_V_INT8(binding->tenant_id), PG_V_INT8(binding->kind), PG_V_INT8(binding->object_id),
-		PG_V_INT8(binding->secret_version));
+		PG_V_INT8(tenant_id), PG_V_INT8(kind), PG_V_INT8(object_id), PG_V_INT8(version));
 }
 
 unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id)

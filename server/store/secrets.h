@@ -18,8 +18,9 @@ MUST_USE enum err store_data_key_read(const struct pg_transaction *t, unsigned s
 // After ERR_BAD_INPUT: a key that was read before was replaced meanwhile. The same again, from the reading on, works.
 bool store_key_was_replaced(const struct pg_transaction *t);
 
-// A new version of a secret, or the first; older versions of the object go away in the same transaction.
-void store_secret_put(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed);
+// Seals a new version of a secret, or the first; older versions of the object go away in the same transaction.
+void store_secret_put(struct pg_transaction *t, const struct data_key *key, enum secret_kind kind, int64_t tenant_id, int64_t object_id,
+	int version, struct text plain);
 unsigned store_secret_delete(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id);
 // The newest version, or no row. `object_id` 0: of every object of this kind.
 unsigned store_secret_select(struct pg_transaction *t, int64_t tenant_id, enum secret_kind kind, int64_t object_id);

@@ -83,18 +83,8 @@ static bool session_is_new(const struct tenant *tenant)
 
 static void put_session(const struct tenant *tenant, struct pg_transaction *t)
 {
-	const struct seal_binding binding = {
-		.kind = SECRET_APPLE_SESSION,
-		.tenant_id = tenant->due.tenant_id,
-		.data_key_version = tenant->data_key.version,
-		.object_id = tenant->token_id,
-		.secret_version = tenant->session_version + 1,
-	};
-	struct sealed sealed;
-
-	seal(&sealed, &tenant->data_key, &binding, text_of(tenant->session.token));
-	store_secret_put(t, &binding, &sealed);
-	sealed_fini(&sealed);
+	store_secret_put(t, &tenant->data_key, SECRET_APPLE_SESSION, tenant->due.tenant_id, tenant->token_id, tenant->session_version + 1,
+		text_of(tenant->session.token));
 }
 
 static struct tenant_status_row status_of(const struct tenant *tenant)

@@ -1217,14 +1217,10 @@ static struct data_key new_data_key(int64_t tenant_id)
 static void put_secret(int64_t tenant_id, const struct data_key *key, enum secret_kind kind, int64_t object_id, int version,
 	struct text plain)
 {
-	const struct seal_binding binding = { kind, tenant_id, key->version, object_id, version };
-	struct sealed sealed;
 	struct pg_call call;
 
-	seal(&sealed, key, &binding, plain);
-	store_secret_put(begin(&call, store_api(tenant_id)), &binding, &sealed);
+	store_secret_put(begin(&call, store_api(tenant_id)), key, kind, tenant_id, object_id, version, plain);
 	run_and_end(&call, &world);
-	sealed_fini(&sealed);
 }
 
 // "" when there is none, or what it says; NULL when it does not open.

@@ -178,12 +178,8 @@ static void put_secret(struct pg_transaction *t, int64_t tenant_id, enum secret_
 {
 	const struct data_key key = { .version = 1 };
 	const int64_t object_id = kind == SECRET_WEBHOOK ? INSTANCE : kind == SECRET_BYPASS_CODE ? CODE : TOKEN;
-	const struct seal_binding binding = { kind, tenant_id, 1, object_id, version };
-	struct sealed sealed;
 
-	seal(&sealed, &key, &binding, TEXT("secret"));
-	store_secret_put(t, &binding, &sealed);
-	sealed_fini(&sealed);
+	store_secret_put(t, &key, kind, tenant_id, object_id, version, TEXT("secret"));
 }
 
 static void rewrap(struct pg_transaction *t, int64_t tenant_id)

@@ -120,27 +120,17 @@ enum err store_secret_open(const struct pg_transaction *t, unsigned statement, s
 }
 
 // A seal that shows what is in it.
-void seal(struct sealed *out, const struct data_key *key, const struct seal_binding *binding, struct text plain)
-{
-	(void)key;
-	(void)binding;
-	*out = (struct sealed){ .ciphertext = BUFFER(SEALED_SECRET_MAX) };
-	buffer_add_text(&out->ciphertext, plain);
-}
-
-void sealed_fini(struct sealed *sealed)
-{
-	buffer_fini(&sealed->ciphertext);
-}
-
-void store_secret_put(struct pg_transaction *t, const struct seal_binding *binding, const struct sealed *sealed)
+void store_secret_put(struct pg_transaction *t, const struct data_key *key, enum secret_kind kind, int64_t tenant_id, int64_t object_id,
+	int version, struct text plain)
 {
 	struct sim_op *op = sim_add(t, OP_SECRET_PUT);
 
-	assert(binding->kind == SECRET_APPLE_SESSION);
-	op->number = binding->object_id;
-	op->other = binding->secret_version;
-	op->text = sim_keep(buffer_text(&sealed->ciphertext));
+	(void)key;
+	(void)tenant_id;
+	assert(kind == SECRET_APPLE_SESSION);
+	op->number = object_id;
+	op->other = version;
+	op->text = sim_keep(plain);
 }
 
 unsigned store_instance_list(struct pg_transaction *t, int64_t tenant_id)
