@@ -7,7 +7,6 @@
 #include "store/keys.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { SECRETS_AT_ONCE = 50, NAMES_MAX = 16, TOLD_MAX = 10 };
@@ -38,7 +37,7 @@ static void count(struct tally *tally, struct text name)
 		i++;
 	}
 	if (i < NAMES_MAX) {
-		(void)snprintf(tally->of[i].name, sizeof tally->of[i].name, "%.*s", TEXT_ARGS(name));
+		text_put(tally->of[i].name, sizeof tally->of[i].name, name);
 		tally->of[i].count++;
 		tally->names += i == tally->names ? 1 : 0;
 	}
@@ -144,7 +143,7 @@ static enum err read_state(struct survey *survey, struct fault *fault)
 		const struct text name = store_master_key_list_read(&transaction.pg, 0, row, &is_current);
 
 		if (is_current) {
-			(void)snprintf(survey->current, sizeof survey->current, "%.*s", TEXT_ARGS(name));
+			text_put(survey->current, sizeof survey->current, name);
 		}
 		survey->is_unfinished = survey->is_unfinished || (!is_current && name.length > 0);
 	}

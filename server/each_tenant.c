@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "each_tenant.h"
 
-#include <stdio.h>
 
 enum { PAGE = 100 };
 
@@ -20,7 +19,7 @@ static enum err visit_all(struct database_transaction *list, struct page *page,
 		struct tenant_row tenant;
 
 		store_tenant_read(&list->pg, 0, row, &tenant);
-		(void)snprintf(page->after, sizeof page->after, "%.*s", TEXT_ARGS(tenant.slug));
+		text_put(page->after, sizeof page->after, tenant.slug);
 		rc = visit(argument, &tenant, fault);
 	}
 	pg_transaction_fini(&list->pg);

@@ -96,7 +96,7 @@ static enum err read_state(struct keys_call *call, struct fault *fault)
 		const struct text name = store_master_key_list_read(&transaction.pg, 1, row, &is_current);
 
 		if (is_current) {
-			(void)snprintf(call->current, sizeof call->current, "%.*s", TEXT_ARGS(name));
+			text_put(call->current, sizeof call->current, name);
 		} else if (name.length == 0) {
 			call->has_unnamed = true;
 		} else {

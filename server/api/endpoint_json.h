@@ -18,6 +18,7 @@ enum { ENDPOINT_SECRET_SPELLING = 128 }; // of a private key, too
 // A new one, spelled "whsec_...". `spelling` is an empty buffer of that limit, which its owner wipes.
 void endpoint_secret_make(struct buffer *spelling);
 void endpoint_key_make(struct buffer *private_key, struct buffer *public_key); // likewise: "whsk_...", and "whpk_..."
+
 // How far its lanes are, its parked events and its last attempts. The statements are those of endpoint_deliveries_ask, from the first on.
 void endpoint_deliveries_ask(struct pg_transaction *t, int64_t tenant_id, int64_t endpoint_id, int limit);
 void endpoint_deliveries_answer(struct call *call, int64_t endpoint_id);

@@ -58,6 +58,6 @@ void apple_answer_observe(struct apple_call *call)
 	call->clock_difference_s = date_us == INSTANT_NONE ? 0 : (date_us - now_us) / SECOND_US;
 	call->apple_error[0] = '\0';
 	if (word.length > 0 && !is_secret(call->session, word)) {
-		(void)snprintf(call->apple_error, sizeof call->apple_error, "%.*s", TEXT_ARGS(word));
+		text_put(call->apple_error, sizeof call->apple_error, word);
 	}
 }

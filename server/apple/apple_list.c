@@ -163,17 +163,14 @@ static enum err parse(struct apple_page *page, struct listed *listed, char *byte
 enum err apple_list_parse(struct apple_page *page, char *bytes, size_t length, const struct apple_listing *listing, struct fault *fault)
 {
 	struct listed listed = { .listing = listing };
-	unsigned char digest[APPLE_DIGEST_SIZE];
-	enum err rc;
 
 	known_drop_page(listing->known);
-	if (length <= APPLE_ANSWER_MAX && device_list_find(&listed.list, (struct text){ bytes, length }, APPLE_PAGE_RECORDS_MAX)) {
-		rc = parse(page, &listed, bytes, length, fault);
-	} else {
-		sha256(digest, &(struct digest_part){ bytes, length }, 1);
-		rc = apple_page_parse(page, bytes, length, fault);
-		memcpy(page->digest, digest, sizeof digest);
+	if (length > APPLE_ANSWER_MAX || !device_list_find(&listed.list, (struct text){ bytes, length }, APPLE_PAGE_RECORDS_MAX)) {
+		device_list_fini(&listed.list);
+		listed.list.inside = (struct text){ bytes, 0 }; // no device of it is found: all stands around them
 	}
+	const enum err rc = parse(page, &listed, bytes, length, fault);
+
 	device_list_fini(&listed.list);
 	return rc;
 }

@@ -97,7 +97,7 @@ static void read_type(struct apple_call *call)
 
 	passed->content_type[0] = '\0';
 	if (type.length > 0 && type.length <= APPLE_PASSED_TYPE_MAX && is_printable(type)) {
-		(void)snprintf(passed->content_type, sizeof passed->content_type, "%.*s", TEXT_ARGS(type));
+		text_put(passed->content_type, sizeof passed->content_type, type);
 	}
 }
 

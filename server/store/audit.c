@@ -11,9 +11,10 @@ unsigned store_audit(struct pg_transaction *t, struct text actor, struct text ac
 		PG_V_JSONB(detail));
 }
 
-void store_webhook_allow_note(struct pg_transaction *t, struct text node_id, const struct text *ranges, size_t count)
+void store_webhook_allow_note(struct pg_transaction *t, struct text node_id, struct text ranges)
 {
-	(void)PG_ADD(t, "select depbroker.note_webhook_allow($1, $2::text[])", PG_V_TEXT(node_id), PG_V_TEXTS(PG_TEXT_ARRAY, ranges, count));
+	(void)PG_ADD(t, "select depbroker.note_webhook_allow($1, array_remove(string_to_array($2, E'\\n'), ''))", PG_V_TEXT(node_id),
+		PG_V_TEXT(store_not_null(ranges)));
 }
 
 unsigned store_audit_list(struct pg_transaction *t, int64_t after_seq, int limit)

@@ -10,7 +10,7 @@ unsigned store_audit(struct pg_transaction *t, struct text actor, struct text ac
 
 // Directory scope, last in the transaction: these are the ranges that webhooks may reach besides public addresses. When they are not those
 // that were noted last, in any order, it is in the audit, once for however many nodes.
-void store_webhook_allow_note(struct pg_transaction *t, struct text node_id, const struct text *ranges, size_t count);
+void store_webhook_allow_note(struct pg_transaction *t, struct text node_id, struct text ranges); // each ends with a newline
 
 struct audit_row {
 	int64_t seq;

@@ -140,69 +140,52 @@ static const void *member_of(const struct device_row *row, const struct device_c
 
 static bool is_same_text_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
 {
-	const struct text first = text_of_member(column, member_of(&rows[0], column));
-
 	for (size_t i = 1; i < count; i++) {
-		if (!text_equal(first, text_of_member(column, member_of(&rows[i], column)))) {
+		if (!text_equal(text_of_member(column, member_of(&rows[0], column)), text_of_member(column, member_of(&rows[i], column)))) {
 			return false;
 		}
 	}
-	return true;
+	return count > 0;
 }
 
-static bool is_same_number_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
+static struct text *texts_of(const struct device_column *column, const struct device_row *rows, size_t count)
 {
-	const int64_t first = number_of_member(column, member_of(&rows[0], column));
+	struct text *texts = allocate_array(count, sizeof *texts);
 
-	for (size_t i = 1; i < count; i++) {
-		if (first != number_of_member(column, member_of(&rows[i], column))) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool is_same_in_all(const struct device_column *column, const struct device_row *rows, size_t count)
-{
-	return count > 0 && (is_text(column) ? is_same_text_in_all(column, rows, count) : is_same_number_in_all(column, rows, count));
-}
-
-// In all rows the same; of no row: nothing that is ever asked for.
-static struct pg_value value_of_all(const struct device_column *column, const struct device_row *row)
-{
-	switch (column->kept) {
-	case TEXT_MEMBER: return PG_V_TEXT(row != NULL ? text_of_member(column, member_of(row, column)) : TEXT_NONE);
-	case FINGERPRINT_MEMBER: return PG_V_BYTEA(row != NULL ? text_of_member(column, member_of(row, column)) : TEXT_NONE);
-	case INSTANT_MEMBER: return PG_V_INSTANT(row != NULL ? number_of_member(column, member_of(row, column)) : INSTANT_NONE);
-	case NUMBER_MEMBER:
-	case NUMBER_OR_NULL_MEMBER:
-	case STATE_MEMBER:
-	case REASON_MEMBER:
-	case DECIDER_MEMBER: break;
-	}
-	return PG_V_INT8(row != NULL ? number_of_member(column, member_of(row, column)) : 0);
-}
-
-struct arrays { // of one column
-	struct text *texts;
-	int64_t *numbers;
-};
-
-static struct pg_value column_value(struct arrays *arrays, const struct device_column *column, const struct device_row *rows,
-	size_t count)
-{
-	arrays->texts = is_text(column) ? allocate_array(count, sizeof *arrays->texts) : NULL;
-	arrays->numbers = is_text(column) ? NULL : allocate_array(count, sizeof *arrays->numbers);
 	for (size_t i = 0; i < count; i++) {
-		const void *member = member_of(&rows[i], column);
-
-		if (is_text(column)) {
-			arrays->texts[i] = text_of_member(column, member);
-		} else {
-			arrays->numbers[i] = number_of_member(column, member);
-		}
+		texts[i] = text_of_member(column, member_of(&rows[i], column));
 	}
-	return (struct pg_value){ .kind = array_kind(column), .numbers = arrays->numbers, .texts = arrays->texts, .count = count };
+	return texts;
+}
+
+static int64_t *numbers_of(const struct device_column *column, const struct device_row *rows, size_t count)
+{
+	int64_t *numbers = allocate_array(count, sizeof *numbers);
+
+	for (size_t i = 0; i < count; i++) {
+		numbers[i] = number_of_member(column, member_of(&rows[i], column));
+	}
+	return numbers;
+}
+
+// As store_set_numbers. Returns what the values borrow, or NULL.
+static void *set_texts(struct pg_value *array, struct pg_value *all, const struct device_column *column, const struct device_row *rows, size_t count)
+{
+	const bool same = is_same_text_in_all(column, rows, count);
+	const struct text value = same ? text_of_member(column, member_of(&rows[0], column)) : TEXT_NONE;
+	struct text *texts = same ? NULL : texts_of(column, rows, count);
+
+	*array = PG_V_TEXTS(array_kind(column), texts, same ? 0 : count);
+	*all = column->kept == FINGERPRINT_MEMBER ? PG_V_BYTEA(value) : PG_V_TEXT(value);
+	return texts;
+}
+
+static void *set_numbers(struct pg_value *array, struct pg_value *all, const struct device_column *column, const struct device_row *rows, size_t count)
+{
+	int64_t *numbers = numbers_of(column, rows, count);
+
+	store_set_numbers(array, all, array_kind(column), numbers, count);
+	return numbers;
 }
 
 enum { VALUES = 1 + COLUMNS + COLUMNS - 1 }; // the client, the arrays, and what is the same in all
@@ -210,20 +193,16 @@ enum { VALUES = 1 + COLUMNS + COLUMNS - 1 }; // the client, the arrays, and what
 static unsigned add_rows(struct pg_transaction *t, const char *sql, int64_t tenant_id, const struct device_row *rows, size_t count)
 {
 	struct pg_value values[VALUES] = { PG_V_INT8(tenant_id) };
-	struct arrays arrays[COLUMNS] = { { NULL, NULL } };
+	void *borrowed[COLUMNS] = { texts_of(&columns[0], rows, count) };
 	unsigned statement;
 
-	values[1] = column_value(&arrays[0], &columns[0], rows, count);
+	values[1] = PG_V_TEXTS(PG_TEXT_ARRAY, borrowed[0], count);
 	for (size_t i = 1; i < COLUMNS; i++) {
-		const bool same = is_same_in_all(&columns[i], rows, count);
-
-		values[1 + i] = same ? (struct pg_value){ .kind = array_kind(&columns[i]) } : column_value(&arrays[i], &columns[i], rows, count);
-		values[COLUMNS + i] = value_of_all(&columns[i], same ? &rows[0] : NULL);
+		borrowed[i] = (is_text(&columns[i]) ? set_texts : set_numbers)(&values[1 + i], &values[COLUMNS + i], &columns[i], rows, count);
 	}
 	statement = pg_add(t, sql, values, VALUES);
 	for (size_t i = 0; i < COLUMNS; i++) {
-		free(arrays[i].texts);
-		free(arrays[i].numbers);
+		free(borrowed[i]);
 	}
 	return statement;
 }

@@ -51,7 +51,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
 	char now[INSTANT_TEXT_SIZE];
 	struct buffer line CLEANUP(buffer_fini) = BUFFER(LINE_LIMIT - 2);
 
-	if (level < lowest) {
+	if (!log_is_heard(level)) {
 		return;
 	}
 	buffer_add_format(&line, "{\"ts\":\"%s\",\"level\":\"%s\",\"process\":\"%s\",\"event\":\"%s\"",

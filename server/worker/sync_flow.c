@@ -6,7 +6,6 @@
 #include "worker/routing.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,7 +140,7 @@ static void take_known(struct sync_flow *sync)
 		known_put(&sync->known, mark.serial_number, mark.fingerprint, mark.list_hash, mark.gone);
 	}
 	if (count > 0) {
-		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
+		text_put(flow->after, sizeof flow->after, mark.serial_number);
 	}
 	sync->known_is_read = count < SYNC_MARKS_BATCH || !sync->known.whole;
 }

@@ -6,7 +6,6 @@
 #include "worker/routing.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 static bool has_seen(const struct sync_flow *sync, struct text serial)
@@ -35,7 +34,7 @@ void sync_removals_count(struct sync_flow *sync)
 		sync->removals += mark.gone || has_seen(sync, mark.serial_number) ? 0 : 1;
 	}
 	if (count > 0) {
-		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
+		text_put(flow->after, sizeof flow->after, mark.serial_number);
 	}
 	sync->marks_left = count == SYNC_MARKS_BATCH;
 }
@@ -124,7 +123,7 @@ void sync_removals_take(struct sync_flow *sync)
 		}
 	}
 	if (count > 0) {
-		(void)snprintf(flow->after, sizeof flow->after, "%.*s", TEXT_ARGS(mark.serial_number));
+		text_put(flow->after, sizeof flow->after, mark.serial_number);
 	}
 	sync->marks_left = count == SYNC_MARKS_BATCH;
 }

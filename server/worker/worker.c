@@ -320,23 +320,13 @@ static bool has_to_note_allowed(const struct worker *worker)
 
 static void note_allowed(struct worker *worker)
 {
-	const size_t count = worker->allowed_count;
-	struct buffer spellings CLEANUP(buffer_fini) = BUFFER(count * RANGE_SPELLING_MAX);
-	struct text *ranges = allocate_array(count, sizeof *ranges);
-	size_t at = 0;
+	struct buffer ranges CLEANUP(buffer_fini) = BUFFER(worker->allowed_count * RANGE_SPELLING_MAX);
 
-	for (size_t i = 0; i < count; i++) {
-		address_range_write(&spellings, &worker->allowed[i]);
-		ranges[i].length = spellings.length - at;
-		at = spellings.length;
+	for (size_t i = 0; i < worker->allowed_count; i++) {
+		address_range_write(&ranges, &worker->allowed[i]);
+		buffer_add_string(&ranges, "\n");
 	}
-	at = 0;
-	for (size_t i = 0; i < count; i++) { // it does not move any more
-		ranges[i].bytes = spellings.bytes + at;
-		at += ranges[i].length;
-	}
-	store_webhook_allow_note(&worker->beat, text_of(worker->process.node_id), ranges, count);
-	free(ranges);
+	store_webhook_allow_note(&worker->beat, text_of(worker->process.node_id), buffer_text(&ranges));
 }
 
 static void on_beat(struct op *op)

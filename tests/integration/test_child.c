@@ -8,7 +8,6 @@
 #include "support/cmocka_all.h"
 #include "support/files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -291,19 +290,6 @@ static void a_child_has_a_session_of_its_own(void **state)
 	world_fini(&world);
 }
 
-static size_t open_descriptors(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	size_t count = 0;
-
-	assert_non_null(directory);
-	while (readdir(directory) != NULL) {
-		count++;
-	}
-	(void)closedir(directory);
-	return count;
-}
-
 static void no_descriptor_stays_open(void **state)
 {
 	size_t before = 0;
@@ -318,10 +304,10 @@ static void no_descriptor_stays_open(void **state)
 		loop_run(&world.loop);
 		world_fini(&world);
 		if (round == 0) {
-			before = open_descriptors(); // libuv keeps one pair for signals
+			before = count_open_descriptors(); // libuv keeps one pair for signals
 		}
 	}
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(count_open_descriptors(), before);
 }
 
 // The parent's side of the orphan test: a process of its own, with a tied child, until it is killed.

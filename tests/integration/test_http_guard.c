@@ -2,6 +2,7 @@
 //
 // The address guard with real sockets, and names: the resolver is replaced, for names that end in ".test".
 #include "support/cmocka_all.h"
+#include "support/files.h"
 #include "support/http_world.h"
 
 #include "depbroker/clock.h"
@@ -9,7 +10,6 @@
 #include "loop/resolver.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <dlfcn.h>
 #include <netdb.h>
 #include <sched.h>
@@ -525,26 +525,18 @@ static void those_who_ask_for_a_name_at_once_share_its_answer(void **state)
 	close_guarded(&world);
 }
 
-static int threads(void)
+static size_t count_threads(void)
 {
-	DIR *directory = opendir("/proc/self/task");
-	int count = 0;
-
-	assert_non_null(directory);
-	while (readdir(directory) != NULL) {
-		count++;
-	}
-	(void)closedir(directory);
-	return count;
+	return count_entries("/proc/self/task");
 }
 
 // The threads outlive the client, and end by themselves.
-static void release_lookups(int count, int threads_before)
+static void release_lookups(int count, size_t threads_before)
 {
 	for (int i = 0; i < count; i++) {
 		(void)sem_post(&resolver.release);
 	}
-	while (threads() > threads_before) {
+	while (count_threads() > threads_before) {
 		(void)sched_yield();
 	}
 }
@@ -572,7 +564,7 @@ static void start_hanging(struct http_world *world, struct http_trial *trial, in
 // A lookup cannot be stopped, so whoever waits for it must not wait in the loop.
 static void a_lookup_that_hangs_holds_up_nobody(void **state)
 {
-	const int threads_before = threads();
+	const size_t threads_before = count_threads();
 	struct http_trial stuck;
 	struct http_trial cancelled;
 	struct http_trial closing;
@@ -632,7 +624,7 @@ static enum err outcome_of_lane(struct http_world *world, const char *host, int6
 
 static void as_many_lookups_may_hang_and_then_names_are_refused(void **state)
 {
-	const int threads_before = threads();
+	const size_t threads_before = count_threads();
 	struct http_trial *hanging = allocate_array(RESOLVER_THREADS, sizeof *hanging);
 	struct http_world world;
 
@@ -656,7 +648,7 @@ static void as_many_lookups_may_hang_and_then_names_are_refused(void **state)
 
 static void nobody_can_have_all_lookups_hang(void **state)
 {
-	const int threads_before = threads();
+	const size_t threads_before = count_threads();
 	struct http_trial hanging[RESOLVER_THREADS_PER_KEY];
 	struct http_world world;
 

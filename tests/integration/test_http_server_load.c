@@ -2,6 +2,7 @@
 //
 // The HTTP server under clients that are slow, many, or gone, and at its own end.
 #include "support/cmocka_all.h"
+#include "support/files.h"
 #include "support/http_server_world.h"
 
 #include "depbroker/clock.h"
@@ -211,14 +212,14 @@ static void a_reader_that_drips_is_cut(void **state)
 // Its buffers and its pair of sockets go first, the connection itself later.
 static void an_idle_connection_is_trimmed_and_then_left(void **state)
 {
-	const unsigned before = count_descriptors();
+	const size_t before = count_open_descriptors();
 	struct client client = client_connect(&world);
 	struct response response = client_ask(&client, "GET /hello HTTP/1.1\r\n" HOST END);
 	const int64_t started = clock_monotonic_ms();
 
 	(void)state;
 	response_fini(&response);
-	while (count_descriptors() > before + 2) { // its two ends
+	while (count_open_descriptors() > before + 2) { // its two ends
 		assert_true(clock_monotonic_ms() - started < WORLD_WAIT_MS);
 		(void)world_counters(&world);
 	}
@@ -335,7 +336,7 @@ static void ten_thousand_requests_and_two_thousand_connections_leak_no_descripto
 {
 	(void)state;
 	wait_until_alone();
-	const unsigned before = count_descriptors();
+	const size_t before = count_open_descriptors();
 	struct client client = client_connect(&world);
 
 	for (int i = 0; i < 10000; i++) {
@@ -362,10 +363,10 @@ static void ten_thousand_requests_and_two_thousand_connections_leak_no_descripto
 	// The pairs of sockets are closed one loop round after their connection.
 	const int64_t started = clock_monotonic_ms();
 
-	while (count_descriptors() != before && clock_monotonic_ms() - started < WORLD_WAIT_MS) {
+	while (count_open_descriptors() != before && clock_monotonic_ms() - started < WORLD_WAIT_MS) {
 		(void)world_counters(&world);
 	}
-	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(count_open_descriptors(), before);
 	assert_int_equal(world.parked_count, 0);
 }
 
@@ -519,7 +520,7 @@ static void a_closing_server_cuts_what_does_not_end(void **state)
 	};
 	enum { COUNT = sizeof requests / sizeof *requests };
 	struct client clients[COUNT];
-	const unsigned before = count_descriptors();
+	const size_t before = count_open_descriptors();
 
 	(void)state;
 	world_init(&world);
@@ -546,7 +547,7 @@ static void a_closing_server_cuts_what_does_not_end(void **state)
 		}
 		client_fini(&clients[i]);
 	}
-	assert_int_equal(count_descriptors(), before);
+	assert_int_equal(count_open_descriptors(), before);
 }
 
 static void a_server_that_nobody_asked_closes_at_once(void **state)

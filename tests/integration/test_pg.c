@@ -5,6 +5,7 @@
 
 #include "depbroker/clock.h"
 #include "support/cmocka_all.h"
+#include "support/files.h"
 #include "support/pg_world.h"
 #include "support/postgres.h"
 #include "support/proxy.h"
@@ -880,7 +881,7 @@ static void ten_thousand_transactions_leave_no_descriptor_and_only_their_stateme
 	enum { ALL = 10000, AT_ONCE = 50 };
 	struct pg_world world;
 	struct pg_call calls[AT_ONCE];
-	unsigned descriptors;
+	size_t descriptors;
 
 	(void)state;
 	pg_world_open(&world, config_of(4));

@@ -5,6 +5,7 @@
 
 #include "depbroker/clock.h"
 #include "support/cmocka_all.h"
+#include "support/files.h"
 #include "support/pg_world.h"
 #include "support/postgres.h"
 #include "support/proxy.h"
@@ -415,7 +416,7 @@ static void closing_cancels_what_is_under_way_and_leaves_no_descriptor(void **st
 {
 	struct pg_world world;
 	struct pg_call calls[3];
-	unsigned descriptors;
+	size_t descriptors;
 
 	(void)state;
 	pg_world_init(&world);
@@ -518,7 +519,7 @@ static void a_pool_is_closed_in_each_state_of_connecting(void **state)
 	(void)state;
 	(void)snprintf(silent, sizeof silent, "postgresql://127.0.0.1:%d/x", port);
 	for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
-		const unsigned descriptors = count_open_descriptors();
+		const size_t descriptors = count_open_descriptors();
 
 		for (unsigned rounds = 0; rounds < 6; rounds++) {
 			struct pg_world world;

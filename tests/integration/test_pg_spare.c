@@ -4,6 +4,7 @@
 #include "loop/pg.h"
 
 #include "support/cmocka_all.h"
+#include "support/files.h"
 #include "support/pg_world.h"
 #include "support/postgres.h"
 
@@ -148,7 +149,7 @@ static void a_server_that_comes_back_is_used_again_whatever_was_open(void **stat
 static void a_pool_with_spare_ones_closes_and_leaves_no_descriptor(void **state)
 {
 	struct pg_world world;
-	unsigned before;
+	size_t before;
 
 	(void)state;
 	pg_world_init(&world);

@@ -27,11 +27,10 @@ unsigned store_partitions_ensure(struct pg_transaction *t)
 	return sim_add_simple(t, OP_NOTHING);
 }
 
-void store_webhook_allow_note(struct pg_transaction *t, struct text node_id, const struct text *ranges, size_t count)
+void store_webhook_allow_note(struct pg_transaction *t, struct text node_id, struct text ranges)
 {
 	(void)node_id;
 	(void)ranges;
-	(void)count;
 	(void)sim_add_simple(t, OP_NOTHING);
 }
 

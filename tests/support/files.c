@@ -2,6 +2,7 @@
 #include "support/files.h"
 #include "support/cmocka_all.h"
 
+#include <dirent.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,4 +46,22 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
 void remove_tree(const char *path)
 {
 	(void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+size_t count_entries(const char *directory)
+{
+	DIR *entries = opendir(directory);
+	size_t count = 0;
+
+	assert_non_null(entries);
+	while (readdir(entries) != NULL) {
+		count++;
+	}
+	(void)closedir(entries);
+	return count;
+}
+
+size_t count_open_descriptors(void)
+{
+	return count_entries("/proc/self/fd");
 }

@@ -4,7 +4,6 @@
 #include "support/cmocka_all.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -674,17 +673,4 @@ void assert_is_problem(const struct response *response, unsigned status, const c
 	buffer_clear(&start);
 	buffer_add_format(&start, "\"request_id\":\"%.32s\"", id);
 	assert_true(text_contains_ignoring_case(buffer_text(&response->body), start.bytes));
-}
-
-unsigned count_descriptors(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	assert_non_null(directory);
-	while (readdir(directory) != NULL) {
-		count++;
-	}
-	(void)closedir(directory);
-	return count;
 }

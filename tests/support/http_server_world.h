@@ -81,5 +81,3 @@ bool client_is_at_end(struct client *client); // waits for the server to close; 
 bool response_has(const struct response *response, const char *header_line);
 void response_fini(struct response *response);
 void assert_is_problem(const struct response *response, unsigned status, const char *code);
-
-unsigned count_descriptors(void);

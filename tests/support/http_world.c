@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/http_world.h"
 #include "support/cmocka_all.h"
+#include "support/files.h"
 
 #include "depbroker/process.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
-
-int open_descriptors(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	int count = 0;
-
-	assert_non_null(directory);
-	while (readdir(directory) != NULL) {
-		count++;
-	}
-	(void)closedir(directory);
-	return count;
-}
 
 void http_world_open(struct http_world *world, struct http_client_config config,
 	void (*on_request)(struct raw_peer *peer, struct raw_connection *connection))
@@ -30,7 +17,7 @@ void http_world_open(struct http_world *world, struct http_client_config config,
 	process_harden(); // as every process that has a client: peers go away amid a write
 	loop_init(&world->loop); // the first loop of a process opens descriptors for all of them
 	loop_fini(&world->loop);
-	world->descriptors = open_descriptors();
+	world->descriptors = count_open_descriptors();
 	loop_init(&world->loop);
 	world->peer.on_request = on_request;
 	world->peer.owner = world;
@@ -65,7 +52,7 @@ void http_world_close(struct http_world *world)
 	raw_peer_close(&world->peer);
 	loop_run(&world->loop);
 	loop_fini(&world->loop);
-	assert_int_equal(open_descriptors(), world->descriptors);
+	assert_int_equal(count_open_descriptors(), world->descriptors);
 }
 
 static void on_done(struct op *op)

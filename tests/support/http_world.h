@@ -11,7 +11,7 @@ struct http_world {
 	struct raw_peer peer;
 	struct http_client *client;
 	bool client_is_closed;
-	int descriptors; // open before the world began: as many must be open after its end
+	size_t descriptors; // open before the world began: as many must be open after its end
 };
 
 struct http_trial {
@@ -38,8 +38,6 @@ void http_trial_fini(struct http_trial *trial);
 
 // init, run and fini of a GET of `url`, or of a path of the peer.
 enum err http_outcome(struct http_world *world, const char *url);
-
-int open_descriptors(void); // of this process
 
 #define HTTP_WAIT_UNTIL(world, condition)                       \
 	while (!(condition)) {                                      \

@@ -4,7 +4,6 @@
 #include "depbroker/log.h"
 #include "support/cmocka_all.h"
 
-#include <dirent.h>
 
 enum { LIMIT_MS = 60000 };
 
@@ -123,17 +122,4 @@ enum err pg_call_run(struct pg_call *call, struct pg_world *world)
 {
 	pg_call_start(call, world, LIMIT_MS);
 	return pg_call_wait(call, world);
-}
-
-unsigned count_open_descriptors(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	assert_non_null(directory);
-	while (readdir(directory) != NULL) {
-		count++;
-	}
-	(void)closedir(directory);
-	return count;
 }

@@ -43,5 +43,3 @@ void pg_call_init(struct pg_call *call, struct pg_scope scope);
 void pg_call_start(struct pg_call *call, struct pg_world *world, int64_t timeout_ms); // asserts that it is not done inside
 enum err pg_call_wait(struct pg_call *call, struct pg_world *world);
 enum err pg_call_run(struct pg_call *call, struct pg_world *world); // both, with a long time-out
-
-unsigned count_open_descriptors(void); // of this process
